@@ -1,0 +1,139 @@
+#!/usr/bin/env python
+"""
+Fine-tunes a text classifier with label-aware contrastive loss, and writes an ordinary sequence classifier.
+
+    python examples/run_classification.py --model_name_or_path google/electra-base-discriminator \
+        --train_file train.jsonl --validation_file validation.jsonl --test_file test.jsonl \
+        --objective lcl --do_train --do_eval --do_predict --output_dir out
+
+The flags are those of transformers' script of this name and every field of `ContrastiveTrainingArguments`; one JSON or
+YAML file that holds them will do as well. Copy this page and change what you need.
+"""
+
+import csv
+from pathlib import Path
+
+from transformers import AutoConfig, AutoTokenizer, set_seed
+
+from hf_lcl import (
+    ContrastiveTrainer,
+    ContrastiveTrainingArguments,
+    LCLForSequenceClassification,
+    classification_metrics,
+    encode_labels,
+    tokenize_texts,
+)
+from hf_lcl.arguments import DataArguments, ModelArguments
+from hf_lcl.cli import format_table, one_line_errors, parse_arguments
+from hf_lcl.evaluation import confused_pairs, per_class_table
+
+
+def main(argv: list[str] | None = None) -> None:
+    model_args, data_args, training_args = parse_arguments(
+        (ModelArguments, DataArguments, ContrastiveTrainingArguments), argv
+    )
+    set_seed(training_args.seed)
+
+    # File -> labels -> tokens
+    splits = data_args.load(cache_dir=model_args.cache_dir, token=model_args.token)
+    for split, wanted in {
+        "train": training_args.do_train,
+        "validation": training_args.do_eval,
+        "test": training_args.do_predict,
+    }.items():
+        if wanted and split not in splits:
+            raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
+    config = AutoConfig.from_pretrained(
+        model_args.config_name or model_args.model_name_or_path, **model_args.hub_arguments
+    )
+    # Without a training split the classes are those that the model was trained on.
+    known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
+    splits, names = encode_labels(splits, data_args.label_column_name or "label", names=known)
+    tokenizer = AutoTokenizer.from_pretrained(
+        model_args.tokenizer_name or model_args.model_name_or_path,
+        use_fast=model_args.use_fast_tokenizer,
+        **model_args.hub_arguments,
+    )
+    splits = tokenize_texts(
+        splits,
+        tokenizer,
+        data_args.text_columns,
+        delimiter=data_args.text_column_delimiter,
+        max_length=data_args.max_seq_length,
+        padding="max_length" if data_args.pad_to_max_length else False,
+        num_proc=data_args.preprocessing_num_workers,
+        load_from_cache_file=not data_args.overwrite_cache,
+    )
+
+    # The model, and the training
+    model = LCLForSequenceClassification.from_encoder(
+        model_args.model_name_or_path,
+        id2label=dict(enumerate(names)),
+        pooling=model_args.pooling,
+        weighting=model_args.weighting if training_args.objective == "lcl" else "none",
+        config=config,
+        ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
+        **model_args.hub_arguments,
+    )
+    trainer = ContrastiveTrainer(
+        model=model,
+        args=training_args,
+        train_dataset=splits.get("train"),
+        eval_dataset=splits.get("validation"),
+        processing_class=tokenizer,
+        compute_metrics=classification_metrics,
+    )
+    if training_args.do_train:
+        result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+        trainer.save_model()
+        trainer.save_state()
+        trainer.log_metrics("train", result.metrics)
+        trainer.save_metrics("train", result.metrics)
+
+    # What it is worth
+    if training_args.do_eval:
+        metrics = trainer.evaluate()
+        trainer.log_metrics("eval", metrics)
+        trainer.save_metrics("eval", metrics)
+    if training_args.do_predict:
+        predicted = trainer.predict(splits["test"], metric_key_prefix="predict")
+        trainer.log_metrics("predict", predicted.metrics)
+        trainer.save_metrics("predict", predicted.metrics)
+    elif training_args.do_eval:
+        predicted = trainer.predict(splits["validation"])
+    else:
+        predicted = None
+    if predicted is not None and trainer.is_world_process_zero():
+        report(predicted, names, Path(training_args.output_dir))
+
+    if training_args.push_to_hub:
+        trainer.push_to_hub(finetuned_from=model_args.model_name_or_path, dataset_tags=data_args.dataset_name)
+    elif training_args.do_train:
+        trainer.create_model_card(dataset_tags=data_args.dataset_name)
+
+
+def report(predicted, names: list[str], folder: Path) -> None:
+    """Writes the predictions and, where the texts have labels, prints and writes how each class fares."""
+    classes = predicted.predictions.argmax(axis=-1)
+    with open(folder / "predict_results.txt", "w", encoding="utf-8") as file:
+        file.write("index\tprediction\n")
+        file.writelines(f"{row}\t{names[index]}\n" for row, index in enumerate(classes))
+    if predicted.label_ids is None:
+        return
+    tables = {
+        "per_class": per_class_table(predicted.label_ids, classes, names),
+        "confused_pairs": [pair._asdict() for pair in confused_pairs(predicted.label_ids, classes, names, top=5)],
+    }
+    for title, rows in tables.items():
+        if not rows:
+            continue
+        print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
+        with open(folder / f"{title}.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

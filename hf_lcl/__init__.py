@@ -1,0 +1,72 @@
+"""
+Label-aware and supervised contrastive fine-tuning for text classifiers, as an extension of the Hugging Face Trainer.
+
+The way of one text through the package: `data` (file, labels, tokens, class-balanced batch) -> `modeling` (one forward
+pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a standard classifier and its card).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from .configuration import LCLConfig
+from .modeling import LCLForSequenceClassification, LCLOutput
+from .version import __version__
+
+
+if TYPE_CHECKING:
+    from .data import ContrastiveDataCollator, LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
+    from .evaluation import classification_metrics
+    from .losses import LCLLoss, SupConLoss, label_aware_contrastive_loss, supervised_contrastive_loss
+    from .trainer import ContrastiveTrainer
+    from .training_args import ContrastiveTrainingArguments
+
+__all__ = [
+    "ContrastiveDataCollator",
+    "ContrastiveTrainer",
+    "ContrastiveTrainingArguments",
+    "LCLConfig",
+    "LCLForSequenceClassification",
+    "LCLLoss",
+    "LCLOutput",
+    "LabelBalancedSampler",
+    "SupConLoss",
+    "__version__",
+    "classification_metrics",
+    "encode_labels",
+    "label_aware_contrastive_loss",
+    "load_splits",
+    "supervised_contrastive_loss",
+    "tokenize_texts",
+]
+
+# Imported at first use: datasets, evaluate and the Trainer take seconds that loading a model need not pay.
+_LAZY_MODULES = {
+    "ContrastiveDataCollator": "data",
+    "LabelBalancedSampler": "data",
+    "encode_labels": "data",
+    "load_splits": "data",
+    "tokenize_texts": "data",
+    "classification_metrics": "evaluation",
+    "LCLLoss": "losses",
+    "SupConLoss": "losses",
+    "label_aware_contrastive_loss": "losses",
+    "supervised_contrastive_loss": "losses",
+    "ContrastiveTrainer": "trainer",
+    "ContrastiveTrainingArguments": "training_args",
+}
+
+AutoConfig.register(LCLConfig.model_type, LCLConfig, exist_ok=True)
+AutoModel.register(LCLConfig, LCLForSequenceClassification, exist_ok=True)
+AutoModelForSequenceClassification.register(LCLConfig, LCLForSequenceClassification, exist_ok=True)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY_MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,149 @@
+"""The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import DatasetDict, load_dataset
+
+from .configuration import POOLINGS, WEIGHTINGS
+from .data import load_splits
+from .training_args import check_choice
+
+
+@dataclass
+class ModelArguments:
+    """
+    Which encoder, and what is built on it.
+
+    Args:
+        model_name_or_path (`str`): Hub id or folder of an encoder or a sequence classifier.
+        pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
+        weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`]; used by `objective="lcl"` alone.
+        others: as in transformers' `run_classification.py`.
+    """
+
+    model_name_or_path: str = field(metadata={"help": "Hub id or folder of an encoder or a sequence classifier."})
+    pooling: str | None = field(
+        default=None, metadata={"help": "cls, mean or last; defaults to what the architecture's own classifier uses."}
+    )
+    weighting: str = field(
+        default="head", metadata={"help": "Weighting network of the lcl objective: head, encoder or classifier."}
+    )
+    config_name: str | None = field(default=None, metadata={"help": "Another name or path for the configuration."})
+    tokenizer_name: str | None = field(default=None, metadata={"help": "Another name or path for the tokenizer."})
+    cache_dir: str | None = field(default=None, metadata={"help": "Where downloads are kept."})
+    use_fast_tokenizer: bool = field(default=True, metadata={"help": "Use the tokenizers library where it can."})
+    model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of the model."})
+    token: str | None = field(default=None, metadata={"help": "Hub token; better set by `hf auth login`."})
+    trust_remote_code: bool = field(default=False, metadata={"help": "Run code that the model's repository holds."})
+    ignore_mismatched_sizes: bool = field(
+        default=False, metadata={"help": "Start a new head where the model has one of another size."}
+    )
+
+    def __post_init__(self):
+        if self.pooling is not None:
+            check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("weighting", self.weighting, WEIGHTINGS)
+
+    @property
+    def hub_arguments(self) -> dict[str, Any]:
+        """What `from_pretrained` of models and tokenizers alike takes."""
+        return {
+            "cache_dir": self.cache_dir,
+            "revision": self.model_revision,
+            "token": self.token,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+
+@dataclass
+class DataArguments:
+    """
+    Which texts and labels, and how they are read.
+
+    Args:
+        train_file, validation_file, test_file (`str`, *optional*): csv, json, jsonl or parquet, gzipped or not.
+        dataset_name (`str`, *optional*): a data set on the Hub instead of files.
+        text_column_names (`str`, *optional*): one column or several, separated by commas.
+        label_column_name (`str`, *optional*): class names or ids.
+        others: as in transformers' `run_classification.py`.
+    """
+
+    dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub."})
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
+    train_file: str | None = field(default=None, metadata={"help": "csv, json, jsonl or parquet (.gz may follow)."})
+    validation_file: str | None = field(default=None, metadata={"help": "Of the same kind as the train file."})
+    test_file: str | None = field(default=None, metadata={"help": "Of the same kind; its labels are optional."})
+    text_column_names: str | None = field(
+        default=None, metadata={"help": "Text column(s), separated by commas; defaults to text, then sentence."}
+    )
+    text_column_delimiter: str = field(default=" ", metadata={"help": "What joins several text columns."})
+    label_column_name: str | None = field(default=None, metadata={"help": "Label column; defaults to label."})
+    train_split_name: str | None = field(default=None, metadata={"help": "Name of the train split on the Hub."})
+    validation_split_name: str | None = field(default=None, metadata={"help": "Likewise for validation."})
+    test_split_name: str | None = field(default=None, metadata={"help": "Likewise for test."})
+    remove_splits: str | None = field(default=None, metadata={"help": "Splits to drop, separated by commas."})
+    remove_columns: str | None = field(default=None, metadata={"help": "Columns to drop, separated by commas."})
+    max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Pad every text to max_seq_length instead of to the longest of its batch."}
+    )
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    overwrite_cache: bool = field(default=False, metadata={"help": "Tokenize again although it was done before."})
+    shuffle_train_dataset: bool = field(default=False, metadata={"help": "Shuffle before max_train_samples cuts."})
+    shuffle_seed: int = field(default=42, metadata={"help": "Seed of that shuffle."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Use the first so many training texts."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Use the first so many validation texts."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Use the first so many test texts."})
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Split name to file, for the files that were given."""
+        files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
+        return {split: path for split, path in files.items() if path is not None}
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Names of the text columns."""
+        return _names(self.text_column_names) or ["text"]
+
+    def load(self, cache_dir: str | None = None, token: str | None = None) -> DatasetDict:
+        """
+        Reads all splits, cut and stripped as asked.
+
+        Args:
+            cache_dir (`str`, *optional*): where `datasets` keeps what it read.
+            token (`str`, *optional*): Hub token.
+
+        Raises:
+            ValueError: if neither a file nor a data set was named, or what was named cannot be read.
+        """
+        if self.dataset_name is not None:
+            splits = load_dataset(self.dataset_name, self.dataset_config_name, cache_dir=cache_dir, token=token)
+        elif self.files:
+            splits = load_splits(self.files, cache_dir=cache_dir)
+        else:
+            raise ValueError("No data: give --train_file and --validation_file, or --dataset_name.")
+        for name in _names(self.remove_splits):
+            splits.pop(name)
+        for wanted in ("train", "validation", "test"):
+            name = getattr(self, f"{wanted}_split_name")
+            if name is not None:
+                splits[wanted] = splits.pop(name)
+        if self.remove_columns is not None:
+            splits = splits.remove_columns(_names(self.remove_columns))
+        if self.shuffle_train_dataset and "train" in splits:
+            splits["train"] = splits["train"].shuffle(seed=self.shuffle_seed)
+        limits = {
+            "train": self.max_train_samples,
+            "validation": self.max_eval_samples,
+            "test": self.max_predict_samples,
+        }
+        for split, limit in limits.items():
+            if limit is not None and split in splits:
+                splits[split] = splits[split].select(range(min(limit, len(splits[split]))))
+        return splits
+
+
+def _names(value: str | None) -> list[str]:
+    return [] if value is None else [name.strip() for name in value.split(",")]

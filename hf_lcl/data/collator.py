@@ -1,0 +1,36 @@
+"""Rows of token ids to one padded batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from transformers import DataCollatorWithPadding
+
+
+@dataclass
+class ContrastiveDataCollator(DataCollatorWithPadding):
+    """
+    Pads a batch to its longest text and leaves out the columns that are not numbers (the texts themselves).
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): pads, on the side that it is set to.
+        padding (`bool` or `str`, *optional*, defaults to `True`): as in `DataCollatorWithPadding`.
+        max_length (`int`, *optional*): as in `DataCollatorWithPadding`.
+        pad_to_multiple_of (`int`, *optional*): as in `DataCollatorWithPadding`.
+
+    Called with a list of rows, it returns a `dict[str, torch.Tensor]` with `input_ids`, `attention_mask` and `labels`.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import ContrastiveDataCollator
+
+    >>> batch = ContrastiveDataCollator(tokenizer)([{"input_ids": [101, 7592, 102], "labels": 0}])
+    >>> batch["labels"]
+    tensor([0])
+    ```
+    """
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Tensor]:
+        rows = [{name: value for name, value in row.items() if not isinstance(value, str)} for row in features]
+        return super().__call__(rows)

@@ -1,0 +1,120 @@
+"""Batches in which anchors find positives: several classes, several texts of each."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LabelBalancedSampler(Sampler[int]):
+    r"""
+    Orders the texts of an epoch so that every run of `batch_size` of them holds several classes with at least
+    `samples_per_class` texts each, as many classes as fit. Each text is seen once per epoch.
+
+    Every batch is a systematic sample of the texts that are left: a class with a tenth of them fills a tenth of the
+    batch, so that frequent and rare classes run out together and late batches look like early ones. Classes with one
+    text only cannot give positives; they come last.
+
+    The order depends on `seed` and the epoch alone. It is the same on all processes, and accelerate hands whole
+    batches to each of them.
+
+    Args:
+        labels (`Sequence[int]`): class of each text of the data set.
+        batch_size (`int`): texts per batch and process.
+        samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a batch, at least 2. A batch holds
+            more of a class where it is frequent, or where one text of it would be left alone.
+        seed (`int`, *optional*, defaults to 0): of the order.
+
+    Raises:
+        ValueError: if `samples_per_class < 2`, or no batch can hold two texts of a class.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import LabelBalancedSampler
+
+    >>> labels = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
+    >>> order = list(LabelBalancedSampler(labels, batch_size=4))
+    >>> sorted(order) == list(range(12))
+    True
+    >>> [sorted(labels[i] for i in order[start : start + 4]) for start in (0, 4, 8)]
+    [[0, 0, 2, 2], [0, 0, 1, 1], [1, 1, 2, 2]]
+    ```
+    """
+
+    def __init__(self, labels: Sequence[int], batch_size: int, *, samples_per_class: int = 2, seed: int = 0):
+        if samples_per_class < 2:
+            raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
+        if batch_size < 2 * samples_per_class:
+            raise ValueError(
+                f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
+                f"{2 * samples_per_class}."
+            )
+        self.labels = np.asarray(labels)
+        self.batch_size = batch_size
+        self.samples_per_class = samples_per_class
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order comes next. May be called several times."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        queues = [rng.permutation(np.flatnonzero(self.labels == label)) for label in np.unique(self.labels)]
+        pairs_possible = [queue for queue in queues if len(queue) > 1]
+        for takes in self._plan(np.array([len(queue) for queue in pairs_possible]), rng):
+            batch = []
+            for index in np.flatnonzero(takes):
+                batch.append(pairs_possible[index][: takes[index]])
+                pairs_possible[index] = pairs_possible[index][takes[index] :]
+            yield from rng.permutation(np.concatenate(batch)).tolist()
+        lonely = [queue for queue in queues if len(queue) == 1]
+        if lonely:
+            yield from rng.permutation(np.concatenate(lonely)).tolist()
+
+    def _plan(self, left: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """For each batch, how many texts of each class it takes, given how many of each are `left`."""
+        left = left.copy()
+        while (total := left.sum()) > 0:
+            size = min(self.batch_size, total)
+            takes = left.copy() if size == total else self._fit(self._draw(left, size, rng), left, size, rng)
+            left -= takes
+            yield takes
+
+    def _draw(self, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """A systematic sample of classes, in portions of `samples_per_class` texts, in proportion to `left`."""
+        order = rng.permutation(len(left))
+        # The most frequent class stands last, so that the others share the first portions: where they are rare, a
+        # batch gets one portion of them rather than two now and none later.
+        order = order[np.argsort(order == left.argmax(), kind="stable")]
+        portions = size // self.samples_per_class
+        edges = np.cumsum(left[order]) / left.sum() * portions
+        points = np.minimum(rng.random() + np.arange(portions), edges[-1] - 1e-9)
+        takes = np.zeros_like(left)
+        np.add.at(takes, order[np.searchsorted(edges, points, side="right")], self.samples_per_class)
+        return np.minimum(takes, left)
+
+    def _fit(self, takes: np.ndarray, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Moves `takes` to a sum of `size` so that no class has one text in the batch or one text left behind."""
+        takes = np.where(left - takes == 1, takes + 1, takes)
+        while (missing := size - takes.sum()) != 0:
+            # Steps of one where they do no harm, else of two, else whatever there is.
+            for step in (np.sign(missing), 2 * np.sign(missing), None):
+                if step is None:
+                    step = np.sign(missing)
+                    allowed = (takes + step >= 0) & (takes + step <= left)
+                else:
+                    after = takes + step
+                    allowed = (after >= 0) & (after != 1) & (after <= left) & (left - after != 1)
+                    allowed &= abs(step) <= abs(missing)
+                present = allowed & (takes > 0)
+                candidates = np.flatnonzero(present if present.any() else allowed)
+                if len(candidates):
+                    takes[rng.choice(candidates)] += step
+                    break
+        return takes

@@ -1,0 +1,14 @@
+"""The losses: as functions (`functional`), as modules (`modules`), and joined with cross-entropy (`objective`)."""
+
+from .functional import label_aware_contrastive_loss, supervised_contrastive_loss
+from .modules import LCLLoss, SupConLoss
+from .objective import Objective
+
+
+__all__ = [
+    "LCLLoss",
+    "Objective",
+    "SupConLoss",
+    "label_aware_contrastive_loss",
+    "supervised_contrastive_loss",
+]

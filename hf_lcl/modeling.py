@@ -1,0 +1,336 @@
+"""The model: a native sequence classifier of transformers, run once, with its embedding taken from the same pass."""
+
+import copy
+import inspect
+import threading
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration import LCLConfig
+from .pooling import default_pooling, pool, token_mask
+from .weighting import build_weighting_network
+
+
+@dataclass
+class LCLOutput(ModelOutput):
+    """
+    What [`LCLForSequenceClassification`] returns.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*): cross-entropy of `logits`, where labels were given.
+        logits (`torch.FloatTensor` of shape `(batch, num_labels)`): the native classifier's, before the softmax.
+        weighting_logits (`torch.FloatTensor` of shape `(batch, num_labels)`, *optional*):
+            the weighting network's, before the softmax; `None` when `weighting="none"`.
+        embeddings (`torch.FloatTensor` of shape `(batch, hidden)`): the pooled last hidden state, not normalised.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    weighting_logits: torch.FloatTensor | None = None
+    embeddings: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[ModelOutput, Tensor]:
+    """
+    One forward pass of a sequence classifier, and the last hidden state that its body computed in that pass.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier.
+        inputs (`dict[str, Any]`): its keyword arguments.
+
+    Returns:
+        `tuple[ModelOutput, torch.Tensor]`: the classifier's output and a tensor of shape `(batch, sequence, hidden)`.
+    """
+    if torch.compiler.is_compiling():
+        # Registering a hook would break the graph; the list of all layers holds the same tensor at its end.
+        output = native(**{**inputs, "output_hidden_states": True})
+        states = output.get("decoder_hidden_states") if native.config.is_encoder_decoder else output.hidden_states
+        return output, states[-1]
+
+    body, thread, captured = native.base_model, threading.get_ident(), []
+
+    def capture(module: nn.Module, args: tuple, output: ModelOutput) -> None:
+        # Replicas of `nn.DataParallel` and other threads on the same model run the same hook.
+        if module is body and threading.get_ident() == thread:
+            captured.append(output[0] if isinstance(output, tuple) else output.last_hidden_state)
+
+    handle = body.register_forward_hook(capture)
+    try:
+        output = native(**inputs)
+    finally:
+        handle.remove()
+    return output, captured[-1]
+
+
+class LCLForSequenceClassification(PreTrainedModel):
+    r"""
+    A sequence classifier with what a contrastive loss needs beside its logits: an embedding and weighting logits.
+
+    It wraps the *native* `*ForSequenceClassification` of any architecture and runs it once per batch, so that
+    [`~LCLForSequenceClassification.to_sequence_classifier`] gives an ordinary transformers model with the same logits,
+    to the last bit. Only training needs this class; serving does not.
+
+    Paper: [Not All Negatives are Equal: Label-Aware Contrastive Loss for Fine-grained Text
+    Classification](https://huggingface.co/papers/2109.05427).
+
+    Args:
+        config ([`LCLConfig`]): what the model is.
+        native (`PreTrainedModel`, *optional*): a classifier to wrap as it is; built from `config` when left out.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import LCLForSequenceClassification
+
+    >>> model = LCLForSequenceClassification.from_encoder("google/electra-base-discriminator", num_labels=32)
+    >>> out = model(**tokenizer(["I got the job!"], return_tensors="pt"))
+    >>> out.logits.shape, out.weighting_logits.shape, out.embeddings.shape
+    (torch.Size([1, 32]), torch.Size([1, 32]), torch.Size([1, 768]))
+    >>> model.to_sequence_classifier().save_pretrained("my-classifier")  # needs no hf_lcl to load
+    ```
+    """
+
+    config_class = LCLConfig
+    base_model_prefix = "native"
+    main_input_name = "input_ids"
+    # The loss is a mean over the batch: the Trainer must divide it by the accumulation steps, not by a count of items.
+    accepts_loss_kwargs = False
+    # The wrapped architecture decides; without these the wrapper would refuse in its name.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: LCLConfig, native: PreTrainedModel | None = None):
+        super().__init__(config)
+        copy_weights = native is not None
+        if native is None:
+            native = AutoModelForSequenceClassification.from_config(config.text_config)
+        self.native = native
+        # The live configuration, so that what transformers changes on one (vocabulary, pad token) is changed on both.
+        self.config.text_config = native.config
+        self.weighting_network = build_weighting_network(config.weighting, native, copy_weights)
+        self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
+        self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
+        self.post_init()
+
+    @classmethod
+    def from_native(
+        cls, native: PreTrainedModel, *, pooling: str | None = None, weighting: str = "head"
+    ) -> "LCLForSequenceClassification":
+        """
+        Wraps a sequence classifier that is already in memory. Its weights are shared, not copied.
+
+        Args:
+            native (`PreTrainedModel`): any `*ForSequenceClassification` of transformers.
+            pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
+            weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
+
+        Raises:
+            TypeError: if `native` is not a sequence classifier.
+        """
+        if not isinstance(native, PreTrainedModel) or "ForSequenceClassification" not in type(native).__name__:
+            raise TypeError(
+                f"Expected a *ForSequenceClassification of transformers, got {type(native).__name__}: load it with "
+                "AutoModelForSequenceClassification.from_pretrained(...)."
+            )
+        config = LCLConfig(
+            # A copy: building a configuration from a live one resets that model's attention implementation.
+            text_config=copy.deepcopy(native.config),
+            pooling=default_pooling(native) if pooling is None else pooling,
+            weighting=weighting,
+            name_or_path=native.config._name_or_path,
+            dtype=native.dtype,
+        )
+        model = cls(config, native)
+        model.train(native.training)
+        return model
+
+    @classmethod
+    def from_encoder(
+        cls,
+        pretrained_model_name_or_path: str | PathLike,
+        *,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | None = None,
+        label2id: dict[str, int] | None = None,
+        pooling: str | None = None,
+        weighting: str = "head",
+        **kwargs: Any,
+    ) -> "LCLForSequenceClassification":
+        """
+        Starts from a pretrained encoder (or from a fine-tuned classifier) on the Hub or on disk.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): a Hub id or a folder.
+            num_labels (`int`, *optional*): number of classes; derived from `id2label` where that is given.
+            id2label (`dict[int, str]`, *optional*): name of each class.
+            label2id (`dict[str, int]`, *optional*): the inverse of `id2label`, from which it is derived if left out.
+            pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
+            weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
+            **kwargs: passed on to `AutoModelForSequenceClassification.from_pretrained` (`revision`, `token`,
+                `cache_dir`, `trust_remote_code`, `dtype`, `attn_implementation`, `device_map`, ...).
+
+        Raises:
+            ValueError: if `num_labels`, `id2label` and `label2id` disagree, or if there is no model under that name.
+        """
+        # Unknown names are refused before gigabytes are loaded.
+        LCLConfig(pooling=pooling or "cls", weighting=weighting)
+        labels = _label_arguments(num_labels, id2label, label2id)
+        if "config" in kwargs:
+            for name, value in labels.items():
+                setattr(kwargs["config"], name, value)
+            labels = {}
+        try:
+            native = AutoModelForSequenceClassification.from_pretrained(
+                pretrained_model_name_or_path, **labels, **kwargs
+            )
+        except OSError as error:
+            raise ValueError(f"No model can be loaded from {pretrained_model_name_or_path}: {error}") from error
+        model = cls.from_native(native, pooling=pooling, weighting=weighting)
+        if model.config.pooling == "mean":
+            hub_arguments = ("revision", "token", "cache_dir", "trust_remote_code", "subfolder", "local_files_only")
+            tokenizer = AutoTokenizer.from_pretrained(
+                pretrained_model_name_or_path, **{name: kwargs[name] for name in hub_arguments if name in kwargs}
+            )
+            model.set_special_tokens(tokenizer)
+        return model
+
+    def set_special_tokens(self, tokenizer: Any) -> None:
+        """Tells `pooling="mean"` which ids frame a text ([CLS], [SEP], <s>, ...); [UNK] and [MASK] stand for words."""
+        words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
+        self.config.special_token_ids = sorted(set(tokenizer.all_special_ids) - words)
+
+    def to_sequence_classifier(self) -> PreTrainedModel:
+        """
+        The ordinary transformers classifier inside: same weights (shared, not copied), same logits to the last bit.
+
+        Returns:
+            `PreTrainedModel`: `BertForSequenceClassification`, `ElectraForSequenceClassification`, ...
+        """
+        return self.native
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> LCLOutput:
+        """
+        One pass of the native classifier.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids.
+            attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 1 for real tokens, 0 for padding.
+            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes; with them `loss` is the plain
+                cross-entropy. The contrastive objective needs the whole batch and is [`ContrastiveTrainer`]'s.
+            **kwargs: whatever else the architecture takes (`token_type_ids`, `inputs_embeds`, ...).
+
+        Returns:
+            [`LCLOutput`]
+        """
+        inputs = {"attention_mask": attention_mask, **kwargs}
+        if input_ids is not None:
+            inputs["input_ids"] = input_ids
+        if self._takes_use_cache:
+            inputs.setdefault("use_cache", False)
+        output, hidden_states = run_with_last_hidden_state(self.native, inputs)
+        embeddings = pool(hidden_states, self._pooled_tokens(hidden_states, inputs), self.config.pooling)
+        asked_for_states = kwargs.get("output_hidden_states", self.config.output_hidden_states)
+        return LCLOutput(
+            loss=None if labels is None else nn.functional.cross_entropy(output.logits.float(), labels),
+            logits=output.logits,
+            weighting_logits=self._weighting_logits(embeddings, output.logits, inputs),
+            embeddings=embeddings,
+            hidden_states=output.get("hidden_states") if asked_for_states else None,
+            attentions=output.get("attentions"),
+        )
+
+    def _pooled_tokens(self, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
+        """Boolean mask `(batch, sequence)` of the positions that the pooling may use."""
+        mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
+        pad_token_id = self.config.get_text_config().pad_token_id
+        if mask is None and ids is not None and pad_token_id is not None:
+            mask = ids != pad_token_id  # as the architectures themselves find the last token
+        if self.config.pooling == "mean" and self.config.special_token_ids and ids is not None:
+            ignored = torch.isin(ids, torch.tensor(self.config.special_token_ids, device=ids.device))
+        return token_mask(hidden_states, mask, ignored)
+
+    def _weighting_logits(self, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
+        match self.config.weighting:
+            case "head":
+                return self.weighting_network(embeddings)
+            case "encoder":
+                return self.weighting_network(**inputs).logits
+            case "classifier":
+                return logits.detach()
+            case _:
+                return None
+
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
+        """
+        Saves the whole wrapper, weighting network included, so that training can go on from it.
+
+        The folder also loads with `trust_remote_code=True` where hf_lcl is not installed. For a classifier that needs
+        no code at all, save [`~LCLForSequenceClassification.to_sequence_classifier`] instead.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): the folder.
+            **kwargs: as in `PreTrainedModel.save_pretrained`.
+        """
+        # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
+        # silently lose the weights of 19 architectures.
+        kwargs.setdefault("save_original_format", False)
+        model_class = f"modeling.{type(self).__name__}"
+        self.config.auto_map = {
+            "AutoConfig": f"configuration.{type(self.config).__name__}",
+            "AutoModel": model_class,
+            "AutoModelForSequenceClassification": model_class,
+        }
+        super().save_pretrained(save_directory, **kwargs)
+        if kwargs.get("is_main_process", True):
+            custom_object_save(self, save_directory)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.native.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.native.set_input_embeddings(value)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """As `PreTrainedModel.resize_token_embeddings`, for the classifier and for a second encoder alike."""
+        if self.config.weighting == "encoder":
+            self.weighting_network.resize_token_embeddings(*args, **kwargs)
+        return self.native.resize_token_embeddings(*args, **kwargs)
+
+
+def _label_arguments(
+    num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
+) -> dict[str, Any]:
+    """The label arguments of `from_pretrained`, checked against each other; empty where none was given."""
+    if id2label is None and label2id is not None:
+        id2label = {index: name for name, index in label2id.items()}
+    if id2label is None:
+        return {} if num_labels is None else {"num_labels": num_labels}
+    id2label = {int(index): name for index, name in id2label.items()}
+    inverse = {name: index for index, name in id2label.items()}
+    if sorted(id2label) != list(range(len(id2label))) or len(inverse) != len(id2label):
+        raise ValueError(f"id2label must name the ids 0 to {len(id2label) - 1}, each once; got {id2label}.")
+    if num_labels is not None and num_labels != len(id2label):
+        raise ValueError(f"num_labels={num_labels}, but id2label names {len(id2label)} classes: leave num_labels out.")
+    if label2id is not None and dict(label2id) != inverse:
+        raise ValueError(f"label2id={label2id} is not the inverse of id2label={id2label}: leave label2id out.")
+    return {"id2label": id2label, "label2id": inverse}

@@ -1,0 +1,76 @@
+"""Averages of the parts of the loss over many batches, without waiting for the device at each of them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .losses.objective import Part
+
+
+class PartMeter:
+    """
+    Weighted means of named numbers; everything stays on the device until [`~PartMeter.averages`] is called.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lcl.losses.objective import Part
+    >>> from hf_lcl.parts import PartMeter
+
+    >>> meter = PartMeter()
+    >>> meter.add({"loss_ce": Part(torch.tensor(1.0))})
+    >>> meter.add({"loss_ce": Part(torch.tensor(3.0))})
+    >>> meter.averages()
+    {'loss_ce': 2.0}
+    ```
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything that was added."""
+        self._names: list[str] = []
+        self._totals: Tensor | None = None
+
+    def add(
+        self, parts: dict[str, Part], scale: float = 1.0, gather_rows: Callable | None = None, rows: int = 1
+    ) -> None:
+        """
+        Adds the parts of one batch.
+
+        Args:
+            parts (`dict[str, Part]`): the same names in every call between two resets.
+            scale (`float`, *optional*, defaults to 1.0): multiplies the weights of all parts of this batch.
+            gather_rows (`Callable`, *optional*): given a tensor with one row per text of this batch, returns the rows
+                of all processes' batches without the duplicates that pad the last one.
+            rows (`int`, *optional*, defaults to 1): number of texts in this batch, each of which counts once.
+        """
+        self._names = list(parts)
+        values = torch.stack([part.value.float() for part in parts.values()])
+        weights = torch.stack(
+            [torch.as_tensor(part.weight, dtype=values.dtype, device=values.device) for part in parts.values()]
+        )
+        totals = torch.stack([values * weights, weights]) * scale
+        if gather_rows is not None:
+            totals = gather_rows(totals.expand(rows, -1, -1).contiguous()).sum(dim=0)
+        self._totals = totals if self._totals is None else self._totals + totals
+
+    def averages(self, reduce: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
+        """
+        The weighted means so far, and a fresh start.
+
+        Args:
+            reduce (`Callable`, *optional*): sums a tensor over all processes.
+
+        Returns:
+            `dict[str, float]`: without the names whose weights are all 0 (a similarity of pairs that never occurred).
+        """
+        if self._totals is None:
+            return {}
+        totals = self._totals if reduce is None else reduce(self._totals)
+        names, (sums, weights) = self._names, totals.tolist()
+        self.reset()
+        return {name: total / weight for name, total, weight in zip(names, sums, weights) if weight > 0}

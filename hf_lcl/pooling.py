@@ -1,0 +1,73 @@
+"""From the last hidden state of a batch to one embedding per text."""
+
+import torch
+from torch import Tensor
+
+
+def default_pooling(native: torch.nn.Module) -> str:
+    """
+    The pooling that an architecture's own classifier uses.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier of transformers.
+
+    Returns:
+        `str`: `"cls"`, `"mean"` or `"last"`.
+    """
+    config = native.config
+    if config.model_type == "perceiver":
+        return "mean"
+    classifier_pooling = getattr(config, "classifier_pooling", None)
+    if classifier_pooling is not None:
+        return "cls" if classifier_pooling in ("cls", "bos") else "mean"
+    if config.is_encoder_decoder or getattr(config, "summary_type", None) == "last":
+        return "last"
+    # A `score` layer straight on the hidden states is the mark of transformers' decoders.
+    return "last" if hasattr(native, "score") else "cls"
+
+
+def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Tensor | None = None) -> Tensor:
+    """
+    Which positions of `hidden_states` are real tokens.
+
+    Args:
+        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): what is pooled.
+        attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 1 for real tokens.
+        ignored (`torch.BoolTensor` of shape `(batch, sequence)`, *optional*): positions that are left out as well.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch, sequence)`. All true where the architecture changed the sequence length
+        (Perceiver's latents, Funnel's pooled blocks), since no position then belongs to one token.
+    """
+    shape = hidden_states.shape[:2]
+    if attention_mask is None or attention_mask.shape != shape:
+        mask = torch.ones(shape, dtype=torch.bool, device=hidden_states.device)
+    else:
+        mask = attention_mask.bool()
+    if ignored is not None and ignored.shape == shape:
+        kept = mask & ~ignored
+        # A text of special tokens alone keeps them: a mean over nothing is no embedding.
+        mask = torch.where(kept.any(dim=1, keepdim=True), kept, mask)
+    return mask
+
+
+def pool(hidden_states: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """
+    One embedding per text.
+
+    Args:
+        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): the last hidden state.
+        mask (`torch.BoolTensor` of shape `(batch, sequence)`): the positions that count, see [`token_mask`].
+        pooling (`str`): `"cls"`, `"mean"` or `"last"`; padding may be on either side for the last two.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, hidden)`.
+    """
+    if pooling == "cls":
+        return hidden_states[:, 0]
+    if pooling == "last":
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        last = (positions * mask).argmax(dim=1)
+        return hidden_states[torch.arange(len(last), device=mask.device), last]
+    weights = mask.unsqueeze(-1).to(hidden_states.dtype)
+    return (hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

@@ -1,0 +1,389 @@
+"""The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
+from transformers.data.data_collator import DataCollator
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_checkpoint
+from transformers.utils import logging
+
+from .data import ContrastiveDataCollator, LabelBalancedSampler
+from .data.labels import label_column, label_names
+from .hub import CardFacts, save_sequence_classifier, write_card
+from .losses.objective import Objective, Part
+from .modeling import LCLForSequenceClassification, LCLOutput
+from .parts import PartMeter
+from .training_args import ContrastiveTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+
+class ContrastiveTrainer(Trainer):
+    r"""
+    `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
+    sequence classifier.
+
+    Everything else (resume, early stopping, best model, accumulation, mixed precision, compilation, trackers) is the
+    Trainer's own. Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`),
+    the share of texts that have a positive (`valid_anchors`) and the mean cosines `positive_similarity` and
+    `negative_similarity`; evaluation holds them with its prefix. The contrastive parts depend on how evaluation
+    batches happen to be composed: select models by accuracy, F1 or `loss_ce`.
+
+    Args:
+        model ([`LCLForSequenceClassification`], `PreTrainedModel` or `str`): the model, a plain sequence classifier,
+            or the name of an encoder. The last two are wrapped, with a weighting head for `objective="lcl"`; a name
+            takes its classes from the training set.
+        args ([`ContrastiveTrainingArguments`]): all settings.
+        train_dataset, eval_dataset: tokenised rows with `labels` (class ids).
+        processing_class (`PreTrainedTokenizerBase`, *optional*): the tokenizer; pads batches and is saved beside the
+            model.
+        **others: as in `transformers.Trainer`.
+
+    Raises:
+        TypeError: for a model or arguments of the wrong class.
+        ValueError: for data without token ids, labels that the model has no class for, a single class, several labels
+            per row, or `objective="lcl"` with a model that has no weighting network.
+        FloatingPointError: during training, when the loss is not finite.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments
+
+    >>> trainer = ContrastiveTrainer(
+    ...     model="google/electra-base-discriminator",
+    ...     args=ContrastiveTrainingArguments("out", objective="lcl"),
+    ...     train_dataset=train,
+    ...     eval_dataset=validation,
+    ...     processing_class=tokenizer,
+    ... )
+    >>> trainer.train()
+    >>> trainer.save_model()  # AutoModelForSequenceClassification.from_pretrained("out") needs no hf_lcl
+    ```
+    """
+
+    # The loss is the mean over a batch; the Trainer divides it by the number of accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: PreTrainedModel | str | None = None,
+        args: ContrastiveTrainingArguments | None = None,
+        data_collator: DataCollator | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        model_init: Callable[..., PreTrainedModel] | None = None,
+        compute_loss_func: Callable | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **kwargs: Any,
+    ):
+        if args is None:
+            args = ContrastiveTrainingArguments(output_dir="tmp_trainer")
+        if not isinstance(args, ContrastiveTrainingArguments):
+            raise TypeError(
+                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, which has the same fields and the "
+                "objective's."
+            )
+        if compute_loss_func is not None:
+            raise ValueError("compute_loss_func would replace the objective: leave it out.")
+        self._train_labels = None if train_dataset is None else _checked_labels(train_dataset)
+        self._train_parts, self._eval_parts = PartMeter(), PartMeter()
+        if model is not None:
+            model = _wrap(model, args, train_dataset, self._train_labels)
+            _check_model(model, args, train_dataset, self._train_labels)
+            if model.config.pooling == "mean" and processing_class is not None:
+                model.set_special_tokens(processing_class)
+        if data_collator is None and processing_class is not None:
+            data_collator = ContrastiveDataCollator(processing_class)
+        if args.is_contrastive and args.per_device_train_batch_size == 1:
+            logger.warning_once(
+                f"per_device_train_batch_size=1 leaves objective={args.objective!r} without positives: only "
+                "cross-entropy is learned. Use a batch of 16 or more."
+            )
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            model_init=model_init,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+            **kwargs,
+        )
+
+    def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
+        """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
+        model = _wrap(super().call_model_init(trial), self.args, self.train_dataset, self._train_labels)
+        _check_model(model, self.args, self.train_dataset, self._train_labels)
+        return model
+
+    # Data
+
+    def _set_signature_columns_if_needed(self) -> None:
+        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        # The public way to a batch structure that survives sharding over processes is an order of indices.
+        balanced = self.args.sampler == "balanced" or (self.args.sampler == "auto" and self.args.is_contrastive)
+        if not balanced or self._train_labels is None or self._train_batch_size < 2 * self.args.samples_per_class:
+            return super()._get_train_sampler(train_dataset)
+        return LabelBalancedSampler(
+            self._train_labels,
+            self._train_batch_size,
+            samples_per_class=self.args.samples_per_class,
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+        )
+
+    # Loss
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, LCLOutput]:
+        """
+        The objective on one batch. In evaluation the outputs are logits only.
+
+        Raises:
+            FloatingPointError: in training, when the loss is not finite: before the weights are touched.
+        """
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss, parts = self._objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)
+        if model.training:
+            # The Trainer looks at the value of each loss anyway (`logging_nan_inf_filter`).
+            if not torch.isfinite(loss):
+                self._stop_at(loss, parts)
+            self._train_parts.add(parts, scale=1 / self.current_gradient_accumulation_steps)
+        else:
+            self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
+        return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
+
+    @property
+    def _objective(self) -> Objective:
+        """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
+        args = self.args
+        return Objective(
+            name=args.objective,
+            alpha=args.alpha,
+            temperature=args.temperature,
+            normalize=args.normalize_embeddings,
+            detach_weights=args.detach_weights,
+            weighting_is_trained=self._unwrapped.config.weighting != "classifier",
+            class_weights=self._class_weights(),
+            label_smoothing=args.label_smoothing_factor,
+        )
+
+    def _class_weights(self) -> Tensor | None:
+        if self.args.class_weights is None:
+            return None
+        if self.args.class_weights == "balanced":
+            # Absent classes have no weight of their own; no text is counted with it either.
+            weights = np.ones(self._unwrapped.config.num_labels)
+            present = np.unique(self._train_labels)
+            weights[present] = compute_class_weight("balanced", classes=present, y=self._train_labels)
+        else:
+            weights = self.args.class_weights
+        return torch.as_tensor(weights, dtype=torch.float32, device=self.args.device)
+
+    def _stop_at(self, loss: Tensor, parts: dict[str, Part]) -> None:
+        values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
+        checkpoint = get_last_checkpoint(self.args.output_dir)
+        kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
+        raise FloatingPointError(
+            f"The loss is {loss.item()} at step {self.state.global_step + 1} ({values}). The weights were not "
+            f"updated. {kept} Lower the learning rate, raise the temperature, or train without fp16."
+        )
+
+    # Logging
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As in `transformers.Trainer`; lines with a training loss also get its parts."""
+        if "loss" in logs:
+            logs = logs | self._train_parts.averages(reduce=lambda totals: self.accelerator.reduce(totals, "sum"))
+        super().log(logs, start_time)
+
+    def evaluation_loop(
+        self,
+        dataloader: torch.utils.data.DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """As in `transformers.Trainer`; the metrics also hold the parts of the loss."""
+        self._eval_parts.reset()
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        output.metrics.update(
+            {f"{metric_key_prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
+        )
+        return output
+
+    # Saving
+
+    @property
+    def _unwrapped(self) -> LCLForSequenceClassification:
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """
+        Writes the standard sequence classifier, its tokenizer and its card: what plain transformers loads.
+
+        Checkpoints hold the whole wrapper instead, weighting network included, so that a run can be resumed.
+
+        Args:
+            output_dir (`str`, *optional*): the folder; defaults to `args.output_dir`.
+        """
+        # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
+        if _internal_call and output_dir is not None:
+            return super().save_model(output_dir, _internal_call)
+        output_dir = self.args.output_dir if output_dir is None else output_dir
+        # Gathers shards (FSDP, ZeRO), so that every process takes part.
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        state_dict = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
+        if self.args.should_save:
+            save_sequence_classifier(
+                self._unwrapped, output_dir, tokenizer=self.processing_class, state_dict=state_dict
+            )
+            write_card(self._card_facts(), output_dir)
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def create_model_card(
+        self,
+        language: str | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+    ) -> None:
+        """Writes `README.md` into `args.output_dir`; the arguments are those of `transformers.Trainer`."""
+        if not self.is_world_process_zero():
+            return
+        facts = self._card_facts(
+            language=language,
+            license=license,
+            tags=[tags] if isinstance(tags, str) else (tags or []),
+            model_name=model_name,
+            base_model=finetuned_from,
+            dataset=dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags,
+        )
+        write_card(facts, self.args.output_dir)
+
+    def _card_facts(self, **known: Any) -> CardFacts:
+        config, args = self._unwrapped.config, self.args
+        base_model = config._name_or_path
+        evaluations = [line for line in self.state.log_history if "eval_loss" in line]
+        metrics = {
+            name: evaluations[-1][f"eval_{name}"]
+            for name in ("accuracy", "macro_f1", "weighted_f1")
+            if evaluations and f"eval_{name}" in evaluations[-1]
+        }
+        names = [
+            "learning_rate",
+            "num_train_epochs",
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "seed",
+        ]
+        if args.is_contrastive:
+            names += ["alpha", "temperature", "normalize_embeddings"]
+        facts = {
+            "model_name": args.hub_model_id or Path(args.output_dir).name,
+            "labels": [config.id2label[index] for index in range(config.num_labels)],
+            "objective": args.objective,
+            "settings": {name: getattr(args, name) for name in names},
+            "metrics": metrics,
+            "split": "validation" if metrics else None,
+            "rows": len(self.eval_dataset) if metrics and hasattr(self.eval_dataset, "__len__") else None,
+            # A path of this machine says nothing to a reader, and is nobody's business.
+            "base_model": base_model if base_model and not Path(base_model).exists() else None,
+        }
+        return CardFacts(**facts | {name: value for name, value in known.items() if value})
+
+
+def _checked_labels(dataset: Any) -> np.ndarray | None:
+    """The class ids of the training set, after a look at whether it can be trained on at all."""
+    columns = getattr(dataset, "column_names", None)
+    if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
+        raise ValueError(
+            f"train_dataset has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
+            "tokenizer) on it first."
+        )
+    labels = label_column(dataset)
+    if labels is not None and len(np.unique(labels)) < 2:
+        raise ValueError(f"train_dataset has a single class, {labels[0]}: there is nothing to tell apart.")
+    return labels
+
+
+def _wrap(
+    model: PreTrainedModel | str, args: ContrastiveTrainingArguments, dataset: Any, labels: np.ndarray | None
+) -> LCLForSequenceClassification:
+    """The wrapper around whatever the user gave."""
+    weighting = "head" if args.objective == "lcl" else "none"
+    if isinstance(model, LCLForSequenceClassification):
+        return model
+    if not isinstance(model, str):
+        return LCLForSequenceClassification.from_native(model, weighting=weighting)
+    names = None if labels is None else label_names(dataset)
+    if names is None and labels is None:
+        raise ValueError(f"model={model!r} needs a train_dataset that can be counted, to know its classes.")
+    classes = {"num_labels": int(labels.max()) + 1} if names is None else {"id2label": dict(enumerate(names))}
+    set_seed(args.seed)  # the new head must not depend on what ran before
+    return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
+
+
+def _check_model(
+    model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, dataset: Any, labels: np.ndarray | None
+) -> None:
+    """Whether model, objective and data fit together."""
+    config = model.config
+    if args.objective == "lcl" and config.weighting == "none":
+        raise ValueError(
+            'objective="lcl" needs a weighting network, but the model has weighting="none": use '
+            'LCLForSequenceClassification.from_encoder(..., weighting="head"), or objective="scl".'
+        )
+    if config.problem_type not in (None, "single_label_classification"):
+        raise ValueError(f"The model's problem_type is {config.problem_type!r}: only single labels are supported yet.")
+    if isinstance(args.class_weights, list) and len(args.class_weights) != config.num_labels:
+        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {config.num_labels} classes.")
+    if labels is None:
+        return
+    if labels.min() < 0 or labels.max() >= config.num_labels:
+        wrong = labels[(labels < 0) | (labels >= config.num_labels)][0]
+        raise ValueError(
+            f"train_dataset holds label {wrong}, but the model has num_labels={config.num_labels}: use "
+            f"num_labels={labels.max() + 1}."
+        )
+    names = label_names(dataset)
+    if names is None:
+        return
+    if len(names) != config.num_labels:
+        raise ValueError(
+            f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
+        )
+    if set(config.id2label.values()) == {f"LABEL_{index}" for index in range(config.num_labels)}:
+        for target in (config, config.text_config):
+            target.id2label, target.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}

@@ -1,0 +1,61 @@
+"""The weighting network of the label-aware loss: which classes is a text likely to be confused with?"""
+
+import copy
+
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+
+
+def embedding_size(config: PreTrainedConfig) -> int:
+    """Width of the last hidden state of the encoder that `config` describes."""
+    if config.model_type == "perceiver":
+        return config.d_latents
+    hidden_size = config.get_text_config().hidden_size
+    # Reformer concatenates the two streams of its reversible layers.
+    return 2 * hidden_size if config.model_type == "reformer" else hidden_size
+
+
+class WeightingHead(nn.Module):
+    """
+    Dense, activation, linear on the embedding of the classifier's own encoder.
+
+    Args:
+        hidden_size (`int`): width of the embedding.
+        num_labels (`int`): number of classes.
+    """
+
+    def __init__(self, hidden_size: int, num_labels: int):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.activation = nn.GELU()
+        self.out_proj = nn.Linear(hidden_size, num_labels)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """From embeddings `(batch, hidden)` to weighting logits `(batch, num_labels)`."""
+        return self.out_proj(self.activation(self.dense(embeddings)))
+
+
+def build_weighting_network(weighting: str, native: PreTrainedModel, copy_weights: bool) -> nn.Module | None:
+    """
+    The module behind a value of `LCLConfig.weighting`.
+
+    Args:
+        weighting (`str`): `"head"`, `"encoder"`, `"classifier"` or `"none"`.
+        native (`PreTrainedModel`): the classifier that is wrapped.
+        copy_weights (`bool`): whether `"encoder"` starts from the weights of `native` with a classification head of
+            its own, or from an empty network that is about to be loaded.
+
+    Returns:
+        `nn.Module`, or `None` for the two that have no parameters.
+    """
+    if weighting == "head":
+        return WeightingHead(embedding_size(native.config), native.config.num_labels).to(native.device, native.dtype)
+    if weighting == "encoder":
+        if not copy_weights:
+            return AutoModelForSequenceClassification.from_config(native.config)
+        network = copy.deepcopy(native)
+        for name, child in network.named_children():
+            if name != network.base_model_prefix:
+                child.apply(network._init_weights)  # the one initialiser that knows the architecture
+        return network
+    return None
