@@ -87,5 +87,7 @@ class LCLConfig(PreTrainedConfig):
             # Another number of labels than the saved one: the saved names are of no use.
             self.id2label = self.label2id = None
         super().__post_init__(**kwargs)
+        if self.label2id is None:
+            self.label2id = {name: index for index, name in self.id2label.items()}
         text_config.id2label, text_config.label2id = self.id2label, self.label2id
         text_config.problem_type = self.problem_type

@@ -91,16 +91,17 @@ class ContrastiveTrainer(Trainer):
             args = ContrastiveTrainingArguments(output_dir="tmp_trainer")
         if not isinstance(args, ContrastiveTrainingArguments):
             raise TypeError(
-                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, which has the same fields and the "
-                "objective's."
+                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, which has the same fields and "
+                "the objective's."
             )
         if compute_loss_func is not None:
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
         self._train_labels = None if train_dataset is None else _checked_labels(train_dataset)
+        self._class_names = None if train_dataset is None else label_names(train_dataset)
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
         if model is not None:
-            model = _wrap(model, args, train_dataset, self._train_labels)
-            _check_model(model, args, train_dataset, self._train_labels)
+            model = _wrap(model, args, self._train_labels, self._class_names)
+            _check_model(model, args, self._train_labels, self._class_names)
             if model.config.pooling == "mean" and processing_class is not None:
                 model.set_special_tokens(processing_class)
         if data_collator is None and processing_class is not None:
@@ -125,8 +126,8 @@ class ContrastiveTrainer(Trainer):
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
-        model = _wrap(super().call_model_init(trial), self.args, self.train_dataset, self._train_labels)
-        _check_model(model, self.args, self.train_dataset, self._train_labels)
+        model = _wrap(super().call_model_init(trial), self.args, self._train_labels, self._class_names)
+        _check_model(model, self.args, self._train_labels, self._class_names)
         return model
 
     # Data
@@ -339,7 +340,10 @@ def _checked_labels(dataset: Any) -> np.ndarray | None:
 
 
 def _wrap(
-    model: PreTrainedModel | str, args: ContrastiveTrainingArguments, dataset: Any, labels: np.ndarray | None
+    model: PreTrainedModel | str,
+    args: ContrastiveTrainingArguments,
+    labels: np.ndarray | None,
+    names: list[str] | None,
 ) -> LCLForSequenceClassification:
     """The wrapper around whatever the user gave."""
     weighting = "head" if args.objective == "lcl" else "none"
@@ -347,8 +351,7 @@ def _wrap(
         return model
     if not isinstance(model, str):
         return LCLForSequenceClassification.from_native(model, weighting=weighting)
-    names = None if labels is None else label_names(dataset)
-    if names is None and labels is None:
+    if labels is None and names is None:
         raise ValueError(f"model={model!r} needs a train_dataset that can be counted, to know its classes.")
     classes = {"num_labels": int(labels.max()) + 1} if names is None else {"id2label": dict(enumerate(names))}
     set_seed(args.seed)  # the new head must not depend on what ran before
@@ -356,7 +359,10 @@ def _wrap(
 
 
 def _check_model(
-    model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, dataset: Any, labels: np.ndarray | None
+    model: LCLForSequenceClassification,
+    args: ContrastiveTrainingArguments,
+    labels: np.ndarray | None,
+    names: list[str] | None,
 ) -> None:
     """Whether model, objective and data fit together."""
     config = model.config
@@ -377,7 +383,6 @@ def _check_model(
             f"train_dataset holds label {wrong}, but the model has num_labels={config.num_labels}: use "
             f"num_labels={labels.max() + 1}."
         )
-    names = label_names(dataset)
     if names is None:
         return
     if len(names) != config.num_labels:

@@ -119,7 +119,7 @@ def label_column(dataset: Any) -> np.ndarray | None:
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"Column {name!r} holds {labels.dtype.name} values, for example {labels[0]!r}: class ids must be "
+            f"Column {name!r} holds {labels.dtype.name} values, for example {labels[0].item()}: class ids must be "
             "integers. hf_lcl.encode_labels turns class names into ids."
         )
     return labels.astype(np.int64)

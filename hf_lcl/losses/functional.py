@@ -58,7 +58,7 @@ def supervised_contrastive_loss(
     ```
     """
     _check(embeddings, labels, temperature, reduction)
-    per_anchor, valid = _per_anchor(embeddings, labels, None, temperature, normalize)
+    per_anchor, valid = _per_anchor(embeddings, labels.long(), None, temperature, normalize)
     return _reduce(per_anchor, valid, reduction)
 
 
@@ -119,7 +119,7 @@ def label_aware_contrastive_loss(
     log_weights = _compute_dtype(weighting_logits).log_softmax(dim=1)
     if detach_weights:
         log_weights = log_weights.detach()
-    per_anchor, valid = _per_anchor(embeddings, labels, log_weights, temperature, normalize)
+    per_anchor, valid = _per_anchor(embeddings, labels.long(), log_weights, temperature, normalize)
     return _reduce(per_anchor, valid, reduction)
 
 

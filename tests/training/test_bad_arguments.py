@@ -1,0 +1,128 @@
+"""Input that cannot be trained on is refused early, in words that say what to do."""
+
+import logging
+
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objective": "mse"}, "objective='mse' is unknown: use one of 'ce', 'scl', 'lcl'"),
+        ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'random'"),
+        ({"alpha": 1.5}, r"alpha=1.5 must lie in \[0, 1\]"),
+        ({"alpha": -0.1}, r"alpha=-0.1 must lie in \[0, 1\]"),
+        ({"temperature": 0.0}, "temperature=0.0 must be positive"),
+        ({"temperature": -1.0}, "temperature=-1.0 must be positive"),
+        ({"temperature": float("nan")}, "temperature=nan must be positive"),
+        ({"samples_per_class": 1}, "samples_per_class=1 leaves anchors without positives"),
+        ({"class_weights": "heavy"}, "class_weights='heavy' must be 'balanced' or one positive number per class"),
+        ({"class_weights": [1.0, -1.0]}, "must be 'balanced' or one positive number per class"),
+    ],
+)
+def test_values_out_of_range(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        ContrastiveTrainingArguments(str(tmp_path), **settings)
+
+
+def test_an_output_folder_that_is_a_file(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ValueError, match="is a file: name a folder"):
+        ContrastiveTrainingArguments(str(tmp_path / "out"))
+
+
+def test_plain_training_arguments(bert, tmp_path):
+    with pytest.raises(TypeError, match="use ContrastiveTrainingArguments"):
+        ContrastiveTrainer(model=bert, args=TrainingArguments(str(tmp_path)))
+
+
+def test_a_loss_function_beside_the_objective(bert, tmp_path):
+    with pytest.raises(ValueError, match="would replace the objective"):
+        ContrastiveTrainer(
+            model=bert, args=ContrastiveTrainingArguments(str(tmp_path)), compute_loss_func=lambda *_: 0.0
+        )
+
+
+def test_a_model_that_is_no_classifier(make_trainer, bert):
+    with pytest.raises(TypeError, match="got BertModel"):
+        make_trainer(bert.bert)
+
+
+def test_lcl_without_a_weighting_network(make_trainer):
+    with pytest.raises(ValueError, match='objective="lcl" needs a weighting network'):
+        make_trainer(objective="lcl", weighting="none")
+
+
+def test_a_label_that_the_model_has_no_class_for(make_trainer, splits, bert_config):
+    from transformers import BertForSequenceClassification
+
+    bert_config.num_labels = 3
+    train = splits["train"].cast_column("labels", splits["train"].features["labels"].__class__(num_classes=4))
+    with pytest.raises(ValueError, match="holds label 3, but the model has num_labels=3: use num_labels=4"):
+        make_trainer(BertForSequenceClassification(bert_config), train=train)
+
+
+def test_more_classes_in_the_model_than_the_data_names(make_trainer, bert_config):
+    from transformers import BertForSequenceClassification
+
+    bert_config.num_labels = 5
+    with pytest.raises(ValueError, match="train_dataset names 4 classes, but the model has num_labels=5"):
+        make_trainer(BertForSequenceClassification(bert_config))
+
+
+def test_texts_that_were_not_tokenised(make_trainer, raw_splits):
+    with pytest.raises(ValueError, match="columns text, label but no token ids"):
+        make_trainer(train=raw_splits["train"])
+
+
+def test_a_single_class(make_trainer, splits):
+    with pytest.raises(ValueError, match="has a single class"):
+        make_trainer(train=splits["train"].filter(lambda row: row["labels"] == 1))
+
+
+def test_several_labels_in_a_row(make_trainer, splits):
+    train = splits["train"].remove_columns("labels").add_column("labels", [[0, 1]] * len(splits["train"]))
+    with pytest.raises(ValueError, match="multi-label classification is not supported yet"):
+        make_trainer(train=train)
+
+
+def test_float_labels(make_trainer, splits):
+    train = splits["train"].remove_columns("labels").add_column("labels", [0.5] * len(splits["train"]))
+    with pytest.raises(ValueError, match=r"holds float32 values, for example 0.5: class ids must be integers"):
+        make_trainer(train=train)
+
+
+def test_a_multi_label_model(make_trainer, bert):
+    bert.config.problem_type = "multi_label_classification"
+    with pytest.raises(ValueError, match="only single labels are supported yet"):
+        make_trainer(bert)
+
+
+def test_class_weights_of_another_length(make_trainer):
+    with pytest.raises(ValueError, match="class_weights has 3 numbers for 4 classes"):
+        make_trainer(class_weights=[1.0, 2.0, 3.0])
+
+
+def test_a_batch_of_one_warns_once_and_trains(make_trainer, caplog):
+    logger = logging.getLogger("transformers")
+    logger.propagate = True
+    logging.getLogger("hf_lcl.trainer").propagate = True
+    with caplog.at_level(logging.WARNING):
+        trainer = make_trainer(objective="lcl", per_device_train_batch_size=1, max_steps=2)
+        make_trainer(objective="lcl", per_device_train_batch_size=1, max_steps=2)
+    warnings = [record for record in caplog.records if "without positives" in record.message]
+    assert len(warnings) == 1
+    trainer.train()
+    assert all(torch.isfinite(tensor).all() for tensor in trainer.model.state_dict().values())
+
+
+def test_the_wrapper_of_a_regression_model(make_trainer, bert_config):
+    from transformers import BertForSequenceClassification
+
+    bert_config.problem_type, bert_config.num_labels = "regression", 1
+    with pytest.raises(ValueError, match="regression"):
+        make_trainer(LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config)))

@@ -1,0 +1,125 @@
+"""What a run leaves on disk: a standard classifier, and checkpoints that resume to the last bit."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.hub.model_card import GENERATED
+
+
+# Run in a process in which `import hf_lcl` fails.
+LOAD = """
+import json, sys
+sys.modules["hf_lcl"] = None
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+folder, texts = sys.argv[1], json.loads(sys.argv[2])
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+batch = tokenizer(texts, padding=True, return_tensors="pt")
+with torch.no_grad():
+    torch.save({
+        "class": type(model).__name__,
+        "problems": [key for kind in report.values() for key in kind],
+        "logits": model(**batch).logits,
+        "hidden": AutoModel.from_pretrained(folder)(**batch).last_hidden_state,
+        "labels": [result["label"] for result in pipeline("text-classification", model=folder)(texts)],
+    }, sys.argv[3])
+"""
+TEXTS = ["furious neighbour", "cake at the party today"]
+
+
+@pytest.mark.parametrize("objective", ["ce", "lcl"])
+def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, tmp_path, objective):
+    trainer = make_trainer(objective=objective, num_train_epochs=4)
+    trainer.train()
+    trainer.save_model()
+    result = tmp_path / "result.pt"
+    folder = trainer.args.output_dir
+    subprocess.run(
+        [sys.executable, "-c", LOAD, folder, json.dumps(TEXTS), str(result)], check=True, capture_output=True
+    )
+    loaded = torch.load(result)
+
+    native = trainer.model.to_sequence_classifier().eval()
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits, hidden = native(**batch).logits, native.bert(**batch).last_hidden_state
+    assert loaded["class"] == "BertForSequenceClassification"
+    assert loaded["problems"] == []
+    assert torch.equal(loaded["logits"], logits)
+    assert torch.equal(loaded["hidden"], hidden)
+    assert loaded["labels"] == [native.config.id2label[index] for index in logits.argmax(dim=1).tolist()]
+
+
+def test_the_folder_holds_model_tokenizer_and_card_and_nothing_else(make_trainer, tmp_path):
+    make_trainer(objective="lcl").save_model(str(tmp_path / "saved"))
+    names = {path.name for path in (tmp_path / "saved").iterdir()}
+    assert names == {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+
+
+def test_the_saved_files_name_no_folder_of_this_machine(make_trainer, tmp_path, encoder_folder):
+    trainer = make_trainer(str(encoder_folder), objective="lcl")
+    trainer.save_model(str(tmp_path / "saved"))
+    for path in (tmp_path / "saved").iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+def test_a_card_edited_by_hand_is_kept(make_trainer, tmp_path):
+    trainer = make_trainer(objective="lcl")
+    trainer.save_model(str(tmp_path / "saved"))
+    card = tmp_path / "saved" / "README.md"
+    assert GENERATED in card.read_text()
+    card.write_text("# My words")
+    trainer.save_model(str(tmp_path / "saved"))
+    assert card.read_text() == "# My words"
+
+
+@pytest.mark.parametrize("weighting", ["head", "encoder"])
+def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer, weighting, bert, tmp_path):
+    settings = {
+        "objective": "lcl",
+        "weighting": weighting,
+        "num_train_epochs": 3,
+        "save_strategy": "steps",
+        "save_steps": 5,
+    }
+    start = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
+    whole = make_trainer(folder="whole", **settings)
+    whole.train()
+    expected = {name: tensor.clone() for name, tensor in whole.model.state_dict().items()}
+
+    bert.load_state_dict(start)
+    resumed = make_trainer(folder="resumed", **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-5"))
+    assert resumed.state.global_step == whole.state.global_step == 12
+    for name, tensor in resumed.model.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_checkpoint_is_the_whole_wrapper(make_trainer, tmp_path):
+    trainer = make_trainer(objective="lcl", num_train_epochs=1, save_strategy="epoch")
+    trainer.train()
+    model = LCLForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-4")
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(make_trainer, tmp_path):
+    trainer = make_trainer(objective="lcl", num_train_epochs=2, save_strategy="steps", save_steps=2)
+
+    def poison(module, args, output):
+        if trainer.state.global_step == 3:
+            output.logits = output.logits * float("nan")
+        return output
+
+    trainer.model.native.register_forward_hook(poison)
+    with pytest.raises(FloatingPointError, match=r"nan at step 4 \(loss_ce=nan, loss_weighting=.*checkpoint-2"):
+        trainer.train()
+    assert all(tensor.isfinite().all() for tensor in trainer.model.state_dict().values())
+    kept = LCLForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-2")
+    assert all(tensor.isfinite().all() for tensor in kept.state_dict().values())
