@@ -1,16 +1,18 @@
-"""Files on disk, or a data set on the Hub, to one `DatasetDict`."""
+"""Files on disk to one `DatasetDict`."""
 
 import gzip
 import json
 from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 
-# File ending to the name of the loader in `datasets`; each may be followed by .gz, but for parquet.
+# File ending to the name of the loader in `datasets`; each but parquet may be followed by .gz.
 LOADERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+# pandas would read the words NA, None and null as missing values.
+OPTIONS = {"csv": {"keep_default_na": False}, "json": {}, "parquet": {}}
 
 
 def load_splits(files: dict[str, str | Path], **kwargs: Any) -> DatasetDict:
@@ -18,8 +20,8 @@ def load_splits(files: dict[str, str | Path], **kwargs: Any) -> DatasetDict:
     Reads one file per split. `datasets` keeps the result in its cache, so that a second call only maps it.
 
     Args:
-        files (`dict[str, str]`): split name ("train", "validation", "test") to a csv, json, jsonl or parquet file,
-            gzipped or not; all of one kind.
+        files (`dict[str, str]`): split name ("train", "validation", "test") to a csv, json, jsonl or parquet file;
+            all but parquet may be gzipped.
         **kwargs: passed on to `datasets.load_dataset` (`cache_dir`, ...).
 
     Returns:
@@ -38,59 +40,66 @@ def load_splits(files: dict[str, str | Path], **kwargs: Any) -> DatasetDict:
     ['text', 'label']
     ```
     """
-    kinds = {split: _kind(split, Path(path)) for split, path in files.items()}
-    if len(set(kinds.values())) > 1:
-        raise ValueError(
-            "All splits must be files of one kind, got "
-            + ", ".join(f"{split}: {files[split]} ({kind})" for split, kind in kinds.items())
-            + "."
-        )
-    loader = next(iter(kinds.values()))
-    data_files = {split: str(path) for split, path in files.items()}
-    try:
-        splits = load_dataset(loader, data_files=data_files, **kwargs)
-    except (DatasetGenerationError, ValueError) as error:
-        if loader == "json":
-            for path in files.values():
-                _check_json_lines(Path(path))
-        cause = error.__cause__ or error
-        raise ValueError(f"{_named(files)} cannot be read as {loader}: {cause}") from error
-    for split, dataset in splits.items():
-        if len(dataset) == 0:
-            raise ValueError(f"The {split} file {files[split]} has no rows.")
-    return splits
+    # All files are looked at before the first is read.
+    loaders = {split: _loader(split, Path(path)) for split, path in files.items()}
+    return DatasetDict(
+        {split: _load_file(split, Path(path), loaders[split], **kwargs) for split, path in files.items()}
+    )
 
 
-def _kind(split: str, path: Path) -> str:
+def _loader(split: str, path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"The {split} file {path} does not exist.")
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix not in LOADERS:
+    if suffix not in LOADERS or (suffix == ".parquet" and path.suffix == ".gz"):
         raise ValueError(
-            f"The {split} file {path} has an unknown extension: use one of {', '.join(LOADERS)} (.gz may follow)."
+            f"The {split} file {path} has an unknown extension: use one of {', '.join(LOADERS)} (.gz may follow all "
+            "but parquet)."
         )
-    if path.stat().st_size == 0:
-        raise ValueError(f"The {split} file {path} is empty.")
     return LOADERS[suffix]
 
 
-def _check_json_lines(path: Path) -> None:
-    """Finds the line of a JSON-lines file that `datasets` stumbled over."""
-    opener = gzip.open if path.suffix == ".gz" else open
+def _load_file(split: str, path: Path, loader: str, **kwargs: Any) -> Dataset:
+    if path.stat().st_size == 0 or (loader != "parquet" and not _has_text(split, path)):
+        raise ValueError(f"The {split} file {path} is empty: it has no rows.")
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path}, line {number} is not valid JSON: {error.msg}.") from error
-                if not isinstance(row, dict):
-                    raise ValueError(f'{path}, line {number} is not an object such as {{"text": ..., "label": ...}}.')
+        return load_dataset(loader, data_files=str(path), split="train", **OPTIONS[loader], **kwargs)
+    except (DatasetGenerationError, ValueError, OSError) as error:
+        if loader == "json":
+            _check_json(split, path)
+        if "corresponds to no data" in str(error):
+            raise ValueError(f"The {split} file {path} has no rows.") from error
+        raise ValueError(f"The {split} file {path} cannot be read as {loader}: {error.__cause__ or error}") from error
+
+
+def _open(path: Path) -> Any:
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8")
+
+
+def _has_text(split: str, path: Path) -> bool:
+    """Whether a text file has more than blanks; all of it is decoded, since `datasets` lets broken bytes pass."""
+    try:
+        with _open(path) as file:
+            return any([bool(line.strip()) for line in file])
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+        raise ValueError(f"The {split} file {path} cannot be read as UTF-8 text: {error}.") from error
 
 
-def _named(files: dict[str, str | Path]) -> str:
-    return ", ".join(str(path) for path in files.values())
+def _check_json(split: str, path: Path) -> None:
+    """Finds the line that `datasets` stumbled over, in a file of one object per line or of one list over many lines."""
+    with _open(path) as file:
+        text = file.read()
+    lines = list(enumerate(text.splitlines(), start=1))
+    one_list = text.lstrip().startswith("[") and not lines[0][1].rstrip().endswith("]")
+    for number, block in [(1, text)] if one_list else lines:
+        if not block.strip():
+            continue
+        try:
+            rows = json.loads(block)
+        except json.JSONDecodeError as error:
+            line = number + error.lineno - 1
+            raise ValueError(f"The {split} file {path}, line {line} is not valid JSON: {error.msg}.") from error
+        if not all(isinstance(row, dict) for row in (rows if isinstance(rows, list) else [rows])):
+            raise ValueError(
+                f'The {split} file {path}, line {number} is not an object such as {{"text": ..., "label": ...}}.'
+            )

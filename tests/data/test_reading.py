@@ -31,14 +31,16 @@ def write(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz", "data.json", "data.jsonl", "data.jsonl.gz", "data.parquet"])
+@pytest.mark.parametrize(
+    "name", ["data.csv", "data.csv.gz", "data.json", "data.jsonl", "data.jsonl.gz", "data.parquet"]
+)
 def test_rows_come_back_as_they_were_written(name, tmp_path):
-    path, compression = tmp_path / name, "gzip" if name.endswith(".gz") else None
+    path = tmp_path / name
     dataset = Dataset.from_list(ROWS)
     if "csv" in name:
-        dataset.to_csv(path, compression=compression)
+        dataset.to_pandas().to_csv(path, index=False)
     elif "json" in name:
-        dataset.to_json(path, compression=compression)
+        dataset.to_json(path, compression="gzip" if name.endswith(".gz") else None)
     else:
         dataset.to_parquet(path)
     assert load_splits({"train": path})["train"].to_list() == ROWS
@@ -191,7 +193,6 @@ def test_other_broken_files_are_named(name, content, write):
         load_splits({"train": write(name, content)})
 
 
-def test_files_of_several_kinds_are_refused_with_the_kind_of_each(write):
+def test_splits_may_be_files_of_several_kinds(write):
     files = {"train": write("a.csv", "text,label\na,x\n"), "test": write("b.jsonl", GOOD_LINES[0])}
-    with pytest.raises(ValueError, match=r"train: .*a\.csv \(csv\), test: .*b\.jsonl \(json\)"):
-        load_splits(files)
+    assert [len(split) for split in load_splits(files).values()] == [1, 1]
