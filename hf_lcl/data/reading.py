@@ -80,13 +80,13 @@ def _has_text(split: str, path: Path) -> bool:
     """Whether a text file has more than blanks; all of it is decoded, since `datasets` lets broken bytes pass."""
     try:
         with _open(path) as file:
-            return any([bool(line.strip()) for line in file])
+            return sum(bool(line.strip()) for line in file) > 0
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"The {split} file {path} cannot be read as UTF-8 text: {error}.") from error
 
 
 def _check_json(split: str, path: Path) -> None:
-    """Finds the line that `datasets` stumbled over, in a file of one object per line or of one list over many lines."""
+    """Finds the line that `datasets` stumbled over, in a file of one object per line or of one list."""
     with _open(path) as file:
         text = file.read()
     lines = list(enumerate(text.splitlines(), start=1))

@@ -88,32 +88,47 @@ class LabelBalancedSampler(Sampler[int]):
 
     def _draw(self, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
         """A systematic sample of classes, in portions of `samples_per_class` texts, in proportion to `left`."""
+        takes = np.zeros_like(left)
+        pairs = np.where(left > 1, left, 0)  # a text that was left alone waits for the end
+        if pairs.sum() == 0:
+            return takes
         order = rng.permutation(len(left))
         # The most frequent class stands last, so that the others share the first portions: where they are rare, a
         # batch gets one portion of them rather than two now and none later.
-        order = order[np.argsort(order == left.argmax(), kind="stable")]
+        order = order[np.argsort(order == pairs.argmax(), kind="stable")]
         portions = size // self.samples_per_class
-        edges = np.cumsum(left[order]) / left.sum() * portions
+        edges = np.cumsum(pairs[order]) / pairs.sum() * portions
         points = np.minimum(rng.random() + np.arange(portions), edges[-1] - 1e-9)
-        takes = np.zeros_like(left)
         np.add.at(takes, order[np.searchsorted(edges, points, side="right")], self.samples_per_class)
-        return np.minimum(takes, left)
+        takes = np.minimum(takes, pairs)
+
+        others = np.where(takes > 0, 0, pairs)
+        if (takes > 0).sum() == 1 and others.sum() >= 2 * (left.sum() // self.batch_size):
+            # There is a second class for this batch and for each to come.
+            takes[takes.argmax()] -= self.samples_per_class
+            second = rng.choice(len(left), p=others / others.sum())
+            takes[second] = min(self.samples_per_class, left[second])
+        return takes
 
     def _fit(self, takes: np.ndarray, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
         """Moves `takes` to a sum of `size` so that no class has one text in the batch or one text left behind."""
-        takes = np.where(left - takes == 1, takes + 1, takes)
+        # What stays alone for the last batch does no harm.
+        lonely = 1 if left.sum() - size > self.batch_size else -1
+        takes = np.where((takes > 0) & (left - takes == lonely), takes + 1, takes)
+        tries = 0
         while (missing := size - takes.sum()) != 0:
-            # Steps of one where they do no harm, else of two, else whatever there is.
-            for step in (np.sign(missing), 2 * np.sign(missing), None):
-                if step is None:
-                    step = np.sign(missing)
-                    allowed = (takes + step >= 0) & (takes + step <= left)
-                else:
-                    after = takes + step
-                    allowed = (after >= 0) & (after != 1) & (after <= left) & (left - after != 1)
-                    allowed &= abs(step) <= abs(missing)
-                present = allowed & (takes > 0)
-                candidates = np.flatnonzero(present if present.any() else allowed)
+            tries += 1
+            one = np.sign(missing)
+            # One or two texts where that does no harm (two may be one too many, which the next round mends, a few
+            # times at most), else one text wherever there is one.
+            for step, harmless in ((one, True), (2 * one, True), (one, False)):
+                after = takes + step
+                allowed = (after >= 0) & (after <= left) & (abs(step) <= abs(missing) + (tries < 10))
+                if harmless:
+                    allowed &= (after != 1) & (left - after != lonely)
+                # Rather more or fewer texts of the classes drawn than another number of classes.
+                drawn = allowed & (takes > 0) & (after > 0)
+                candidates = np.flatnonzero(drawn if drawn.any() else allowed)
                 if len(candidates):
                     takes[rng.choice(candidates)] += step
                     break

@@ -164,6 +164,7 @@ def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anch
 
 def test_statistics_are_those_of_all_pairs():
     embeddings = batch()[1].detach()
+    embeddings[6] = 0  # Its cosine with any other is 0.
     cosines = {True: [], False: []}
     for i in range(len(LABELS)):
         for k in range(len(LABELS)):

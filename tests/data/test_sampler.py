@@ -1,0 +1,104 @@
+"""Batches of several classes with several texts each, whatever the frequencies."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_lcl import LabelBalancedSampler
+
+
+def batches(labels, batch_size, epoch=0, **options) -> list[np.ndarray]:
+    """The classes in each batch of an epoch."""
+    sampler = LabelBalancedSampler(labels, batch_size, **options)
+    sampler.set_epoch(epoch)
+    order = np.array(list(sampler))
+    return [np.asarray(labels)[order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
+
+
+@st.composite
+def label_sets(draw):
+    """Classes of 2 to 60 texts, none of which has more than half of all."""
+    sizes = draw(st.lists(st.integers(2, 60), min_size=2, max_size=12))
+    largest = max(sizes)
+    if 2 * largest > sum(sizes):
+        sizes.append(2 * largest - sum(sizes) + 2)
+    return np.repeat(np.arange(len(sizes)), sizes).tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(label_sets(), st.integers(4, 32), st.integers(0, 5), st.integers(0, 3))
+def test_every_batch_but_the_last_has_two_classes_with_two_texts_each(labels, half, seed, epoch):
+    for batch in batches(labels, 2 * half, epoch, seed=seed)[:-1]:
+        counts = np.unique(batch, return_counts=True)[1]
+        assert len(counts) >= 2
+        assert counts.min() >= 2
+
+
+@settings(max_examples=80, deadline=None)
+@given(label_sets(), st.integers(4, 16), st.integers(0, 5))
+def test_odd_batches_leave_at_most_one_text_alone_near_the_end(labels, half, seed):
+    # Pairs do not fill an odd batch: it needs a class with an odd number of texts, which may have run out.
+    lone = [np.unique(batch, return_counts=True)[1].min() < 2 for batch in batches(labels, 2 * half + 1, seed=seed)]
+    assert not any(lone[:-4])
+    assert sum(lone[:-1]) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=200), st.integers(8, 33), st.integers(2, 4))
+def test_every_text_is_seen_once_per_epoch(labels, batch_size, samples_per_class):
+    sampler = LabelBalancedSampler(labels, batch_size, samples_per_class=samples_per_class)
+    assert sorted(sampler) == list(range(len(labels)))
+    assert len(sampler) == len(labels)
+
+
+def test_77_equal_classes_fill_a_batch_of_32_with_nearly_16_classes():
+    labels = np.repeat(np.arange(77), 40)
+    classes = [len(np.unique(batch)) for batch in batches(labels, 32)[:-1]]
+    assert np.mean(classes) > 14.5
+    assert min(classes) >= 10
+
+
+def test_a_rare_class_is_spread_over_the_epoch():
+    labels = [0] * 900 + [1] * 60
+    shares = [(batch == 1).sum() for batch in batches(labels, 32)[:-1]]
+    assert min(shares) >= 2
+    assert max(shares) <= 4
+
+
+def test_where_others_are_too_rare_they_are_spread_one_pair_to_a_batch():
+    labels = [0] * 800 + [1] * 20 + [2] * 20
+    mixed = [batch for batch in batches(labels, 32)[:-1] if len(np.unique(batch)) > 1]
+    assert len(mixed) >= 18
+
+
+def test_single_texts_come_last():
+    labels = [0] * 20 + [1] * 20 + [2, 3, 4]
+    order = list(LabelBalancedSampler(labels, 8))
+    assert {labels[index] for index in order[-3:]} == {2, 3, 4}
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    labels = np.repeat(np.arange(5), 20)
+    sampler, same, other = (LabelBalancedSampler(labels, 10, seed=seed) for seed in (1, 1, 2))
+    first = list(sampler)
+    assert first == list(sampler) == list(same)
+    assert first != list(other)
+    sampler.set_epoch(1)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert second != first
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 8, "samples_per_class": 1}, "samples_per_class=1 leaves anchors without positives"),
+        ({"batch_size": 5, "samples_per_class": 3}, "batch_size=5 cannot hold two classes with 3 texts each"),
+    ],
+)
+def test_batches_without_positives_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LabelBalancedSampler([0, 0, 1, 1], **options)

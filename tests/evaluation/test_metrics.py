@@ -1,0 +1,53 @@
+"""Metrics are scikit-learn's, and need no network."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+from transformers import EvalPrediction
+
+from hf_lcl import classification_metrics
+from hf_lcl.evaluation import confused_pairs, per_class_table
+
+
+TRUE = np.array([0, 0, 1, 1, 2, 2, 2, 0])
+PREDICTED = np.array([0, 1, 1, 1, 0, 2, 0, 1])
+
+
+def test_the_summary_is_scikit_learns():
+    result = classification_metrics(EvalPrediction(np.eye(3)[PREDICTED], TRUE))
+    assert result == {
+        "accuracy": accuracy_score(TRUE, PREDICTED),
+        "macro_f1": f1_score(TRUE, PREDICTED, average="macro"),
+        "weighted_f1": f1_score(TRUE, PREDICTED, average="weighted"),
+    }
+
+
+def test_the_per_class_table_knows_classes_that_do_not_occur():
+    table = per_class_table(TRUE, PREDICTED, ["a", "b", "c", "d"])
+    assert [row["label"] for row in table] == ["a", "b", "c", "d"]
+    assert [row["support"] for row in table] == [3, 2, 3, 0]
+    assert table[1]["precision"] == pytest.approx(0.5)
+    assert table[1]["recall"] == 1.0
+    assert table[3]["f1"] == 0.0
+
+
+def test_confused_pairs_are_the_most_frequent_errors_in_order():
+    pairs = confused_pairs(TRUE, PREDICTED, ["a", "b", "c"])
+    assert [pair[:3] for pair in pairs] == [("a", "b", 2), ("c", "a", 2)]
+    assert pairs[0].share == pytest.approx(2 / 3)
+    assert confused_pairs(TRUE, TRUE, ["a", "b", "c"]) == []
+    assert len(confused_pairs(TRUE, PREDICTED, ["a", "b", "c"], top=1)) == 1
+
+
+def test_no_network_is_needed_with_an_empty_cache(tmp_path):
+    script = (
+        "import numpy as np; from transformers import EvalPrediction; from hf_lcl import classification_metrics; "
+        "print(classification_metrics(EvalPrediction(np.eye(2), np.array([0, 1])))['accuracy'])"
+    )
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert result.stdout.strip() == "1.0", result.stderr

@@ -1,0 +1,51 @@
+"""The script as a module, and files for it."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "run_classification.py"
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[[list[str]], None]:
+    """`main` of `examples/run_classification.py`."""
+    spec = importlib.util.spec_from_file_location("run_classification", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def files(raw_splits, tmp_path) -> dict[str, str]:
+    """Split name to a jsonl file."""
+    paths = {name: str(tmp_path / f"{name}.jsonl") for name in raw_splits}
+    for name, path in paths.items():
+        raw_splits[name].to_json(path)
+    return paths
+
+
+@pytest.fixture
+def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
+    """Flags of a complete run, by name."""
+    return {
+        "model_name_or_path": str(encoder_folder),
+        **{f"{name}_file": path for name, path in files.items()},
+        "output_dir": str(tmp_path / "out"),
+        "do_train": "true",
+        "do_eval": "true",
+        "do_predict": "true",
+        "num_train_epochs": "2",
+        "per_device_train_batch_size": "16",
+        "use_cpu": "true",
+        "disable_tqdm": "true",
+        "save_strategy": "no",
+    }
+
+
+def command_line(flags: dict[str, str]) -> list[str]:
+    """Flags as a command line."""
+    return [f"--{name}={value}" for name, value in flags.items()]

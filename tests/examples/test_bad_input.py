@@ -1,0 +1,118 @@
+"""Input at fault ends in one line that says where, and no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import SCRIPT, command_line
+
+from hf_lcl.cli import one_line_errors
+
+
+GOOD = [{"text": "cake", "label": "glad"}, {"text": "rage", "label": "angry"}]
+
+
+def jsonl(*rows) -> str:
+    """Rows as the content of a file."""
+    return "\n".join(json.dumps(row) for row in rows)
+
+
+def fails(run, flags) -> str:
+    """The one line with which the script ends."""
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        run(command_line(flags))
+    message = str(stopped.value.code)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.jsonl", None, ["none.jsonl", "does not exist"]),
+        ("train.txt", "x", ["train.txt", "unknown extension", ".jsonl"]),
+        ("empty.jsonl", "", ["empty.jsonl", "is empty"]),
+        ("head.csv", "text,label\n", ["head.csv", "no rows"]),
+        ("broken.jsonl", jsonl(*GOOD) + '\n{"text": ', ["broken.jsonl", "line 3", "not valid JSON"]),
+        ("a.jsonl", jsonl({"words": "x", "label": "a"}, {"words": "y", "label": "b"}), ["'text'", "words"]),
+        ("a.jsonl", jsonl({"text": "x", "topic": "a"}, {"text": "y", "topic": "b"}), ["'label'", "text, topic"]),
+        ("a.jsonl", jsonl(*GOOD, {"text": " ", "label": "glad"}), ["train", "row 2", "'text'", "empty"]),
+        ("a.jsonl", jsonl(*GOOD, {"text": None, "label": "glad"}), ["train", "row 2", "'text'", "None"]),
+        ("a.jsonl", jsonl(*GOOD, {"text": "x", "label": None}), ["train", "row 2", "label None", "empty"]),
+        ("a.jsonl", jsonl(GOOD[0], GOOD[0]), ["single class", "'glad'"]),
+        ("a.jsonl", jsonl({"text": "x", "label": 0.5}, {"text": "y", "label": 1.5}), ["row 0", "0.5 is a float"]),
+        (
+            "a.jsonl",
+            jsonl({"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a"]}),
+            ["multi-label", "not supported"],
+        ),
+    ],
+)
+def test_files(run, flags, tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    for other in ("validation_file", "test_file", "do_eval", "do_predict"):
+        del flags[other]
+    message = fails(run, flags | {"train_file": str(tmp_path / name)})
+    assert all(word in message for word in words), message
+
+
+def test_a_label_that_the_training_file_does_not_have(run, flags, tmp_path):
+    (tmp_path / "a.jsonl").write_text(jsonl(*GOOD))
+    message = fails(run, flags | {"train_file": str(tmp_path / "a.jsonl")})
+    assert "validation split, row" in message
+    assert "does not occur in the train split; the labels are angry, glad" in message
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"alpha": "1.2"}, ["alpha=1.2", "[0, 1]"]),
+        ({"temperature": "0"}, ["temperature=0.0", "positive"]),
+        ({"objective": "mse"}, ["'mse'", "'ce', 'scl', 'lcl'"]),
+        ({"pooling": "max"}, ["'max'", "'cls', 'mean', 'last'"]),
+        ({"weighting": "oracle"}, ["'oracle'", "'head', 'encoder', 'classifier'"]),
+        ({"objective": "lcl", "weighting": "none"}, ["lcl", "weighting"]),
+    ],
+)
+def test_values(run, flags, changed, words):
+    message = fails(run, flags | changed)
+    assert all(word in message for word in words), message
+
+
+def test_a_folder_without_a_model(run, flags, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    assert str(tmp_path / "nothing") in fails(run, flags | {"model_name_or_path": str(tmp_path / "nothing")})
+
+
+def test_an_output_folder_that_is_a_file(run, flags, tmp_path):
+    (tmp_path / "out").write_text("kept")
+    assert "is a file: name a folder" in fails(run, flags)
+    assert (tmp_path / "out").read_text() == "kept"
+
+
+def test_a_split_that_is_needed_but_not_given(run, flags):
+    del flags["validation_file"]
+    assert "No validation split: give --validation_file" in fails(run, flags)
+
+
+def test_no_data_at_all(run, flags):
+    message = fails(run, {name: value for name, value in flags.items() if not name.endswith("_file")})
+    assert "--train_file" in message
+    assert "--dataset_name" in message
+
+
+def test_a_settings_file_that_is_missing(run, tmp_path):
+    with pytest.raises(SystemExit, match=r"error: The settings file .*none\.yaml does not exist"), one_line_errors():
+        run([str(tmp_path / "none.yaml")])
+
+
+def test_the_process_ends_with_status_one_and_no_traceback(flags, tmp_path):
+    command = [sys.executable, str(SCRIPT), *command_line(flags | {"train_file": str(tmp_path / "none.jsonl")})]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: The train file")
+    assert "Traceback" not in result.stderr
