@@ -111,6 +111,11 @@ def label_aware_contrastive_loss(
     ```
     """
     _check(embeddings, labels, temperature, reduction)
+    if not torch.is_tensor(weighting_logits) or not weighting_logits.is_floating_point():
+        raise TypeError(
+            f"weighting_logits must be a floating point tensor, got {weighting_logits!r:.60}: a model with "
+            'weighting="none" has none.'
+        )
     if weighting_logits.ndim != 2 or len(weighting_logits) != len(labels):
         raise ValueError(
             f"weighting_logits must have shape (batch, num_labels) with batch = {len(labels)}, got "
@@ -161,7 +166,7 @@ def _compute_dtype(tensor: Tensor) -> Tensor:
 def _check(embeddings: Tensor, labels: Tensor, temperature: float, reduction: str) -> None:
     if not embeddings.is_floating_point():
         raise TypeError(f"embeddings must be floating point, got {embeddings.dtype}.")
-    if labels.is_floating_point():
+    if labels.is_floating_point() or labels.dtype == torch.bool:
         raise TypeError(f"labels must be class ids (integers), got {labels.dtype}.")
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise ValueError(

@@ -126,3 +126,14 @@ def test_weighting_logits_of_a_wrong_shape_are_named_with_the_right_one(shape):
     with pytest.raises(ValueError, match=r"\(batch, num_labels\) with batch = 10, got") as caught:
         label_aware_contrastive_loss(embeddings, labels, torch.zeros(shape))
     assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("weighting_logits", [None, torch.zeros(4, 2, dtype=torch.long)])
+def test_weighting_logits_that_are_none_or_integers_are_refused(weighting_logits):
+    with pytest.raises(TypeError, match="weighting_logits must be a floating point tensor"):
+        label_aware_contrastive_loss(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]), weighting_logits)
+
+
+def test_bool_labels_are_refused():
+    with pytest.raises(TypeError, match=r"labels must be class ids \(integers\), got torch.bool"):
+        supervised_contrastive_loss(torch.randn(4, 3), torch.tensor([True, True, False, False]))
