@@ -14,7 +14,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration import LCLConfig
-from .pooling import default_pooling, pool, token_mask
+from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
 from .weighting import build_weighting_network
 
 
@@ -114,13 +114,13 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: LCLConfig, native: PreTrainedModel | None = None):
         super().__init__(config)
-        copy_weights = native is not None
+        native_is_loaded = native is not None
         if native is None:
             native = AutoModelForSequenceClassification.from_config(config.text_config)
         self.native = native
         # The live configuration, so that what transformers changes on one (vocabulary, pad token) is changed on both.
         self.config.text_config = native.config
-        self.weighting_network = build_weighting_network(config.weighting, native, copy_weights)
+        self.weighting_network = build_weighting_network(config.weighting, native, native_is_loaded)
         self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
         self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
         self.post_init()
@@ -262,12 +262,15 @@ class LCLForSequenceClassification(PreTrainedModel):
     def _pooled_tokens(self, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
         """Boolean mask `(batch, sequence)` of the positions that the pooling may use."""
         mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
-        pad_token_id = self.config.get_text_config().pad_token_id
+        text_config = self.config.text_config
+        # Architectures that know no padding (Perceiver) have no such field.
+        pad_token_id = getattr(text_config.get_text_config(), "pad_token_id", None)
         if mask is None and ids is not None and pad_token_id is not None:
             mask = ids != pad_token_id  # as the architectures themselves find the last token
         if self.config.pooling == "mean" and self.config.special_token_ids and ids is not None:
             ignored = torch.isin(ids, torch.tensor(self.config.special_token_ids, device=ids.device))
-        return token_mask(hidden_states, mask, ignored)
+        mask = token_mask(hidden_states, mask, ignored)
+        return shift_right(mask) if text_config.model_type in SHIFTED_TYPES else mask
 
     def _weighting_logits(self, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
         match self.config.weighting:

@@ -4,6 +4,12 @@ import torch
 from torch import Tensor
 
 
+# Decoders whose classifier carries another name than the usual `score`.
+LAST_TOKEN_TYPES = ("ctrl", "modernbert-decoder")
+# Their decoder reads the text shifted right by one position, and their classifier the last token of that.
+SHIFTED_TYPES = ("t5gemma", "t5gemma2")
+
+
 def default_pooling(native: torch.nn.Module) -> str:
     """
     The pooling that an architecture's own classifier uses.
@@ -20,10 +26,19 @@ def default_pooling(native: torch.nn.Module) -> str:
     classifier_pooling = getattr(config, "classifier_pooling", None)
     if classifier_pooling is not None:
         return "cls" if classifier_pooling in ("cls", "bos") else "mean"
-    if config.is_encoder_decoder or getattr(config, "summary_type", None) == "last":
+    if (
+        config.is_encoder_decoder
+        or config.model_type in LAST_TOKEN_TYPES
+        or getattr(config, "summary_type", None) == "last"
+    ):
         return "last"
     # A `score` layer straight on the hidden states is the mark of transformers' decoders.
     return "last" if hasattr(native, "score") else "cls"
+
+
+def shift_right(mask: Tensor) -> Tensor:
+    """The mask of a text `(batch, sequence)` for a decoder that reads it one position later; full rows stay full."""
+    return torch.nn.functional.pad(mask[:, :-1], (1, 0), value=True)
 
 
 def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Tensor | None = None) -> Tensor:

@@ -35,23 +35,24 @@ class WeightingHead(nn.Module):
         return self.out_proj(self.activation(self.dense(embeddings)))
 
 
-def build_weighting_network(weighting: str, native: PreTrainedModel, copy_weights: bool) -> nn.Module | None:
+def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:
     """
     The module behind a value of `LCLConfig.weighting`.
 
     Args:
         weighting (`str`): `"head"`, `"encoder"`, `"classifier"` or `"none"`.
         native (`PreTrainedModel`): the classifier that is wrapped.
-        copy_weights (`bool`): whether `"encoder"` starts from the weights of `native` with a classification head of
-            its own, or from an empty network that is about to be loaded.
+        native_is_loaded (`bool`): whether `native` has its weights, on its device; `"encoder"` then starts from them,
+            with a classification head of its own. Otherwise all of this is about to be loaded.
 
     Returns:
         `nn.Module`, or `None` for the two that have no parameters.
     """
     if weighting == "head":
-        return WeightingHead(embedding_size(native.config), native.config.num_labels).to(native.device, native.dtype)
+        head = WeightingHead(embedding_size(native.config), native.config.num_labels).to(native.dtype)
+        return head.to(native.device) if native_is_loaded else head
     if weighting == "encoder":
-        if not copy_weights:
+        if not native_is_loaded:
             return AutoModelForSequenceClassification.from_config(native.config)
         network = copy.deepcopy(native)
         for name, child in network.named_children():
