@@ -32,5 +32,8 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
     """
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Tensor]:
-        rows = [{name: value for name, value in row.items() if not isinstance(value, str)} for row in features]
-        return super().__call__(rows)
+        # Texts are no tensors; and what `label` holds would replace `labels`.
+        left_out = {name for row in features for name, value in row.items() if isinstance(value, str)}
+        if "labels" in features[0]:
+            left_out.add("label")
+        return super().__call__([{k: v for k, v in row.items() if k not in left_out} for row in features])

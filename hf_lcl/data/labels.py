@@ -48,12 +48,12 @@ def encode_labels(
                 f"{', '.join(splits[reference].column_names)}. Name it with label_column_name."
             )
         names = _class_names(splits[reference], reference, label_column)
-    if len(names) < 2:
-        raise ValueError(f"The {reference} split has a single class, {names[0]!r}: there is nothing to tell apart.")
-
     ids = {name: index for index, name in enumerate(names)}
     encoded = DatasetDict()
     for split, dataset in splits.items():
+        # The Trainer would take another column of either name for the labels.
+        others = {"label", "labels"} & set(dataset.column_names) - {label_column}
+        dataset = dataset.remove_columns(list(others))
         if label_column in dataset.column_names:
             values = _label_values(dataset, split, label_column)
             for row, value in enumerate(values):
@@ -71,10 +71,10 @@ def encode_labels(
 
 def _class_names(dataset: Dataset, split: str, column: str) -> list[str]:
     """The names of a `ClassLabel` column, else all values in order, as text."""
-    feature = dataset.features[column]
-    if isinstance(feature, ClassLabel):
-        return feature.names
-    return [str(value) for value in sorted(set(_label_values(dataset, split, column)))]
+    feature, present = dataset.features[column], sorted(set(_label_values(dataset, split, column)))
+    if len(present) < 2:
+        raise ValueError(f"The {split} split has a single class, {str(present[0])!r}: there is nothing to tell apart.")
+    return feature.names if isinstance(feature, ClassLabel) else [str(value) for value in present]
 
 
 def _label_values(dataset: Dataset, split: str, column: str) -> list[str | int | bool]:
@@ -82,12 +82,14 @@ def _label_values(dataset: Dataset, split: str, column: str) -> list[str | int |
     feature, values = dataset.features[column], dataset.with_format(None)[column][:]
     for row, value in enumerate(values):
         where = f"The {split} split, row {row}: label {value!r}"
-        if value is None or value == "":
+        if value is None or not str(value).strip():
             raise ValueError(f"{where} is empty. Give every row a label, or remove the row.")
         if isinstance(value, (list, tuple, dict)):
             raise ValueError(f"{where} holds several values: multi-label classification is not supported yet.")
         if isinstance(value, float):
             raise ValueError(f"{where} is a float: use class names or integers (regression is not supported).")
+        if type(value) is not type(values[0]):
+            raise ValueError(f"{where} is of another type than {values[0]!r} before it: use names or ids throughout.")
     return feature.int2str(values) if isinstance(feature, ClassLabel) else values
 
 
@@ -112,15 +114,16 @@ def label_column(dataset: Any) -> np.ndarray | None:
     else:
         name = _label_name(list(dataset[0]))
         values = [dataset[row][name] for row in range(len(dataset))]
-    labels = np.asarray(values)
-    if labels.ndim != 1 or labels.dtype == object:
+    several = [row for row, value in enumerate(values) if np.ndim(value) > 0]
+    if several:
         raise ValueError(
-            f"Column {name!r} holds several labels per row: multi-label classification is not supported yet."
+            f"Column {name!r}, row {several[0]} holds several labels: multi-label classification is not supported yet."
         )
+    labels = np.asarray(values)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"Column {name!r} holds {labels.dtype.name} values, for example {labels[0].item()}: class ids must be "
-            "integers. hf_lcl.encode_labels turns class names into ids."
+            f"Column {name!r} holds {labels.dtype.name} values, for example {values[0]}: class ids must be integers. "
+            "hf_lcl.encode_labels turns class names into ids."
         )
     return labels.astype(np.int64)
 

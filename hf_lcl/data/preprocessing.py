@@ -51,6 +51,8 @@ def tokenize_texts(
                     f"The {split} split has no text column {column!r}; its columns are "
                     f"{', '.join(dataset.column_names)}. Name it with text_column_names."
                 )
+    if max_length is not None:
+        max_length = min(max_length, tokenizer.model_max_length)
     # The cache of `datasets` is found by a hash of the tokenizer, which keeps the truncation of its last call.
     encode = partial(tokenizer, truncation=True, max_length=max_length, padding=padding)
     encode("")

@@ -1,100 +1,196 @@
-"""Class names and ids: inferred from the training split, checked in the others."""
+"""Names and ids of every form become class ids, and labels that cannot be trained on are named with their row."""
 
 import numpy as np
 import pytest
-import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 
 from hf_lcl import encode_labels
-from hf_lcl.data.labels import label_column, label_names
+from hf_lcl.data import label_column
 
 
-def split(labels, feature=None) -> Dataset:
-    """A data set with the given labels and a text for each."""
-    features = None if feature is None else Features({"text": Value("string"), "label": feature})
-    return Dataset.from_dict(
-        {"text": [f"text {row}" for row in range(len(labels))], "label": labels}, features=features
-    )
+def rows(labels: list, column: str = "label") -> Dataset:
+    return Dataset.from_dict({"text": [f"text {row}" for row in range(len(labels))], column: labels})
+
+
+def with_class_label(labels: list[int | None], names: list[str]) -> Dataset:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    return Dataset.from_dict({"text": ["a"] * len(labels), "label": labels}, features=features)
+
+
+# Names and ids
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "ids"),
     [
         (["sad", "glad", "sad"], ["glad", "sad"], [1, 0, 1]),
-        ([0, 2, 1], ["0", "1", "2"], [0, 2, 1]),
-        ([10, 2, 1], ["1", "2", "10"], [2, 1, 0]),
-        ([True, False, True], ["False", "True"], [1, 0, 1]),
+        ([2, 0, 1, 1], ["0", "1", "2"], [2, 0, 1, 1]),
+        ([5, 1, 3, 2, 4], ["1", "2", "3", "4", "5"], [4, 0, 2, 1, 3]),
+        ([-1, 1, 0], ["-1", "0", "1"], [0, 2, 1]),
+        ([True, False], ["False", "True"], [1, 0]),
+        (["10", "9"], ["10", "9"], [0, 1]),
     ],
+    ids=["strings", "ids_from_0", "ids_from_1", "negative_ids", "booleans", "digits_as_strings"],
 )
-def test_names_are_in_order_and_ids_follow_them(labels, names, ids):
-    encoded, found = encode_labels(DatasetDict(train=split(labels)))
-    assert found == names
-    assert encoded["train"]["labels"][:] == ids
-    assert encoded["train"].features["labels"].names == names
+def test_labels_become_class_ids_in_their_own_order(labels, names, ids):
+    splits, found = encode_labels(DatasetDict(train=rows(labels)))
+    assert (found, splits["train"]["labels"][:]) == (names, ids)
 
 
-def test_class_label_columns_keep_their_names_and_their_order():
-    feature = ClassLabel(names=["world", "sport", "arts"])
-    encoded, names = encode_labels(DatasetDict(train=split([2, 0, 1], feature), test=split([0, 0], feature)))
-    assert names == ["world", "sport", "arts"]
-    assert encoded["train"]["labels"][:] == [2, 0, 1]
+def test_twelve_integer_classes_are_in_numeric_order():
+    _, names = encode_labels(DatasetDict(train=rows(list(range(12, 0, -1)))))
+    assert names == [str(number) for number in range(1, 13)]
 
 
-def test_other_splits_get_the_ids_of_the_training_split():
-    encoded, _ = encode_labels(DatasetDict(train=split(["a", "b", "c"]), test=split(["c", "b"])))
-    assert encoded["test"]["labels"][:] == [2, 1]
+def test_a_class_label_column_keeps_its_names_and_their_order():
+    splits, names = encode_labels(DatasetDict(train=with_class_label([2, 0, 1], ["sad", "glad", "calm"])))
+    assert (names, splits["train"]["labels"][:]) == (["sad", "glad", "calm"], [2, 0, 1])
 
 
-def test_a_split_without_labels_stays_as_it_is():
-    test = Dataset.from_dict({"text": ["x"]})
-    encoded, _ = encode_labels(DatasetDict(train=split(["a", "b"]), test=test))
-    assert encoded["test"].column_names == ["text"]
+def test_ids_and_names_round_trip():
+    labels = ["b", "a", "c", "a"]
+    splits, names = encode_labels(DatasetDict(train=rows(labels)))
+    assert [names[index] for index in splits["train"]["labels"][:]] == labels
 
 
-def test_names_that_a_model_knows_are_used():
-    encoded, names = encode_labels(DatasetDict(test=split(["b", "a"])), names=["a", "b", "c"])
-    assert names == ["a", "b", "c"]
-    assert encoded["test"]["labels"][:] == [1, 0]
+def test_the_new_column_is_a_class_label_with_the_names():
+    splits, names = encode_labels(DatasetDict(train=rows(["b", "a"])))
+    assert splits["train"].features["labels"] == ClassLabel(names=names)
+
+
+def test_the_new_column_replaces_the_old_one():
+    splits, _ = encode_labels(DatasetDict(train=rows(["x", "y"], column="intent")), "intent")
+    assert splits["train"].column_names == ["text", "labels"]
+
+
+def test_the_column_may_already_be_called_labels():
+    splits, _ = encode_labels(DatasetDict(train=rows(["x", "y"], column="labels")), "labels")
+    assert splits["train"]["labels"][:] == [0, 1]
+
+
+@pytest.mark.parametrize("other", ["label", "labels"])
+def test_another_column_of_a_reserved_name_does_not_stay_beside_the_labels(other):
+    train = rows(["y", "x"], column="intent").add_column(other, [7, 8])
+    splits, _ = encode_labels(DatasetDict(train=train), "intent")
+    # A column "label" would overwrite "labels" in transformers' collators, silently.
+    assert splits["train"]["labels"][:] == [1, 0]
+    assert "label" not in splits["train"].column_names
+
+
+def test_every_split_has_the_ids_of_the_training_split():
+    splits, _ = encode_labels(DatasetDict(train=rows(["a", "b", "c"]), test=rows(["c", "b"])))
+    assert splits["test"]["labels"][:] == [2, 1]
+
+
+def test_a_split_without_the_column_stays_as_it_is():
+    test = rows(["x"], column="note")
+    splits, _ = encode_labels(DatasetDict(train=rows(["a", "b"]), test=test))
+    assert splits["test"].to_dict() == test.to_dict()
+
+
+def test_given_names_decide_the_ids_where_there_is_no_training_split():
+    splits, names = encode_labels(DatasetDict(test=rows(["a", "b", "b"])), names=["b", "a"])
+    assert (names, splits["test"]["labels"][:]) == (["b", "a"], [1, 0, 0])
+
+
+def test_given_names_make_labels_optional():
+    splits, _ = encode_labels(DatasetDict(test=rows(["x"], column="note")), names=["b", "a"])
+    assert splits["test"].column_names == ["text", "note"]
+
+
+# Errors
+
+
+def test_a_missing_column_lists_those_there_are():
+    with pytest.raises(ValueError, match=r"train split.*'label'.*text, intent.*label_column_name"):
+        encode_labels(DatasetDict(train=rows(["a", "b"], column="intent")))
+
+
+@pytest.mark.parametrize("label", [None, "", "  "])
+def test_an_empty_label_is_named_with_its_row(label):
+    with pytest.raises(ValueError, match=r"train split, row 1: label .* is empty"):
+        encode_labels(DatasetDict(train=rows(["a", label, "b"])))
+
+
+def test_an_empty_class_label_is_named_with_its_row():
+    with pytest.raises(ValueError, match="train split, row 2: label None is empty"):
+        encode_labels(DatasetDict(train=with_class_label([0, 1, None], ["a", "b"])))
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.0], [0.5, None]])
+def test_float_labels_are_refused(labels):
+    with pytest.raises(ValueError, match=r"train split, row 0: label .* is a float"):
+        encode_labels(DatasetDict(train=rows(labels)))
+
+
+@pytest.mark.parametrize("labels", [[["a"], ["b", "c"]], [[], ["a"]], [[0, 1], [1, 0]]])
+def test_several_labels_in_a_row_are_not_supported_yet(labels):
+    with pytest.raises(ValueError, match=r"row 0.*multi-label classification is not supported yet"):
+        encode_labels(DatasetDict(train=rows(labels)))
 
 
 @pytest.mark.parametrize(
-    ("splits", "message"),
-    [
-        (
-            {"train": Dataset.from_dict({"text": ["x"], "topic": ["a"]})},
-            "no label column 'label'; its columns are text, topic",
-        ),
-        ({"train": split(["a", None])}, "train split, row 1: label None is empty"),
-        ({"train": split(["a", ""])}, "train split, row 1: label '' is empty"),
-        ({"train": split([1.0, 0.5])}, "train split, row 0: label 1.0 is a float"),
-        ({"train": split([["a", "b"], ["c"]])}, "multi-label classification is not supported yet"),
-        ({"train": split(["a", "a"])}, "a single class, 'a'"),
-        ({"train": split(["a", "b"]), "test": split(["a", "c"])}, "test split, row 1: label 'c' does not occur"),
-    ],
+    "train", [rows(["a", "a"]), rows([3, 3]), with_class_label([0, 0], ["a"]), with_class_label([1, 1], ["b", "a"])]
 )
-def test_labels_that_cannot_be_learned_are_refused(splits, message):
+def test_a_single_class_is_refused_by_name(train):
+    with pytest.raises(ValueError, match=r"single class, '[a3]'"):
+        encode_labels(DatasetDict(train=train))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_label_absent_from_training_is_named_with_split_and_row(split):
+    splits = DatasetDict({"train": rows(["a", "b"]), split: rows(["a", "b", "new"])})
+    with pytest.raises(ValueError, match=rf"{split} split, row 2: label 'new' does not occur.*a, b"):
+        encode_labels(splits)
+
+
+def test_a_label_that_is_not_among_the_given_names_is_refused():
+    with pytest.raises(ValueError, match=r"test split, row 0: label 'new'.*b, a"):
+        encode_labels(DatasetDict(test=rows(["new"])), names=["b", "a"])
+
+
+def test_names_mixed_with_numbers_are_refused():
+    splits = DatasetDict(train=Dataset.from_list([{"label": "a"}, {"label": 1}], on_mixed_types="use_json"))
+    with pytest.raises(ValueError, match="row 1: label 1"):
+        encode_labels(splits)
+
+
+# The labels of a finished data set
+
+
+class Rows:
+    """A map-style data set that is not one of `datasets`."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, row):
+        return {"input_ids": [1, 2], "label": self.labels[row]}
+
+
+@pytest.mark.parametrize("dataset", [rows([2, 0, 1]), rows([2, 0, 1], column="labels"), Rows([2, 0, 1])])
+def test_class_ids_are_read_from_data_sets_of_any_kind(dataset):
+    ids = label_column(dataset)
+    assert (ids.tolist(), ids.dtype) == ([2, 0, 1], np.int64)
+
+
+def test_streamed_data_has_no_label_column_to_read():
+    assert label_column(IterableDataset.from_generator(lambda: iter([{"labels": 0}]))) is None
+
+
+@pytest.mark.parametrize("kind", [rows, Rows])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0.5, 1.0], "float"), ([[0], [1, 2]], "multi-label"), (["a", "b"], "encode_labels"), ([0, None], "integers")],
+)
+def test_labels_that_are_no_ids_are_refused(kind, labels, message):
     with pytest.raises(ValueError, match=message):
-        encode_labels(DatasetDict(splits))
+        label_column(kind(labels))
 
 
-def test_the_label_column_of_a_data_set():
-    dataset = encode_labels(DatasetDict(train=split(["b", "a", "b"])))[0]["train"]
-    assert label_column(dataset).tolist() == [1, 0, 1]
-    assert label_names(dataset) == ["a", "b"]
-
-
-def test_the_label_column_of_a_torch_data_set():
-    class Rows(torch.utils.data.Dataset):
-        def __len__(self):
-            return 3
-
-        def __getitem__(self, row):
-            return {"input_ids": [1], "labels": torch.tensor(row % 2)}
-
-    assert np.array_equal(label_column(Rows()), [0, 1, 0])
-    assert label_names(Rows()) is None
-
-
-def test_rows_without_any_label_are_refused():
-    with pytest.raises(ValueError, match="no column 'labels' or 'label'; its columns are text"):
-        label_column(Dataset.from_dict({"text": ["x"]}))
+def test_a_data_set_without_labels_lists_its_columns():
+    with pytest.raises(ValueError, match="no column 'labels' or 'label'; its columns are text, note"):
+        label_column(rows(["x"], column="note"))

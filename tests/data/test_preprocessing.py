@@ -1,72 +1,149 @@
-"""Texts become token ids once; the cache of datasets knows it."""
+"""Texts become token ids once: a second call, in this process or the next, finds them in the cache of `datasets`."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_lcl import ContrastiveDataCollator, tokenize_texts
+from hf_lcl import load_splits, tokenize_texts
 
 
-def one(**columns) -> DatasetDict:
-    """A train split with the given columns."""
+SPLITS = ("train", "validation", "test")
+
+# Tokenizes the files of folder argv[1] with the tokenizer of folder argv[2]; prints where each split lies.
+SECOND_PROCESS = """
+import json, sys
+from transformers import AutoTokenizer
+from hf_lcl import load_splits, tokenize_texts
+
+files = {split: f"{sys.argv[1]}/{split}.jsonl" for split in ("train", "validation", "test")}
+tokenized = tokenize_texts(load_splits(files), AutoTokenizer.from_pretrained(sys.argv[2]), max_length=8)
+print(json.dumps({split: [file["filename"] for file in data.cache_files] for split, data in tokenized.items()}))
+"""
+
+
+def one_split(**columns: list) -> DatasetDict:
     return DatasetDict(train=Dataset.from_dict(columns))
 
 
-def test_ids_are_the_tokenizers(tokenizer):
-    row = tokenize_texts(one(text=["cake today"]), tokenizer)["train"][0]
-    assert row["input_ids"] == tokenizer("cake today")["input_ids"]
+@pytest.fixture
+def files(raw_splits, tmp_path):
+    for split in SPLITS:
+        raw_splits[split].to_json(tmp_path / f"{split}.jsonl")
+    return {split: tmp_path / f"{split}.jsonl" for split in SPLITS}
 
 
-def test_several_columns_are_joined(tokenizer):
-    splits = tokenize_texts(one(title=["cake"], body=["today"]), tokenizer, ["title", "body"], delimiter=" at ")
-    assert splits["train"][0]["input_ids"] == tokenizer("cake at today")["input_ids"]
+def where(splits: DatasetDict) -> dict[str, list[str]]:
+    return {split: [file["filename"] for file in dataset.cache_files] for split, dataset in splits.items()}
 
 
-def test_long_texts_are_cut_and_short_ones_padded_where_asked_for(tokenizer):
-    splits = tokenize_texts(one(text=["cake " * 20, "cake"]), tokenizer, max_length=8, padding="max_length")
-    assert [len(ids) for ids in splits["train"]["input_ids"]] == [8, 8]
+def test_one_column_gives_the_tokenizers_ids(raw_splits, tokenizer):
+    tokenized = tokenize_texts(raw_splits, tokenizer)
+    texts = raw_splits["test"]["text"][:]
+    assert tokenized["test"]["input_ids"][:] == tokenizer(texts)["input_ids"]
+
+
+def test_everything_that_the_tokenizer_gives_is_kept(raw_splits, tokenizer):
+    added = set(tokenize_texts(raw_splits, tokenizer)["train"].column_names) - {"text", "label"}
+    assert added == {"input_ids", "token_type_ids", "attention_mask"}
+
+
+def test_several_columns_are_joined_in_the_order_asked_for(tokenizer):
+    splits = one_split(title=["rage"], body=["party cake"])
+    tokenized = tokenize_texts(splits, tokenizer, ["body", "title"], delimiter=" again ")
+    assert tokenized["train"]["input_ids"][:] == [tokenizer("party cake again rage")["input_ids"]]
+
+
+def test_long_texts_are_cut_and_short_ones_are_not_padded(tokenizer):
+    tokenized = tokenize_texts(one_split(text=["cake " * 20, "cake"]), tokenizer, max_length=8)
+    assert [len(ids) for ids in tokenized["train"]["input_ids"]] == [8, 3]
+
+
+@pytest.mark.parametrize("max_length", [None, 1000])
+def test_no_text_is_longer_than_the_tokenizer_allows(max_length, tokenizer):
+    tokenized = tokenize_texts(one_split(text=["cake " * 200]), tokenizer, max_length=max_length)
+    assert len(tokenized["train"]["input_ids"][0]) == tokenizer.model_max_length
+
+
+def test_padding_to_the_maximum_makes_all_rows_equally_long(raw_splits, tokenizer):
+    tokenized = tokenize_texts(raw_splits, tokenizer, padding="max_length", max_length=12)
+    assert {len(ids) for dataset in tokenized.values() for ids in dataset["input_ids"]} == {12}
+
+
+# Errors
+
+
+def test_a_missing_column_lists_those_there_are(tokenizer):
+    splits = DatasetDict(train=Dataset.from_dict({"text": ["a"]}), test=Dataset.from_dict({"title": ["a"], "id": [1]}))
+    with pytest.raises(ValueError, match=r"test split.*'text'.*title, id.*text_column_names"):
+        tokenize_texts(splits, tokenizer)
 
 
 @pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"words": ["x"]}, "train split has no text column 'text'; its columns are words"),
-        ({"text": ["x", None]}, "train split, row 1, column 'text' holds None, not a text"),
-        ({"text": ["x", "  "]}, "train split, row 1, column 'text' is empty"),
-        ({"text": [1, 2]}, "train split, row 0, column 'text' holds 1, not a text"),
-    ],
+    ("text", "message"), [(None, "holds None"), ("", "is empty"), (" \t\n", "is empty"), (3.5, "holds 3.5")]
 )
-def test_texts_that_are_none_are_refused(columns, message, tokenizer):
-    with pytest.raises(ValueError, match=message):
-        tokenize_texts(one(**columns), tokenizer)
+def test_a_bad_text_is_named_with_split_row_and_column(text, message, tokenizer):
+    rows = [{"title": "a", "body": "b"}, {"title": "a", "body": text}]
+    splits = DatasetDict(train=Dataset.from_list(rows[:1]), test=Dataset.from_list(rows, on_mixed_types="use_json"))
+    with pytest.raises(ValueError, match=f"test split, row 1, column 'body' {message}"):
+        tokenize_texts(splits, tokenizer, ["title", "body"])
 
 
-def test_a_second_process_finds_every_split_in_the_cache(encoder_folder, tmp_path):
-    for name in ("train", "test"):
-        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"cake {name}"}))
-    script = """
-import sys
-from transformers import AutoTokenizer
-from hf_lcl import load_splits, tokenize_texts
-folder, encoder = sys.argv[1:]
-splits = load_splits({name: f"{folder}/{name}.jsonl" for name in ("train", "test")})
-splits = tokenize_texts(splits, AutoTokenizer.from_pretrained(encoder), max_length=16)
-print([split.cache_files[0]["filename"] for split in splits.values()])
-"""
-    command = [sys.executable, "-c", script, str(tmp_path), str(encoder_folder)]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)]
-    assert runs[0].stdout == runs[1].stdout
-    assert "Tokenizing test" in runs[0].stderr
-    assert "Tokenizing" not in runs[1].stderr
+def test_the_row_of_a_bad_text_is_counted_over_the_whole_split(tokenizer):
+    with pytest.raises(ValueError, match="row 2500,"):
+        tokenize_texts(one_split(text=["cake"] * 2500 + [None]), tokenizer)
 
 
-def test_batches_are_padded_to_their_longest_text_and_hold_no_text(tokenizer):
-    rows = [{"text": text, "labels": 1, **tokenizer(text)} for text in ("cake", "cake at the party")]
-    batch = ContrastiveDataCollator(tokenizer)(rows)
-    assert batch["input_ids"].shape == (2, 6)
-    assert batch["attention_mask"].sum(dim=1).tolist() == [3, 6]
-    assert batch["labels"].tolist() == [1, 1]
-    assert "text" not in batch
+# The cache
+
+
+def test_a_second_call_finds_every_split_in_the_cache(files, tokenizer):
+    first = tokenize_texts(load_splits(files), tokenizer, max_length=8)
+    second = tokenize_texts(load_splits(files), tokenizer, max_length=8)
+    assert where(first) == where(second)
+    assert {dataset._fingerprint for dataset in first.values()} == {data._fingerprint for data in second.values()}
+
+
+def test_a_second_call_writes_no_files(files, tokenizer):
+    splits = load_splits(files)
+    folder = os.path.dirname(where(splits)["train"][0])
+    tokenize_texts(splits, tokenizer, max_length=8)
+    before = sorted(os.listdir(folder))
+    tokenize_texts(splits, tokenizer, max_length=8)
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_what_the_tokenizer_did_in_between_does_not_matter(files, tokenizer):
+    splits = load_splits(files)
+    first = tokenize_texts(splits, tokenizer, max_length=8)
+    tokenizer(["a", "the cake"], padding="max_length", truncation=True, max_length=30)
+    assert where(tokenize_texts(splits, tokenizer, max_length=8)) == where(first)
+
+
+def test_another_length_is_not_taken_from_the_cache(files, tokenizer):
+    splits = load_splits(files)
+    first, second = (tokenize_texts(splits, tokenizer, max_length=length)["train"] for length in (8, 4))
+    assert max(map(len, first["input_ids"])) > max(map(len, second["input_ids"]))
+
+
+def test_the_cache_can_be_left_aside(files, tokenizer):
+    splits = load_splits(files)
+    first = where(tokenize_texts(splits, tokenizer, max_length=8))["train"][0]
+    before = os.stat(first).st_mtime_ns, os.stat(first).st_ino
+    tokenize_texts(splits, tokenizer, max_length=8, load_from_cache_file=False)
+    assert (os.stat(first).st_mtime_ns, os.stat(first).st_ino) != before
+
+
+def test_a_second_process_finds_every_split_in_the_cache(files, tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    found = []
+    for _ in range(2):
+        command = [sys.executable, "-c", SECOND_PROCESS, str(tmp_path), str(tmp_path / "tokenizer")]
+        environment = os.environ | {"HF_HOME": str(tmp_path / "cache")}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        found.append((json.loads(result.stdout), sorted((tmp_path / "cache").rglob("*.arrow"))))
+    assert found[0] == found[1]
+    assert all(len(names) == 1 for names in found[1][0].values())
