@@ -265,8 +265,9 @@ class LCLForSequenceClassification(PreTrainedModel):
         text_config = self.config.text_config
         # Architectures that know no padding (Perceiver) have no such field.
         pad_token_id = getattr(text_config.get_text_config(), "pad_token_id", None)
-        if mask is None and ids is not None and pad_token_id is not None:
-            mask = ids != pad_token_id  # as the architectures themselves find the last token
+        if (mask is None or self.config.pooling == "last") and ids is not None and pad_token_id is not None:
+            # As the architectures themselves find the last token, also where padding is an end of text.
+            mask = ids != pad_token_id
         if self.config.pooling == "mean" and self.config.special_token_ids and ids is not None:
             ignored = torch.isin(ids, torch.tensor(self.config.special_token_ids, device=ids.device))
         mask = token_mask(hidden_states, mask, ignored)

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator, LabelBalancedSampler
-from .data.labels import label_column, label_names
+from .data.labels import label_names
 from .hub import CardFacts, save_sequence_classifier, write_card
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
+from .preparation import check_model, checked_labels, fit_tokenizer, wrap_model
 from .training_args import ContrastiveTrainingArguments
 
 
@@ -96,14 +97,19 @@ class ContrastiveTrainer(Trainer):
             )
         if compute_loss_func is not None:
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
-        self._train_labels = None if train_dataset is None else _checked_labels(train_dataset)
+        if args.push_to_hub and args.hub_strategy != HubStrategy.END:
+            raise ValueError(
+                "Pushing checkpoints while training is not supported yet: use hub_strategy='end', or trainer.push_to_hub()."
+            )
+        self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
         self._class_names = None if train_dataset is None else label_names(train_dataset)
+        self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
         if model is not None:
-            model = _wrap(model, args, self._train_labels, self._class_names)
-            _check_model(model, args, self._train_labels, self._class_names)
-            if model.config.pooling == "mean" and processing_class is not None:
-                model.set_special_tokens(processing_class)
+            model = wrap_model(model, args, self._train_labels, self._class_names)
+            check_model(model, args, self._train_labels, self._class_names)
+            if processing_class is not None:
+                fit_tokenizer(model, processing_class)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
         if args.is_contrastive and args.per_device_train_batch_size == 1:
@@ -126,8 +132,10 @@ class ContrastiveTrainer(Trainer):
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
-        model = _wrap(super().call_model_init(trial), self.args, self._train_labels, self._class_names)
-        _check_model(model, self.args, self._train_labels, self._class_names)
+        model = wrap_model(super().call_model_init(trial), self.args, self._train_labels, self._class_names)
+        check_model(model, self.args, self._train_labels, self._class_names)
+        if self._tokenizer is not None:
+            fit_tokenizer(model, self._tokenizer)
         return model
 
     # Data
@@ -323,72 +331,3 @@ class ContrastiveTrainer(Trainer):
             "base_model": base_model if base_model and not Path(base_model).exists() else None,
         }
         return CardFacts(**facts | {name: value for name, value in known.items() if value})
-
-
-def _checked_labels(dataset: Any) -> np.ndarray | None:
-    """The class ids of the training set, after a look at whether it can be trained on at all."""
-    columns = getattr(dataset, "column_names", None)
-    if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
-        raise ValueError(
-            f"train_dataset has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
-            "tokenizer) on it first."
-        )
-    labels = label_column(dataset)
-    if labels is not None and len(np.unique(labels)) < 2:
-        raise ValueError(f"train_dataset has a single class, {labels[0]}: there is nothing to tell apart.")
-    return labels
-
-
-def _wrap(
-    model: PreTrainedModel | str,
-    args: ContrastiveTrainingArguments,
-    labels: np.ndarray | None,
-    names: list[str] | None,
-) -> LCLForSequenceClassification:
-    """The wrapper around whatever the user gave."""
-    weighting = "head" if args.objective == "lcl" else "none"
-    if isinstance(model, LCLForSequenceClassification):
-        return model
-    if not isinstance(model, str):
-        return LCLForSequenceClassification.from_native(model, weighting=weighting)
-    if labels is None and names is None:
-        raise ValueError(f"model={model!r} needs a train_dataset that can be counted, to know its classes.")
-    classes = {"num_labels": int(labels.max()) + 1} if names is None else {"id2label": dict(enumerate(names))}
-    set_seed(args.seed)  # the new head must not depend on what ran before
-    return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
-
-
-def _check_model(
-    model: LCLForSequenceClassification,
-    args: ContrastiveTrainingArguments,
-    labels: np.ndarray | None,
-    names: list[str] | None,
-) -> None:
-    """Whether model, objective and data fit together."""
-    config = model.config
-    if args.objective == "lcl" and config.weighting == "none":
-        raise ValueError(
-            'objective="lcl" needs a weighting network, but the model has weighting="none": use '
-            'LCLForSequenceClassification.from_encoder(..., weighting="head"), or objective="scl".'
-        )
-    if config.problem_type not in (None, "single_label_classification"):
-        raise ValueError(f"The model's problem_type is {config.problem_type!r}: only single labels are supported yet.")
-    if isinstance(args.class_weights, list) and len(args.class_weights) != config.num_labels:
-        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {config.num_labels} classes.")
-    if labels is None:
-        return
-    if labels.min() < 0 or labels.max() >= config.num_labels:
-        wrong = labels[(labels < 0) | (labels >= config.num_labels)][0]
-        raise ValueError(
-            f"train_dataset holds label {wrong}, but the model has num_labels={config.num_labels}: use "
-            f"num_labels={labels.max() + 1}."
-        )
-    if names is None:
-        return
-    if len(names) != config.num_labels:
-        raise ValueError(
-            f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
-        )
-    if set(config.id2label.values()) == {f"LABEL_{index}" for index in range(config.num_labels)}:
-        for target in (config, config.text_config):
-            target.id2label, target.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}

@@ -1,7 +1,10 @@
 """LCLForSequenceClassification: one pass, exact export, a real PreTrainedModel."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -129,6 +132,23 @@ class TestSaving:
         again, report = BertForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+    @pytest.mark.parametrize("auto_class", ["AutoModel", "AutoModelForSequenceClassification"])
+    def test_the_folder_loads_where_hf_lcl_is_not_installed(self, model, batch, tmp_path, auto_class):
+        model.save_pretrained(tmp_path)
+        torch.save(dict(batch), tmp_path / "batch.pt")
+        script = f"""
+import sys; sys.modules["hf_lcl"] = None
+import torch
+from transformers import {auto_class}
+model = {auto_class}.from_pretrained(sys.argv[1], trust_remote_code=True)
+with torch.no_grad():
+    torch.save(dict(model(**torch.load(sys.argv[1] + "/batch.pt"))), sys.argv[1] + "/output.pt")
+"""
+        subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=os.environ, check=True, capture_output=True)
+        output = torch.load(tmp_path / "output.pt")
+        for name, value in model(**batch).items():
+            assert torch.equal(output[name], value), name
 
     def test_an_exported_classifier_can_be_wrapped_again(self, model, batch, tmp_path):
         model.to_sequence_classifier().save_pretrained(tmp_path)

@@ -11,10 +11,10 @@ from hf_lcl import (
 
 
 @pytest.fixture
-def make_trainer(splits, tokenizer, tmp_path, bert):
+def make_trainer(splits, request, tmp_path, bert):
     """A `ContrastiveTrainer` on the tiny classifier; keyword arguments are training arguments."""
 
-    def make(model=None, weighting=None, folder="out", callbacks=None, train=None, **settings):
+    def make(model=None, weighting=None, folder="out", callbacks=None, train=None, tokenizer=None, **settings):
         settings = {
             "output_dir": str(tmp_path / folder),
             "per_device_train_batch_size": 16,
@@ -34,7 +34,7 @@ def make_trainer(splits, tokenizer, tmp_path, bert):
             args=args,
             train_dataset=splits["train"] if train is None else train,
             eval_dataset=splits["validation"],
-            processing_class=tokenizer,
+            processing_class=tokenizer or request.getfixturevalue("tokenizer"),
             compute_metrics=classification_metrics,
             callbacks=callbacks,
         )

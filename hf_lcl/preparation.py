@@ -1,0 +1,110 @@
+"""Model, tokenizer and training set as the user gave them: wrapped, and checked against one another."""
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers.utils import logging
+
+from .data.labels import label_column
+from .modeling import LCLForSequenceClassification
+from .training_args import ContrastiveTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+
+def checked_labels(dataset: Any) -> np.ndarray | None:
+    """The class ids of the training set, after a look at whether it can be trained on at all."""
+    columns = getattr(dataset, "column_names", None)
+    if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
+        raise ValueError(
+            f"train_dataset has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
+            "tokenizer) on it first."
+        )
+    labels = label_column(dataset)
+    if labels is not None and len(np.unique(labels)) < 2:
+        raise ValueError(f"train_dataset has a single class, {labels[0]}: there is nothing to tell apart.")
+    return labels
+
+
+def wrap_model(
+    model: PreTrainedModel | str | PathLike,
+    args: ContrastiveTrainingArguments,
+    labels: np.ndarray | None,
+    names: list[str] | None,
+) -> LCLForSequenceClassification:
+    """The wrapper around whatever the user gave."""
+    weighting = "head" if args.objective == "lcl" else "none"
+    if isinstance(model, LCLForSequenceClassification):
+        return model
+    if not isinstance(model, str | PathLike):
+        return LCLForSequenceClassification.from_native(model, weighting=weighting)
+    if labels is None and names is None:
+        raise ValueError(f"model={str(model)!r} needs a train_dataset that can be counted, to know its classes.")
+    classes = {"num_labels": int(labels.max()) + 1} if names is None else {"id2label": dict(enumerate(names))}
+    set_seed(args.seed)  # the new head must not depend on what ran before
+    return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
+
+
+def check_model(
+    model: LCLForSequenceClassification,
+    args: ContrastiveTrainingArguments,
+    labels: np.ndarray | None,
+    names: list[str] | None,
+) -> None:
+    """Whether model, objective and data fit together."""
+    config = model.config
+    if args.objective == "lcl" and config.weighting == "none":
+        raise ValueError(
+            'objective="lcl" needs a weighting network, but the model has weighting="none": use '
+            'LCLForSequenceClassification.from_encoder(..., weighting="head"), or objective="scl".'
+        )
+    if config.problem_type not in (None, "single_label_classification"):
+        raise ValueError(f"The model's problem_type is {config.problem_type!r}: only single labels are supported yet.")
+    if isinstance(args.class_weights, list) and len(args.class_weights) != config.num_labels:
+        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {config.num_labels} classes.")
+    if labels is None:
+        return
+    if labels.min() < 0 or labels.max() >= config.num_labels:
+        wrong = labels[(labels < 0) | (labels >= config.num_labels)][0]
+        raise ValueError(
+            f"train_dataset holds label {wrong}, but the model has num_labels={config.num_labels}: use "
+            f"num_labels={labels.max() + 1}."
+        )
+    if names is None:
+        return
+    if len(names) != config.num_labels:
+        raise ValueError(
+            f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
+        )
+    if set(config.id2label.values()) == {f"LABEL_{index}" for index in range(config.num_labels)}:
+        for target in (config, config.text_config):
+            target.id2label, target.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+
+
+def fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Whether texts are padded where the classifier does not look, with a token that both sides know."""
+    config = model.config.text_config.get_text_config()
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                "The tokenizer has neither a padding nor an end token: give it one, tokenizer.pad_token = '...'."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+        logger.warning_once(f"The tokenizer has no padding token: its end token {tokenizer.eos_token!r} stands in.")
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    side = tokenizer.padding_side
+    if model.config.pooling == "cls":
+        side = "right"
+    elif config.model_type == "xlnet":
+        side = "left"  # its classifier reads the last position, whatever stands there
+    if tokenizer.padding_side != side:
+        raise ValueError(
+            f"The tokenizer pads on the {tokenizer.padding_side}, where the classifier of {config.model_type} reads: "
+            f"write tokenizer.padding_side = {side!r}."
+        )
+    if model.config.pooling == "mean":
+        model.set_special_tokens(tokenizer)
