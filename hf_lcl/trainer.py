@@ -99,7 +99,8 @@ class ContrastiveTrainer(Trainer):
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
         if args.push_to_hub and args.hub_strategy != HubStrategy.END:
             raise ValueError(
-                "Pushing checkpoints while training is not supported yet: use hub_strategy='end', or trainer.push_to_hub()."
+                "Pushing checkpoints while training is not supported yet: use hub_strategy='end', or "
+                "trainer.push_to_hub() afterwards."
             )
         self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
         self._class_names = None if train_dataset is None else label_names(train_dataset)
