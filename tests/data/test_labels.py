@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 
 from hf_lcl import encode_labels
-from hf_lcl.data import label_column
+from hf_lcl.data.labels import label_column, label_names
 
 
 def rows(labels: list, column: str = "label") -> Dataset:
@@ -149,6 +150,23 @@ def test_a_label_that_is_not_among_the_given_names_is_refused():
         encode_labels(DatasetDict(test=rows(["new"])), names=["b", "a"])
 
 
+def test_a_label_is_not_said_to_miss_in_the_very_split_that_has_it():
+    with pytest.raises(ValueError, match="test split, row 0: label 'new'") as caught:
+        encode_labels(DatasetDict(test=rows(["new"])), names=["b", "a"])
+    assert "does not occur in the test split" not in str(caught.value)
+
+
+def test_hidden_labels_of_a_test_split_are_named_with_their_row():
+    splits = DatasetDict(train=with_class_label([0, 1], ["a", "b"]), test=with_class_label([-1, -1], ["a", "b"]))
+    with pytest.raises(ValueError, match="test split, row 0: label -1"):
+        encode_labels(splits)
+
+
+def test_a_split_without_rows_is_refused():
+    with pytest.raises(ValueError, match="train split"):
+        encode_labels(DatasetDict(train=rows(["a", "b"]).select([])))
+
+
 def test_names_mixed_with_numbers_are_refused():
     splits = DatasetDict(train=Dataset.from_list([{"label": "a"}, {"label": 1}], on_mixed_types="use_json"))
     with pytest.raises(ValueError, match="row 1: label 1"):
@@ -175,6 +193,19 @@ class Rows:
 def test_class_ids_are_read_from_data_sets_of_any_kind(dataset):
     ids = label_column(dataset)
     assert (ids.tolist(), ids.dtype) == ([2, 0, 1], np.int64)
+
+
+def test_class_ids_may_be_tensors():
+    assert label_column(Rows([torch.tensor(1), torch.tensor(0)])).tolist() == [1, 0]
+
+
+def test_the_names_of_an_encoded_data_set_are_known():
+    assert label_names(encode_labels(DatasetDict(train=rows(["b", "a"])))[0]["train"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("dataset", [rows([0, 1]), Rows([0, 1])])
+def test_ids_alone_have_no_names(dataset):
+    assert label_names(dataset) is None
 
 
 def test_streamed_data_has_no_label_column_to_read():

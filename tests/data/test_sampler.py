@@ -1,8 +1,10 @@
 """Batches of several classes with several texts each, whatever the frequencies."""
 
+from functools import cache
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hf_lcl import LabelBalancedSampler
@@ -17,12 +19,12 @@ def batches(labels, batch_size, epoch=0, **options) -> list[np.ndarray]:
 
 
 @st.composite
-def label_sets(draw):
-    """Classes of 2 to 60 texts, none of which has more than half of all."""
-    sizes = draw(st.lists(st.integers(2, 60), min_size=2, max_size=12))
+def label_sets(draw, smallest=2):
+    """Classes of `smallest` to 60 texts, none of which has more than half of all."""
+    sizes = draw(st.lists(st.integers(smallest, 60), min_size=2, max_size=12))
     largest = max(sizes)
     if 2 * largest > sum(sizes):
-        sizes.append(2 * largest - sum(sizes) + 2)
+        sizes.append(2 * largest - sum(sizes) + smallest)
     return np.repeat(np.arange(len(sizes)), sizes).tolist()
 
 
@@ -42,6 +44,59 @@ def test_odd_batches_leave_at_most_one_text_alone_near_the_end(labels, half, see
     lone = [np.unique(batch, return_counts=True)[1].min() < 2 for batch in batches(labels, 2 * half + 1, seed=seed)]
     assert not any(lone[:-4])
     assert sum(lone[:-1]) <= 1
+
+
+def harmed(labels, batch_size, **options) -> list[dict[int, int]]:
+    """The batches, but for the last, that hold one text alone or one class only: texts by class."""
+    counts = (np.unique(batch, return_counts=True) for batch in batches(labels, batch_size, **options)[:-1])
+    return [dict(zip(*count)) for count in counts if len(count[0]) < 2 or count[1].min() < 2]
+
+
+@cache
+def possible(sizes: tuple[int, ...], batch_size: int) -> bool:
+    """Whether any order gives each batch but the last two classes and no text alone: tries all of them."""
+    if sum(sizes) <= batch_size:
+        return True
+
+    def fill(index: int, room: int, classes: int, rest: tuple[int, ...]) -> bool:
+        if room == 0:
+            return classes >= 2 and possible(tuple(sorted((*rest, *sizes[index:]))), batch_size)
+        if index == len(sizes):
+            return False
+        takes = [0, *range(2, min(sizes[index], room) + 1)]
+        return any(fill(index + 1, room - take, classes + (take > 0), (*rest, sizes[index] - take)) for take in takes)
+
+    return fill(0, batch_size, 0, ())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(2, 7), min_size=2, max_size=5), st.integers(4, 11), st.integers(2, 4), st.integers(0, 5))
+def test_no_text_is_alone_wherever_any_order_of_a_small_set_can_avoid_it(sizes, batch_size, samples_per_class, seed):
+    assume(2 * samples_per_class <= batch_size < sum(sizes) and possible(tuple(sorted(sizes)), batch_size))
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    assert harmed(labels, batch_size, samples_per_class=samples_per_class, seed=seed) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(label_sets(smallest=4), st.integers(6, 33), st.integers(2, 3), st.integers(0, 5))
+def test_no_text_is_alone_in_odd_batches_either_where_all_classes_have_four(labels, batch_size, portion, seed):
+    assert harmed(labels, batch_size, samples_per_class=portion, seed=seed) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "seed"),
+    [
+        ([8, 10, 7], 6, 780737),
+        ([4, 6, 5, 4], 6, 545025),
+        ([5, 5, 4, 4, 4], 7, 324331),
+        ([16, 2, 3, 3, 3, 3, 4], 10, 0),
+        ([3, 3, 2, 2], 4, 53344),
+        ([2, 5, 4], 5, 24417),
+    ],
+)
+def test_no_text_is_alone_in_sets_whose_ends_are_hard_to_divide(sizes, batch_size, seed):
+    assert possible(tuple(sorted(sizes)), batch_size)
+    assert harmed(np.repeat(np.arange(len(sizes)), sizes), batch_size, seed=seed) == []
 
 
 @settings(max_examples=60, deadline=None)

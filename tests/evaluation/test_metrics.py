@@ -51,3 +51,29 @@ def test_no_network_is_needed_with_an_empty_cache(tmp_path):
     environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert result.stdout.strip() == "1.0", result.stderr
+
+
+def test_a_class_that_is_never_predicted_counts_as_zero_without_a_warning(recwarn):
+    result = classification_metrics(EvalPrediction(np.eye(3)[[0, 0, 0]], np.array([0, 1, 2])))
+    assert result["macro_f1"] == pytest.approx(0.5 / 3)
+    assert not [warning for warning in recwarn if "UndefinedMetric" in warning.category.__name__]
+
+
+def test_a_class_absent_from_the_texts_does_not_lower_the_average():
+    result = classification_metrics(EvalPrediction(np.eye(3)[[0, 1]], np.array([0, 1])))
+    assert result == {"accuracy": 1.0, "macro_f1": 1.0, "weighted_f1": 1.0}
+
+
+def test_metrics_are_plain_numbers_for_json():
+    result = classification_metrics(EvalPrediction(np.eye(3)[PREDICTED], TRUE))
+    assert {type(value) for value in result.values()} == {float}
+
+
+def test_the_shares_of_a_class_that_does_not_occur_are_left_out():
+    pairs = confused_pairs(np.array([0, 0]), np.array([2, 0]), ["a", "b", "c"])
+    assert pairs == [("a", "c", 1, 0.5)]
+
+
+def test_equally_frequent_errors_are_in_the_order_of_the_ids():
+    pairs = confused_pairs(np.array([2, 1, 0]), np.array([0, 2, 1]), ["a", "b", "c"])
+    assert [pair[:2] for pair in pairs] == [("a", "b"), ("b", "c"), ("c", "a")]

@@ -114,5 +114,71 @@ def test_the_process_ends_with_status_one_and_no_traceback(flags, tmp_path):
     command = [sys.executable, str(SCRIPT), *command_line(flags | {"train_file": str(tmp_path / "none.jsonl")})]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert result.returncode == 1
-    assert result.stderr.strip().splitlines()[-1].startswith("error: The train file")
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: The train file")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_validation_file_without_labels(run, flags, tmp_path):
+    (tmp_path / "a.jsonl").write_text(jsonl({"text": "cake", "topic": "x"}))
+    message = fails(run, flags | {"validation_file": str(tmp_path / "a.jsonl")})
+    assert all(word in message for word in ("validation", "'label'", "text, topic")), message
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "nobody/no-such-model", "/no/such/folder", "train.jsonl"])
+def test_a_name_that_is_no_model(run, flags, tmp_path, name):
+    name = flags["train_file"] if name == "train.jsonl" else name
+    message = fails(run, flags | {"model_name_or_path": name})
+    assert name in message
+
+
+@pytest.mark.parametrize("weights", [None, b"broken"])
+def test_a_model_without_weights_that_can_be_read(run, flags, encoder_folder, weights):
+    path = encoder_folder / "model.safetensors"
+    path.unlink() if weights is None else path.write_bytes(weights)
+    assert str(encoder_folder) in fails(run, flags)
+
+
+def test_a_classifier_with_another_number_of_classes(run, flags, tokenizer, bert, tmp_path):
+    bert.save_pretrained(tmp_path / "classifier")
+    tokenizer.save_pretrained(tmp_path / "classifier")
+    (tmp_path / "a.jsonl").write_text(jsonl(*GOOD))
+    needed = {name: flags[name] for name in ("output_dir", "do_train", "use_cpu")}
+    changed = {"model_name_or_path": str(tmp_path / "classifier"), "train_file": str(tmp_path / "a.jsonl")}
+    message = fails(run, needed | changed)
+    assert "ignore_mismatched_sizes" in message
+    assert "4" in message
+
+
+@pytest.mark.parametrize("flag", ["remove_splits", "train_split_name", "validation_split_name"])
+def test_a_split_that_there_is_not(run, flags, flag):
+    message = fails(run, flags | {flag: "dev"})
+    assert "'dev'" in message
+    assert "train, validation, test" in message
+
+
+def test_no_rows_left_to_train_on(run, flags):
+    assert "max_train_samples=0" in fails(run, flags | {"max_train_samples": "0"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"output_dir": '),
+        ("a.yaml", "output_dir: [out\nb: }"),
+        ("a.json", "[]"),
+        ("a.yml", "- out"),
+        ("a.yaml", ""),
+    ],
+    ids=["broken_json", "broken_yaml", "list_in_json", "list_in_yaml", "empty_yaml"],
+)
+def test_a_settings_file_that_holds_no_settings(run, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SystemExit, match=rf"^error: .*{name}"), one_line_errors():
+        run([str(tmp_path / name)])
+
+
+def test_a_setting_that_nobody_knows(run, tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"model_name_or_path": "x", "output_dir": "x", "temprature": 1}))
+    with pytest.raises(SystemExit, match="error: .*temprature"), one_line_errors():
+        run([str(tmp_path / "a.json")])

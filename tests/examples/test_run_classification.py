@@ -89,3 +89,48 @@ def test_training_starts_from_the_seed_alone(run, flags, tmp_path):
         AutoModelForSequenceClassification.from_pretrained(tmp_path / folder).state_dict() for folder in ("a", "b")
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "temperature"])
+def test_numbers_in_yaml_may_be_written_without_a_point(run, flags, tmp_path, name):
+    path = tmp_path / "settings.yaml"
+    settings = {flag: flags[flag] for flag in ("model_name_or_path", "train_file", "output_dir")}
+    settings |= dict.fromkeys(("do_train", "use_cpu", "disable_tqdm"), True) | {"max_steps": 1}
+    path.write_text(yaml.safe_dump(settings) + f"{name}: 2e-1\n")  # a string by the rules of YAML 1.1
+    run([str(path)])
+    assert f"| {name} | 0.2 |" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_column_called_sentence_is_found_without_a_flag(run, flags, raw_splits, tmp_path):
+    raw_splits["train"].rename_column("text", "sentence").to_json(str(tmp_path / "sentences.jsonl"))
+    needed = {name: flags[name] for name in ("model_name_or_path", "output_dir", "do_train", "use_cpu")}
+    run(command_line(needed | {"train_file": str(tmp_path / "sentences.jsonl"), "max_steps": "1"}))
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_the_label_column_that_was_named_is_learned_although_another_is_called_label(run, flags, raw_splits, tmp_path):
+    for name in raw_splits:
+        rows = raw_splits[name].rename_column("label", "feeling")
+        path = str(tmp_path / f"two_{name}.jsonl")
+        rows.add_column("label", [0] * len(rows)).to_json(path)
+        flags[f"{name}_file"] = path
+    run(command_line(flags | {"label_column_name": "feeling"}))
+    assert [int(row["support"]) for row in csv.DictReader((tmp_path / "out" / "per_class.csv").open())] == [6] * 4
+
+
+def test_texts_longer_than_the_model_allows_are_cut(run, flags, tmp_path):
+    rows = [{"text": "cake " * 200, "label": "glad"}, {"text": "rage " * 200, "label": "angry"}] * 4
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    needed = {name: flags[name] for name in ("model_name_or_path", "output_dir", "do_train", "use_cpu")}
+    run(command_line(needed | {"train_file": str(tmp_path / "long.jsonl"), "max_seq_length": "500"}))
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_trained_model_is_evaluated_as_it_was_at_the_end_of_training(run, flags, tmp_path):
+    run(command_line(flags))
+    first = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    again = {name: flags[name] for name in ("validation_file", "do_eval", "use_cpu", "disable_tqdm")}
+    run(command_line(again | {"model_name_or_path": str(tmp_path / "out"), "output_dir": str(tmp_path / "again")}))
+    second = json.loads((tmp_path / "again" / "all_results.json").read_text())
+    names = ("eval_accuracy", "eval_macro_f1", "eval_weighted_f1", "eval_loss_ce")
+    assert [second[name] for name in names] == pytest.approx([first[name] for name in names])
