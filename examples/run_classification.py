@@ -13,7 +13,7 @@ YAML file that holds them will do as well. Copy this page and change what you ne
 import csv
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer, set_seed
+from transformers import AutoTokenizer, set_seed
 
 from hf_lcl import (
     ContrastiveTrainer,
@@ -43,12 +43,15 @@ def main(argv: list[str] | None = None) -> None:
     }.items():
         if wanted and split not in splits:
             raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
-    config = AutoConfig.from_pretrained(
-        model_args.config_name or model_args.model_name_or_path, **model_args.hub_arguments
-    )
+    config = model_args.load_config()
     # Without a training split the classes are those that the model was trained on.
     known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
     splits, names = encode_labels(splits, data_args.label_column_name or "label", names=known)
+    if training_args.do_eval and "labels" not in splits["validation"].column_names:
+        raise ValueError(
+            f"The validation split has no label column {data_args.label_column_name or 'label'!r}; its columns are "
+            f"{', '.join(splits['validation'].column_names)}."
+        )
     tokenizer = AutoTokenizer.from_pretrained(
         model_args.tokenizer_name or model_args.model_name_or_path,
         use_fast=model_args.use_fast_tokenizer,
@@ -57,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     splits = tokenize_texts(
         splits,
         tokenizer,
-        data_args.text_columns,
+        data_args.text_columns(splits),
         delimiter=data_args.text_column_delimiter,
         max_length=data_args.max_seq_length,
         padding="max_length" if data_args.pad_to_max_length else False,

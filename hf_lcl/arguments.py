@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets import DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset
+from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration import POOLINGS, WEIGHTINGS
 from .data import load_splits
@@ -44,6 +45,14 @@ class ModelArguments:
         if self.pooling is not None:
             check_choice("pooling", self.pooling, POOLINGS)
         check_choice("weighting", self.weighting, WEIGHTINGS)
+
+    def load_config(self) -> PreTrainedConfig:
+        """The configuration of the model; raises a `ValueError` where there is none under that name."""
+        name = self.config_name or self.model_name_or_path
+        try:
+            return AutoConfig.from_pretrained(name, **self.hub_arguments)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"No model can be loaded from {name}: {error}") from error
 
     @property
     def hub_arguments(self) -> dict[str, Any]:
@@ -96,16 +105,23 @@ class DataArguments:
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use the first so many validation texts."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Use the first so many test texts."})
 
+    def __post_init__(self):
+        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name}={limit} leaves no rows: use at least 1, or leave it out.")
+
     @property
     def files(self) -> dict[str, str]:
         """Split name to file, for the files that were given."""
         files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {split: path for split, path in files.items() if path is not None}
 
-    @property
-    def text_columns(self) -> list[str]:
-        """Names of the text columns."""
-        return _names(self.text_column_names) or ["text"]
+    def text_columns(self, splits: DatasetDict) -> list[str]:
+        """Names of the text columns of `splits`."""
+        columns = next(iter(splits.values())).column_names
+        default = "sentence" if "sentence" in columns and "text" not in columns else "text"
+        return _names(self.text_column_names) or [default]
 
     def load(self, cache_dir: str | None = None, token: str | None = None) -> DatasetDict:
         """
@@ -125,11 +141,11 @@ class DataArguments:
         else:
             raise ValueError("No data: give --train_file and --validation_file, or --dataset_name.")
         for name in _names(self.remove_splits):
-            splits.pop(name)
+            _pop(splits, name)
         for wanted in ("train", "validation", "test"):
             name = getattr(self, f"{wanted}_split_name")
             if name is not None:
-                splits[wanted] = splits.pop(name)
+                splits[wanted] = _pop(splits, name)
         if self.remove_columns is not None:
             splits = splits.remove_columns(_names(self.remove_columns))
         if self.shuffle_train_dataset and "train" in splits:
@@ -143,6 +159,12 @@ class DataArguments:
             if limit is not None and split in splits:
                 splits[split] = splits[split].select(range(min(limit, len(splits[split]))))
         return splits
+
+
+def _pop(splits: DatasetDict, name: str) -> Dataset:
+    if name not in splits:
+        raise ValueError(f"The data has no split {name!r}; its splits are {', '.join(splits)}.")
+    return splits.pop(name)
 
 
 def _names(value: str | None) -> list[str]:

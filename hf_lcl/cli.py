@@ -1,11 +1,14 @@
 """What every command needs: flags or one file of settings, and errors in one line."""
 
+import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from transformers import HfArgumentParser
 
 
@@ -28,9 +31,27 @@ def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None = None) 
     suffix = Path(argv[0]).suffix if len(argv) == 1 else None
     if suffix not in (".json", ".yaml", ".yml"):
         return parser.parse_args_into_dataclasses(argv)
-    if not Path(argv[0]).is_file():
-        raise ValueError(f"The settings file {argv[0]} does not exist.")
-    return parser.parse_json_file(argv[0]) if suffix == ".json" else parser.parse_yaml_file(argv[0])
+    return parser.parse_dict(_read_settings(Path(argv[0])))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 2e-5 is a number, as everywhere else; YAML 1.1 wants 2.0e-5."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"The settings file {path} does not exist.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"The settings file {path} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"The settings file {path} must hold names and values, not {settings!r}.")
+    return settings
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
@@ -196,8 +197,15 @@ class LCLForSequenceClassification(PreTrainedModel):
             native = AutoModelForSequenceClassification.from_pretrained(
                 pretrained_model_name_or_path, **labels, **kwargs
             )
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise ValueError(f"No model can be loaded from {pretrained_model_name_or_path}: {error}") from error
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise ValueError(
+                f"{pretrained_model_name_or_path} has a classifier for another number of classes: pass "
+                "ignore_mismatched_sizes=True to start a new one."
+            ) from error
         model = cls.from_native(native, pooling=pooling, weighting=weighting)
         if model.config.pooling == "mean":
             hub_arguments = ("revision", "token", "cache_dir", "trust_remote_code", "subfolder", "local_files_only")

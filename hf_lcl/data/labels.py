@@ -40,6 +40,7 @@ def encode_labels(
     (['glad', 'sad'], [1, 0])
     ```
     """
+    known = "the names that were given"
     reference = "train" if "train" in splits else next(iter(splits))
     if names is None:
         if label_column not in splits[reference].column_names:
@@ -48,6 +49,7 @@ def encode_labels(
                 f"{', '.join(splits[reference].column_names)}. Name it with label_column_name."
             )
         names = _class_names(splits[reference], reference, label_column)
+        known = f"the {reference} split"
     ids = {name: index for index, name in enumerate(names)}
     encoded = DatasetDict()
     for split, dataset in splits.items():
@@ -59,8 +61,8 @@ def encode_labels(
             for row, value in enumerate(values):
                 if str(value) not in ids:
                     raise ValueError(
-                        f"The {split} split, row {row}: label {value!r} does not occur in the {reference} split; the "
-                        f"labels are {', '.join(names)}."
+                        f"The {split} split, row {row}: label {value!r} does not occur in {known}; the labels are "
+                        f"{', '.join(names)}."
                     )
             column = [ids[str(value)] for value in values]
             dataset = dataset.remove_columns(label_column).add_column("labels", column)
@@ -72,6 +74,8 @@ def encode_labels(
 def _class_names(dataset: Dataset, split: str, column: str) -> list[str]:
     """The names of a `ClassLabel` column, else all values in order, as text."""
     feature, present = dataset.features[column], sorted(set(_label_values(dataset, split, column)))
+    if not present:
+        raise ValueError(f"The {split} split has no rows: there is no class to learn.")
     if len(present) < 2:
         raise ValueError(f"The {split} split has a single class, {str(present[0])!r}: there is nothing to tell apart.")
     return feature.names if isinstance(feature, ClassLabel) else [str(value) for value in present]
@@ -88,6 +92,8 @@ def _label_values(dataset: Dataset, split: str, column: str) -> list[str | int |
             raise ValueError(f"{where} holds several values: multi-label classification is not supported yet.")
         if isinstance(value, float):
             raise ValueError(f"{where} is a float: use class names or integers (regression is not supported).")
+        if isinstance(feature, ClassLabel) and not 0 <= value < feature.num_classes:
+            raise ValueError(f"{where} has no name; the labels are {', '.join(feature.names)}.")
         if type(value) is not type(values[0]):
             raise ValueError(f"{where} is of another type than {values[0]!r} before it: use names or ids throughout.")
     return feature.int2str(values) if isinstance(feature, ClassLabel) else values

@@ -8,8 +8,9 @@ from torch.utils.data import Sampler
 
 class LabelBalancedSampler(Sampler[int]):
     r"""
-    Orders the texts of an epoch so that every run of `batch_size` of them holds several classes with at least
-    `samples_per_class` texts each, as many classes as fit. Each text is seen once per epoch.
+    Orders the texts of an epoch so that every run of `batch_size` of them holds several classes with about
+    `samples_per_class` texts each, as many classes as fit, and none with a text alone. Each text is seen once per
+    epoch.
 
     Every batch is a systematic sample of the texts that are left: a class with a tenth of them fills a tenth of the
     batch, so that frequent and rare classes run out together and late batches look like early ones. Classes with one
@@ -22,7 +23,8 @@ class LabelBalancedSampler(Sampler[int]):
         labels (`Sequence[int]`): class of each text of the data set.
         batch_size (`int`): texts per batch and process.
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a batch, at least 2. A batch holds
-            more of a class where it is frequent, or where one text of it would be left alone.
+            more of a class where it is frequent, or where one text of it would be left alone, and fewer, but 2 or
+            more, where that fills it.
         seed (`int`, *optional*, defaults to 0): of the order.
 
     Raises:
@@ -38,7 +40,7 @@ class LabelBalancedSampler(Sampler[int]):
     >>> sorted(order) == list(range(12))
     True
     >>> [sorted(labels[i] for i in order[start : start + 4]) for start in (0, 4, 8)]
-    [[0, 0, 2, 2], [0, 0, 1, 1], [1, 1, 2, 2]]
+    [[0, 0, 1, 1], [1, 1, 2, 2], [0, 0, 2, 2]]
     ```
     """
 
@@ -67,7 +69,7 @@ class LabelBalancedSampler(Sampler[int]):
         rng = np.random.default_rng((self.seed, self.epoch))
         queues = [rng.permutation(np.flatnonzero(self.labels == label)) for label in np.unique(self.labels)]
         pairs_possible = [queue for queue in queues if len(queue) > 1]
-        for takes in self._plan(np.array([len(queue) for queue in pairs_possible]), rng):
+        for takes in self._trade(list(self._plan(np.array([len(queue) for queue in pairs_possible]), rng)), rng):
             batch = []
             for index in np.flatnonzero(takes):
                 batch.append(pairs_possible[index][: takes[index]])
@@ -85,6 +87,39 @@ class LabelBalancedSampler(Sampler[int]):
             takes = left.copy() if size == total else self._fit(self._draw(left, size, rng), left, size, rng)
             left -= takes
             yield takes
+
+    def _trade(self, plan: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+        """
+        Trades texts of two classes between two batches until no batch, but for the last, holds a text alone or one
+        class only. Of a few random trades the best is made, if it does no more harm than it mends; where the classes
+        do not allow a remedy, it stops after some rounds.
+        """
+        if len(plan) < 2:
+            return plan
+        plan, last, choices = np.stack(plan), len(plan) - 1, 256
+        harm = _harm(plan)
+        harm[last] = 0  # the last batch takes what is left
+        for _ in range(200):
+            if not harm.any():
+                break
+            batch = rng.choice(np.flatnonzero(harm))
+            partner = rng.integers(len(plan), size=choices)
+            given = rng.choice(np.flatnonzero(plan[batch]), size=choices)
+            taken = (rng.random((choices, plan.shape[1])) * (plan[partner] > 0)).argmax(axis=1)
+            amount = rng.integers(1, 3, size=choices)
+            change = np.zeros((choices, plan.shape[1]), dtype=plan.dtype)
+            change[np.arange(choices), given] -= amount
+            change[np.arange(choices), taken] += amount
+            mine, theirs = plan[batch] + change, plan[partner] - change
+            new_harm = _harm(mine) + np.where(partner == last, 0, _harm(theirs)) - harm[batch] - harm[partner]
+            possible = (mine >= 0).all(axis=1) & (theirs >= 0).all(axis=1) & (partner != batch) & (given != taken)
+            best = np.where(possible, new_harm, 1).argmin()
+            if possible[best] and new_harm[best] <= 0:
+                both = [batch, partner[best]]
+                plan[both] = mine[best], theirs[best]
+                harm[both] = _harm(plan[both])
+                harm[last] = 0
+        return list(plan)
 
     def _draw(self, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
         """A systematic sample of classes, in portions of `samples_per_class` texts, in proportion to `left`."""
@@ -133,3 +168,8 @@ class LabelBalancedSampler(Sampler[int]):
                     takes[rng.choice(candidates)] += step
                     break
         return takes
+
+
+def _harm(takes: np.ndarray) -> np.ndarray:
+    """Of each batch, how many classes have one text in it; plus one where it holds a single class."""
+    return (takes == 1).sum(axis=-1) + ((takes > 0).sum(axis=-1) < 2)

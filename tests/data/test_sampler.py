@@ -49,7 +49,7 @@ def test_odd_batches_leave_at_most_one_text_alone_near_the_end(labels, half, see
 def harmed(labels, batch_size, **options) -> list[dict[int, int]]:
     """The batches, but for the last, that hold one text alone or one class only: texts by class."""
     counts = (np.unique(batch, return_counts=True) for batch in batches(labels, batch_size, **options)[:-1])
-    return [dict(zip(*count)) for count in counts if len(count[0]) < 2 or count[1].min() < 2]
+    return [dict(zip(*map(np.ndarray.tolist, count))) for count in counts if len(count[0]) < 2 or count[1].min() < 2]
 
 
 @cache

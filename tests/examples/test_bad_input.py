@@ -145,9 +145,7 @@ def test_a_classifier_with_another_number_of_classes(run, flags, tokenizer, bert
     (tmp_path / "a.jsonl").write_text(jsonl(*GOOD))
     needed = {name: flags[name] for name in ("output_dir", "do_train", "use_cpu")}
     changed = {"model_name_or_path": str(tmp_path / "classifier"), "train_file": str(tmp_path / "a.jsonl")}
-    message = fails(run, needed | changed)
-    assert "ignore_mismatched_sizes" in message
-    assert "4" in message
+    assert "ignore_mismatched_sizes" in fails(run, needed | changed)
 
 
 @pytest.mark.parametrize("flag", ["remove_splits", "train_split_name", "validation_split_name"])
@@ -180,5 +178,5 @@ def test_a_settings_file_that_holds_no_settings(run, tmp_path, name, content):
 
 def test_a_setting_that_nobody_knows(run, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"model_name_or_path": "x", "output_dir": "x", "temprature": 1}))
-    with pytest.raises(SystemExit, match="error: .*temprature"), one_line_errors():
+    with pytest.raises(SystemExit, match=r"error: .*temprature"), one_line_errors():
         run([str(tmp_path / "a.json")])
