@@ -29,7 +29,35 @@ def checked_labels(dataset: Any) -> np.ndarray | None:
     return labels
 
 
-def wrap_model(
+def prepare_model(
+    model: PreTrainedModel | str | PathLike,
+    args: ContrastiveTrainingArguments,
+    labels: np.ndarray | None,
+    names: list[str] | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> LCLForSequenceClassification:
+    """
+    The model that a trainer trains.
+
+    Args:
+        model (`PreTrainedModel`, `str` or `os.PathLike`): a wrapper, a plain classifier, or the name of an encoder.
+        args ([`ContrastiveTrainingArguments`]): all settings.
+        labels (`np.ndarray` of shape `(rows,)`, *optional*): class ids of the training set.
+        names (`list[str]`, *optional*): class names by id, where the training set has them.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): gets a padding token where it has none.
+
+    Raises:
+        TypeError: for a model that is no sequence classifier.
+        ValueError: where model, objective, labels and tokenizer do not fit together.
+    """
+    model = _wrap(model, args, labels, names)
+    _check(model, args, labels, names)
+    if tokenizer is not None:
+        _fit_tokenizer(model, tokenizer)
+    return model
+
+
+def _wrap(
     model: PreTrainedModel | str | PathLike,
     args: ContrastiveTrainingArguments,
     labels: np.ndarray | None,
@@ -48,7 +76,7 @@ def wrap_model(
     return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
 
 
-def check_model(
+def _check(
     model: LCLForSequenceClassification,
     args: ContrastiveTrainingArguments,
     labels: np.ndarray | None,
@@ -84,7 +112,7 @@ def check_model(
             target.id2label, target.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
 
 
-def fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
+def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
     """Whether texts are padded where the classifier does not look, with a token that both sides know."""
     config = model.config.text_config.get_text_config()
     if tokenizer.pad_token is None:

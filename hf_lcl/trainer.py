@@ -20,7 +20,7 @@ from .hub import CardFacts, save_sequence_classifier, write_card
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
-from .preparation import check_model, checked_labels, fit_tokenizer, wrap_model
+from .preparation import checked_labels, prepare_model
 from .training_args import ContrastiveTrainingArguments
 
 
@@ -107,10 +107,7 @@ class ContrastiveTrainer(Trainer):
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
         if model is not None:
-            model = wrap_model(model, args, self._train_labels, self._class_names)
-            check_model(model, args, self._train_labels, self._class_names)
-            if processing_class is not None:
-                fit_tokenizer(model, processing_class)
+            model = prepare_model(model, args, self._train_labels, self._class_names, processing_class)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
         if args.is_contrastive and args.per_device_train_batch_size == 1:
@@ -133,11 +130,8 @@ class ContrastiveTrainer(Trainer):
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
-        model = wrap_model(super().call_model_init(trial), self.args, self._train_labels, self._class_names)
-        check_model(model, self.args, self._train_labels, self._class_names)
-        if self._tokenizer is not None:
-            fit_tokenizer(model, self._tokenizer)
-        return model
+        model = super().call_model_init(trial)
+        return prepare_model(model, self.args, self._train_labels, self._class_names, self._tokenizer)
 
     # Data
 
