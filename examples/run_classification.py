@@ -75,7 +75,6 @@ def main(argv: list[str] | None = None) -> None:
         pooling=model_args.pooling,
         weighting=model_args.weighting if training_args.objective == "lcl" else "none",
         config=config,
-        ignore_mismatched_sizes=model_args.ignore_mismatched_sizes,
         **model_args.hub_arguments,
     )
     trainer = ContrastiveTrainer(

@@ -8,6 +8,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration import POOLINGS, WEIGHTINGS
 from .data import load_splits
+from .starting_points import transformer_folder
 from .training_args import check_choice
 
 
@@ -38,10 +39,14 @@ class ModelArguments:
     token: str | None = field(default=None, metadata={"help": "Hub token; better set by `hf auth login`."})
     trust_remote_code: bool = field(default=False, metadata={"help": "Run code that the model's repository holds."})
     ignore_mismatched_sizes: bool = field(
-        default=False, metadata={"help": "Start a new head where the model has one of another size."}
+        default=False,
+        metadata={
+            "help": "Taken for the sake of transformers' own script; a head of another size always starts anew."
+        },
     )
 
     def __post_init__(self):
+        self.model_name_or_path = transformer_folder(self.model_name_or_path)
         if self.pooling is not None:
             check_choice("pooling", self.pooling, POOLINGS)
         check_choice("weighting", self.weighting, WEIGHTINGS)

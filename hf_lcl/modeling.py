@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
@@ -16,6 +15,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration import LCLConfig
 from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
+from .starting_points import hub_arguments, label_arguments, load_classifier, transformer_folder
 from .weighting import build_weighting_network
 
 
@@ -171,7 +171,10 @@ class LCLForSequenceClassification(PreTrainedModel):
         **kwargs: Any,
     ) -> "LCLForSequenceClassification":
         """
-        Starts from a pretrained encoder (or from a fine-tuned classifier) on the Hub or on disk.
+        Starts from a pretrained encoder on the Hub or on disk, whatever head it was saved with.
+
+        A bare encoder, a masked-language or other pretraining model and a sentence-transformers folder get a new
+        classifier; a sequence classifier keeps its own where the number of classes is the same. One line says which.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`): a Hub id or a folder.
@@ -184,34 +187,17 @@ class LCLForSequenceClassification(PreTrainedModel):
                 `cache_dir`, `trust_remote_code`, `dtype`, `attn_implementation`, `device_map`, ...).
 
         Raises:
-            ValueError: if `num_labels`, `id2label` and `label2id` disagree, or if there is no model under that name.
+            ValueError: if `num_labels`, `id2label` and `label2id` disagree, if there is no model under that
+                name, or if its weights do not fit its configuration.
         """
         # Unknown names are refused before gigabytes are loaded.
         LCLConfig(pooling=pooling or "cls", weighting=weighting)
-        labels = _label_arguments(num_labels, id2label, label2id)
-        if "config" in kwargs:
-            for name, value in labels.items():
-                setattr(kwargs["config"], name, value)
-            labels = {}
-        try:
-            native = AutoModelForSequenceClassification.from_pretrained(
-                pretrained_model_name_or_path, **labels, **kwargs
-            )
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"No model can be loaded from {pretrained_model_name_or_path}: {error}") from error
-        except RuntimeError as error:
-            if "ignore_mismatched_sizes" not in str(error):
-                raise
-            raise ValueError(
-                f"{pretrained_model_name_or_path} has a classifier for another number of classes: pass "
-                "ignore_mismatched_sizes=True to start a new one."
-            ) from error
+        labels = label_arguments(num_labels, id2label, label2id)
+        location = transformer_folder(pretrained_model_name_or_path)
+        native = load_classifier(location, labels, **kwargs)
         model = cls.from_native(native, pooling=pooling, weighting=weighting)
         if model.config.pooling == "mean":
-            hub_arguments = ("revision", "token", "cache_dir", "trust_remote_code", "subfolder", "local_files_only")
-            tokenizer = AutoTokenizer.from_pretrained(
-                pretrained_model_name_or_path, **{name: kwargs[name] for name in hub_arguments if name in kwargs}
-            )
+            tokenizer = AutoTokenizer.from_pretrained(location, **hub_arguments(kwargs))
             model.set_special_tokens(tokenizer)
         return model
 
@@ -327,22 +313,3 @@ class LCLForSequenceClassification(PreTrainedModel):
         if self.config.weighting == "encoder":
             self.weighting_network.resize_token_embeddings(*args, **kwargs)
         return self.native.resize_token_embeddings(*args, **kwargs)
-
-
-def _label_arguments(
-    num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
-) -> dict[str, Any]:
-    """The label arguments of `from_pretrained`, checked against each other; empty where none was given."""
-    if id2label is None and label2id is not None:
-        id2label = {index: name for name, index in label2id.items()}
-    if id2label is None:
-        return {} if num_labels is None else {"num_labels": num_labels}
-    id2label = {int(index): name for index, name in id2label.items()}
-    inverse = {name: index for index, name in id2label.items()}
-    if sorted(id2label) != list(range(len(id2label))) or len(inverse) != len(id2label):
-        raise ValueError(f"id2label must name the ids 0 to {len(id2label) - 1}, each once; got {id2label}.")
-    if num_labels is not None and num_labels != len(id2label):
-        raise ValueError(f"num_labels={num_labels}, but id2label names {len(id2label)} classes: leave num_labels out.")
-    if label2id is not None and dict(label2id) != inverse:
-        raise ValueError(f"label2id={label2id} is not the inverse of id2label={id2label}: leave label2id out.")
-    return {"id2label": id2label, "label2id": inverse}

@@ -2,12 +2,9 @@
 
 import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-
-SCRIPT = Path(__file__).parents[2] / "examples" / "run_classification.py"
+from command_line import SCRIPT
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +41,3 @@ def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
         "disable_tqdm": "true",
         "save_strategy": "no",
     }
-
-
-def command_line(flags: dict[str, str]) -> list[str]:
-    """Flags as a command line."""
-    return [f"--{name}={value}" for name, value in flags.items()]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SCRIPT, command_line
+from command_line import SCRIPT, command_line
 
 from hf_lcl.cli import one_line_errors
 
@@ -139,13 +139,10 @@ def test_a_model_without_weights_that_can_be_read(run, flags, encoder_folder, we
     assert str(encoder_folder) in fails(run, flags)
 
 
-def test_a_classifier_with_another_number_of_classes(run, flags, tokenizer, bert, tmp_path):
-    bert.save_pretrained(tmp_path / "classifier")
-    tokenizer.save_pretrained(tmp_path / "classifier")
-    (tmp_path / "a.jsonl").write_text(jsonl(*GOOD))
-    needed = {name: flags[name] for name in ("output_dir", "do_train", "use_cpu")}
-    changed = {"model_name_or_path": str(tmp_path / "classifier"), "train_file": str(tmp_path / "a.jsonl")}
-    assert "ignore_mismatched_sizes" in fails(run, needed | changed)
+def test_a_model_whose_files_do_not_belong_together(run, flags, encoder_folder):
+    config = json.loads((encoder_folder / "config.json").read_text())
+    (encoder_folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    assert "do not belong together" in fails(run, flags)
 
 
 @pytest.mark.parametrize("flag", ["remove_splits", "train_split_name", "validation_split_name"])

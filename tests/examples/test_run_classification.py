@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 import yaml
-from conftest import command_line
+from command_line import command_line
 from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification
 
