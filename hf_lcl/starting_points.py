@@ -106,8 +106,12 @@ def load_classifier(
         )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"No model can be loaded from {name}: {error}") from error
-    if len(report["missing_keys"]) == len(native.state_dict()):
-        raise ValueError(f"No weight in {name} belongs to a {type(native).__name__}: is its config.json another's?")
+    absent = len(report["missing_keys"]) + len(report["mismatched_keys"])
+    if 2 * absent > len(native.state_dict()):
+        raise ValueError(
+            f"{name} lacks {absent} of the {len(native.state_dict())} weights of a {type(native).__name__}: its "
+            "config.json and its weights do not belong together."
+        )
     for key, found, expected in report["mismatched_keys"]:
         # A head for another number of classes differs in that number and in nothing else.
         if any(old != new and new != config.num_labels for old, new in zip(found, expected, strict=True)):
