@@ -27,6 +27,9 @@ class LCLConfig(PreTrainedConfig):
         special_token_ids (`list[int]`, *optional*):
             Ids that `pooling="mean"` leaves out ([CLS], [SEP], ...). Taken from the tokenizer by
             [`~LCLForSequenceClassification.from_encoder`] and [`ContrastiveTrainer`].
+        adapter (`dict`, *optional*):
+            Settings of the `peft` adapter inside the classifier; set by
+            [`~LCLForSequenceClassification.attach_adapter`].
         **kwargs:
             Everything that any `PreTrainedConfig` takes. `num_labels`, `id2label`, `label2id` and `problem_type`
             are passed on to `text_config`, so that both always agree.
@@ -63,6 +66,7 @@ class LCLConfig(PreTrainedConfig):
     pooling: str = "cls"
     weighting: str = "head"
     special_token_ids: list[int] | None = None
+    adapter: dict | None = None
 
     def __post_init__(self, **kwargs):
         if self.pooling not in POOLINGS:

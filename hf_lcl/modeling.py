@@ -5,7 +5,7 @@ import inspect
 import threading
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .adapters import adapter_settings, insert_adapter, merged_copy
 from .configuration import LCLConfig
 from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
 from .starting_points import hub_arguments, label_arguments, load_classifier, transformer_folder
 from .weighting import build_weighting_network
+
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
 
 
 @dataclass
@@ -124,6 +129,11 @@ class LCLForSequenceClassification(PreTrainedModel):
         self.weighting_network = build_weighting_network(config.weighting, native, native_is_loaded)
         self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
         self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
+        # In a tuple, since an attribute of its own would register every parameter a second time.
+        self._adapted: tuple = ()
+        self._frozen: list[str] = []
+        if config.adapter is not None:
+            self._insert_adapter()
         self.post_init()
 
     @classmethod
@@ -201,19 +211,57 @@ class LCLForSequenceClassification(PreTrainedModel):
             model.set_special_tokens(tokenizer)
         return model
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As `PreTrainedModel.from_pretrained`; what an adapter had frozen is frozen again."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in model._frozen:
+            model.get_parameter(name).requires_grad_(False)
+        return loaded
+
     def set_special_tokens(self, tokenizer: Any) -> None:
         """Tells `pooling="mean"` which ids frame a text ([CLS], [SEP], <s>, ...); [UNK] and [MASK] stand for words."""
         words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
         self.config.special_token_ids = sorted(set(tokenizer.all_special_ids) - words)
 
+    def attach_adapter(self, peft_config: "PeftConfig") -> None:
+        """
+        Freezes the encoder and puts a `peft` adapter into it; the classifier and the weighting network still learn.
+
+        Args:
+            peft_config (`PeftConfig`): such as `LoraConfig(r=8)`; `task_type` and the classifier's modules are added.
+
+        Raises:
+            ImportError: if `peft` is not installed.
+            TypeError: if `peft_config` is no configuration of `peft`.
+            ValueError: for prompt learning, or if there is an adapter already.
+        """
+        if self.config.adapter is not None:
+            raise ValueError("The model has an adapter already: leave peft_config out, or start from the encoder.")
+        self.config.adapter = adapter_settings(self.native, peft_config)
+        self._insert_adapter()
+
+    def _insert_adapter(self) -> None:
+        networks = [self.native, self.weighting_network] if self.config.weighting == "encoder" else [self.native]
+        self._adapted = tuple(insert_adapter(network, self.config.adapter) for network in networks)
+        self._frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
+
+    @property
+    def adapted_classifier(self) -> "PeftModel | None":
+        """The classifier as `peft` sees it, which saves the adapter alone; `None` without an adapter."""
+        return self._adapted[0] if self._adapted else None
+
     def to_sequence_classifier(self) -> PreTrainedModel:
         """
         The ordinary transformers classifier inside: same weights (shared, not copied), same logits to the last bit.
 
+        With an adapter it is a copy with the adapter merged into its weights, and its logits are equal up to rounding.
+
         Returns:
             `PreTrainedModel`: `BertForSequenceClassification`, `ElectraForSequenceClassification`, ...
         """
-        return self.native
+        return merged_copy(self.adapted_classifier) if self._adapted else self.native
 
     @can_return_tuple
     def forward(

@@ -1,7 +1,7 @@
 """Model, tokenizer and training set as the user gave them: wrapped, and checked against one another."""
 
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
@@ -11,6 +11,9 @@ from .data.labels import label_column
 from .modeling import LCLForSequenceClassification
 from .training_args import ContrastiveTrainingArguments
 
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
 
@@ -35,6 +38,7 @@ def prepare_model(
     labels: np.ndarray | None,
     names: list[str] | None,
     tokenizer: PreTrainedTokenizerBase | None,
+    peft_config: "PeftConfig | None" = None,
 ) -> LCLForSequenceClassification:
     """
     The model that a trainer trains.
@@ -45,15 +49,19 @@ def prepare_model(
         labels (`np.ndarray` of shape `(rows,)`, *optional*): class ids of the training set.
         names (`list[str]`, *optional*): class names by id, where the training set has them.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): gets a padding token where it has none.
+        peft_config (`PeftConfig`, *optional*): an adapter that the model gets.
 
     Raises:
-        TypeError: for a model that is no sequence classifier.
+        TypeError: for a model that is no sequence classifier, or a `peft_config` that is none.
         ValueError: where model, objective, labels and tokenizer do not fit together.
     """
     model = _wrap(model, args, labels, names)
     _check(model, args, labels, names)
     if tokenizer is not None:
         _fit_tokenizer(model, tokenizer)
+    if peft_config is not None:
+        set_seed(args.seed)  # as for a new head
+        model.attach_adapter(peft_config)
     return model
 
 

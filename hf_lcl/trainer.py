@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,13 +16,16 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator, LabelBalancedSampler
 from .data.labels import label_names
-from .hub import CardFacts, save_sequence_classifier, write_card
+from .hub import CardFacts, save_adapter, save_sequence_classifier, write_card
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
 from .preparation import checked_labels, prepare_model
 from .training_args import ContrastiveTrainingArguments
 
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
 
@@ -46,6 +49,9 @@ class ContrastiveTrainer(Trainer):
         train_dataset, eval_dataset: tokenised rows with `labels` (class ids).
         processing_class (`PreTrainedTokenizerBase`, *optional*): the tokenizer; pads batches and is saved beside the
             model.
+        peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
+            the weighting network instead of all weights. What is saved is the merged classifier, or the adapter
+            (`merge_adapter=False`).
         **others: as in `transformers.Trainer`.
 
     Raises:
@@ -86,6 +92,7 @@ class ContrastiveTrainer(Trainer):
         compute_loss_func: Callable | None = None,
         compute_metrics: Callable[[EvalPrediction], dict] | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        peft_config: "PeftConfig | None" = None,
         **kwargs: Any,
     ):
         if args is None:
@@ -102,12 +109,15 @@ class ContrastiveTrainer(Trainer):
                 "Pushing checkpoints while training is not supported yet: use hub_strategy='end', or "
                 "trainer.push_to_hub() afterwards."
             )
+        if peft_config is not None and (args.fsdp or args.deepspeed):
+            raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
+        self._peft_config = peft_config
         self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
         self._class_names = None if train_dataset is None else label_names(train_dataset)
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
         if model is not None:
-            model = prepare_model(model, args, self._train_labels, self._class_names, processing_class)
+            model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
         if args.is_contrastive and args.per_device_train_batch_size == 1:
@@ -131,7 +141,9 @@ class ContrastiveTrainer(Trainer):
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
         model = super().call_model_init(trial)
-        return prepare_model(model, self.args, self._train_labels, self._class_names, self._tokenizer)
+        return prepare_model(
+            model, self.args, self._train_labels, self._class_names, self._tokenizer, self._peft_config
+        )
 
     # Data
 
@@ -247,9 +259,14 @@ class ContrastiveTrainer(Trainer):
     def _unwrapped(self) -> LCLForSequenceClassification:
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
+    @property
+    def _saves_adapter(self) -> bool:
+        return self._unwrapped.adapted_classifier is not None and not self.args.merge_adapter
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """
-        Writes the standard sequence classifier, its tokenizer and its card: what plain transformers loads.
+        Writes the standard sequence classifier, its tokenizer and its card: what plain transformers loads. With an
+        adapter and `merge_adapter=False`, the adapter and its classifier head: what plain peft loads.
 
         Checkpoints hold the whole wrapper instead, weighting network included, so that a run can be resumed.
 
@@ -264,9 +281,11 @@ class ContrastiveTrainer(Trainer):
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         state_dict = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
         if self.args.should_save:
-            save_sequence_classifier(
-                self._unwrapped, output_dir, tokenizer=self.processing_class, state_dict=state_dict
-            )
+            model, tokenizer = self._unwrapped, self.processing_class
+            if self._saves_adapter:
+                save_adapter(model, output_dir, tokenizer=tokenizer)
+            else:
+                save_sequence_classifier(model, output_dir, tokenizer=tokenizer, state_dict=state_dict)
             write_card(self._card_facts(), output_dir)
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
@@ -323,6 +342,7 @@ class ContrastiveTrainer(Trainer):
             "split": "validation" if metrics else None,
             "rows": len(self.eval_dataset) if metrics and hasattr(self.eval_dataset, "__len__") else None,
             # A path of this machine says nothing to a reader, and is nobody's business.
+            "adapter": self._saves_adapter,
             "base_model": base_model if base_model and not Path(base_model).exists() else None,
         }
         return CardFacts(**facts | {name: value for name, value in known.items() if value})

@@ -33,6 +33,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
             `"scl"` and `"lcl"`, and transformers' own for `"ce"`.
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
+        merge_adapter (`bool`, *optional*, defaults to `True`): with `peft_config`, whether what is saved and pushed is
+            the standard classifier with the adapter merged into it, or the adapter and its classifier head alone.
 
     Raises:
         ValueError: if a value is not one of those above.
@@ -75,6 +77,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
         metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
     )
     samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
+    merge_adapter: bool = field(
+        default=True,
+        metadata={"help": "With peft_config: save the merged standard classifier instead of the adapter alone."},
+    )
 
     def __post_init__(self):
         check_choice("objective", self.objective, OBJECTIVES)

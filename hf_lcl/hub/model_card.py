@@ -32,6 +32,7 @@ class CardFacts:
         split (`str`, *optional*): the split that `metrics` were measured on.
         rows (`int`, *optional*): number of texts in that split.
         base_model (`str`, *optional*): Hub id of the encoder.
+        adapter (`bool`, *optional*, defaults to `False`): whether the weights are an adapter of `peft` alone.
         dataset (`str`, *optional*): Hub id of the data set.
         language (`str`, *optional*): two-letter code.
         license (`str`, *optional*): left out where it is not known.
@@ -46,6 +47,7 @@ class CardFacts:
     split: str | None = None
     rows: int | None = None
     base_model: str | None = None
+    adapter: bool = False
     dataset: str | None = None
     language: str | None = None
     license: str | None = None
@@ -76,7 +78,7 @@ def render_card(facts: CardFacts) -> ModelCard:
             for name, value in facts.metrics.items()
         ]
     data = ModelCardData(
-        library_name="transformers",
+        library_name="peft" if facts.adapter else "transformers",
         pipeline_tag="text-classification",
         base_model=facts.base_model,
         datasets=facts.dataset,

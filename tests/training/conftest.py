@@ -14,7 +14,16 @@ from hf_lcl import (
 def make_trainer(splits, request, tmp_path, bert):
     """A `ContrastiveTrainer` on the tiny classifier; keyword arguments are training arguments."""
 
-    def make(model=None, weighting=None, folder="out", callbacks=None, train=None, tokenizer=None, **settings):
+    def make(
+        model=None,
+        weighting=None,
+        folder="out",
+        callbacks=None,
+        train=None,
+        tokenizer=None,
+        peft_config=None,
+        **settings,
+    ):
         settings = {
             "output_dir": str(tmp_path / folder),
             "per_device_train_batch_size": 16,
@@ -37,6 +46,7 @@ def make_trainer(splits, request, tmp_path, bert):
             processing_class=tokenizer or request.getfixturevalue("tokenizer"),
             compute_metrics=classification_metrics,
             callbacks=callbacks,
+            peft_config=peft_config,
         )
 
     return make
