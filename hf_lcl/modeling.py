@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import threading
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .adapters import adapter_settings, insert_adapter, merged_copy
 from .configuration import LCLConfig
+from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
 from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
 from .starting_points import hub_arguments, label_arguments, load_classifier, transformer_folder
 from .weighting import build_weighting_network
@@ -45,38 +45,6 @@ class LCLOutput(ModelOutput):
     embeddings: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
-
-
-def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[ModelOutput, Tensor]:
-    """
-    One forward pass of a sequence classifier, and the last hidden state that its body computed in that pass.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier.
-        inputs (`dict[str, Any]`): its keyword arguments.
-
-    Returns:
-        `tuple[ModelOutput, torch.Tensor]`: the classifier's output and a tensor of shape `(batch, sequence, hidden)`.
-    """
-    if torch.compiler.is_compiling():
-        # Registering a hook would break the graph; the list of all layers holds the same tensor at its end.
-        output = native(**{**inputs, "output_hidden_states": True})
-        states = output.get("decoder_hidden_states") if native.config.is_encoder_decoder else output.hidden_states
-        return output, states[-1]
-
-    body, thread, captured = native.base_model, threading.get_ident(), []
-
-    def capture(module: nn.Module, args: tuple, output: ModelOutput) -> None:
-        # Replicas of `nn.DataParallel` and other threads on the same model run the same hook.
-        if module is body and threading.get_ident() == thread:
-            captured.append(output[0] if isinstance(output, tuple) else output.last_hidden_state)
-
-    handle = body.register_forward_hook(capture)
-    try:
-        output = native(**inputs)
-    finally:
-        handle.remove()
-    return output, captured[-1]
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -124,6 +92,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         if native is None:
             native = AutoModelForSequenceClassification.from_config(config.text_config)
         self.native = native
+        watch_last_hidden_state(native)
         # The live configuration, so that what transformers changes on one (vocabulary, pad token) is changed on both.
         self.config.text_config = native.config
         self.weighting_network = build_weighting_network(config.weighting, native, native_is_loaded)

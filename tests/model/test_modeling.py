@@ -1,11 +1,8 @@
 """LCLForSequenceClassification: one pass, exact export, a real PreTrainedModel."""
 
-import copy
 import os
-import pickle
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
@@ -198,56 +195,3 @@ class TestFromEncoder:
     def test_something_else_than_a_classifier_is_refused(self, bert):
         with pytest.raises(TypeError, match="ForSequenceClassification of transformers, got BertModel"):
             LCLForSequenceClassification.from_native(bert.bert)
-
-
-class TestExecution:
-    """What a PreTrainedModel is expected to stand."""
-
-    def test_gradient_checkpointing_gives_the_same_gradients(self, bert, batch):
-        model = LCLForSequenceClassification.from_native(bert).train()
-        gradients = []
-        for checkpointing in (False, True):
-            if checkpointing:
-                model.gradient_checkpointing_enable()  # the name that all supported versions know
-            model.zero_grad()
-            torch.manual_seed(0)
-            output = model(**batch)
-            (output.logits.sum() + output.embeddings.sum() + output.weighting_logits.sum()).backward()
-            gradients.append(
-                [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-            )
-        assert all(torch.allclose(plain, saved, atol=1e-6) for plain, saved in zip(*gradients))
-
-    def test_resizing_the_vocabulary_reaches_the_export(self, model, batch, tmp_path):
-        model.resize_token_embeddings(120)
-        model.to_sequence_classifier().save_pretrained(tmp_path)
-        assert BertForSequenceClassification.from_pretrained(tmp_path).config.vocab_size == 120
-
-    def test_wrapping_keeps_the_attention_implementation(self, bert):
-        before = bert.config._attn_implementation
-        LCLForSequenceClassification.from_native(bert)
-        assert bert.config._attn_implementation == before == "sdpa"
-
-    def test_copies_and_pickles_are_equal(self, model, batch):
-        expected = model(**batch).embeddings
-        for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-            assert torch.equal(again(**batch).embeddings, expected)
-
-    def test_two_threads_on_one_model_do_not_mix_their_embeddings(self, model, tokenizer):
-        batches = [tokenizer([text], return_tensors="pt") for text in TEXTS]
-        with torch.no_grad():
-            expected = [model(**batch).embeddings for batch in batches]
-            wrong = []
-
-            def work(index: int) -> None:
-                with torch.no_grad():
-                    for _ in range(40):
-                        if not torch.equal(model(**batches[index]).embeddings, expected[index]):
-                            wrong.append(index)
-
-            threads = [threading.Thread(target=work, args=(index,)) for index in range(len(batches))]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        assert not wrong

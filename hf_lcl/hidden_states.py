@@ -1,0 +1,57 @@
+"""The last hidden state of a sequence classifier, out of the same forward pass that gives its logits."""
+
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+
+def watch_last_hidden_state(native: PreTrainedModel) -> None:
+    """
+    Prepares a sequence classifier for [`run_with_last_hidden_state`].
+
+    Its body gets a hook that does nothing outside of that function, and an empty dict that the hook writes to.
+    Registering a hook for each pass would do as well, were it not for `torch.compile`, which cannot trace that.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier; wrapping it twice leaves one hook.
+    """
+    body = native.base_model
+    if "captured_states" not in vars(body):
+        body.captured_states = {}
+        body.register_forward_hook(_capture)
+
+
+def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[ModelOutput, Tensor]:
+    """
+    One forward pass of a sequence classifier, and the last hidden state that its body computed in that pass.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier that is watched.
+        inputs (`dict[str, Any]`): its keyword arguments.
+
+    Returns:
+        `tuple[ModelOutput, torch.Tensor]`: the classifier's output and a tensor of shape `(batch, sequence, hidden)`.
+    """
+    states, thread = native.base_model.captured_states, _thread()
+    states[thread] = None
+    try:
+        output = native(**inputs)
+    finally:
+        # Nothing stays behind: a state would keep the whole graph alive.
+        last_hidden_state = states.pop(thread)
+    return output, last_hidden_state
+
+
+def _capture(body: nn.Module, args: tuple, output: ModelOutput | tuple) -> None:
+    thread = _thread()
+    if thread in body.captured_states:
+        body.captured_states[thread] = output[0] if isinstance(output, tuple) else output.last_hidden_state
+
+
+def _thread() -> int:
+    """Keeps passes of other threads, and `nn.DataParallel` replicas, apart; a compiled graph knows no thread."""
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()
