@@ -13,6 +13,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .adapters import adapter_settings, insert_adapter, merged_copy
+from .architectures import check_architecture
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
 from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
@@ -125,6 +126,7 @@ class LCLForSequenceClassification(PreTrainedModel):
                 f"Expected a *ForSequenceClassification of transformers, got {type(native).__name__}: load it with "
                 "AutoModelForSequenceClassification.from_pretrained(...)."
             )
+        check_architecture(native.config.model_type)
         config = LCLConfig(
             # A copy: building a configuration from a live one resets that model's attention implementation.
             text_config=copy.deepcopy(native.config),

@@ -9,6 +9,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from .architectures import check_architecture
+
 
 logger = logging.get_logger(__name__)
 
@@ -93,6 +95,7 @@ def load_classifier(
     try:
         if config is None:
             config = AutoConfig.from_pretrained(name, **hub_arguments(kwargs))
+        check_architecture(config.model_type)
         if config.model_type == "lcl":
             raise ValueError(
                 f"{name} is a checkpoint of a training run: go on with it by resume_from_checkpoint, or start from "

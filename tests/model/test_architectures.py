@@ -1,55 +1,18 @@
 """Every architecture of transformers' sequence-classification mapping goes in, and comes out to the last bit."""
 
-import json
-import os
-import subprocess
-import sys
 import warnings
 
+import architecture_report
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_architectures import UNBUILDABLE, tiny_config, tiny_inputs
-from transformers import AutoModelForSequenceClassification
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+from tiny_architectures import ARCHITECTURES, COMMON, EVERY_ARCHITECTURE, tiny_config, tiny_wrapper
+from torch.nn import functional
+from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrainedModel, set_seed
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.losses import Objective
-from hf_lcl.modeling import run_with_last_hidden_state
+from hf_lcl.hidden_states import run_with_last_hidden_state
+from hf_lcl.losses.objective import Objective
 from hf_lcl.pooling import pool
-
-
-COMMON = ["bert", "electra", "roberta", "distilbert", "deberta-v2", "modernbert", "llama", "t5"]
-ALL = [name for name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if name not in UNBUILDABLE]
-TYPES = [pytest.param(name, marks=[] if name in COMMON else pytest.mark.slow) for name in ALL]
-
-# AutoModel builds another class than the one inside the classifier.
-NO_BASE_MODEL = {
-    "funnel": "the classifier uses FunnelBaseModel",
-    "longformer": "the classifier adds global attention to the first token",
-    "perceiver": "the bare model has no text preprocessor",
-}
-# The classifier reads something else than the last hidden state.
-NO_POSITION = {"canine": "reads the pooled molecules", "perceiver": "decodes all latents"}
-
-LOAD = """
-import json, sys, torch
-sys.modules["hf_lcl"] = None
-from transformers import AutoModel, AutoModelForSequenceClassification
-torch.set_num_threads(1)
-results = {}
-for name in json.loads(sys.argv[2]):
-    folder = f"{sys.argv[1]}/{name}"
-    inputs = torch.load(f"{folder}/inputs.pt")
-    model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
-    with torch.no_grad():
-        result = {"logits": model(**inputs).logits, "problems": [key for kind in report.values() for key in kind]}
-        if name not in json.loads(sys.argv[3]):
-            args, kwargs = torch.load(f"{folder}/body.pt")
-            result["hidden"] = AutoModel.from_pretrained(folder).eval()(*args, **kwargs)[0]
-    results[name] = result
-torch.save(results, f"{sys.argv[1]}/results.pt")
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -60,44 +23,41 @@ def quiet():
         yield
 
 
-def wrapped(name: str) -> tuple[LCLForSequenceClassification, dict[str, torch.Tensor]]:
-    """A tiny wrapper in evaluation mode, and a batch for it."""
-    torch.manual_seed(0)
-    config = tiny_config(name)
-    native = AutoModelForSequenceClassification.from_config(config)
-    inputs = tiny_inputs(name, config)
-    if name == "xlnet":  # its tokenizer pads on the left, and its classifier reads the last position
-        inputs = {key: tensor.flip(1) for key, tensor in inputs.items()}
-    return LCLForSequenceClassification.from_native(native.eval()), inputs
-
-
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_every_loss_reaches_what_it_should_train(name):
-    model, inputs = wrapped(name)
-    model.train()
-    labels = torch.arange(len(inputs["input_ids"])) % 3
-    encoder = list(model.native.base_model.parameters())
-    weighting = list(model.weighting_network.parameters())
-    for alpha, reached in ((1.0, True), (0.0, False)):
+    model, inputs = tiny_wrapper(name)
+    output = model.train()(**inputs)
+    labels = torch.arange(len(output.logits)) % 3
+    contrastive_alone = Objective("lcl", alpha=0.0)
+    losses = {
+        "classifier": functional.cross_entropy(output.logits, labels),
+        "weighting": functional.cross_entropy(output.weighting_logits, labels),
+        "contrastive": contrastive_alone(output.logits, output.embeddings, output.weighting_logits, labels)[0],
+    }
+    body = set(model.native.base_model.parameters())
+    modules = {
+        "encoder": body,
+        "head": set(model.native.parameters()) - body,
+        "weighting network": set(model.weighting_network.parameters()),
+    }
+    reached = {}
+    for loss, value in losses.items():
         model.zero_grad()
-        output = model(**inputs)
-        objective = Objective("lcl", alpha=alpha)
-        loss, parts = objective(output.logits, output.embeddings, output.weighting_logits, labels)
-        loss.backward()
-        assert loss.isfinite()
-        assert parts["valid_anchors"].value == 1
-        assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in encoder)
-        assert all(parameter.grad is not None for parameter in weighting)
-        inside = {id(parameter) for parameter in encoder}
-        head = [parameter for parameter in model.native.parameters() if id(parameter) not in inside]
-        touched = [parameter for parameter in head if parameter.grad is not None and parameter.grad.abs().sum() > 0]
-        # Perceiver's classifier stands inside its body.
-        assert bool(touched) == (reached and name != "perceiver"), f"alpha={alpha}"
+        value.backward(retain_graph=True)
+        trained = {
+            parameter for parameter in model.parameters() if parameter.grad is not None and parameter.grad.any()
+        }
+        reached[loss] = {module for module, parameters in modules.items() if parameters & trained}
+    assert reached == {
+        "classifier": {"encoder"} if name == "perceiver" else {"encoder", "head"},  # its head is part of its body
+        "weighting": {"encoder", "weighting network"},
+        "contrastive": {"encoder", "weighting network"},
+    }
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_the_wrapper_itself_comes_back(name, tmp_path):
-    model, inputs = wrapped(name)
+    model, inputs = tiny_wrapper(name)
     model.save_pretrained(tmp_path)
     again, report = LCLForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not [key for kind in report.values() for key in kind]
@@ -106,23 +66,59 @@ def test_the_wrapper_itself_comes_back(name, tmp_path):
             assert torch.equal(value, again(**inputs)[field]), field
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_checkpoint_restores_every_tensor_by_its_live_name(name, tmp_path):
-    # As the Trainer does on resume and for the best model.
-    model, _ = wrapped(name)
-    model.save_pretrained(tmp_path)
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
+def test_a_bare_encoder_checkpoint_is_a_start(name, tmp_path, tokenizer):
+    config = tiny_config(name)
+    config.architectures = []  # AutoModel looks there when it chooses between the two encoders of Funnel
+    encoder = AutoModel.from_config(config)
     with torch.no_grad():
-        expected = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-        for parameter in model.parameters():
-            parameter.fill_(123.0)
-    model.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=False)
-    lost = [key for key, tensor in model.state_dict().items() if not torch.equal(tensor, expected[key])]
-    assert lost == []
+        for parameter in encoder.parameters():
+            if parameter.ndim == 1:
+                parameter.uniform_()  # biases and norms start as constants, which would be equal in any case
+    encoder.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)  # pooling="mean" asks it for the special tokens
+
+    model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=3)
+    saved, loaded = encoder.state_dict(), model.native.base_model.state_dict()
+    for key in saved.keys() & loaded.keys():
+        assert torch.equal(saved[key], loaded[key]), key
+    parts_of_one_side = {key.partition(".")[0] for key in saved.keys() ^ loaded.keys()}
+    assert parts_of_one_side <= {
+        "funnel": {"decoder"},  # not used for classification
+        "perceiver": {"input_preprocessor", "decoder"},  # of text, and of labels: a bare Perceiver has neither
+    }.get(name, {"pooler"})
+    assert model(**tiny_wrapper(name)[1]).logits.shape == (6, 3)
 
 
-@pytest.mark.parametrize("name", [param for param in TYPES if param.values[0] not in NO_POSITION])
+@pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
+def test_gradient_checkpointing_changes_no_gradient(name):
+    model, inputs = tiny_wrapper(name)
+    model.train()
+
+    def gradients() -> dict[str, torch.Tensor | None]:
+        set_seed(0)
+        output = model(**inputs)
+        model.zero_grad()
+        (output.logits.square().sum() + output.embeddings.square().sum()).backward()
+        return {key: parameter.grad for key, parameter in model.named_parameters() if parameter.grad is not None}
+
+    if not model.supports_gradient_checkpointing:
+        with pytest.raises(ValueError, match="does not support"):
+            model.activation_checkpointing_enable()
+        return
+    expected = gradients()
+    model.activation_checkpointing_enable()
+    found = gradients()
+    assert found.keys() == expected.keys()
+    for key, gradient in found.items():
+        assert torch.equal(gradient, expected[key]), key
+
+
+@pytest.mark.parametrize(
+    "name", [param for param in EVERY_ARCHITECTURE if param.values[0] not in architecture_report.OTHER_READING]
+)
 def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads(name):
-    model, inputs = wrapped(name)
+    model, inputs = tiny_wrapper(name)
     if name == "reformer":
         model.train()  # its backward pass runs in training only
     output, hidden = run_with_last_hidden_state(model.native, inputs)
@@ -136,34 +132,48 @@ def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads
     assert torch.equal(hidden.grad.abs().sum(dim=-1) > 0, read)
 
 
-@pytest.mark.parametrize(
-    "names", [pytest.param(COMMON, id="common"), pytest.param(ALL, id="all", marks=pytest.mark.slow)]
-)
-def test_exports_are_equal_to_the_last_bit_where_hf_lcl_is_not_installed(names, tmp_path):
-    expected = {}
-    for name in names:
-        model, inputs = wrapped(name)
-        native = model.to_sequence_classifier()
-        native.save_pretrained(tmp_path / name)
-        torch.save(inputs, tmp_path / name / "inputs.pt")
-        calls = []
-        hook = native.base_model.register_forward_pre_hook(
-            lambda module, args, kwargs, calls=calls: calls.append((args, kwargs)), with_kwargs=True
-        )
-        with torch.no_grad():
-            output, hidden = run_with_last_hidden_state(native, inputs)
-        hook.remove()
-        # What the classifier gives its body, since encoder-decoders make a decoder input of their own.
-        torch.save(calls[0], tmp_path / name / "body.pt")
-        expected[name] = {"logits": output.logits, "hidden": hidden}
-    arguments = [str(tmp_path), json.dumps(names), json.dumps(list(NO_BASE_MODEL))]
-    result = subprocess.run([sys.executable, "-c", LOAD, *arguments], env=os.environ, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    loaded = torch.load(tmp_path / "results.pt")
-    problems = {}
-    for name in names:
-        fields = ["logits"] if name in NO_BASE_MODEL else ["logits", "hidden"]
-        differ = [field for field in fields if not torch.equal(loaded[name][field], expected[name][field])]
-        if differ or loaded[name]["problems"]:
-            problems[name] = differ + loaded[name]["problems"]
-    assert problems == {}
+def test_the_common_architectures_come_out_to_the_last_bit(tmp_path):
+    for one in architecture_report.measure(COMMON, tmp_path):
+        assert not one.wrong_keys, one
+        assert one.logits_equal, one
+        assert one.hidden_equal, one
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What becomes of every architecture."""
+    return architecture_report.measure(ARCHITECTURES, tmp_path_factory.mktemp("exports"))
+
+
+@pytest.mark.slow
+def test_every_architecture_comes_out_to_the_last_bit(measured):
+    assert [one for one in measured if one.wrong_keys or not one.logits_equal] == []
+    assert {one.name for one in measured if not one.hidden_equal} == architecture_report.OTHER_BASE_MODEL.keys()
+
+
+@pytest.mark.slow
+def test_the_tables_say_what_was_measured(measured):
+    command = "run python tests/architecture_report.py"
+    full = architecture_report.FULL_TABLE.read_text(encoding="utf-8")
+    assert full == architecture_report.full_table(measured), command
+    assert architecture_report.readme_block(measured) in architecture_report.README.read_text(encoding="utf-8"), (
+        command
+    )
+
+
+class TestRefused:
+    """The reason why an architecture cannot be wrapped is what the user reads."""
+
+    reason = "layoutlmv2 cannot be used: its classifier reads the picture of a page .* detectron2"
+
+    def test_by_name_before_any_weight_is_looked_for(self, tmp_path):
+        tiny_config("layoutlmv2").save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match=self.reason):
+            LCLForSequenceClassification.from_encoder(tmp_path, num_labels=3)
+
+    def test_in_memory(self):
+        # Without its body, which could not be built.
+        native = object.__new__(LayoutLMv2ForSequenceClassification)
+        PreTrainedModel.__init__(native, tiny_config("layoutlmv2"))
+        with pytest.raises(ValueError, match=self.reason):
+            LCLForSequenceClassification.from_native(native)
