@@ -8,13 +8,16 @@ For anchors `i` with embedding `h_i`, class `y_i`, positives `P(i) = {p != i : y
 
 where `w_i` are the weighting network's class probabilities for text `i`. The weight of the anchor's own class stands
 outside the logarithm, as in the paper's code and in its later correction; Eq. 3 of the paper prints it inside.
+
+The sums over `p` and `k` go over the batch or, where they are given, over candidates of any number.
 """
 
 import torch
 from torch import Tensor
 
-
-REDUCTIONS = ("mean", "sum", "none")
+from .inputs import check_batch, check_candidates, check_finite, check_options, check_weighting_logits
+from .log_ratios import log_ratios, weighted_log_ratio
+from .pairs import Pairs
 
 
 def supervised_contrastive_loss(
@@ -24,6 +27,9 @@ def supervised_contrastive_loss(
     temperature: float = 0.3,
     normalize: bool = True,
     reduction: str = "mean",
+    candidate_embeddings: Tensor | None = None,
+    candidate_labels: Tensor | None = None,
+    anchor_positions: Tensor | None = None,
 ) -> Tensor:
     r"""
     Supervised contrastive loss ([Khosla et al., 2020](https://huggingface.co/papers/2004.11362), their L_out).
@@ -38,13 +44,21 @@ def supervised_contrastive_loss(
             similarities are cosines.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over the anchors that have a positive, `"sum"`,
             or `"none"`. An anchor without a positive counts 0 and leaves the mean unchanged.
+        candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
+            compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
+            into it. Left out, the anchors are compared with one another.
+        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes.
+        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors
+            themselves; none when left out.
 
     Returns:
         `torch.Tensor` of shape `()`, or `(batch,)` for `reduction="none"`.
 
     Raises:
-        ValueError: for shapes that do not fit, `temperature <= 0` or an unknown `reduction`.
-        TypeError: for labels that are not integers or embeddings that are not floating point.
+        ValueError: for shapes, devices or positions that do not fit, embeddings with NaN or infinity,
+            `temperature <= 0` or an unknown `reduction`.
+        TypeError: for labels that are not integers, or embeddings that are not floating point or of two dtypes.
+        RuntimeError: when the gradient is differentiated once more.
 
     Example:
 
@@ -57,9 +71,20 @@ def supervised_contrastive_loss(
     0.0689
     ```
     """
-    _check(embeddings, labels, temperature, reduction)
-    per_anchor, valid = _per_anchor(embeddings, labels.long(), None, temperature, normalize)
-    return _reduce(per_anchor, valid, reduction)
+    check_options(temperature, reduction)
+    check_batch(embeddings, labels)
+    check_candidates(embeddings, labels, candidate_embeddings, candidate_labels, anchor_positions)
+    return _loss(
+        embeddings,
+        labels,
+        None,
+        candidate_embeddings,
+        candidate_labels,
+        anchor_positions,
+        temperature,
+        normalize,
+        reduction,
+    )
 
 
 def label_aware_contrastive_loss(
@@ -71,6 +96,9 @@ def label_aware_contrastive_loss(
     normalize: bool = True,
     detach_weights: bool = False,
     reduction: str = "mean",
+    candidate_embeddings: Tensor | None = None,
+    candidate_labels: Tensor | None = None,
+    anchor_positions: Tensor | None = None,
 ) -> Tensor:
     r"""
     Label-aware contrastive loss ([Suresh & Ong, 2021](https://huggingface.co/papers/2109.05427)): classes that the
@@ -89,13 +117,21 @@ def label_aware_contrastive_loss(
             weighting network. In the paper it flows.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over the anchors that have a positive, `"sum"`
             (the paper's form), or `"none"`. An anchor without a positive counts 0 and leaves the mean unchanged.
+        candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
+            compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
+            into it. Left out, the anchors are compared with one another.
+        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes.
+        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors
+            themselves; none when left out.
 
     Returns:
         `torch.Tensor` of shape `()`, or `(batch,)` for `reduction="none"`.
 
     Raises:
-        ValueError: for shapes that do not fit, `temperature <= 0` or an unknown `reduction`.
-        TypeError: for labels that are not integers or embeddings that are not floating point.
+        ValueError: for shapes, devices, labels or positions that do not fit, embeddings with NaN or infinity,
+            `temperature <= 0` or an unknown `reduction`.
+        TypeError: for labels that are not integers, or embeddings that are not floating point or of two dtypes.
+        RuntimeError: when the gradient is differentiated once more.
 
     Example:
 
@@ -110,70 +146,70 @@ def label_aware_contrastive_loss(
     -0.1033
     ```
     """
-    _check(embeddings, labels, temperature, reduction)
-    if not torch.is_tensor(weighting_logits) or not weighting_logits.is_floating_point():
-        raise TypeError(
-            f"weighting_logits must be a floating point tensor, got {weighting_logits!r:.60}: a model with "
-            'weighting="none" has none.'
-        )
-    if weighting_logits.ndim != 2 or len(weighting_logits) != len(labels):
-        raise ValueError(
-            f"weighting_logits must have shape (batch, num_labels) with batch = {len(labels)}, got "
-            f"{tuple(weighting_logits.shape)}."
-        )
-    log_weights = _compute_dtype(weighting_logits).log_softmax(dim=1)
-    if detach_weights:
-        log_weights = log_weights.detach()
-    per_anchor, valid = _per_anchor(embeddings, labels.long(), log_weights, temperature, normalize)
-    return _reduce(per_anchor, valid, reduction)
+    check_options(temperature, reduction)
+    check_batch(embeddings, labels)
+    check_candidates(embeddings, labels, candidate_embeddings, candidate_labels, anchor_positions)
+    check_weighting_logits(weighting_logits, embeddings, labels, candidate_labels)
+    return _loss(
+        embeddings,
+        labels,
+        weighting_logits.detach() if detach_weights else weighting_logits,
+        candidate_embeddings,
+        candidate_labels,
+        anchor_positions,
+        temperature,
+        normalize,
+        reduction,
+    )
 
 
-def _per_anchor(
-    embeddings: Tensor, labels: Tensor, log_weights: Tensor | None, temperature: float, normalize: bool
-) -> tuple[Tensor, Tensor]:
-    """Loss of each anchor `(batch,)`, 0 without a positive, and which anchors have one. The direct K x K form."""
-    with torch.autocast(device_type=embeddings.device.type, enabled=False):
-        embeddings = _compute_dtype(embeddings)
-        if normalize:
-            embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-        similarities = embeddings @ embeddings.T / temperature
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positives = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~itself
-        count = positives.sum(dim=1)
-        valid = count > 0
-        logits = similarities if log_weights is None else similarities + log_weights[:, labels]
-        # Masked before the row maximum is taken, or a large similarity with itself underflows all others. A finite
-        # value, because a batch of one has nothing else in its row.
-        log_denominator = logits.masked_fill(itself, torch.finfo(logits.dtype).min).logsumexp(dim=1)
-        mean_positive = torch.where(positives, similarities, 0).sum(dim=1) / count.clamp(min=1)
-        per_anchor = torch.where(valid, log_denominator, 0) - mean_positive
-        if log_weights is not None:
-            per_anchor = per_anchor * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
-        return per_anchor, valid
+def _loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    weighting_logits: Tensor | None,
+    candidate_embeddings: Tensor | None,
+    candidate_labels: Tensor | None,
+    anchor_positions: Tensor | None,
+    temperature: float,
+    normalize: bool,
+    reduction: str,
+) -> Tensor:
+    dtype = torch.promote_types(embeddings.dtype, torch.float32)
+    if weighting_logits is not None:
+        dtype = torch.promote_types(weighting_logits.dtype, dtype)
+    anchors = candidates = _vectors(embeddings, dtype, normalize)
+    labels = labels.long()
+    if candidate_embeddings is None:
+        candidate_labels, anchor_positions = labels, torch.arange(len(labels), device=labels.device)
+    else:
+        candidates, candidate_labels = _vectors(candidate_embeddings, dtype, normalize), candidate_labels.long()
+        anchor_positions = None if anchor_positions is None else anchor_positions.long()
+    pairs = Pairs(labels, candidate_labels, anchor_positions)
 
-
-def _reduce(per_anchor: Tensor, valid: Tensor, reduction: str) -> Tensor:
+    log_weights = None
+    weights = valid = (pairs.positives > 0).to(dtype)
+    if weighting_logits is not None:
+        log_weights = weighting_logits.to(dtype).log_softmax(dim=1)
+        weights = valid * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
+    if reduction == "mean":
+        weights = weights / valid.sum().clamp(min=1)
     if reduction == "none":
-        return per_anchor
-    total = per_anchor.sum()
-    return total if reduction == "sum" else total / valid.sum().clamp(min=1)
+        loss = weights * log_ratios(anchors, candidates, log_weights, pairs, temperature)
+    else:
+        loss = weighted_log_ratio(weights, anchors, candidates, log_weights, pairs, temperature)
+    check_finite(
+        loss,
+        embeddings=embeddings,
+        weighting_logits=weighting_logits,
+        candidate_embeddings=candidate_embeddings,
+    )
+    return loss
 
 
-def _compute_dtype(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def _check(embeddings: Tensor, labels: Tensor, temperature: float, reduction: str) -> None:
-    if not embeddings.is_floating_point():
-        raise TypeError(f"embeddings must be floating point, got {embeddings.dtype}.")
-    if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be class ids (integers), got {labels.dtype}.")
-    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
-        raise ValueError(
-            "embeddings must have shape (batch, hidden) and labels (batch,), got "
-            f"{tuple(embeddings.shape)} and {tuple(labels.shape)}."
-        )
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}; 0.05 to 0.5 is usual for cosines.")
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}.")
+def _vectors(embeddings: Tensor, dtype: torch.dtype, normalize: bool) -> Tensor:
+    embeddings = embeddings.to(dtype)
+    if not normalize:
+        return embeddings
+    # As F.normalize does, but a division needs one matrix of this size more in the backward pass.
+    lengths = torch.linalg.vector_norm(embeddings, dim=1, keepdim=True).clamp(min=1e-12)
+    return embeddings * lengths.reciprocal()

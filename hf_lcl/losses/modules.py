@@ -32,14 +32,25 @@ class SupConLoss(nn.Module):
         self.normalize = normalize
         self.reduction = reduction
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Embeddings `(batch, hidden)` and labels `(batch,)` to the loss."""
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        candidate_embeddings: Tensor | None = None,
+        candidate_labels: Tensor | None = None,
+        anchor_positions: Tensor | None = None,
+    ) -> Tensor:
+        """Embeddings `(batch, hidden)`, labels `(batch,)` and, if there are any, candidates to the loss."""
         return supervised_contrastive_loss(
             embeddings,
             labels,
             temperature=self.temperature,
             normalize=self.normalize,
             reduction=self.reduction,
+            candidate_embeddings=candidate_embeddings,
+            candidate_labels=candidate_labels,
+            anchor_positions=anchor_positions,
         )
 
 
@@ -79,8 +90,20 @@ class LCLLoss(nn.Module):
         self.detach_weights = detach_weights
         self.reduction = reduction
 
-    def forward(self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor) -> Tensor:
-        """Embeddings `(batch, hidden)`, labels `(batch,)`, weighting logits `(batch, num_labels)` to the loss."""
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        weighting_logits: Tensor,
+        *,
+        candidate_embeddings: Tensor | None = None,
+        candidate_labels: Tensor | None = None,
+        anchor_positions: Tensor | None = None,
+    ) -> Tensor:
+        """
+        Embeddings `(batch, hidden)`, labels `(batch,)`, weighting logits `(batch, num_labels)` and, if there are any,
+        candidates to the loss.
+        """
         return label_aware_contrastive_loss(
             embeddings,
             labels,
@@ -89,4 +112,7 @@ class LCLLoss(nn.Module):
             normalize=self.normalize,
             detach_weights=self.detach_weights,
             reduction=self.reduction,
+            candidate_embeddings=candidate_embeddings,
+            candidate_labels=candidate_labels,
+            anchor_positions=anchor_positions,
         )

@@ -1,0 +1,99 @@
+"""
+Log ratios and their gradients at three matrix products, without a matrix of all pairs.
+
+The mean over an anchor's positives needs no pairs: it is a product with the sum of their class,
+`sum_p h_i.h_p = h_i . (S[y_i] - h_i)`. The logarithm needs them a row at a time: a block of rows gives its logarithms
+and, while it is there, its part of every gradient. That makes three products in all: pairs, gradient of the anchors,
+gradient of the candidates.
+"""
+
+import torch
+from torch import Tensor
+
+from .pairs import MASKED, Pairs
+
+
+# Bytes of a block of pairs. On a CPU it should stay in the last-level cache from the product that fills it to the two
+# that use it, and yet have rows enough for products at full speed. Elsewhere every kernel has to fill the device.
+CPU_BLOCK = 16 * 2**20
+ACCELERATOR_BLOCK = 64 * 2**20
+
+
+def sweep(
+    anchors: Tensor,
+    candidates: Tensor,
+    log_weights: Tensor | None,
+    pairs: Pairs,
+    temperature: float,
+    coefficients: Tensor | None,
+    wanted: tuple[bool, bool, bool],
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """As [`direct.sweep`]."""
+    itself, positives = pairs.anchor_positions, pairs.positives.clamp(min=1).unsqueeze(1)
+    classes, candidate_classes, num_classes = _number_classes(pairs, log_weights)
+    class_sums = _sums(candidates, candidate_classes, num_classes)
+    values = anchors.new_empty(len(anchors))
+    of_anchors, of_candidates, of_log_weights = None, None, None
+    if wanted[1]:
+        # What candidates get from being positives: by class sums again, this time of the anchors.
+        pulls = anchors * (coefficients.unsqueeze(1) / (positives * temperature))
+        of_candidates = _sums(pulls, classes, num_classes)[candidate_classes].neg_()
+        if itself is not None:
+            of_candidates.index_add_(0, itself, pulls)
+        del pulls
+    if wanted[0]:
+        of_anchors = of_candidates if candidates is anchors else torch.zeros_like(anchors)
+    if wanted[2]:
+        of_log_weights = torch.empty_like(log_weights)
+        one_hot = log_weights.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
+
+    height = _rows_per_block(candidates)
+    memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
+    for start in range(0, len(anchors), height):
+        rows = slice(start, start + height)
+        scaled = anchors[rows] / temperature
+        block = memory[: len(scaled)]
+        if log_weights is None:
+            torch.mm(scaled, candidates.T, out=block)
+        else:
+            torch.index_select(log_weights[rows], 1, candidate_classes, out=block).addmm_(scaled, candidates.T)
+        mean_positive = class_sums[classes[rows]]
+        if itself is not None:
+            block.scatter_(1, itself[rows].unsqueeze(1), MASKED)
+            mean_positive.sub_(candidates[itself[rows]])
+        mean_positive.div_(positives[rows])
+        maximum = block.amax(dim=1, keepdim=True)
+        total = block.sub_(maximum).exp_().sum(dim=1, keepdim=True)
+        values[rows] = (maximum + total.log()).squeeze(1) - (scaled * mean_positive).sum(dim=1)
+        if not any(wanted):
+            continue
+        # The softmax is `block / total`. It is not written down: what multiplies the products by the anchor's
+        # coefficient divides them by the total, too.
+        coefficient = coefficients[rows].unsqueeze(1)
+        share = coefficient / total
+        if wanted[0]:
+            gradient = (block @ candidates).mul_(share).sub_(mean_positive.mul_(coefficient))
+            of_anchors[rows].add_(gradient, alpha=1 / temperature)
+        if wanted[1]:
+            of_candidates.addmm_(block.T, scaled * share)
+        if wanted[2]:
+            of_log_weights[rows] = (block @ one_hot).mul_(share)
+    return values, (of_anchors, None if candidates is anchors else of_candidates, of_log_weights)
+
+
+def _number_classes(pairs: Pairs, log_weights: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Classes of anchors and of candidates, and how many there are; without weights, labels may be any integers."""
+    if log_weights is not None:
+        return pairs.labels, pairs.candidate_labels, log_weights.shape[1]
+    labels, classes = torch.unique(torch.cat([pairs.labels, pairs.candidate_labels]), return_inverse=True)
+    return classes[: len(pairs.labels)], classes[len(pairs.labels) :], len(labels)
+
+
+def _sums(vectors: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """Sum of the vectors of each class: `(num_classes, hidden)`."""
+    return vectors.new_zeros(num_classes, vectors.shape[1]).index_add_(0, classes, vectors)
+
+
+def _rows_per_block(candidates: Tensor) -> int:
+    block = CPU_BLOCK if candidates.device.type == "cpu" else ACCELERATOR_BLOCK
+    return max(1, block // (candidates.element_size() * len(candidates)))
