@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         delimiter=data_args.text_column_delimiter,
         max_length=data_args.max_seq_length,
         padding="max_length" if data_args.pad_to_max_length else False,
+        view_column=data_args.view_column,
         num_proc=data_args.preprocessing_num_workers,
         load_from_cache_file=not data_args.overwrite_cache,
     )

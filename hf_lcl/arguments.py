@@ -80,6 +80,7 @@ class DataArguments:
         dataset_name (`str`, *optional*): a data set on the Hub instead of files.
         text_column_names (`str`, *optional*): one column or several, separated by commas.
         label_column_name (`str`, *optional*): class names or ids.
+        view_column (`str`, *optional*): a second view of each training text, for `num_views=2` and `view="column"`.
         others: as in transformers' `run_classification.py`.
     """
 
@@ -93,6 +94,9 @@ class DataArguments:
     )
     text_column_delimiter: str = field(default=" ", metadata={"help": "What joins several text columns."})
     label_column_name: str | None = field(default=None, metadata={"help": "Label column; defaults to label."})
+    view_column: str | None = field(
+        default=None, metadata={"help": "Column with a second view of each training text, for --view column."}
+    )
     train_split_name: str | None = field(default=None, metadata={"help": "Name of the train split on the Hub."})
     validation_split_name: str | None = field(default=None, metadata={"help": "Likewise for validation."})
     test_split_name: str | None = field(default=None, metadata={"help": "Likewise for test."})

@@ -311,15 +311,16 @@ class LCLForSequenceClassification(PreTrainedModel):
         # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
         # silently lose the weights of 19 architectures.
         kwargs.setdefault("save_original_format", False)
-        model_class = f"modeling.{type(self).__name__}"
+        # By name: a sharded model (FSDP2) is of a class that torch makes up.
+        model_class = "modeling.LCLForSequenceClassification"
         self.config.auto_map = {
-            "AutoConfig": f"configuration.{type(self.config).__name__}",
+            "AutoConfig": "configuration.LCLConfig",
             "AutoModel": model_class,
             "AutoModelForSequenceClassification": model_class,
         }
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
-            custom_object_save(self, save_directory)
+            custom_object_save(LCLForSequenceClassification, save_directory)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.native.get_input_embeddings()

@@ -1,13 +1,17 @@
-"""Model, tokenizer and training set as the user gave them: wrapped, and checked against one another."""
+"""Model, tokenizer, training set and objective as the user gave them: wrapped, and checked against one another."""
 
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
+from .configuration import LCLConfig
 from .data.labels import label_column
+from .losses import Objective
 from .modeling import LCLForSequenceClassification
 from .training_args import ContrastiveTrainingArguments
 
@@ -144,3 +148,62 @@ def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTok
         )
     if model.config.pooling == "mean":
         model.set_special_tokens(tokenizer)
+
+
+def prepare_objective(
+    args: ContrastiveTrainingArguments,
+    config: LCLConfig,
+    class_weights: list[float] | None,
+    logit_adjustment: list[float] | None,
+) -> Objective:
+    """
+    What a trainer minimises.
+
+    Args:
+        args ([`ContrastiveTrainingArguments`]): all settings.
+        config ([`LCLConfig`]): the model's.
+        class_weights (`list[float]`, *optional*): one number per class.
+        logit_adjustment (`list[float]`, *optional*): one number per class.
+    """
+    class_weights, logit_adjustment = (
+        None if numbers is None else torch.tensor(numbers, device=args.device)
+        for numbers in (class_weights, logit_adjustment)
+    )
+    return Objective(
+        name=args.objective,
+        alpha=args.alpha,
+        temperature=args.temperature,
+        normalize=args.normalize_embeddings,
+        detach_weights=args.detach_weights,
+        weighting_is_trained=config.weighting != "classifier",
+        class_weights=class_weights,
+        label_smoothing=args.label_smoothing_factor,
+        logit_adjustment=logit_adjustment,
+        focal_gamma=args.focal_gamma,
+        ce_on_views=args.ce_on_views,
+    )
+
+
+def balanced_weights(labels: np.ndarray, num_labels: int) -> list[float]:
+    """
+    Weights of the classes that are inverse to their shares of a training set.
+
+    Args:
+        labels (`np.ndarray` of shape `(rows,)`): class ids.
+        num_labels (`int`): number of classes; one that `labels` lacks weighs 1, and no text is counted with it.
+    """
+    present = np.unique(labels)
+    weights = np.ones(num_labels)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+    return weights.tolist()
+
+
+def log_priors(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """
+    Logarithms of the classes' shares of a training set.
+
+    Args:
+        labels (`np.ndarray` of shape `(rows,)`): class ids.
+        num_labels (`int`): number of classes; one that `labels` lacks has the share of one text.
+    """
+    return np.log(np.bincount(labels, minlength=num_labels).clip(min=1) / len(labels))

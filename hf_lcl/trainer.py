@@ -1,13 +1,14 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.data.data_collator import DataCollator
@@ -16,11 +17,13 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator, LabelBalancedSampler
 from .data.labels import label_names
+from .data.views import VIEW_PREFIX, Views, texts_alone
 from .hub import CardFacts, save_adapter, save_sequence_classifier, write_card
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
-from .preparation import checked_labels, prepare_model
+from .preparation import balanced_weights, checked_labels, log_priors, prepare_model, prepare_objective
+from .scaling import CandidatePool, FreshQueue, GradientCache
 from .training_args import ContrastiveTrainingArguments
 
 
@@ -116,8 +119,12 @@ class ContrastiveTrainer(Trainer):
         self._class_names = None if train_dataset is None else label_names(train_dataset)
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
+        self._told_about_lone_anchors = False
+        self._cache: GradientCache | None = None
+        self._pool = CandidatePool(args)
         if model is not None:
             model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
+        self._views = Views(args.num_views, args.view, args.view_rate, processing_class)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
         if args.is_contrastive and args.per_device_train_batch_size == 1:
@@ -137,6 +144,12 @@ class ContrastiveTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
+        if args.mini_batch_size is not None:
+            # Reformer's positions need one length.
+            trim = self._unwrapped.config.text_config.model_type != "reformer"
+            self._cache = GradientCache(args.mini_batch_size, trim=trim)
+        if args.queue_size:
+            self.add_callback(FreshQueue(self._pool.queue))
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
@@ -152,6 +165,8 @@ class ContrastiveTrainer(Trainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
+            if self.args.view == "column":
+                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
@@ -182,43 +197,58 @@ class ContrastiveTrainer(Trainer):
         """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        outputs = model(**inputs)
-        loss, parts = self._objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)
+        inputs, labels = self._views(inputs, labels) if model.training else (texts_alone(inputs), labels)
+        in_mini_batches = self._cache is not None and model.training
+        outputs = self._cache.forward(model, inputs) if in_mini_batches else model(**inputs)
+        candidates = None
+        if model.training:
+            candidates = self._pool.candidates(outputs.embeddings, labels, step=self.state.global_step)
+        loss, parts = self._objective(model.training)(
+            outputs.logits,
+            outputs.embeddings,
+            outputs.weighting_logits,
+            labels,
+            candidates,
+            views=self.args.num_views if model.training else 1,
+        )
         if model.training:
             # The Trainer looks at the value of each loss anyway (`logging_nan_inf_filter`).
             if not torch.isfinite(loss):
                 self._stop_at(loss, parts)
+            self._tell_about_lone_anchors(parts, labels)
             self._train_parts.add(parts, scale=1 / self.current_gradient_accumulation_steps)
         else:
             self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
         return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
 
-    @property
-    def _objective(self) -> Objective:
-        """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
-        args = self.args
-        return Objective(
-            name=args.objective,
-            alpha=args.alpha,
-            temperature=args.temperature,
-            normalize=args.normalize_embeddings,
-            detach_weights=args.detach_weights,
-            weighting_is_trained=self._unwrapped.config.weighting != "classifier",
-            class_weights=self._class_weights(),
-            label_smoothing=args.label_smoothing_factor,
-        )
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`]."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._cache is not None:
+            self._cache.backward(
+                model,
+                no_sync=partial(self.accelerator.no_sync, model),
+                context=self.compute_loss_context_manager,
+            )
+        return loss
 
-    def _class_weights(self) -> Tensor | None:
-        if self.args.class_weights is None:
-            return None
-        if self.args.class_weights == "balanced":
-            # Absent classes have no weight of their own; no text is counted with it either.
-            weights = np.ones(self._unwrapped.config.num_labels)
-            present = np.unique(self._train_labels)
-            weights[present] = compute_class_weight("balanced", classes=present, y=self._train_labels)
-        else:
-            weights = self.args.class_weights
-        return torch.as_tensor(weights, dtype=torch.float32, device=self.args.device)
+    def _objective(self, training: bool) -> Objective:
+        """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
+        adjustment = None
+        if training and self.args.logit_adjustment_tau:
+            adjustment = (self.args.logit_adjustment_tau * self._log_priors).tolist()
+        class_weights = self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
+        return prepare_objective(self.args, self._unwrapped.config, class_weights, adjustment)
+
+    @cached_property
+    def _balanced_weights(self) -> list[float]:
+        return balanced_weights(self._train_labels, self._unwrapped.config.num_labels)
+
+    @cached_property
+    def _log_priors(self) -> np.ndarray:
+        return log_priors(self._train_labels, self._unwrapped.config.num_labels)
 
     def _stop_at(self, loss: Tensor, parts: dict[str, Part]) -> None:
         values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
@@ -227,6 +257,19 @@ class ContrastiveTrainer(Trainer):
         raise FloatingPointError(
             f"The loss is {loss.item()} at step {self.state.global_step + 1} ({values}). The weights were not "
             f"updated. {kept} Lower the learning rate, raise the temperature, or train without fp16."
+        )
+
+    def _tell_about_lone_anchors(self, parts: dict[str, Part], labels: Tensor) -> None:
+        # Looked at until it was said once.
+        if self._told_about_lone_anchors or "valid_anchors" not in parts or parts["valid_anchors"].value > 0:
+            return
+        self._told_about_lone_anchors = True
+        names = self._unwrapped.config.id2label
+        counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
+        logger.warning(
+            f"No text of the batch at step {self.state.global_step + 1} has another of its class ({counts}): it "
+            "taught cross-entropy alone. Use sampler='balanced', a larger per_device_train_batch_size (with "
+            "mini_batch_size where memory is short), or queue_size."
         )
 
     # Logging
@@ -254,6 +297,19 @@ class ContrastiveTrainer(Trainer):
         return output
 
     # Saving
+
+    # The two methods that every process runs when the state of a run is saved and taken up again; there is no public
+    # hook that knows the checkpoint of a resumed run.
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.should_save:
+            self._pool.queue.save(output_dir)  # the same in all processes
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            self._pool.queue.load(checkpoint, self.args.device)
 
     @property
     def _unwrapped(self) -> LCLForSequenceClassification:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from transformers import TrainingArguments
 
+from .data.views import VIEWS
+from .losses.cross_entropy import check_focal
 from .losses.objective import OBJECTIVES
 
 
@@ -29,10 +31,33 @@ class ContrastiveTrainingArguments(TrainingArguments):
             the weighting network.
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
+        logit_adjustment_tau (`float`, *optional*, defaults to 0.0): how much of the classes' shares of the training
+            set the cross-entropies take into account while training, so that logits need not: 1 makes the classifier
+            one for which all classes count alike, 0 changes nothing. Evaluation and the saved model do not adjust.
+            [Paper](https://huggingface.co/papers/2007.07314).
+        focal_gamma (`float`, *optional*, defaults to 0.0): makes texts that are classified well count less in the
+            cross-entropies, the more the higher; 0 changes nothing. Not together with `label_smoothing_factor`.
+            [Paper](https://huggingface.co/papers/1708.02002).
+        num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
+            each text has a positive, its own second view, at twice the time and memory of a step.
+        view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
+            dropout changes (`"dropout"`); the text without some of its tokens (`"word_dropout"`), with some of them in
+            other places (`"swap"`), or with the mask token in place of some (`"mask"`); or what `tokenize_texts` wrote
+            from a column or by a function (`"column"`). See [`data.views.Views`].
+        view_rate (`float`, *optional*, defaults to 0.1): share of a text's tokens that those change, in (0, 1).
+        ce_on_views (`bool`, *optional*, defaults to `False`): whether the cross-entropies count each view instead of
+            each text once.
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
             texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
             `"scl"` and `"lcl"`, and transformers' own for `"ce"`.
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
+        mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
+            with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
+        gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
+            each are compared with the texts of all, as if one process held the whole batch.
+        queue_size (`int`, *optional*, defaults to 0): how many embeddings of past batches anchors are compared with
+            beside those of their own batch.
+        queue_warmup_steps (`int`, *optional*, defaults to 0): for how many steps the queue is filled but not used.
         merge_adapter (`bool`, *optional*, defaults to `True`): with `peft_config`, whether what is saved and pushed is
             the standard classifier with the adapter merged into it, or the adapter and its classifier head alone.
 
@@ -72,11 +97,39 @@ class ContrastiveTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
     )
+    logit_adjustment_tau: float = field(
+        default=0.0,
+        metadata={
+            "help": "Adjust logits by this times the classes' log shares while training: 1 favours rare classes."
+        },
+    )
+    focal_gamma: float = field(
+        default=0.0, metadata={"help": "Let texts that are classified well count less (focal loss); 2 is usual."}
+    )
+    num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})
+    view: str = field(
+        default="dropout", metadata={"help": "A further view: dropout, word_dropout, swap, mask, or column."}
+    )
+    view_rate: float = field(default=0.1, metadata={"help": "Share of a text's tokens that a view changes."})
+    ce_on_views: bool = field(
+        default=False, metadata={"help": "Count each view in the cross-entropies, instead of each text once."}
+    )
     sampler: str = field(
         default="auto",
         metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
     )
     samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
+    mini_batch_size: int | None = field(
+        default=None,
+        metadata={"help": "Compute a batch in mini-batches of this size, with the gradients of the whole batch."},
+    )
+    gather_across_devices: bool = field(
+        default=True, metadata={"help": "Compare the texts of all processes with one another."}
+    )
+    queue_size: int = field(
+        default=0, metadata={"help": "Embeddings of past batches to compare with, beside the batch itself."}
+    )
+    queue_warmup_steps: int = field(default=0, metadata={"help": "Steps that fill the queue without using it."})
     merge_adapter: bool = field(
         default=True,
         metadata={"help": "With peft_config: save the merged standard classifier instead of the adapter alone."},
@@ -91,10 +144,47 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(f"temperature={self.temperature} must be positive; 0.05 to 0.5 is usual for cosines.")
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")
+        if self.mini_batch_size is not None and not 0 < self.mini_batch_size <= self.per_device_train_batch_size:
+            raise ValueError(
+                f"mini_batch_size={self.mini_batch_size} must lie between 1 and per_device_train_batch_size="
+                f"{self.per_device_train_batch_size}, of which it is a part."
+            )
+        if self.logit_adjustment_tau < 0:
+            raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
+        check_focal(self.focal_gamma, self.label_smoothing_factor)
+        self._check_views()
+        if min(self.queue_size, self.queue_warmup_steps) < 0:
+            raise ValueError(
+                f"queue_size={self.queue_size} and queue_warmup_steps={self.queue_warmup_steps} cannot be negative."
+            )
+        if self.queue_size and not self.is_contrastive:
+            raise ValueError(f"queue_size={self.queue_size} is of no use to objective='ce': leave it out.")
         if Path(self.output_dir or "").is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         self.class_weights = _parse_class_weights(self.class_weights)
         super().__post_init__()
+        if self.mini_batch_size is not None and self.deepspeed:
+            raise ValueError(
+                "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."
+            )
+        if self.queue_size and self.world_size > 1 and not self.gather_across_devices:
+            raise ValueError("queue_size needs gather_across_devices with several processes: one queue for all.")
+
+    def _check_views(self) -> None:
+        check_choice("view", self.view, VIEWS)
+        if self.num_views < 1:
+            raise ValueError(f"num_views={self.num_views} must be at least 1: use 2 for pairs.")
+        if self.view != "dropout" and self.num_views == 1:
+            raise ValueError(f"view={self.view!r} is a second view: set num_views=2.")
+        if self.view == "column" and self.num_views > 2:
+            raise ValueError(f"view='column' holds one further view, not num_views={self.num_views}: use 2.")
+        if not 0 < self.view_rate < 1:
+            raise ValueError(f"view_rate={self.view_rate} must lie between 0 and 1: it is a share of a text's tokens.")
+        if self.num_views > 1 and not self.is_contrastive and not self.ce_on_views:
+            raise ValueError(
+                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: set "
+                "ce_on_views=True, or leave it out."
+            )
 
     @property
     def is_contrastive(self) -> bool:

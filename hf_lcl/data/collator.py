@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor
 from transformers import DataCollatorWithPadding
 
+from .views import VIEW_PREFIX
+
 
 @dataclass
 class ContrastiveDataCollator(DataCollatorWithPadding):
@@ -19,6 +21,8 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
         pad_to_multiple_of (`int`, *optional*): as in `DataCollatorWithPadding`.
 
     Called with a list of rows, it returns a `dict[str, torch.Tensor]` with `input_ids`, `attention_mask` and `labels`.
+    Rows with a second view (see [`tokenize_texts`]) also give `view_input_ids` and so on, padded to the same length:
+    every tensor has one row per text, whoever counts, slices or gathers them.
 
     Example:
 
@@ -36,4 +40,12 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
         left_out = {name for row in features for name, value in row.items() if isinstance(value, str)}
         if "labels" in features[0]:
             left_out.add("label")
-        return super().__call__([{k: v for k, v in row.items() if k not in left_out} for row in features])
+        rows = [{k: v for k, v in row.items() if k not in left_out} for row in features]
+        of_view = [name for name in rows[0] if name.startswith(VIEW_PREFIX)]
+        if not of_view:
+            return super().__call__(rows)
+        views = [{name.removeprefix(VIEW_PREFIX): row.pop(name) for name in of_view} for row in rows]
+        batch = super().__call__(rows + [row | view for row, view in zip(rows, views)])
+        both = {name: tensor.split(len(rows)) for name, tensor in batch.items()}
+        texts = {name: first for name, (first, _) in both.items()}
+        return texts | {name: both[name.removeprefix(VIEW_PREFIX)][1] for name in of_view}

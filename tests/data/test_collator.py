@@ -62,3 +62,42 @@ def test_rows_without_labels_make_a_batch_without_labels(rows, tokenizer):
 def test_the_rows_themselves_are_not_changed(rows, tokenizer):
     ContrastiveDataCollator(tokenizer)(rows)
     assert rows[0].keys() == {"text", "input_ids", "token_type_ids", "attention_mask", "labels"}
+
+
+# A second view
+
+
+@pytest.fixture
+def viewed(rows, tokenizer):
+    views = ("my party at home and my party with friend", "laughing")
+    return [
+        row | {"paraphrase": view} | {f"view_{name}": ids for name, ids in tokenizer(view).items()}
+        for row, view in zip(rows, views)
+    ]
+
+
+def test_both_views_are_padded_to_the_longest_of_them(viewed, tokenizer):
+    batch = ContrastiveDataCollator(tokenizer)(viewed)
+    both = tokenizer([row[column] for column in ("text", "paraphrase") for row in viewed], padding=True)
+    for name, rows in both.items():
+        assert batch[name].tolist() == rows[:2]
+        assert batch[f"view_{name}"].tolist() == rows[2:]
+
+
+def test_every_tensor_has_one_row_per_text(viewed, tokenizer):
+    batch = ContrastiveDataCollator(tokenizer, pad_to_multiple_of=16)(viewed)
+    assert {len(tensor) for tensor in batch.values()} == {2}
+    assert batch["labels"].tolist() == [1, 0]
+    assert batch["input_ids"].shape == batch["view_input_ids"].shape == (2, 16)
+
+
+def test_views_are_padded_on_the_tokenizers_side(viewed, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "padding_side", "left")
+    batch = ContrastiveDataCollator(tokenizer)(viewed)
+    assert batch["view_attention_mask"][1].tolist() == [0] * 8 + [1] * 3
+
+
+def test_rows_with_views_are_not_changed_either(viewed, tokenizer):
+    before = [dict(row) for row in viewed]
+    ContrastiveDataCollator(tokenizer)(viewed)
+    assert viewed == before

@@ -73,6 +73,55 @@ def test_padding_to_the_maximum_makes_all_rows_equally_long(raw_splits, tokenize
     assert {len(ids) for dataset in tokenized.values() for ids in dataset["input_ids"]} == {12}
 
 
+# A second view
+
+
+def shout(text: str) -> str:
+    return f"{text} {text}"
+
+
+@pytest.fixture
+def with_paraphrases(raw_splits):
+    """Only the training texts have one."""
+    train = raw_splits["train"].map(lambda row: {"paraphrase": "cake " + row["text"]})
+    return DatasetDict(raw_splits | {"train": train})
+
+
+def test_a_view_column_is_tokenized_beside_the_texts(with_paraphrases, tokenizer):
+    train = tokenize_texts(with_paraphrases, tokenizer, view_column="paraphrase", max_length=8)["train"]
+    texts, views = (train[column][:] for column in ("text", "paraphrase"))
+    for name, rows in tokenizer(views, truncation=True, max_length=8).items():
+        assert train[f"view_{name}"][:] == rows
+    assert train["input_ids"][:] == tokenizer(texts, truncation=True, max_length=8)["input_ids"]
+
+
+def test_a_view_function_gets_the_joined_text(tokenizer):
+    splits = one_split(title=["rage"], body=["party cake"])
+    train = tokenize_texts(splits, tokenizer, ["title", "body"], view_function=shout)["train"]
+    assert train["view_input_ids"][:] == [tokenizer("rage party cake rage party cake")["input_ids"]]
+
+
+@pytest.mark.parametrize("view", [{"view_column": "paraphrase"}, {"view_function": shout}])
+def test_only_the_training_split_gets_views(view, with_paraphrases, tokenizer):
+    tokenized = tokenize_texts(with_paraphrases, tokenizer, **view)
+    assert {split: "view_input_ids" in dataset.column_names for split, dataset in tokenized.items()} == {
+        "train": True,
+        "validation": False,
+        "test": False,
+    }
+
+
+def test_the_first_split_is_trained_on_where_none_is_called_train(tokenizer):
+    tokenized = tokenize_texts(DatasetDict(fold=one_split(text=["rage"])["train"]), tokenizer, view_function=shout)
+    assert "view_input_ids" in tokenized["fold"].column_names
+
+
+def test_views_are_found_in_the_cache(files, tokenizer):
+    first, second = (tokenize_texts(load_splits(files), tokenizer, view_function=shout) for _ in range(2))
+    assert where(first) == where(second)
+    assert where(tokenize_texts(load_splits(files), tokenizer))["train"] != where(first)["train"]
+
+
 # Errors
 
 
@@ -95,6 +144,34 @@ def test_a_bad_text_is_named_with_split_row_and_column(text, message, tokenizer)
 def test_the_row_of_a_bad_text_is_counted_over_the_whole_split(tokenizer):
     with pytest.raises(ValueError, match="row 2500,"):
         tokenize_texts(one_split(text=["cake"] * 2500 + [None]), tokenizer)
+
+
+def test_a_missing_view_column_lists_those_there_are(raw_splits, tokenizer):
+    with pytest.raises(ValueError, match=r"train split has no view column 'paraphrase'.*text, label"):
+        tokenize_texts(raw_splits, tokenizer, view_column="paraphrase")
+
+
+@pytest.mark.parametrize(("view", "message"), [(None, "holds None, not a text"), (" ", "is empty")])
+def test_a_view_column_with_a_hole_is_named_and_mended_by_the_line_that_the_error_writes(view, message, tokenizer):
+    splits = one_split(text=["rage", "cake"], paraphrase=["my rage", view])
+    with pytest.raises(ValueError, match=f"train split, row 1, column 'paraphrase' {message}") as error:
+        tokenize_texts(splits, tokenizer, view_column="paraphrase")
+    exec(str(error.value).split("no second view: ")[1].rstrip("."))
+    tokenized = tokenize_texts(splits, tokenizer, view_column="paraphrase")["train"]
+    assert tokenized["view_input_ids"][1] == tokenizer("cake")["input_ids"]
+
+
+@pytest.mark.parametrize(("view", "message"), [(None, "holds None"), ("", "is empty"), (["a"], r"holds \['a'\]")])
+def test_a_view_function_that_returns_no_text_is_refused(view, message, tokenizer):
+    with pytest.raises(
+        ValueError, match=rf"row 0, the view that view_function made {message}.*Return the text itself"
+    ):
+        tokenize_texts(one_split(text=["rage"]), tokenizer, view_function=lambda text: view)
+
+
+def test_there_is_one_source_of_second_views(with_paraphrases, tokenizer):
+    with pytest.raises(ValueError, match="leave one of them out"):
+        tokenize_texts(with_paraphrases, tokenizer, view_column="paraphrase", view_function=shout)
 
 
 # The cache

@@ -134,3 +134,11 @@ def test_a_trained_model_is_evaluated_as_it_was_at_the_end_of_training(run, flag
     second = json.loads((tmp_path / "again" / "all_results.json").read_text())
     names = ("eval_accuracy", "eval_macro_f1", "eval_weighted_f1", "eval_loss_ce")
     assert [second[name] for name in names] == pytest.approx([first[name] for name in names])
+
+
+def test_second_views_come_from_a_column_that_the_training_file_alone_needs(run, flags, files, raw_splits, tmp_path):
+    raw_splits["train"].map(lambda row: {"paraphrase": "today " + row["text"]}).to_json(files["train"])
+    views = {"num_views": "2", "view": "column", "view_column": "paraphrase", "logging_steps": "1"}
+    run(command_line(flags | views))
+    history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    assert {line["candidates_per_anchor"] for line in history if "loss" in line} == {31}

@@ -1,17 +1,26 @@
 """The training objective: how its parts make up the loss, and what a batch is reported to teach."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
+from hf_lcl.losses.candidates import Candidates
 from hf_lcl.losses.objective import Objective, batch_statistics
 
 
 # Class 3 has one text, class 4 none.
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
-STATISTICS = {"valid_anchors", "positive_similarity", "negative_similarity"}
+STATISTICS = {
+    "valid_anchors",
+    "positives_per_anchor",
+    "candidates_per_anchor",
+    "positive_similarity",
+    "negative_similarity",
+}
 
 
 def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -175,12 +184,15 @@ def test_statistics_are_those_of_all_pairs():
     assert values(part) == pytest.approx(
         {
             "valid_anchors": 7 / 8,
+            "positives_per_anchor": (3 * 2 + 2 * 1 + 2 * 1) / 8,
+            "candidates_per_anchor": 7,
             "positive_similarity": sum(cosines[True]) / len(cosines[True]),
             "negative_similarity": sum(cosines[False]) / len(cosines[False]),
         },
         abs=1e-6,
     )
-    assert {name: float(p.weight) for name, p in part.items()} == dict.fromkeys(STATISTICS, 1.0)
+    weights = {"positive_similarity": len(cosines[True]), "negative_similarity": len(cosines[False])}
+    assert {name: float(p.weight) for name, p in part.items()} == dict.fromkeys(STATISTICS, 8.0) | weights
 
 
 @pytest.mark.parametrize(
@@ -197,3 +209,173 @@ def test_similarity_of_pairs_that_do_not_exist_has_weight_zero(labels, absent):
     parts = batch_statistics(embeddings, torch.tensor(labels), num_labels=4)
     assert {name for name, part in parts.items() if float(part.weight) == 0} == absent
     assert all(part.value.isfinite() for part in parts.values())
+
+
+# Classes of unequal size
+
+WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0, 1.5], dtype=torch.float64)
+LOG_PRIORS = torch.tensor([0.4, 0.3, 0.2, 0.05, 0.05], dtype=torch.float64).log()
+OF_CROSS_ENTROPY = [
+    {"logit_adjustment": LOG_PRIORS},
+    {"logit_adjustment": LOG_PRIORS, "label_smoothing": 0.1, "class_weights": WEIGHTS},
+    {"focal_gamma": 2.0},
+    {"focal_gamma": 0.5, "class_weights": WEIGHTS},
+    {"focal_gamma": 1.5, "class_weights": WEIGHTS, "logit_adjustment": LOG_PRIORS},
+]
+
+
+def loss_by_hand(logits, labels, class_weights=None, label_smoothing=0.0, logit_adjustment=None, focal_gamma=0.0):
+    """Number by number: adjusted logits, then the focal or the smoothed logarithm, then a mean weighted by class."""
+    num_labels, total, weight_sum = logits.shape[1], 0.0, 0.0
+    v = [1.0] * num_labels if class_weights is None else class_weights.tolist()
+    adjustment = [0.0] * num_labels if logit_adjustment is None else logit_adjustment.tolist()
+    for row, label in zip(logits.tolist(), labels.tolist()):
+        exponentials = [math.exp(z + a) for z, a in zip(row, adjustment)]
+        p = [e / sum(exponentials) for e in exponentials]
+        total -= (1 - label_smoothing) * v[label] * (1 - p[label]) ** focal_gamma * math.log(p[label])
+        total -= label_smoothing / num_labels * sum(v[c] * math.log(p[c]) for c in range(num_labels))
+        weight_sum += v[label]
+    return total / weight_sum
+
+
+@pytest.mark.parametrize("options", OF_CROSS_ENTROPY)
+def test_options_of_cross_entropy_act_on_both_by_their_formulas(options):
+    logits, embeddings, weighting_logits, labels = batch(torch.float64)
+    part = values(Objective("lcl", **options)(logits, embeddings, weighting_logits, labels)[1])
+    assert part["loss_ce"] == pytest.approx(loss_by_hand(logits, labels, **options), rel=1e-12)
+    assert part["loss_weighting"] == pytest.approx(loss_by_hand(weighting_logits, labels, **options), rel=1e-12)
+    plain = values(Objective("lcl")(logits, embeddings, weighting_logits, labels)[1])
+    assert part["loss_contrastive"] == plain["loss_contrastive"]
+
+
+@pytest.mark.parametrize("options", OF_CROSS_ENTROPY)
+def test_gradients_of_the_options_are_those_of_finite_differences(options):
+    logits, embeddings, _, labels = batch(torch.float64)
+    assert torch.autograd.gradcheck(lambda x: Objective("ce", **options)(x, embeddings, None, labels)[0], (logits,))
+
+
+def test_adjusted_logits_learn_what_the_priors_do_not_tell():
+    """The paper's point: where texts tell nothing, the logits come out equal and not as the classes' shares."""
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2])
+    bias = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    priors = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+    objective = Objective("ce", logit_adjustment=priors.log())
+    loss, _ = objective(bias.expand(10, 3), torch.zeros(10, 1), None, labels)
+    loss.backward()
+    assert bias.grad.abs().max() < 1e-15
+
+
+def test_focal_loss_without_focus_is_cross_entropy():
+    logits, embeddings, _, labels = batch(torch.float64)
+    loss, _ = Objective("ce", focal_gamma=1e-12, class_weights=WEIGHTS)(logits, embeddings, None, labels)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, labels, weight=WEIGHTS), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("margin", [20.0, 100.0, 1e4])
+def test_focal_loss_of_texts_that_are_certain_has_a_finite_gradient(margin, gamma):
+    logits = torch.tensor([[margin, 0.0, 0.0], [-margin, 0.0, 0.0]], requires_grad=True)
+    loss, _ = Objective("ce", focal_gamma=gamma)(logits, torch.zeros(2, 1), None, torch.tensor([0, 0]))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+    # The text that is right teaches nothing, and the one that is wrong as much as it does cross-entropy.
+    assert logits.grad[0].abs().max() < 0.1
+    torch.testing.assert_close(logits.grad[1], torch.tensor([-0.5, 0.25, 0.25]))
+
+
+@pytest.mark.parametrize("options", [{}, *OF_CROSS_ENTROPY])
+def test_options_of_cross_entropy_in_half_precision_are_computed_in_fp32(options):
+    logits, embeddings, _, labels = batch(torch.bfloat16)
+    loss, _ = Objective("ce", **options)(logits, embeddings, None, labels)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(loss_by_hand(logits, labels, **options), rel=1e-5)
+
+
+def test_focal_loss_and_label_smoothing_exclude_each_other():
+    with pytest.raises(ValueError, match=r"focal_gamma=2.0.*label_smoothing=0.1.*set one of them to 0"):
+        Objective("ce", focal_gamma=2.0, label_smoothing=0.1)
+
+
+def test_focal_gamma_is_not_negative():
+    with pytest.raises(ValueError, match=r"focal_gamma=-1.0 cannot be negative"):
+        Objective("ce", focal_gamma=-1.0)
+
+
+# Views: the second half of the rows are the texts of the first half once more
+
+
+def views(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four texts and their second views, in the order in which an objective takes them."""
+    *tensors, _ = batch(dtype)
+    return *tensors, torch.tensor([0, 1, 2, 0, 0, 1, 2, 0])
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": WEIGHTS, "label_smoothing": 0.1}, *OF_CROSS_ENTROPY])
+@pytest.mark.parametrize("name", ["scl", "lcl"])
+def test_cross_entropies_count_each_text_once_or_each_view(name, options):
+    logits, embeddings, weighting_logits, labels = views()
+    for ce_on_views, rows in ((False, 4), (True, 8)):
+        objective = Objective(name, alpha=0.3, ce_on_views=ce_on_views, **options)
+        loss, parts = objective(logits, embeddings, weighting_logits, labels, views=2)
+        part = values(parts)
+        assert part["loss_ce"] == pytest.approx(loss_by_hand(logits[:rows], labels[:rows], **options), rel=1e-12)
+        classification = part["loss_ce"]
+        if name == "lcl":
+            expected = loss_by_hand(weighting_logits[:rows], labels[:rows], **options)
+            assert part["loss_weighting"] == pytest.approx(expected, rel=1e-12)
+            classification += expected
+        assert loss.item() == pytest.approx(0.3 * classification + 0.7 * part["loss_contrastive"], rel=1e-12)
+
+
+def test_views_of_one_text_are_positives_of_each_other():
+    logits, embeddings, _, _ = views()
+    labels = torch.arange(4).repeat(2)  # No text has another of its class.
+    _, parts = Objective("scl")(logits, embeddings, None, labels, views=2)
+    unit = F.normalize(embeddings.detach(), dim=1)
+    similarities = (unit @ unit.T / 0.3).fill_diagonal_(-torch.inf)
+    expected = -similarities.log_softmax(dim=1)[torch.arange(8), torch.arange(8).roll(4)].mean()
+    torch.testing.assert_close(parts["loss_contrastive"].value, expected)
+    assert values(parts)["valid_anchors"] == 1
+    assert values(parts)["positives_per_anchor"] == 1
+
+
+def test_views_that_do_not_count_leave_the_classifier_alone():
+    logits, embeddings, _, labels = views()
+    Objective("ce")(logits, embeddings, None, labels, views=2)[0].backward()
+    assert logits.grad[4:].abs().sum() == 0
+    torch.testing.assert_close(logits.grad[:4], (logits.detach().softmax(dim=1) - F.one_hot(labels, 5))[:4] / 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": WEIGHTS, "label_smoothing": 0.1}, *OF_CROSS_ENTROPY])
+@pytest.mark.parametrize("ce_on_views", [False, True])
+@pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
+def test_processes_share_the_loss_of_the_whole_batch(name, ce_on_views, options):
+    """Two processes with three texts and one: the mean of their losses is that of one process, gradients included."""
+    objective = Objective(name, ce_on_views=ce_on_views, **options)
+    *tensors, labels = views()
+    expected, _ = objective(*tensors, labels, views=2)
+    expected.backward()
+    gradients = [tensor.grad for tensor in tensors]
+
+    # Each process has its texts, then their second views.
+    of_process = [torch.tensor(rows) for rows in ([0, 1, 2, 4, 5, 6], [3, 7])]
+    everybody = torch.cat(of_process)
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
+    losses, start = [], 0
+    for rows in of_process:
+        logits, embeddings, weighting_logits = (leaf[rows] for leaf in leaves)
+        candidates = Candidates(
+            leaves[1][everybody],
+            labels[everybody],
+            anchor_positions=torch.arange(start, start + len(rows)),
+            batch_size=8,
+            processes=2,
+        )
+        losses.append(objective(logits, embeddings, weighting_logits, labels[rows], candidates, views=2)[0])
+        start += len(rows)
+    loss = torch.stack(losses).mean()
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for leaf, gradient in zip(leaves, gradients):
+        torch.testing.assert_close(leaf.grad, gradient)

@@ -1,0 +1,33 @@
+"""What the figures of a benchmark depend on beside the code that is measured."""
+
+import os
+import platform
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on beside the code."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else cpu,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(name.replace("-", "_")) is not None
+
+
+def versions(*others: str) -> dict[str, str]:
+    """Of Python, of the packages that a step runs through, and of those of `others` that are installed."""
+    packages = ("hf_lcl", "torch", "transformers", "accelerate", *filter(_is_installed, others))
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,136 @@
+"""A contrastive batch of any size in the memory of one mini-batch, with the gradients of the whole batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import get_device_states, set_device_states
+
+from ..modeling import LCLOutput
+
+
+# What a loss reads of an output.
+FIELDS = ("logits", "embeddings", "weighting_logits")
+
+
+@dataclass
+class _MiniBatch:
+    """The inputs of some texts, their rows in the batch, and the random state that their outputs were made from."""
+
+    inputs: dict[str, Any]
+    rows: Tensor
+    cpu_state: Tensor
+    device_states: tuple[list[int], list[Tensor]]
+
+
+class GradientCache:
+    """
+    Steps over a batch in mini-batches, exactly.
+
+    A contrastive loss needs the embeddings of the whole batch, but not their graphs at once. So
+    [`~GradientCache.forward`] computes all outputs without a graph, the loss is taken on them, and
+    [`~GradientCache.backward`] computes each mini-batch a second time, from the same random state, and sends the
+    loss's gradient through it. The price is one more forward pass: 4/3 of the arithmetic. Texts of like length share a
+    mini-batch, which is padded to its own longest text, so that a part of the price comes back.
+
+    Paper: [Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup](https://huggingface.co/papers/2101.06983).
+
+    Args:
+        mini_batch_size (`int`): texts that are computed at once.
+        trim (`bool`, *optional*, defaults to `True`): whether mini-batches lose the columns that are padding for all
+            of their texts. `False` for architectures that need one length.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.scaling import GradientCache
+
+    >>> cache = GradientCache(mini_batch_size=32)
+    >>> outputs = cache.forward(model, inputs)
+    >>> loss_of(outputs).backward()  # reaches the outputs, and stops there
+    >>> cache.backward(model)  # goes on from there to the weights
+    ```
+    """
+
+    def __init__(self, mini_batch_size: int, trim: bool = True):
+        self.mini_batch_size = mini_batch_size
+        self.trim = trim
+        self._mini_batches: list[_MiniBatch] = []
+        self._outputs: LCLOutput | None = None
+
+    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> LCLOutput:
+        """
+        The outputs of the whole batch, as leaves that gather the loss's gradient.
+
+        Args:
+            model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
+            inputs (`dict[str, Any]`): its keyword arguments; tensors have one row per text.
+
+        Returns:
+            [`LCLOutput`]
+        """
+        outputs = []
+        self._mini_batches = []
+        with torch.no_grad():
+            for rows, part in self._split(inputs):
+                states = torch.get_rng_state(), get_device_states(*part.values())
+                outputs.append(model(**part))
+                self._mini_batches.append(_MiniBatch(part, rows, *states))
+        back = torch.cat([mini_batch.rows for mini_batch in self._mini_batches]).argsort()
+        joined = {
+            name: torch.cat([output[name] for output in outputs])[back].requires_grad_()
+            for name in FIELDS
+            if outputs[0].get(name) is not None
+        }
+        self._outputs = LCLOutput(**joined)
+        return self._outputs
+
+    def backward(
+        self,
+        model: nn.Module,
+        no_sync: Callable[[], AbstractContextManager] = nullcontext,
+        context: Callable[[], AbstractContextManager] = nullcontext,
+    ) -> None:
+        """
+        Sends the gradient that the outputs have gathered on to the weights.
+
+        Args:
+            model (`nn.Module`): the same as in the forward pass.
+            no_sync (`Callable`, *optional*): context in which gradients stay in this process; entered for all
+                mini-batches but the last, so that processes wait for one another once.
+            context (`Callable`, *optional*): context of the forward pass (autocast).
+        """
+        gradients = {name: leaf.grad for name, leaf in self._outputs.items() if leaf.grad is not None}
+        for mini_batch in self._mini_batches:
+            is_last = mini_batch is self._mini_batches[-1]
+            devices, states = mini_batch.device_states
+            with nullcontext() if is_last else no_sync(), torch.random.fork_rng(devices):
+                torch.set_rng_state(mini_batch.cpu_state)
+                set_device_states(devices, states)
+                with context():
+                    output = model(**mini_batch.inputs)
+                # A weighting network without parameters of its own gives weights without a graph.
+                reached = [name for name in gradients if output[name].requires_grad]
+                torch.autograd.backward(
+                    [output[name] for name in reached], [gradients[name][mini_batch.rows] for name in reached]
+                )
+        self._mini_batches, self._outputs = [], None
+
+    def _split(self, inputs: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
+        """The rows and the inputs of each mini-batch, the longest texts first."""
+        mask = inputs["attention_mask"]
+        length = mask.shape[1]
+        # The last real token counts, not how many there are: texts that are padded on the left are not cut.
+        ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(dim=1)
+        parts = []
+        for rows in ends.argsort(descending=True, stable=True).split(self.mini_batch_size):
+            end = int(ends[rows[0]]) if self.trim else length
+            part = {
+                name: tensor[rows, :end] if tensor.shape[1:2] == (length,) else tensor[rows]
+                for name, tensor in inputs.items()
+            }
+            parts.append((rows, part))
+        return parts

@@ -1,0 +1,154 @@
+"""What each of several processes does; the test compares it with what one process does alone."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from datasets import load_from_disk
+from transformers import AutoTokenizer
+
+from hf_lcl import (
+    ContrastiveTrainer,
+    ContrastiveTrainingArguments,
+    LCLForSequenceClassification,
+    classification_metrics,
+)
+
+
+# Rows of one batch that each process gets: uneven, as in the last batch of an epoch.
+SHARES = {1: [12], 2: [7, 5], 3: [6, 5, 1]}
+STEPS = {
+    "scl": {"objective": "scl"},
+    "lcl": {"objective": "lcl"},
+    "weighted": {"objective": "lcl", "class_weights": [1.0, 2.0, 3.0, 4.0], "label_smoothing_factor": 0.1},
+    "views": {"objective": "lcl", "num_views": 2, "class_weights": [1.0, 2.0, 3.0, 4.0]},
+    "views in ce": {"objective": "lcl", "num_views": 2, "ce_on_views": True, "focal_gamma": 2.0},
+    "cached": {"objective": "lcl", "mini_batch_size": 2},
+    "queue": {"objective": "lcl", "queue_size": 20},
+}
+RUN = {"objective": "lcl", "num_train_epochs": 2, "sampler": "random", "seed": 3}
+
+
+class Process:
+    """One of the processes, with the files that the test has laid out."""
+
+    def __init__(self, folder: Path):
+        torch.set_num_threads(1)
+        self.folder = folder
+        self.splits = load_from_disk(folder / "splits")
+        # Five whole steps of 12: what is left over would be filled up by other rows with other numbers of processes.
+        self.splits["train"] = self.splits["train"].select(range(60))
+        self.tokenizer = AutoTokenizer.from_pretrained(folder / "wrapper")
+
+    def trainer(self, name: str, batch: int, **settings) -> ContrastiveTrainer:
+        model = LCLForSequenceClassification.from_pretrained(self.folder / "wrapper")
+        defaults = {"logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3, "report_to": "none"}
+        args = ContrastiveTrainingArguments(
+            str(self.folder / f"{name}-{self.processes}"),
+            per_device_train_batch_size=batch,
+            per_device_eval_batch_size=5,
+            use_cpu=True,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+            **defaults | settings,
+        )
+        return ContrastiveTrainer(
+            model,
+            args,
+            train_dataset=self.splits["train"],
+            eval_dataset=self.splits["validation"],
+            processing_class=self.tokenizer,
+            compute_metrics=classification_metrics,
+        )
+
+    @property
+    def processes(self) -> int:
+        return int(os.environ.get("WORLD_SIZE", 1))  # as torchrun sets it
+
+    def gradients(self, name: str, settings: dict) -> dict[str, torch.Tensor]:
+        """The gradient of two steps over the same rows, of which this process computes its share."""
+        trainer = self.trainer(name, batch=12, **settings)
+        model = trainer.accelerator.prepare(trainer.model)
+        trainer.current_gradient_accumulation_steps = 1
+        rank, shares = trainer.args.process_index, SHARES[self.processes]
+        for step in range(2):
+            start = 12 * step + sum(shares[:rank])
+            rows = [self.splits["train"][index] for index in range(start, start + shares[rank])]
+            rows = [{key: row[key] for key in ("input_ids", "attention_mask", "labels")} for row in rows]
+            trainer.training_step(model, trainer.data_collator(rows))
+        gradients = {key: parameter.grad for key, parameter in trainer.model.named_parameters()}
+        parts = trainer._train_parts.averages(lambda totals: trainer.accelerator.reduce(totals, "sum"))
+        return gradients | {f"part {key}": torch.tensor(value) for key, value in parts.items()}
+
+    def run(self) -> dict[str, torch.Tensor]:
+        """A whole training with 12 rows in each step, its losses and its evaluation."""
+        trainer = self.trainer("run", batch=12 // self.processes, **RUN)
+        trainer.train()
+        metrics = trainer.evaluate()
+        # Mean losses depend on the rows that fill up the last batch of several processes; what is counted does not.
+        measured = {key: value for key, value in metrics.items() if key.endswith(("accuracy", "f1"))}
+        losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+        predictions = trainer.predict(self.splits["validation"]).predictions
+        return {
+            **{key: parameter.detach() for key, parameter in trainer.model.named_parameters()},
+            **{key: torch.tensor(value) for key, value in measured.items()},
+            "losses": torch.tensor(losses),
+            "predictions": torch.from_numpy(predictions),
+        }
+
+    def resume(self) -> dict[str, torch.Tensor]:
+        """The largest difference between a resumed run's weights and those of one that was never stopped."""
+        settings = RUN | {"sampler": "auto", "queue_size": 20, "save_strategy": "steps", "save_steps": 2}
+        whole = self.trainer("whole", batch=4, **settings)
+        whole.train()
+        resumed = self.trainer("resumed", batch=4, **settings)
+        resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-2")
+        pairs = zip(whole.model.parameters(), resumed.model.parameters(), strict=True)
+        difference = max((mine - its).abs().max().item() for mine, its in pairs)
+        return {"difference": torch.tensor(difference), "queue": torch.tensor(len(resumed._pool.queue))}
+
+    def train_and_save(self, name: str, resume: bool = False) -> None:
+        """A whole training with 12 rows in each step, and the classifier that it ends with."""
+        settings = RUN | {"save_strategy": "steps", "save_steps": 4}
+        trainer = self.trainer(name, batch=12 // self.processes, **settings)
+        if name.startswith("sharded"):
+            shard(trainer)
+        trainer.train(
+            resume_from_checkpoint=str(self.folder / f"sharded-{self.processes}/checkpoint-4") if resume else None
+        )
+        trainer.save_model()
+
+
+def shard(trainer: ContrastiveTrainer) -> None:
+    """Divides the weights among the processes as FSDP2 does; accelerate takes it from settings on GPUs alone."""
+    PartialState().distributed_type = DistributedType.FSDP
+    trainer.accelerator.state.distributed_type = DistributedType.FSDP
+    trainer.accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["BertLayer"],
+        state_dict_type="FULL_STATE_DICT",
+        cpu_ram_efficient_loading=False,
+    )
+    trainer.is_fsdp_enabled = True
+
+
+def main(folder: str, task: str) -> None:
+    process = Process(Path(folder))
+    if task == "sharded":
+        process.train_and_save("plain")
+        process.train_and_save("sharded")
+        process.train_and_save("sharded-resumed", resume=True)
+        return
+    results = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
+    results["run"] = process.run()
+    results["resume"] = process.resume()
+    if int(process.trainer("last", batch=4).args.process_index) == 0:
+        torch.save(results, process.folder / f"results-{process.processes}.pt")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

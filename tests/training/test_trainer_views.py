@@ -1,0 +1,133 @@
+"""Training with several views of each text."""
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from hf_lcl import LCLForSequenceClassification, label_aware_contrastive_loss, tokenize_texts
+
+
+@pytest.fixture
+def still(bert):
+    """A classifier without dropout: its outputs do not depend on the random state."""
+    for module in bert.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return LCLForSequenceClassification.from_native(bert)
+
+
+@pytest.fixture
+def with_second_view(splits, tokenizer):
+    """Training rows whose second view is another text."""
+    train = splits["train"]
+    train = train.add_column("paraphrase", train["text"][::-1])
+    return tokenize_texts({"train": train}, tokenizer, view_column="paraphrase")["train"]
+
+
+def gradients(trainer) -> dict[str, torch.Tensor]:
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.training_step(trainer.model, next(iter(trainer.get_train_dataloader())))
+    return {name: parameter.grad.clone() for name, parameter in trainer.model.named_parameters()}
+
+
+@pytest.mark.parametrize("num_views", [2, 3])
+def test_every_text_has_its_views_as_positives(num_views, make_trainer):
+    trainer = make_trainer(num_views=num_views, sampler="random", max_steps=2)
+    trainer.train()
+    for line in trainer.state.log_history[:2]:
+        assert line["valid_anchors"] == 1
+        assert line["positives_per_anchor"] >= num_views - 1
+        assert line["candidates_per_anchor"] == 16 * num_views - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["dropout", "word_dropout", "swap", "mask"])
+def test_separable_classes_are_learned_from_every_kind_of_view(view, make_trainer):
+    trainer = make_trainer(num_views=2, view=view, num_train_epochs=40, learning_rate=3e-3, logging_steps=50)
+    trainer.train()
+    assert trainer.evaluate()["eval_accuracy"] >= 0.9
+
+
+@pytest.mark.parametrize("view", ["dropout", "word_dropout", "swap", "mask"])
+def test_a_resumed_run_draws_the_same_views(view, make_trainer, bert_config):
+    def model():
+        torch.manual_seed(0)
+        return LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config))
+
+    settings = {"num_views": 2, "view": view, "max_steps": 6, "save_strategy": "steps", "save_steps": 3}
+    whole = make_trainer(model(), **settings)
+    whole.train()
+    resumed = make_trainer(model(), **settings)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    for name, parameter in resumed.model.named_parameters():
+        assert torch.equal(parameter, whole.model.get_parameter(name)), name
+
+
+@pytest.mark.parametrize("ce_on_views", [False, True])
+def test_a_step_is_that_of_a_batch_that_holds_both_views(
+    ce_on_views, make_trainer, still, with_second_view, tokenizer
+):
+    trainer = make_trainer(still, train=with_second_view, num_views=2, view="column", ce_on_views=ce_on_views)
+    batch = next(iter(trainer.get_train_dataloader()))
+    found = gradients(trainer)
+
+    texts = [
+        tokenizer.decode(ids, skip_special_tokens=True) for name in ("", "view_") for ids in batch[f"{name}input_ids"]
+    ]
+    labels = batch["labels"].repeat(2)
+    still.zero_grad()
+    out = still(**tokenizer(texts, padding=True, return_tensors="pt"))
+    rows = 32 if ce_on_views else 16
+    loss = 0.5 * label_aware_contrastive_loss(out.embeddings, labels, out.weighting_logits)
+    for logits in (out.logits, out.weighting_logits):
+        loss = loss + 0.5 * torch.nn.functional.cross_entropy(logits[:rows], labels[:rows])
+    loss.backward()
+    for name, parameter in still.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, msg=name)
+
+
+def test_views_in_mini_batches_have_the_gradients_of_the_whole_batch(make_trainer, still):
+    whole, cached = (
+        gradients(make_trainer(still, num_views=2, view="swap", seed=1, mini_batch_size=size))
+        for size in (None, 5)
+        if still.zero_grad() is None and torch.manual_seed(0)
+    )
+    for name in whole:
+        torch.testing.assert_close(cached[name], whole[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_an_evaluation_looks_at_the_texts_alone(make_trainer, with_second_view):
+    trainer = make_trainer(train=with_second_view, num_views=2, view="column")
+    with_views = trainer.evaluate(with_second_view)
+    without = trainer.evaluate(
+        with_second_view.remove_columns([name for name in with_second_view.column_names if name.startswith("view_")])
+    )
+    for name in ("eval_loss", "eval_loss_ce", "eval_accuracy", "eval_candidates_per_anchor"):
+        assert with_views[name] == pytest.approx(without[name], rel=1e-5)
+
+
+def test_columns_of_a_view_that_is_not_asked_for_do_no_harm(make_trainer, with_second_view):
+    make_trainer(train=with_second_view, max_steps=1).train()
+    make_trainer(train=with_second_view, max_steps=1, remove_unused_columns=False, num_views=2).train()
+
+
+def test_a_training_set_without_the_column_says_how_to_write_it(make_trainer):
+    with pytest.raises(ValueError, match="view_column='paraphrase'"):
+        make_trainer(num_views=2, view="column").train()
+
+
+def test_the_logits_are_adjusted_in_training_alone(make_trainer, still, splits):
+    """Every class has its share of the training set, and one is missing from it."""
+    train = splits["train"].filter(lambda label: label != 3, input_columns="labels")
+    plain, adjusted = (
+        make_trainer(still, train=train, objective="ce", logit_adjustment_tau=tau) for tau in (0.0, 1.0)
+    )
+    batch = next(iter(plain.get_train_dataloader()))
+    assert adjusted.evaluate()["eval_loss_ce"] == plain.evaluate()["eval_loss_ce"]
+    still.train()
+    adjusted.current_gradient_accumulation_steps = 1
+    shares = torch.tensor([1 / 3, 1 / 3, 1 / 3, 1 / len(train)])
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    expected = torch.nn.functional.cross_entropy(still(**inputs).logits + shares.log(), batch["labels"])
+    torch.testing.assert_close(adjusted.compute_loss(still, batch), expected)
