@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -15,14 +15,23 @@ from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
-from .data import ContrastiveDataCollator, LabelBalancedSampler
+from .data import ContrastiveDataCollator, LabelBalancedSampler, balance_stream
 from .data.labels import label_names
+from .data.streaming import BalancedStream
 from .data.views import VIEW_PREFIX, Views, texts_alone
 from .hub import CardFacts, save_adapter, save_sequence_classifier, write_card
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
-from .preparation import balanced_weights, checked_labels, log_priors, prepare_model, prepare_objective
+from .preparation import (
+    balanced_weights,
+    check_stream,
+    checked_labels,
+    draws_balanced_batches,
+    log_priors,
+    prepare_model,
+    prepare_objective,
+)
 from .scaling import CandidatePool, FreshQueue, GradientCache
 from .training_args import ContrastiveTrainingArguments
 
@@ -49,7 +58,8 @@ class ContrastiveTrainer(Trainer):
             or the name of an encoder. The last two are wrapped, with a weighting head for `objective="lcl"`; a name
             takes its classes from the training set.
         args ([`ContrastiveTrainingArguments`]): all settings.
-        train_dataset, eval_dataset: tokenised rows with `labels` (class ids).
+        train_dataset, eval_dataset: tokenised rows with `labels` (class ids). A stream is fine (`max_steps` says how
+            long to train): a buffer balances its batches, see [`data.balance_stream`].
         processing_class (`PreTrainedTokenizerBase`, *optional*): the tokenizer; pads batches and is saved beside the
             model.
         peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
@@ -114,6 +124,8 @@ class ContrastiveTrainer(Trainer):
             )
         if peft_config is not None and (args.fsdp or args.deepspeed):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
+        if isinstance(train_dataset, torch.utils.data.IterableDataset):
+            check_stream(train_dataset, args)
         self._peft_config = peft_config
         self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
         self._class_names = None if train_dataset is None else label_names(train_dataset)
@@ -180,6 +192,29 @@ class ContrastiveTrainer(Trainer):
             seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
         )
 
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
+        stream = self.train_dataset
+        if not isinstance(stream, torch.utils.data.IterableDataset) or not draws_balanced_batches(self.args):
+            return super().get_train_dataloader()
+        if not isinstance(stream, BalancedStream):
+            # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
+            stream = balance_stream(
+                stream,
+                self._train_batch_size,
+                self.args.samples_per_class,
+                seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+                endless=True,
+                num_labels=self._unwrapped.config.num_labels,
+            )
+        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
+        # and cannot join batches of different lengths to hand them out.
+        config = self.accelerator.dataloader_config
+        dispatch, config.dispatch_batches = config.dispatch_batches, False
+        dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
+        config.dispatch_batches = dispatch
+        return dataloader
+
     # Loss
 
     def compute_loss(
@@ -197,29 +232,43 @@ class ContrastiveTrainer(Trainer):
         """
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        inputs, labels = self._views(inputs, labels) if model.training else (texts_alone(inputs), labels)
-        in_mini_batches = self._cache is not None and model.training
-        outputs = self._cache.forward(model, inputs) if in_mini_batches else model(**inputs)
-        candidates = None
         if model.training:
-            candidates = self._pool.candidates(outputs.embeddings, labels, step=self.state.global_step)
-        loss, parts = self._objective(model.training)(
-            outputs.logits,
-            outputs.embeddings,
-            outputs.weighting_logits,
-            labels,
-            candidates,
-            views=self.args.num_views if model.training else 1,
-        )
-        if model.training:
-            # The Trainer looks at the value of each loss anyway (`logging_nan_inf_filter`).
-            if not torch.isfinite(loss):
-                self._stop_at(loss, parts)
-            self._tell_about_lone_anchors(parts, labels)
+            outputs, loss, parts = self._training_loss(model, inputs, labels)
             self._train_parts.add(parts, scale=1 / self.current_gradient_accumulation_steps)
         else:
+            outputs = model(**texts_alone(inputs))
+            loss, parts = self._objective(training=False)(
+                outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
+            )
             self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
         return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
+
+    def _training_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], labels: Tensor
+    ) -> tuple[LCLOutput, Tensor, dict[str, Part]]:
+        """The loss over views, mini-batches, processes and the queue."""
+        inputs, labels = self._views(inputs, labels)
+        outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
+        candidates = self._pool.candidates(outputs.embeddings, labels, step=self.state.global_step)
+        try:
+            loss, parts = self._objective(training=True)(
+                outputs.logits,
+                outputs.embeddings,
+                outputs.weighting_logits,
+                labels,
+                candidates,
+                views=self.args.num_views,
+            )
+        except ValueError as error:
+            if outputs.embeddings.isfinite().all():
+                raise
+            self._stop(str(error))  # names the texts
+        # The Trainer looks at the value of each loss anyway (`logging_nan_inf_filter`).
+        if not torch.isfinite(loss):
+            values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
+            self._stop(f"The loss is {loss.item()} ({values}).")
+        self._tell_about_lone_anchors(parts, labels)
+        return outputs, loss, parts
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
@@ -250,13 +299,12 @@ class ContrastiveTrainer(Trainer):
     def _log_priors(self) -> np.ndarray:
         return log_priors(self._train_labels, self._unwrapped.config.num_labels)
 
-    def _stop_at(self, loss: Tensor, parts: dict[str, Part]) -> None:
-        values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
+    def _stop(self, problem: str) -> NoReturn:
         checkpoint = get_last_checkpoint(self.args.output_dir)
         kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
         raise FloatingPointError(
-            f"The loss is {loss.item()} at step {self.state.global_step + 1} ({values}). The weights were not "
-            f"updated. {kept} Lower the learning rate, raise the temperature, or train without fp16."
+            f"Stopped at step {self.state.global_step + 1}, before the weights were updated. {problem} {kept} Lower "
+            "the learning rate, raise the temperature, or train without fp16."
         )
 
     def _tell_about_lone_anchors(self, parts: dict[str, Part], labels: Tensor) -> None:

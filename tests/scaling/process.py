@@ -8,6 +8,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from datasets import load_from_disk
+from torch.distributed import GradBucket
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+from torch.futures import Future
 from transformers import AutoTokenizer
 
 from hf_lcl import (
@@ -72,6 +75,9 @@ class Process:
         """The gradient of two steps over the same rows, of which this process computes its share."""
         trainer = self.trainer(name, batch=12, **settings)
         model = trainer.accelerator.prepare(trainer.model)
+        synchronisations = []
+        if self.processes > 1:
+            model.register_comm_hook(synchronisations, counted_allreduce)
         trainer.current_gradient_accumulation_steps = 1
         rank, shares = trainer.args.process_index, SHARES[self.processes]
         for step in range(2):
@@ -79,6 +85,8 @@ class Process:
             rows = [self.splits["train"][index] for index in range(start, start + shares[rank])]
             rows = [{key: row[key] for key in ("input_ids", "attention_mask", "labels")} for row in rows]
             trainer.training_step(model, trainer.data_collator(rows))
+        if self.processes > 1 and synchronisations != [True] * 2:
+            raise RuntimeError(f"{len(synchronisations)} synchronisations in two steps.")
         gradients = {key: parameter.grad for key, parameter in trainer.model.named_parameters()}
         parts = trainer._train_parts.averages(lambda totals: trainer.accelerator.reduce(totals, "sum"))
         return gradients | {f"part {key}": torch.tensor(value) for key, value in parts.items()}
@@ -120,6 +128,13 @@ class Process:
             resume_from_checkpoint=str(self.folder / f"sharded-{self.processes}/checkpoint-4") if resume else None
         )
         trainer.save_model()
+
+
+def counted_allreduce(synchronisations: list[bool], bucket: GradBucket) -> Future[torch.Tensor]:
+    """What DistributedDataParallel does with its gradients, written down whenever the last of them comes."""
+    if bucket.is_last():
+        synchronisations.append(True)
+    return default_hooks.allreduce_hook(torch.distributed.group.WORLD, bucket)
 
 
 def shard(trainer: ContrastiveTrainer) -> None:

@@ -109,16 +109,25 @@ def test_a_checkpoint_is_the_whole_wrapper(make_trainer, tmp_path):
         assert torch.equal(tensor, model.state_dict()[name]), name
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(make_trainer, tmp_path):
+@pytest.mark.parametrize(
+    ("poisoned", "message"),
+    [("logits", r"The loss is nan \(loss_ce=nan, loss_weighting="), ("hidden", r"embeddings holds NaN .* 16 rows")],
+)
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(make_trainer, tmp_path, poisoned, message):
     trainer = make_trainer(objective="lcl", num_train_epochs=2, save_strategy="steps", save_steps=2)
 
     def poison(module, args, output):
         if trainer.state.global_step == 3:
-            output.logits = output.logits * float("nan")
+            if poisoned == "logits":
+                output.logits = output.logits * float("nan")
+            else:
+                output = output * float("nan")
         return output
 
-    trainer.model.native.register_forward_hook(poison)
-    with pytest.raises(FloatingPointError, match=r"nan at step 4 \(loss_ce=nan, loss_weighting=.*checkpoint-2"):
+    native = trainer.model.native
+    module = native if poisoned == "logits" else native.bert.encoder.layer[-1]
+    module.register_forward_hook(poison)
+    with pytest.raises(FloatingPointError, match=rf"^Stopped at step 4, .*{message}.*checkpoint-2"):
         trainer.train()
     assert all(tensor.isfinite().all() for tensor in trainer.model.state_dict().values())
     kept = LCLForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-2")
