@@ -25,6 +25,7 @@ from hf_lcl import (
 )
 from hf_lcl.arguments import DataArguments, ModelArguments
 from hf_lcl.cli import format_table, one_line_errors, parse_arguments
+from hf_lcl.data import drop_conflicts, summarize
 from hf_lcl.evaluation import confused_pairs, per_class_table
 
 
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     config = model_args.load_config()
     # Without a training split the classes are those that the model was trained on.
     known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
+    text_columns = data_args.text_columns(splits)
     splits, names = encode_labels(splits, data_args.label_column_name or "label", names=known)
     if training_args.do_eval and "labels" not in splits["validation"].column_names:
         raise ValueError(
@@ -60,14 +62,21 @@ def main(argv: list[str] | None = None) -> None:
     splits = tokenize_texts(
         splits,
         tokenizer,
-        data_args.text_columns(splits),
+        text_columns,
         delimiter=data_args.text_column_delimiter,
+        sentence_pair=data_args.sentence_pair,
         max_length=data_args.max_seq_length,
         padding="max_length" if data_args.pad_to_max_length else False,
+        return_length=True,
         view_column=data_args.view_column,
         num_proc=data_args.preprocessing_num_workers,
         load_from_cache_file=not data_args.overwrite_cache,
     )
+    if data_args.drop_conflicts and training_args.do_train:
+        splits, data_args.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
+    if training_args.process_index == 0:
+        print(f"data\n{summarize(splits, names, text_columns, dropped=data_args.dropped).format()}\n")
+    splits = splits.remove_columns("length")
 
     # The model, and the training
     model = LCLForSequenceClassification.from_encoder(

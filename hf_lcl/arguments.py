@@ -1,5 +1,6 @@
 """The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration import POOLINGS, WEIGHTINGS
 from .data import load_splits
+from .data.preprocessing import check_text_columns
 from .starting_points import transformer_folder
 from .training_args import check_choice
 
@@ -79,7 +81,10 @@ class DataArguments:
         train_file, validation_file, test_file (`str`, *optional*): csv, json, jsonl or parquet, gzipped or not.
         dataset_name (`str`, *optional*): a data set on the Hub instead of files.
         text_column_names (`str`, *optional*): one column or several, separated by commas.
+        sentence_pair (`bool`, *optional*, defaults to `False`): whether two text columns are a sentence pair.
         label_column_name (`str`, *optional*): class names or ids.
+        drop_conflicts (`bool`, *optional*, defaults to `False`): whether to leave out training texts that stand under
+            several labels.
         view_column (`str`, *optional*): a second view of each training text, for `num_views=2` and `view="column"`.
         others: as in transformers' `run_classification.py`.
     """
@@ -93,7 +98,13 @@ class DataArguments:
         default=None, metadata={"help": "Text column(s), separated by commas; defaults to text, then sentence."}
     )
     text_column_delimiter: str = field(default=" ", metadata={"help": "What joins several text columns."})
+    sentence_pair: bool = field(
+        default=False, metadata={"help": "Give two text columns to the tokenizer as a pair, instead of joined."}
+    )
     label_column_name: str | None = field(default=None, metadata={"help": "Label column; defaults to label."})
+    drop_conflicts: bool = field(
+        default=False, metadata={"help": "Leave out all training rows of a text that stands under several labels."}
+    )
     view_column: str | None = field(
         default=None, metadata={"help": "Column with a second view of each training text, for --view column."}
     )
@@ -113,6 +124,8 @@ class DataArguments:
     max_train_samples: int | None = field(default=None, metadata={"help": "Use the first so many training texts."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use the first so many validation texts."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Use the first so many test texts."})
+    # Rows that were left out, by split and reason.
+    dropped: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict), init=False)
 
     def __post_init__(self):
         for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
@@ -127,10 +140,12 @@ class DataArguments:
         return {split: path for split, path in files.items() if path is not None}
 
     def text_columns(self, splits: DatasetDict) -> list[str]:
-        """Names of the text columns of `splits`."""
+        """Names of the text columns of `splits`; raises a `ValueError` where one of these lacks one of them."""
         columns = next(iter(splits.values())).column_names
         default = "sentence" if "sentence" in columns and "text" not in columns else "text"
-        return _names(self.text_column_names) or [default]
+        names = _names(self.text_column_names) or [default]
+        check_text_columns(splits, names)
+        return names
 
     def load(self, cache_dir: str | None = None, token: str | None = None) -> DatasetDict:
         """
@@ -160,13 +175,14 @@ class DataArguments:
         if self.shuffle_train_dataset and "train" in splits:
             splits["train"] = splits["train"].shuffle(seed=self.shuffle_seed)
         limits = {
-            "train": self.max_train_samples,
-            "validation": self.max_eval_samples,
-            "test": self.max_predict_samples,
+            "train": ("max_train_samples", self.max_train_samples),
+            "validation": ("max_eval_samples", self.max_eval_samples),
+            "test": ("max_predict_samples", self.max_predict_samples),
         }
-        for split, limit in limits.items():
-            if limit is not None and split in splits:
-                splits[split] = splits[split].select(range(min(limit, len(splits[split]))))
+        for split, (name, limit) in limits.items():
+            if limit is not None and split in splits and limit < len(splits[split]):
+                self.dropped[split][name] = len(splits[split]) - limit
+                splits[split] = splits[split].select(range(limit))
         return splits
 
 

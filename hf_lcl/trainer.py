@@ -15,8 +15,9 @@ from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
-from .data import ContrastiveDataCollator, LabelBalancedSampler, balance_stream
+from .data import ContrastiveDataCollator, balance_stream
 from .data.labels import label_names
+from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
 from .data.streaming import BalancedStream
 from .data.views import VIEW_PREFIX, Views, texts_alone
 from .hub import CardFacts, save_adapter, save_sequence_classifier, write_card
@@ -31,6 +32,7 @@ from .preparation import (
     log_priors,
     prepare_model,
     prepare_objective,
+    prepare_sampler,
 )
 from .scaling import CandidatePool, FreshQueue, GradientCache
 from .training_args import ContrastiveTrainingArguments
@@ -162,6 +164,11 @@ class ContrastiveTrainer(Trainer):
             self._cache = GradientCache(args.mini_batch_size, trim=trim)
         if args.queue_size:
             self.add_callback(FreshQueue(self._pool.queue))
+        self.add_callback(SamplerEpochCallback())
+        self._confusable: ConfusableClassesCallback | None = None
+        if args.sampler == "confusable":
+            self._confusable = ConfusableClassesCallback()
+            self.add_callback(self._confusable)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
@@ -182,15 +189,9 @@ class ContrastiveTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
-        balanced = self.args.sampler == "balanced" or (self.args.sampler == "auto" and self.args.is_contrastive)
-        if not balanced or self._train_labels is None or self._train_batch_size < 2 * self.args.samples_per_class:
+        if self._train_labels is None or not draws_balanced_batches(self.args):
             return super()._get_train_sampler(train_dataset)
-        return LabelBalancedSampler(
-            self._train_labels,
-            self._train_batch_size,
-            samples_per_class=self.args.samples_per_class,
-            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-        )
+        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
@@ -204,6 +205,7 @@ class ContrastiveTrainer(Trainer):
                 self._train_batch_size,
                 self.args.samples_per_class,
                 seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+                group_lengths=self.args.group_lengths,
                 endless=True,
                 num_labels=self._unwrapped.config.num_labels,
             )
@@ -268,6 +270,8 @@ class ContrastiveTrainer(Trainer):
             values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
             self._stop(f"The loss is {loss.item()} ({values}).")
         self._tell_about_lone_anchors(parts, labels)
+        if self._confusable is not None:
+            self._confusable.observe(labels, outputs.logits)
         return outputs, loss, parts
 
     def training_step(

@@ -10,7 +10,7 @@ from .losses.cross_entropy import check_focal
 from .losses.objective import OBJECTIVES
 
 
-SAMPLERS = ("auto", "balanced", "random")
+SAMPLERS = ("auto", "balanced", "confusable", "random")
 
 
 @dataclass
@@ -48,9 +48,17 @@ class ContrastiveTrainingArguments(TrainingArguments):
         ce_on_views (`bool`, *optional*, defaults to `False`): whether the cross-entropies count each view instead of
             each text once.
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
-            texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
-            `"scl"` and `"lcl"`, and transformers' own for `"ce"`.
+            texts each, so that anchors have positives; `"confusable"` draws classes that the model takes for one
+            another into the same batch more often; `"random"` is transformers' own; `"auto"` is balanced for `"scl"`
+            and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
+        classes_per_batch (`int`, *optional*): classes in a balanced batch; by default as many as fit.
+        oversample (`bool`, *optional*, defaults to `False`): whether balanced batches draw every class as often as the
+            most frequent one.
+        group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
+            which leaves little padding.
+        confusable_share (`float`, *optional*, defaults to 0.5): how often `sampler="confusable"` draws a class because
+            it is close to those in the batch, from 0 to 1.
         mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
             with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
         gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
@@ -116,9 +124,24 @@ class ContrastiveTrainingArguments(TrainingArguments):
     )
     sampler: str = field(
         default="auto",
-        metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
+        metadata={
+            "help": "balanced (several texts per class in each batch), confusable (close classes together), random, "
+            "or auto (balanced unless ce)."
+        },
     )
     samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
+    classes_per_batch: int | None = field(
+        default=None, metadata={"help": "Classes in a balanced batch; by default as many as fit."}
+    )
+    oversample: bool = field(
+        default=False, metadata={"help": "Draw every class as often as the most frequent one in balanced batches."}
+    )
+    group_lengths: bool = field(
+        default=True, metadata={"help": "Let texts of like length share a balanced batch: little padding."}
+    )
+    confusable_share: float = field(
+        default=0.5, metadata={"help": "How often the confusable sampler draws a class because it is a close one."}
+    )
     mini_batch_size: int | None = field(
         default=None,
         metadata={"help": "Compute a batch in mini-batches of this size, with the gradients of the whole batch."},
@@ -153,6 +176,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
         check_focal(self.focal_gamma, self.label_smoothing_factor)
         self._check_views()
+        if not 0 <= self.confusable_share <= 1:
+            raise ValueError(f"confusable_share={self.confusable_share} must lie in [0, 1].")
         if min(self.queue_size, self.queue_warmup_steps) < 0:
             raise ValueError(
                 f"queue_size={self.queue_size} and queue_warmup_steps={self.queue_warmup_steps} cannot be negative."

@@ -4,14 +4,20 @@ from .collator import ContrastiveDataCollator
 from .labels import encode_labels, label_column
 from .preprocessing import tokenize_texts
 from .reading import load_splits
+from .repeats import drop_conflicts
 from .sampler import LabelBalancedSampler
+from .streaming import balance_stream
+from .summary import summarize
 
 
 __all__ = [
     "ContrastiveDataCollator",
     "LabelBalancedSampler",
+    "balance_stream",
+    "drop_conflicts",
     "encode_labels",
     "label_column",
     "load_splits",
+    "summarize",
     "tokenize_texts",
 ]

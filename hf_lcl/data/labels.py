@@ -1,10 +1,10 @@
 """Class names and class ids: inferred from the training split, checked in every other."""
 
-from collections.abc import Sized
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 
 def encode_labels(
@@ -26,7 +26,8 @@ def encode_labels(
 
     Raises:
         ValueError: for a missing column, labels that are floats, lists or null, a single class, or a label that does
-            not occur in the training split; says which column, row and label.
+            not occur in the training split; says which column, row and label. For streams, whose labels cannot be
+            looked through.
 
     Example:
 
@@ -40,6 +41,11 @@ def encode_labels(
     (['glad', 'sad'], [1, 0])
     ```
     """
+    if isinstance(splits, IterableDatasetDict):
+        raise ValueError(
+            "encode_labels reads all labels to find the classes, and a stream is read while it is trained on: write "
+            f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
+        )
     known = "the names that were given"
     reference = "train" if "train" in splits else next(iter(splits))
     if names is None:
@@ -112,11 +118,11 @@ def label_column(dataset: Any) -> np.ndarray | None:
     Raises:
         ValueError: for rows without a label, float labels or several labels in a row.
     """
-    if not isinstance(dataset, Sized):
+    if isinstance(dataset, torch.utils.data.IterableDataset):
         return None
     if isinstance(dataset, Dataset):
         name = _label_name(dataset.column_names)
-        values = dataset.with_format("numpy", columns=[name])[name][:]
+        values = dataset.select_columns(name).with_format("numpy")[name][:]
     else:
         name = _label_name(list(dataset[0]))
         values = [dataset[row][name] for row in range(len(dataset))]
@@ -135,8 +141,8 @@ def label_column(dataset: Any) -> np.ndarray | None:
 
 
 def label_names(dataset: Any) -> list[str] | None:
-    """The class names of a data set whose label column is a `ClassLabel`, else `None`."""
-    if not isinstance(dataset, Dataset):
+    """The class names of a data set, or a stream, whose label column is known to be a `ClassLabel`, else `None`."""
+    if not isinstance(dataset, Dataset | IterableDataset) or dataset.features is None:
         return None
     feature = dataset.features[_label_name(dataset.column_names)]
     return feature.names if isinstance(feature, ClassLabel) else None

@@ -4,47 +4,56 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from .views import VIEW_PREFIX
 
 
 def tokenize_texts(
-    splits: DatasetDict,
+    splits: DatasetDict | IterableDatasetDict,
     tokenizer: PreTrainedTokenizerBase,
     text_columns: list[str] | tuple[str, ...] = ("text",),
     *,
     delimiter: str = " ",
+    sentence_pair: bool = False,
     max_length: int | None = None,
     padding: bool | str = False,
+    return_length: bool = False,
     view_column: str | None = None,
     view_function: Callable[[str], str] | None = None,
     **kwargs: Any,
-) -> DatasetDict:
+) -> DatasetDict | IterableDatasetDict:
     """
-    Adds `input_ids` and whatever else the tokenizer gives. Rows are padded later, batch by batch.
+    Adds `input_ids` and whatever else the tokenizer gives. Rows are padded later, batch by batch. Texts reach the
+    tokenizer as they are: Unicode normalisation, if any, is the tokenizer's.
 
     Args:
-        splits (`datasets.DatasetDict`): all splits.
+        splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`): all splits. Streams are tokenised while they
+            are read.
         tokenizer (`PreTrainedTokenizerBase`): the encoder's.
         text_columns (`list[str]`, *optional*, defaults to `["text"]`): one column, or several that are joined.
         delimiter (`str`, *optional*, defaults to a space): what joins several columns.
+        sentence_pair (`bool`, *optional*, defaults to `False`): whether two columns are a sentence pair (premise and
+            hypothesis, question and answer) instead: the tokenizer puts its separator between them, and numbers them
+            in `token_type_ids` where the architecture has these. The longer one is cut first.
         max_length (`int`, *optional*): longer texts are cut; defaults to the tokenizer's own limit.
         padding (`bool` or `str`, *optional*, defaults to `False`): `"max_length"` pads every row at once.
+        return_length (`bool`, *optional*, defaults to `False`): whether to add a column `length` with the number of
+            tokens that each text has before it is cut or padded, for [`summarize`].
         view_column (`str`, *optional*): a column with a second view of each text (a paraphrase, a translation), for
             training with `view="column"`. Its tokens become `view_input_ids` and so on. Only the training split is
             trained on: `"train"`, or the first split where it is missing; the others need no such column.
         view_function (`Callable[[str], str]`, *optional*): makes that second view of a text instead. It is called
             once per text, so that the view stays the same for the whole training.
-        **kwargs: passed on to `datasets.Dataset.map` (`num_proc`, `load_from_cache_file`, ...).
+        **kwargs: passed on to `map` of the data sets (`num_proc`, `load_from_cache_file`, ...).
 
     Returns:
-        `datasets.DatasetDict`
+        `datasets.DatasetDict` or `datasets.IterableDatasetDict`, as `splits`.
 
     Raises:
-        ValueError: for a missing column, a text or a second view that is null or empty, or a `view_function` that
-            returns no text; says which split, row and column.
+        ValueError: for a missing column, a text or a second view that is null or empty, a `view_function` that
+            returns no text (says which split, row and column), or a sentence pair of other than two columns.
 
     Example:
 
@@ -57,62 +66,95 @@ def tokenize_texts(
     """
     if view_column is not None and view_function is not None:
         raise ValueError("view_column and view_function both make the second view: leave one of them out.")
-    for split, dataset in splits.items():
-        for column in text_columns:
-            if column not in dataset.column_names:
-                raise ValueError(
-                    f"The {split} split has no text column {column!r}; its columns are "
-                    f"{', '.join(dataset.column_names)}. Name it with text_column_names."
-                )
+    check_text_columns(splits, text_columns)
     view, trained = view_column or view_function, "train" if "train" in splits else next(iter(splits))
-    if view_column is not None and view_column not in splits[trained].column_names:
+    if view_column is not None and view_column not in column_names(splits[trained]):
         raise ValueError(
             f"The {trained} split has no view column {view_column!r}; its columns are "
-            f"{', '.join(splits[trained].column_names)}."
+            f"{', '.join(column_names(splits[trained]))}."
         )
+    if sentence_pair:
+        _check_pair(text_columns, view)
     if max_length is not None:
         max_length = min(max_length, tokenizer.model_max_length)
-    # The cache of `datasets` is found by a hash of the tokenizer, which keeps the truncation of its last call.
     encode = partial(tokenizer, truncation=True, max_length=max_length, padding=padding)
-    encode("")
-    return DatasetDict(
-        {
-            split: dataset.map(
-                partial(
-                    _tokenize,
-                    encode=encode,
-                    split=split,
-                    columns=text_columns,
-                    delimiter=delimiter,
-                    view=view if split == trained else None,
-                ),
-                batched=True,
-                with_indices=True,
-                desc=f"Tokenizing {split}",
-                **kwargs,
-            )
-            for split, dataset in splits.items()
-        }
+    count = partial(
+        _count,
+        whole=partial(tokenizer, truncation=False, padding=False, verbose=False),
+        full=1 if padding else max_length or tokenizer.model_max_length,
     )
+    streamed = isinstance(splits, IterableDatasetDict)
+    tokenized = IterableDatasetDict() if streamed else DatasetDict()
+    for split, dataset in splits.items():
+        # The cache of `datasets` is found by a hash of the tokenizer, which keeps the truncation of its last call.
+        encode("")
+        function = partial(
+            _tokenize,
+            encode=encode,
+            count=count if return_length else None,
+            split=split,
+            columns=text_columns,
+            delimiter=None if sentence_pair else delimiter,
+            view=view if split == trained else None,
+        )
+        named = {} if streamed else {"desc": f"Tokenizing {split}"}
+        tokenized[split] = dataset.map(function, batched=True, with_indices=True, **named, **kwargs)
+    return tokenized
+
+
+def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: list[str] | tuple[str, ...]) -> None:
+    """Raises a `ValueError` that lists the columns of a split without one of the `text_columns`."""
+    for split, dataset in splits.items():
+        for column in text_columns:
+            if column not in column_names(dataset):
+                raise ValueError(
+                    f"The {split} split has no text column {column!r}; its columns are "
+                    f"{', '.join(column_names(dataset))}. Name it with text_column_names."
+                )
+
+
+def column_names(dataset: Dataset | IterableDataset) -> list[str]:
+    """The columns of a data set; a stream that does not know them is asked for its first row."""
+    return dataset.column_names or list(next(iter(dataset), {}))
+
+
+def _check_pair(columns: list[str] | tuple[str, ...], view: str | Callable | None) -> None:
+    if len(columns) != 2:
+        raise ValueError(
+            f"A sentence pair needs two text columns, not {', '.join(columns)}: name two with text_column_names, or "
+            "leave sentence_pair out, and the columns are joined."
+        )
+    if view is not None:
+        raise ValueError(
+            "Sentence pairs have no second view from a column or a function yet: use view='dropout' or another view "
+            "that is made of the tokens."
+        )
 
 
 def _tokenize(
     batch: dict[str, list],
     rows: list[int],
     *,
-    encode: Callable[[list[str]], dict[str, list]],
+    encode: Callable[..., dict[str, list]],
+    count: Callable[..., list[int]] | None,
     split: str,
     columns: list[str] | tuple[str, ...],
-    delimiter: str,
+    delimiter: str | None,
     view: str | Callable[[str], str] | None,
 ) -> dict[str, list]:
     for column in columns:
         _check(batch[column], split, rows, f"column {column!r}", "Remove the row.")
-    texts = [delimiter.join(texts) for texts in zip(*(batch[column] for column in columns))]
+    if delimiter is None:
+        texts = tuple(batch[column] for column in columns)
+    else:
+        texts = ([delimiter.join(texts) for texts in zip(*(batch[column] for column in columns))],)
+    encoded = encode(*texts)
+    if count is not None:
+        encoded["length"] = count(texts, encoded["input_ids"])
     if view is None:
-        return encode(texts)
+        return encoded
     if callable(view):
-        views, source = [view(text) for text in texts], "the view that view_function made"
+        views, source = [view(text) for text in texts[0]], "the view that view_function made"
         remedy = "Return the text itself where it has no second view."
     else:
         views, source = batch[view], f"column {view!r}"
@@ -121,7 +163,20 @@ def _tokenize(
             f"row: {{{view!r}: (row[{view!r}] or '').strip() or row[{columns[0]!r}]}})."
         )
     _check(views, split, rows, source, remedy)
-    return {**encode(texts), **{VIEW_PREFIX + name: values for name, values in encode(views).items()}}
+    return {**encoded, **{VIEW_PREFIX + name: values for name, values in encode(views).items()}}
+
+
+def _count(
+    texts: tuple[list[str], ...], input_ids: list[list[int]], whole: Callable[..., dict[str, list]], full: int
+) -> list[int]:
+    """Tokens of each text before it was cut or padded: only those with `full` tokens need a second look."""
+    lengths = [len(ids) for ids in input_ids]
+    rows = [row for row, length in enumerate(lengths) if length >= full]
+    if rows:
+        longer = whole(*([column[row] for row in rows] for column in texts))["input_ids"]
+        for row, ids in zip(rows, longer):
+            lengths[row] = len(ids)
+    return lengths
 
 
 def _check(texts: list, split: str, rows: list[int], source: str, remedy: str) -> None:

@@ -5,30 +5,53 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from .confusable import Neighbours
+from .packing import Packer, mend
+
+
+# The order by length: an epoch is cut into so many bands of lengths, each of some batches, so that all classes fit ...
+BANDS = 16
+FEWEST_BATCHES = 16
+# ... and a text stands within this share of its class, or so many texts, of its place. The padding that this costs
+# buys batches that differ from epoch to epoch.
+REACH = 0.02
+FEWEST_TEXTS = 2
+
 
 class LabelBalancedSampler(Sampler[int]):
     r"""
     Orders the texts of an epoch so that every run of `batch_size` of them holds several classes with about
     `samples_per_class` texts each, as many classes as fit, and none with a text alone. Each text is seen once per
-    epoch.
+    epoch, unless `oversample` says otherwise.
 
-    Every batch is a systematic sample of the texts that are left: a class with a tenth of them fills a tenth of the
-    batch, so that frequent and rare classes run out together and late batches look like early ones. Classes with one
-    text only cannot give positives; they come last.
+    A class with a tenth of the texts fills a tenth of the places, early and late. Classes with one text only cannot
+    give positives; they come last. Texts of a class stand next to each other in a batch, so that most keep a positive
+    where the batch is cut or padded with texts of another.
 
-    The order depends on `seed` and the epoch alone. It is the same on all processes, and accelerate hands whole
-    batches to each of them.
+    The order depends on `seed`, the epoch and the similarity alone. It is the same on all processes, and accelerate
+    hands whole batches to each of them.
 
     Args:
-        labels (`Sequence[int]`): class of each text of the data set.
+        labels (`Sequence[int]` of shape `(rows,)`): class of each text of the data set.
         batch_size (`int`): texts per batch and process.
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a batch, at least 2. A batch holds
             more of a class where it is frequent, or where one text of it would be left alone, and fewer, but 2 or
             more, where that fills it.
+        classes_per_batch (`int`, *optional*): classes in a batch, with `batch_size // classes_per_batch` texts each,
+            as far as they have so many. By default as many classes as fit.
+        oversample (`bool`, *optional*, defaults to `False`): whether every class is drawn as often as the most
+            frequent one: its texts are repeated, in turn, up to that number. An epoch then has as many texts as the
+            most frequent class times the number of classes. A class of one text is its own positive.
+        lengths (`Sequence[int]` of shape `(rows,)`, *optional*): tokens of each text. If given, texts of like length
+            share a batch, so that there is little padding.
+        drop_last (`bool`, *optional*, defaults to `False`): whether to leave out the texts that do not fill a batch:
+            classes with one text first, and by `lengths` the longest or the shortest, epoch by epoch.
+        confusable_share (`float`, *optional*, defaults to 0.0): how often a class is drawn because it is close to
+            those in the batch, from 0 to 1, once [`~LabelBalancedSampler.set_similarity`] has said which are close.
         seed (`int`, *optional*, defaults to 0): of the order.
 
     Raises:
-        ValueError: if `samples_per_class < 2`, or no batch can hold two texts of a class.
+        ValueError: if no class has two texts, or what is asked for cannot be had from the data or fit the batch.
 
     Example:
 
@@ -39,137 +62,179 @@ class LabelBalancedSampler(Sampler[int]):
     >>> order = list(LabelBalancedSampler(labels, batch_size=4))
     >>> sorted(order) == list(range(12))
     True
-    >>> [sorted(labels[i] for i in order[start : start + 4]) for start in (0, 4, 8)]
-    [[0, 0, 1, 1], [1, 1, 2, 2], [0, 0, 2, 2]]
+    >>> [[labels[i] for i in order[start : start + 4]] for start in (0, 4, 8)]
+    [[1, 1, 0, 0], [2, 2, 0, 0], [1, 1, 2, 2]]
     ```
     """
 
-    def __init__(self, labels: Sequence[int], batch_size: int, *, samples_per_class: int = 2, seed: int = 0):
-        if samples_per_class < 2:
-            raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
-        if batch_size < 2 * samples_per_class:
+    def __init__(
+        self,
+        labels: Sequence[int],
+        batch_size: int,
+        *,
+        samples_per_class: int = 2,
+        classes_per_batch: int | None = None,
+        oversample: bool = False,
+        lengths: Sequence[int] | None = None,
+        drop_last: bool = False,
+        confusable_share: float = 0.0,
+        seed: int = 0,
+    ):
+        # Here and below, a class is its place among those that occur.
+        self._ids, self._labels, self._texts = np.unique(labels, return_inverse=True, return_counts=True)
+        _check(self._texts, batch_size, samples_per_class, classes_per_batch)
+        if lengths is not None and np.shape(lengths) != self._labels.shape:
             raise ValueError(
-                f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
-                f"{2 * samples_per_class}."
+                f"lengths has shape {np.shape(lengths)} for {len(self._labels)} texts: give one per text."
             )
-        self.labels = np.asarray(labels)
+        if not 0 <= confusable_share <= 1:
+            raise ValueError(f"confusable_share={confusable_share} must lie in [0, 1].")
+        self._draws = np.full_like(self._texts, self._texts.max()) if oversample else self._texts
+        self._similarity: np.ndarray | None = None
         self.batch_size = batch_size
-        self.samples_per_class = samples_per_class
+        self._portion = samples_per_class if classes_per_batch is None else batch_size // classes_per_batch
+        self._most_classes = classes_per_batch or batch_size
+        self.oversample = oversample
+        self.lengths = None if lengths is None else np.asarray(lengths)
+        self.drop_last = drop_last
+        self.confusable_share = confusable_share
         self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.labels)
+        rows = int(self._draws.sum())
+        return rows - rows % self.batch_size if self.drop_last else rows
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose order comes next. May be called several times."""
         self.epoch = epoch
 
+    def set_similarity(self, similarity: np.ndarray) -> None:
+        """
+        Says which classes are close. Holds for the orders to come; may be called again at any time.
+
+        Args:
+            similarity (`np.ndarray` of shape `(num_labels, num_labels)`): by class ids; the greater, the closer, on
+                any scale. The diagonal does not count.
+
+        Raises:
+            ValueError: if a class has no row in it, or if it holds a negative number or none.
+        """
+        similarity = np.array(similarity, dtype=np.float32)
+        if similarity.ndim != 2 or len(set(similarity.shape)) > 1 or len(similarity) <= self._ids.max():
+            raise ValueError(
+                f"similarity has shape {similarity.shape}: it needs a row and a column for each of the "
+                f"{self._ids.max() + 1} classes."
+            )
+        if not (similarity >= 0).all():
+            raise ValueError("similarity holds negative numbers or nan: use 0 for classes that are not close.")
+        np.fill_diagonal(similarity, 0)
+        self._similarity = similarity[np.ix_(self._ids, self._ids)]
+
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        queues = [rng.permutation(np.flatnonzero(self.labels == label)) for label in np.unique(self.labels)]
-        pairs_possible = [queue for queue in queues if len(queue) > 1]
-        for takes in self._trade(list(self._plan(np.array([len(queue) for queue in pairs_possible]), rng)), rng):
-            batch = []
-            for index in np.flatnonzero(takes):
-                batch.append(pairs_possible[index][: takes[index]])
-                pairs_possible[index] = pairs_possible[index][takes[index] :]
-            yield from rng.permutation(np.concatenate(batch)).tolist()
-        lonely = [queue for queue in queues if len(queue) == 1]
-        if lonely:
-            yield from rng.permutation(np.concatenate(lonely)).tolist()
+        # From short to long or back, so that the texts left for the last batch are not always the longest.
+        lengths = None if self.lengths is None else self.lengths * rng.choice([-1, 1])
+        queue = self._queue(lengths, rng)
+        line = self._line(queue, lengths, rng).tolist()
+        pairs_possible = np.where(self._draws > 1, self._draws, 0).tolist()
+        neighbours = None
+        if self._similarity is not None and self.confusable_share > 0:
+            neighbours = Neighbours(self._similarity, self.confusable_share, rng)
+        batches = list(Packer(line, pairs_possible, self.batch_size, self._portion, self._most_classes, neighbours))
+        mend(batches, rng)
 
-    def _plan(self, left: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """For each batch, how many texts of each class it takes, given how many of each are `left`."""
-        left = left.copy()
-        while (total := left.sum()) > 0:
-            size = min(self.batch_size, total)
-            takes = left.copy() if size == total else self._fit(self._draw(left, size, rng), left, size, rng)
-            left -= takes
-            yield takes
+        lonely = rng.permutation(np.flatnonzero(self._draws == 1))
+        labels = np.repeat(
+            [label for batch in batches for label in batch] + lonely.tolist(),
+            [texts for batch in batches for texts in batch.values()] + [1] * len(lonely),
+        )
+        order = np.empty_like(queue)
+        order[np.argsort(labels, kind="stable")] = queue  # the n-th place of a class gets the n-th text of its queue
+        if lengths is not None:
+            whole = (len(batches) - 1) * self.batch_size
+            order[:whole] = rng.permutation(order[:whole].reshape(-1, self.batch_size)).ravel()
+        return iter(order[: len(self)].tolist())
 
-    def _trade(self, plan: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    def _queue(self, lengths: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+        """All texts, class after class, those of a class in the order in which they will be drawn."""
+        keys = rng.random(len(self._labels))
+        if lengths is not None:
+            keys[np.lexsort((keys, lengths, self._labels))] = np.arange(len(keys))
+            reach = np.maximum(REACH * self._texts, FEWEST_TEXTS)[self._labels]
+            keys += rng.uniform(-reach, reach)
+        queue = np.lexsort((keys, self._labels))
+        return self._repeat(queue) if self.oversample else queue
+
+    def _repeat(self, queue: np.ndarray) -> np.ndarray:
         """
-        Trades texts of two classes between two batches until no batch, but for the last, holds a text alone or one
-        class only. Of a few random trades the best is made, if it does no more harm than it mends; where the classes
-        do not allow a remedy, it stops after some rounds.
+        The queues of all classes at the length of the longest, their texts in turn: all of a class, or a few of like
+        length, again and again.
         """
-        if len(plan) < 2:
-            return plan
-        plan, last, choices = np.stack(plan), len(plan) - 1, 256
-        harm = _harm(plan)
-        harm[last] = 0  # the last batch takes what is left
-        for _ in range(200):
-            if not harm.any():
-                break
-            batch = rng.choice(np.flatnonzero(harm))
-            partner = rng.integers(len(plan), size=choices)
-            given = rng.choice(np.flatnonzero(plan[batch]), size=choices)
-            taken = (rng.random((choices, plan.shape[1])) * (plan[partner] > 0)).argmax(axis=1)
-            amount = rng.integers(1, 3, size=choices)
-            change = np.zeros((choices, plan.shape[1]), dtype=plan.dtype)
-            change[np.arange(choices), given] -= amount
-            change[np.arange(choices), taken] += amount
-            mine, theirs = plan[batch] + change, plan[partner] - change
-            new_harm = _harm(mine) + np.where(partner == last, 0, _harm(theirs)) - harm[batch] - harm[partner]
-            possible = (mine >= 0).all(axis=1) & (theirs >= 0).all(axis=1) & (partner != batch) & (given != taken)
-            best = np.where(possible, new_harm, 1).argmin()
-            if possible[best] and new_harm[best] <= 0:
-                both = [batch, partner[best]]
-                plan[both] = mine[best], theirs[best]
-                harm[both] = _harm(plan[both])
-                harm[last] = 0
-        return list(plan)
+        texts = self._texts[:, None]
+        cycle, text = np.divmod(np.arange(texts.max()), texts)
+        blocks = 1 if self.lengths is None else np.maximum(texts // (4 * self._portion), 1)
+        order = np.lexsort((text, cycle, text * blocks // texts))
+        starts = np.cumsum(texts)[:, None] - texts
+        return queue[starts + np.take_along_axis(text, order, axis=1)].ravel()
 
-    def _draw(self, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """A systematic sample of classes, in portions of `samples_per_class` texts, in proportion to `left`."""
-        takes = np.zeros_like(left)
-        pairs = np.where(left > 1, left, 0)  # a text that was left alone waits for the end
-        if pairs.sum() == 0:
-            return takes
-        order = rng.permutation(len(left))
-        # The most frequent class stands last, so that the others share the first portions: where they are rare, a
-        # batch gets one portion of them rather than two now and none later.
-        order = order[np.argsort(order == pairs.argmax(), kind="stable")]
-        portions = size // self.samples_per_class
-        edges = np.cumsum(pairs[order]) / pairs.sum() * portions
-        points = np.minimum(rng.random() + np.arange(portions), edges[-1] - 1e-9)
-        np.add.at(takes, order[np.searchsorted(edges, points, side="right")], self.samples_per_class)
-        takes = np.minimum(takes, pairs)
-
-        others = np.where(takes > 0, 0, pairs)
-        if (takes > 0).sum() == 1 and others.sum() >= 2 * (left.sum() // self.batch_size):
-            # There is a second class for this batch and for each to come.
-            takes[takes.argmax()] -= self.samples_per_class
-            second = rng.choice(len(left), p=others / others.sum())
-            takes[second] = min(self.samples_per_class, left[second])
-        return takes
-
-    def _fit(self, takes: np.ndarray, left: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Moves `takes` to a sum of `size` so that no class has one text in the batch or one text left behind."""
-        # What stays alone for the last batch does no harm.
-        lonely = 1 if left.sum() - size > self.batch_size else -1
-        takes = np.where((takes > 0) & (left - takes == lonely), takes + 1, takes)
-        tries = 0
-        while (missing := size - takes.sum()) != 0:
-            tries += 1
-            one = np.sign(missing)
-            # One or two texts where that does no harm (two may be one too many, which the next round mends, a few
-            # times at most), else one text wherever there is one.
-            for step, harmless in ((one, True), (2 * one, True), (one, False)):
-                after = takes + step
-                allowed = (after >= 0) & (after <= left) & (abs(step) <= abs(missing) + (tries < 10))
-                if harmless:
-                    allowed &= (after != 1) & (left - after != lonely)
-                # Rather more or fewer texts of the classes drawn than another number of classes.
-                drawn = allowed & (takes > 0) & (after > 0)
-                candidates = np.flatnonzero(drawn if drawn.any() else allowed)
-                if len(candidates):
-                    takes[rng.choice(candidates)] += step
-                    break
-        return takes
+    def _line(self, queue: np.ndarray, lengths: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+        """The classes in the order of their turns: evenly spread over the epoch, or over each band of lengths."""
+        turns = (self._draws + self._portion - 2) // self._portion
+        labels = np.repeat(np.arange(len(turns)), turns)
+        band = np.zeros_like(labels)
+        if lengths is not None:
+            bands = np.clip(len(queue) // (FEWEST_BATCHES * self.batch_size), 1, BANDS)
+            first = queue[np.repeat(np.cumsum(self._draws) - self._draws, turns) + _count_up(turns) * self._portion]
+            by_length = np.lexsort((rng.random(len(first)), lengths[first]))
+            band[by_length] = np.arange(len(band)) * bands // len(band)
+        # The k-th of n turns of a class comes at a random place in the k-th n-th part of the band.
+        group, sizes = np.unique(band * len(turns) + labels, return_inverse=True, return_counts=True)[1:]
+        place = rng.random(len(labels))
+        place[np.argsort(group, kind="stable")] += _count_up(sizes)
+        return labels[np.lexsort((place / sizes[group], band))]
 
 
-def _harm(takes: np.ndarray) -> np.ndarray:
-    """Of each batch, how many classes have one text in it; plus one where it holds a single class."""
-    return (takes == 1).sum(axis=-1) + ((takes > 0).sum(axis=-1) < 2)
+def _count_up(sizes: np.ndarray) -> np.ndarray:
+    """0, 1, ... up to each size, one run after another."""
+    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _check(texts: np.ndarray, batch_size: int, samples_per_class: int, classes_per_batch: int | None) -> None:
+    """Whether classes with so many `texts` fill the batches that are asked for."""
+    if samples_per_class < 2:
+        raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
+    if batch_size < 2 * samples_per_class:
+        raise ValueError(
+            f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
+            f"{2 * samples_per_class}."
+        )
+    if texts.max() < 2:
+        raise ValueError(
+            f"Each of the {len(texts)} classes has one text only, so that no text has a positive and a contrastive "
+            'objective learns nothing: add texts, or use objective="ce".'
+        )
+    if samples_per_class > texts.max():
+        raise ValueError(
+            f"samples_per_class={samples_per_class}, but the most frequent class has {texts.max()} texts: use at most "
+            f"{texts.max()}."
+        )
+    if classes_per_batch is None:
+        return
+    usable = int((texts > 1).sum())
+    if not 2 <= classes_per_batch <= usable:
+        raise ValueError(
+            f"classes_per_batch={classes_per_batch} must lie between 2 and the number of classes with two texts or "
+            f"more, {usable}."
+        )
+    if classes_per_batch * samples_per_class > texts.sum():
+        raise ValueError(
+            f"{classes_per_batch} classes with {samples_per_class} texts each are more than the {texts.sum()} texts "
+            "there are: use a smaller classes_per_batch or samples_per_class."
+        )
+    if classes_per_batch * samples_per_class > batch_size:
+        raise ValueError(
+            f"{classes_per_batch} classes with {samples_per_class} texts each do not fit batch_size={batch_size}: use "
+            f"classes_per_batch={batch_size // samples_per_class}, or a batch of "
+            f"{classes_per_batch * samples_per_class}."
+        )

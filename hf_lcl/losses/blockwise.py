@@ -29,53 +29,55 @@ def sweep(
     wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
     """As [`direct.sweep`]."""
-    itself, positives = pairs.anchor_positions, pairs.positives.clamp(min=1).unsqueeze(1)
+    itself, positives = pairs.anchor_positions, pairs.positives.clamp(min=1).unsqueeze(1).to(anchors.dtype)
     classes, candidate_classes, num_classes = _number_classes(pairs, log_weights)
-    class_sums = _sums(candidates, candidate_classes, num_classes)
-    values = anchors.new_empty(len(anchors))
-    of_anchors, of_candidates, of_log_weights = None, None, None
-    if wanted[1]:
-        # What candidates get from being positives: by class sums again, this time of the anchors.
-        pulls = anchors * (coefficients.unsqueeze(1) / (positives * temperature))
-        of_candidates = _sums(pulls, classes, num_classes)[candidate_classes].neg_()
-        if itself is not None:
-            of_candidates.index_add_(0, itself, pulls)
-        del pulls
-    if wanted[0]:
-        of_anchors = of_candidates if candidates is anchors else torch.zeros_like(anchors)
+    # What stays is made before what comes and goes, which can then come where the last one went.
+    of_anchors = of_candidates = of_log_weights = None
     if wanted[2]:
         of_log_weights = torch.empty_like(log_weights)
         one_hot = log_weights.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
-
     height = _rows_per_block(candidates)
     memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
+
+    mean_positive = _class_sums(candidates, candidate_classes, num_classes)[classes]
+    if itself is not None:
+        mean_positive.sub_(candidates[itself])
+    mean_positive.div_(positives)
+    values = (anchors * mean_positive).sum(dim=1).div_(-temperature)
+    if any(wanted):
+        coefficients = coefficients.unsqueeze(1)
+    if wanted[0]:
+        of_anchors = mean_positive.mul_(coefficients / -temperature)
+    if wanted[1]:
+        # What candidates get from being positives: by class sums again, this time of the anchors.
+        of_candidates = of_anchors if candidates is anchors else torch.zeros_like(candidates)
+        pulls = anchors * (coefficients / (positives * temperature))
+        pulls_of_classes = _class_sums(pulls, classes, num_classes)
+        if itself is not None:
+            of_candidates.index_add_(0, itself, pulls)
+        del pulls
+        of_candidates.sub_(pulls_of_classes[candidate_classes])
+
     for start in range(0, len(anchors), height):
         rows = slice(start, start + height)
-        scaled = anchors[rows] / temperature
-        block = memory[: len(scaled)]
-        if log_weights is None:
-            torch.mm(scaled, candidates.T, out=block)
-        else:
-            torch.index_select(log_weights[rows], 1, candidate_classes, out=block).addmm_(scaled, candidates.T)
-        mean_positive = class_sums[classes[rows]]
+        block = memory[: len(anchors) - start]
+        if log_weights is not None:
+            torch.index_select(log_weights[rows], 1, candidate_classes, out=block)
+        block.addmm_(anchors[rows], candidates.T, beta=0 if log_weights is None else 1, alpha=1 / temperature)
         if itself is not None:
             block.scatter_(1, itself[rows].unsqueeze(1), MASKED)
-            mean_positive.sub_(candidates[itself[rows]])
-        mean_positive.div_(positives[rows])
         maximum = block.amax(dim=1, keepdim=True)
         total = block.sub_(maximum).exp_().sum(dim=1, keepdim=True)
-        values[rows] = (maximum + total.log()).squeeze(1) - (scaled * mean_positive).sum(dim=1)
+        values[rows] += (maximum + total.log()).squeeze(1)
         if not any(wanted):
             continue
         # The softmax is `block / total`. It is not written down: what multiplies the products by the anchor's
         # coefficient divides them by the total, too.
-        coefficient = coefficients[rows].unsqueeze(1)
-        share = coefficient / total
+        share = coefficients[rows] / total
         if wanted[0]:
-            gradient = (block @ candidates).mul_(share).sub_(mean_positive.mul_(coefficient))
-            of_anchors[rows].add_(gradient, alpha=1 / temperature)
+            of_anchors[rows].addcmul_(block @ candidates, share / temperature)
         if wanted[1]:
-            of_candidates.addmm_(block.T, scaled * share)
+            of_candidates.addmm_(block.T, anchors[rows] * (share / temperature))
         if wanted[2]:
             of_log_weights[rows] = (block @ one_hot).mul_(share)
     return values, (of_anchors, None if candidates is anchors else of_candidates, of_log_weights)
@@ -89,11 +91,11 @@ def _number_classes(pairs: Pairs, log_weights: Tensor | None) -> tuple[Tensor, T
     return classes[: len(pairs.labels)], classes[len(pairs.labels) :], len(labels)
 
 
-def _sums(vectors: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+def _class_sums(vectors: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     """Sum of the vectors of each class: `(num_classes, hidden)`."""
     return vectors.new_zeros(num_classes, vectors.shape[1]).index_add_(0, classes, vectors)
 
 
 def _rows_per_block(candidates: Tensor) -> int:
-    block = CPU_BLOCK if candidates.device.type == "cpu" else ACCELERATOR_BLOCK
-    return max(1, block // (candidates.element_size() * len(candidates)))
+    size = CPU_BLOCK if candidates.device.type == "cpu" else ACCELERATOR_BLOCK
+    return max(1, size // (candidates.element_size() * len(candidates)))

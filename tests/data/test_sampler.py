@@ -1,5 +1,6 @@
 """Batches of several classes with several texts each, whatever the frequencies."""
 
+import time
 from functools import cache
 
 import numpy as np
@@ -72,7 +73,8 @@ def possible(sizes: tuple[int, ...], batch_size: int) -> bool:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(2, 7), min_size=2, max_size=5), st.integers(4, 11), st.integers(2, 4), st.integers(0, 5))
 def test_no_text_is_alone_wherever_any_order_of_a_small_set_can_avoid_it(sizes, batch_size, samples_per_class, seed):
-    assume(2 * samples_per_class <= batch_size < sum(sizes) and possible(tuple(sorted(sizes)), batch_size))
+    assume(samples_per_class <= max(sizes) and 2 * samples_per_class <= batch_size < sum(sizes))
+    assume(possible(tuple(sorted(sizes)), batch_size))
     labels = np.repeat(np.arange(len(sizes)), sizes)
     assert harmed(labels, batch_size, samples_per_class=samples_per_class, seed=seed) == []
 
@@ -99,19 +101,111 @@ def test_no_text_is_alone_in_sets_whose_ends_are_hard_to_divide(sizes, batch_siz
     assert harmed(np.repeat(np.arange(len(sizes)), sizes), batch_size, seed=seed) == []
 
 
+@st.composite
+def dominated(draw):
+    """A batch size and classes of 7 to 60 texts beside one that leaves them just enough places in each batch."""
+    batch_size = 2 * draw(st.integers(3, 32))
+    sizes = draw(st.lists(st.integers(7, 60), min_size=1, max_size=12))
+    pairs = sum(size // 2 for size in sizes)
+    most = (draw(st.integers(2, pairs)) + 1) * batch_size - sum(sizes)
+    sizes.append(max(7, most - draw(st.integers(0, batch_size - 1))))
+    others = sum(size // 2 for size in sizes) - max(sizes) // 2
+    assume(others >= -(-sum(sizes) // batch_size) - 1)
+    return batch_size, sizes
+
+
+@settings(max_examples=150, deadline=None)
+@given(dominated(), st.integers(0, 5), st.sampled_from([None, 0, 10]), st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_dominant_class_never_fills_a_batch_alone_where_the_others_suffice(batches, seed, by_class, share):
+    batch_size, sizes = batches
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    # Lengths at random, or with every class in a range of its own.
+    lengths = np.random.default_rng(seed).integers(0, 10, size=len(labels)) + (by_class or 0) * labels
+    sampler = LabelBalancedSampler(
+        labels, batch_size, seed=seed, confusable_share=share, lengths=None if by_class is None else lengths
+    )
+    sampler.set_similarity(np.random.default_rng(seed).random((len(sizes), len(sizes))) ** 8)
+    order = np.array(list(sampler))
+    assert sorted(order) == list(range(len(labels)))
+    for start in range(0, len(order) - batch_size, batch_size):
+        counts = np.unique(labels[order[start : start + batch_size]], return_counts=True)[1]
+        assert len(counts) >= 2
+        assert counts.min() >= 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=200), st.integers(8, 33), st.integers(2, 4))
 def test_every_text_is_seen_once_per_epoch(labels, batch_size, samples_per_class):
+    assume(samples_per_class <= np.bincount(labels).max())
     sampler = LabelBalancedSampler(labels, batch_size, samples_per_class=samples_per_class)
     assert sorted(sampler) == list(range(len(labels)))
     assert len(sampler) == len(labels)
 
 
-def test_77_equal_classes_fill_a_batch_of_32_with_nearly_16_classes():
+def test_77_equal_classes_fill_a_batch_of_32_with_16_classes():
     labels = np.repeat(np.arange(77), 40)
     classes = [len(np.unique(batch)) for batch in batches(labels, 32)[:-1]]
-    assert np.mean(classes) > 14.5
-    assert min(classes) >= 10
+    assert np.mean(classes) > 15.9
+    assert min(classes) >= 14
+
+
+def test_every_two_classes_meet():
+    labels = np.repeat(np.arange(20), 60)
+    meetings = np.zeros((20, 20))
+    for epoch in range(4):
+        for batch in batches(labels, 16, epoch):
+            meetings[np.ix_(np.unique(batch), np.unique(batch))] += 1
+    often = meetings[~np.eye(20, dtype=bool)]
+    assert often.min() > 0.5 * often.mean()
+
+
+@pytest.mark.parametrize(("classes", "texts"), [(4, 8), (5, 6), (8, 4), (16, 2)])
+def test_so_many_classes_with_so_many_texts(classes, texts):
+    labels = np.repeat(np.arange(20), 48)
+    for batch in batches(labels, 32, classes_per_batch=classes)[:-1]:
+        counts = np.unique(batch, return_counts=True)[1]
+        assert len(counts) <= classes
+        assert np.median(counts) == texts
+
+
+def test_classes_that_run_short_make_room_for_others():
+    labels = np.repeat(np.arange(20), 4)
+    assert all(len(np.unique(batch)) == 4 for batch in batches(labels, 16, classes_per_batch=2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=8), st.integers(4, 33), st.integers(0, 5), st.booleans())
+def test_oversampling_draws_every_class_equally_often(sizes, batch_size, seed, by_length):
+    assume(max(sizes) > 1)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    lengths = np.random.default_rng(seed).integers(1, 50, size=len(labels)) if by_length else None
+    sampler = LabelBalancedSampler(labels, batch_size, oversample=True, lengths=lengths, seed=seed)
+    order = np.array(list(sampler))
+    assert len(order) == len(sampler) == max(sizes) * len(sizes)
+    times = np.bincount(order, minlength=len(labels))
+    for label, size in enumerate(sizes):
+        share = times[labels == label]
+        assert share.sum() == max(sizes)
+        assert {share.min(), share.max()} <= {max(sizes) // size, -(-max(sizes) // size)}
+
+
+def test_oversampling_repeats_no_text_in_a_batch_that_can_do_without():
+    labels = np.repeat(np.arange(4), [200, 30, 15, 9])
+    order = np.array(list(LabelBalancedSampler(labels, 32, oversample=True)))
+    for start in range(0, len(order), 32):
+        batch = order[start : start + 32]
+        for label, size in enumerate([200, 30, 15, 9]):
+            texts = batch[labels[batch] == label]
+            assert len(set(texts)) == min(size, len(texts))
+
+
+@settings(max_examples=40, deadline=None)
+@given(label_sets(), st.integers(4, 33), st.integers(0, 5))
+def test_what_is_dropped_is_what_fills_no_batch(labels, batch_size, seed):
+    whole = LabelBalancedSampler(labels, batch_size, seed=seed)
+    sampler = LabelBalancedSampler(labels, batch_size, seed=seed, drop_last=True)
+    assert len(sampler) == len(labels) // batch_size * batch_size
+    assert list(sampler) == list(whole)[: len(sampler)]
 
 
 def test_a_rare_class_is_spread_over_the_epoch():
@@ -152,8 +246,36 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     [
         ({"batch_size": 8, "samples_per_class": 1}, "samples_per_class=1 leaves anchors without positives"),
         ({"batch_size": 5, "samples_per_class": 3}, "batch_size=5 cannot hold two classes with 3 texts each"),
+        ({"batch_size": 8, "samples_per_class": 4}, "the most frequent class has 3 texts: use at most 3"),
+        ({"batch_size": 8, "classes_per_batch": 1}, "must lie between 2 and .* two texts or more, 2"),
+        ({"batch_size": 8, "classes_per_batch": 3}, "must lie between 2 and .* two texts or more, 2"),
+        (
+            {"batch_size": 8, "classes_per_batch": 2, "samples_per_class": 3, "labels": [0, 0, 0, 1, 1]},
+            "2 classes with 3 texts each are more than the 5 texts there are",
+        ),
+        (
+            {"batch_size": 6, "classes_per_batch": 4, "labels": [0, 0, 1, 1, 2, 2, 3, 3]},
+            "do not fit batch_size=6: use classes_per_batch=3, or a batch of 8",
+        ),
+        ({"batch_size": 8, "labels": [0, 1, 2]}, 'Each of the 3 classes has one text only.*objective="ce"'),
+        ({"batch_size": 8, "lengths": [3, 4]}, r"lengths has shape \(2,\) for 6 texts"),
+        ({"batch_size": 8, "confusable_share": 1.5}, r"confusable_share=1.5 must lie in \[0, 1\]"),
     ],
 )
-def test_batches_without_positives_are_refused(options, message):
+def test_what_cannot_be_had_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        LabelBalancedSampler([0, 0, 1, 1], **options)
+        LabelBalancedSampler(**{"labels": [0, 0, 0, 1, 1, 2]} | options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"lengths": True}, {"confusable_share": 0.5}])
+def test_a_million_texts_are_ordered_in_seconds(options):
+    rng = np.random.default_rng(0)
+    if "lengths" in options:
+        options = {"lengths": rng.geometric(0.05, size=1_000_000)}
+    sampler = LabelBalancedSampler(rng.integers(0, 77, size=1_000_000), 32, **options)
+    sampler.set_similarity(rng.random((77, 77)))
+    started = time.perf_counter()
+    order = list(sampler)
+    assert time.perf_counter() - started < 30
+    assert sorted(order) == list(range(1_000_000))

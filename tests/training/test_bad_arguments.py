@@ -13,7 +13,7 @@ from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSeque
     ("settings", "message"),
     [
         ({"objective": "mse"}, "objective='mse' is unknown: use one of 'ce', 'scl', 'lcl'"),
-        ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'random'"),
+        ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'confusable', 'random'"),
         ({"alpha": 1.5}, r"alpha=1.5 must lie in \[0, 1\]"),
         ({"alpha": -0.1}, r"alpha=-0.1 must lie in \[0, 1\]"),
         ({"temperature": 0.0}, "temperature=0.0 must be positive"),

@@ -147,7 +147,9 @@ def test_columns_of_the_architecture_are_kept(make_trainer):
 
 def test_batches_of_a_contrastive_objective_hold_several_texts_per_class(make_trainer):
     for batch in make_trainer(objective="scl", per_device_train_batch_size=8).get_train_dataloader():
-        assert batch["labels"].bincount(minlength=4).tolist() == [2, 2, 2, 2]
+        counts = batch["labels"].unique(return_counts=True)[1]
+        assert len(counts) >= 2
+        assert counts.min() >= 2
 
 
 @pytest.mark.parametrize("settings", [{"objective": "ce"}, {"objective": "lcl", "sampler": "random"}])
@@ -181,7 +183,9 @@ def test_balanced_class_weights_are_inverse_to_the_frequency(make_trainer, split
         row for row, label in enumerate(labels) if label == 3
     ][:4]
     trainer = make_trainer(objective="ce", class_weights="balanced", train=splits["train"].select(kept))
-    assert trainer._objective(training=True).class_weights.tolist() == pytest.approx([52 / 64, 52 / 64, 52 / 64, 52 / 16])
+    assert trainer._objective(training=True).class_weights.tolist() == pytest.approx(
+        [52 / 64, 52 / 64, 52 / 64, 52 / 16]
+    )
 
 
 def test_early_stopping_and_the_best_model(make_trainer, tmp_path):

@@ -1,0 +1,158 @@
+"""Balanced batches out of a stream, whose labels are known only once they are read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset
+from transformers.utils import logging
+
+from .labels import label_column
+from .lengths import token_counts
+from .sampler import LabelBalancedSampler
+
+
+# Rows that are held by default, unless these are less than so many batches.
+BUFFER_SIZE = 4096
+FEWEST_BATCHES = 4
+
+logger = logging.get_logger(__name__)
+
+
+def balance_stream(
+    dataset: Iterable[dict[str, Any]],
+    batch_size: int,
+    samples_per_class: int = 2,
+    buffer_size: int | None = None,
+    seed: int = 0,
+    *,
+    group_lengths: bool = False,
+    endless: bool = False,
+    num_labels: int | None = None,
+) -> "BalancedStream":
+    """
+    Orders a stream so that every run of `batch_size` rows holds several classes with about `samples_per_class` rows
+    each. [`ContrastiveTrainer`] does so by itself where the training set is a stream; call this to choose the buffer.
+
+    A bounded buffer is filled and put in order by a [`LabelBalancedSampler`]. The first half of it goes out, it is
+    filled up again, and so on. A row that is alone of its class waits in the other half for a second one, as long as
+    there is room. Every row goes out once per pass over the stream.
+
+    Args:
+        dataset (`Iterable[dict]`): tokenised rows with `labels`, such as a `datasets.IterableDataset`. If it has a
+            method `set_epoch`, that is called before each pass.
+        batch_size (`int`): rows per batch and process.
+        samples_per_class (`int`, *optional*, defaults to 2): rows of one class in a batch, at least 2.
+        buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. The more, the better the
+            rows are mixed, and the more rows of rare classes meet another. Defaults to 4,096, or to four batches where
+            these are more.
+        seed (`int`, *optional*, defaults to 0): the order depends on it, the stream and the epoch alone.
+        group_lengths (`bool`, *optional*, defaults to `False`): whether texts of like length share a batch, as far as
+            the buffer has them.
+        endless (`bool`, *optional*, defaults to `False`): whether one pass follows another without end. The rows that
+            do not fill the last batch of a pass then go into the first ones of the next.
+        num_labels (`int`, *optional*): number of classes of the model; labels beyond are refused.
+
+    Returns:
+        [`~data.streaming.BalancedStream`]: a `torch.utils.data.IterableDataset`.
+
+    Raises:
+        ValueError: for a buffer that cannot hold two batches, or a batch that cannot hold two classes; while the
+            stream is read, for labels that are no class ids, or none of the model's.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.data import balance_stream
+
+    >>> rows = [{"text": f"text {row}", "labels": row // 2 % 3} for row in range(12)]
+    >>> stream = balance_stream(rows, batch_size=4, buffer_size=12)
+    >>> [row["labels"] for row in stream]
+    [2, 2, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2]
+    ```
+    """
+    if buffer_size is None:
+        buffer_size = max(BUFFER_SIZE, FEWEST_BATCHES * batch_size)
+    if samples_per_class < 2:
+        raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
+    if batch_size < 2 * samples_per_class:
+        raise ValueError(
+            f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
+            f"{2 * samples_per_class}."
+        )
+    if buffer_size < 2 * batch_size:
+        raise ValueError(
+            f"buffer_size={buffer_size} is less than two batches of {batch_size}: use at least {2 * batch_size}, "
+            "better many more."
+        )
+    return BalancedStream(
+        dataset, batch_size, samples_per_class, buffer_size, seed, group_lengths, endless, num_labels
+    )
+
+
+@dataclass(eq=False)
+class BalancedStream(IterableDataset):
+    """The rows of a stream in the order of class-balanced batches: what [`balance_stream`] returns."""
+
+    dataset: Iterable[dict[str, Any]]
+    batch_size: int
+    samples_per_class: int
+    buffer_size: int
+    seed: int
+    group_lengths: bool
+    endless: bool
+    num_labels: int | None
+    epoch: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        waiting: list[dict[str, Any]] = []
+        for epoch in count(self.epoch):
+            rng = np.random.default_rng((self.seed, epoch))
+            if hasattr(self.dataset, "set_epoch"):
+                self.dataset.set_epoch(epoch)
+            rows, read, ended = iter(self.dataset), 0, False
+            while not ended:
+                room = self.buffer_size - len(waiting)
+                buffer = waiting + list(islice(rows, room))
+                read += len(buffer) - len(waiting)
+                ended = len(buffer) < self.buffer_size
+                order = self._order(buffer, rng)
+                go_out = len(buffer) if ended else self.buffer_size // 2
+                if not ended or (self.endless and read):
+                    go_out -= go_out % self.batch_size
+                yield from (buffer[row] for row in order[:go_out])
+                waiting = [buffer[row] for row in order[go_out:]]
+            if not self.endless or not read:
+                return
+
+    def _order(self, buffer: list[dict[str, Any]], rng: np.random.Generator) -> list[int]:
+        """The places of the rows in the buffer, batch after batch."""
+        if not buffer:
+            return []
+        labels = label_column(buffer)
+        if self.num_labels is not None and not 0 <= labels.min() <= labels.max() < self.num_labels:
+            wrong = labels[(labels < 0) | (labels >= self.num_labels)][0]
+            raise ValueError(f"The stream holds label {wrong}, but the model has num_labels={self.num_labels}.")
+        classes, texts = np.unique(labels, return_counts=True)
+        if len(classes) == 1 and len(buffer) > self.batch_size:
+            logger.warning_once(
+                f"The buffer of the stream (buffer_size={self.buffer_size}) holds one class only, as with a file that "
+                "is sorted by class: its batches have no negatives. Shuffle the file, or pass "
+                "train_dataset=balance_stream(..., buffer_size=...) with a larger buffer."
+            )
+        if len(classes) == 1 or texts.max() < 2:
+            return rng.permutation(len(buffer)).tolist()
+        sampler = LabelBalancedSampler(
+            labels,
+            self.batch_size,
+            samples_per_class=min(self.samples_per_class, int(texts.max())),
+            lengths=token_counts(buffer) if self.group_lengths else None,
+            seed=int(rng.integers(2**32)),
+        )
+        return list(sampler)

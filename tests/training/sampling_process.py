@@ -1,0 +1,112 @@
+"""Data and trainers whose batches can be told apart row by row; as a script, one of several processes."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LabelBalancedSampler
+from hf_lcl.data.lengths import token_counts
+from hf_lcl.data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
+
+
+SIZES = [14, 12, 10, 9, 8, 6, 4, 3]  # of the classes, in a run of several processes
+
+
+def rows(sizes: list[int]) -> Dataset:
+    """So many texts of each class, of 4 to 23 tokens; the second and third token tell which row it is."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    lengths = np.random.default_rng(1).integers(0, 20, size=len(labels))
+    tokens = [[2, 5 + row // 40, 5 + row % 40, 3, *[4] * length] for row, length in enumerate(lengths)]
+    masks = [[1] * len(text) for text in tokens]
+    return Dataset.from_dict({"input_ids": tokens, "attention_mask": masks, "labels": labels})
+
+
+def row_numbers(batch: dict[str, torch.Tensor]) -> list[int]:
+    """Which rows a batch holds."""
+    return ((batch["input_ids"][:, 1] - 5) * 40 + batch["input_ids"][:, 2] - 5).tolist()
+
+
+def classifier(num_labels: int) -> BertForSequenceClassification:
+    """A tiny classifier with random weights, the same for each call."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        initializer_range=1.0,  # texts must differ
+        num_labels=num_labels,
+    )
+    return BertForSequenceClassification(config)
+
+
+def draw_with(trainer: ContrastiveTrainer, lengths: bool = False, **options) -> LabelBalancedSampler:
+    """Makes a trainer draw its batches with these options of the sampler, between classes that are close somehow."""
+    labels = trainer.train_dataset["labels"][:]
+    sampler = LabelBalancedSampler(
+        labels,
+        trainer.args.per_device_train_batch_size,
+        lengths=token_counts(trainer.train_dataset) if lengths else None,
+        **options,
+    )
+    sampler.set_similarity(np.random.default_rng(0).random((max(labels) + 1, max(labels) + 1)) ** 6)
+    trainer._get_train_sampler = lambda train_dataset=None: sampler
+    return sampler
+
+
+class Steps(list):
+    """The rows of each step that a trainer takes; tells the callback what the model makes of them."""
+
+    def __init__(self, trainer: ContrastiveTrainer, confusable: ConfusableClassesCallback):
+        self.compute_loss, self.confusable = trainer.compute_loss, confusable
+        trainer.compute_loss = self.step
+
+    def step(self, model, inputs, return_outputs=False, num_items_in_batch=None) -> torch.Tensor:
+        """The loss of the trainer."""
+        self.append(row_numbers(inputs))
+        loss, outputs = self.compute_loss(model, dict(inputs), return_outputs=True)
+        self.confusable.observe(inputs["labels"], outputs.logits)
+        return loss
+
+
+def steps(folder: Path, checkpoint: Path | None) -> Steps:
+    """Trains for three epochs, from the start or from a checkpoint."""
+    args = ContrastiveTrainingArguments(
+        str(folder / "out"),
+        objective="scl",
+        per_device_train_batch_size=8,
+        num_train_epochs=3,
+        save_strategy="steps",
+        save_steps=7,
+        use_cpu=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        report_to="none",
+    )
+    confusable = ConfusableClassesCallback()
+    trainer = ContrastiveTrainer(
+        classifier(len(SIZES)),
+        args,
+        train_dataset=rows(SIZES),
+        processing_class=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        callbacks=[SamplerEpochCallback(), confusable],
+    )
+    draw_with(trainer, confusable_share=0.8)
+    taken = Steps(trainer, confusable)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return taken
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    whole = steps(folder, None)
+    resumed = steps(folder, folder / "out" / "checkpoint-7")
+    rank = torch.distributed.get_rank()
+    (folder / f"steps-{rank}.json").write_text(json.dumps({"whole": whole, "resumed": resumed}))

@@ -1,0 +1,73 @@
+"""Which rows a trainer takes from a stream; as a script, one of several processes."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from datasets import Dataset, IterableDataset, load_from_disk
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments
+
+
+Row = tuple[int, list[int]]  # label and token ids
+
+
+def as_stream(dataset: Dataset) -> IterableDataset:
+    """The rows of a data set, one after another."""
+    return dataset.to_iterable_dataset()
+
+
+def keys(rows) -> list[Row]:
+    """What tells the rows of a list, or of columns, from one another."""
+    if isinstance(rows, dict):
+        return list(zip(rows["labels"], rows["input_ids"]))
+    return [(row["labels"], row["input_ids"]) for row in rows]
+
+
+def taken_batches(trainer: ContrastiveTrainer) -> list[list[Row]]:
+    """A list that fills up with the batches that the trainer takes."""
+    batches, compute_loss = [], trainer.compute_loss
+
+    def take(model, inputs, *args, **kwargs):
+        if model.training:
+            ids = [row[mask.bool()].tolist() for row, mask in zip(inputs["input_ids"], inputs["attention_mask"])]
+            batches.append(list(zip(inputs["labels"].tolist(), ids)))
+        return compute_loss(model, inputs, *args, **kwargs)
+
+    trainer.compute_loss = take
+    return batches
+
+
+def run(folder: Path, checkpoint: Path | None) -> list[list[Row]]:
+    """The batches of this process in eight steps, of the stream or from a checkpoint on."""
+    args = ContrastiveTrainingArguments(
+        str(folder / "out"),
+        objective="scl",
+        max_steps=8,
+        per_device_train_batch_size=8,
+        learning_rate=1e-3,
+        save_strategy="steps",
+        save_steps=5,
+        use_cpu=True,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        report_to="none",
+    )
+    trainer = ContrastiveTrainer(
+        AutoModelForSequenceClassification.from_pretrained(folder / "model"),
+        args,
+        train_dataset=as_stream(load_from_disk(folder / "train")),
+        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
+    )
+    batches = taken_batches(trainer)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return batches
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    taken = {"whole": run(folder, None), "resumed": run(folder, folder / "out" / "checkpoint-5")}
+    (folder / f"batches-{torch.distributed.get_rank()}.json").write_text(json.dumps(taken))

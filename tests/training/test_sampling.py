@@ -1,0 +1,182 @@
+"""The batches that training sees: what the sampler ordered, through the Trainer's own dataloader."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sampling_process import SIZES as SHARED
+from sampling_process import Steps, classifier, draw_with, row_numbers, rows
+from transformers import TrainerState
+
+from hf_lcl.data.lengths import token_counts
+from hf_lcl.data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
+
+
+SIZES = {
+    "equal": [16] * 12,
+    "odd": [7, 9, 11, 13, 15, 17, 19],
+    "zipf": [300, 150, 100, 75, 60, 50, 43, 38, 33, 30, 9, 5, 4, 2],
+    "dominated": [380, 20, 13, 12, 10],
+    "two": [90, 30],
+    "few texts": [5] * 40,
+}
+OPTIONS = {
+    "plain": {},
+    "four of a class": {"samples_per_class": 4},
+    "two classes": {"classes_per_batch": 2},
+    "lengths": {"lengths": True},
+    "confusable": {"confusable_share": 0.7},
+    "lengths and confusable": {"lengths": True, "confusable_share": 0.7},
+    "oversampled": {"oversample": True},
+    "whole batches": {"drop_last": True},
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_batch_has_positives_and_negatives_and_every_text_comes(make_trainer, sizes, options):
+    sizes, options = SIZES[sizes], OPTIONS[options]
+    drop_last = options.get("drop_last", False)
+    trainer = make_trainer(classifier(len(sizes)), train=rows(sizes), objective="scl", dataloader_drop_last=drop_last)
+    sampler = draw_with(trainer, **options)
+    loader = trainer.get_train_dataloader()
+    orders = []
+    for epoch in range(6):
+        loader.set_epoch(epoch)
+        batches = list(loader)
+        assert len(batches) == len(loader) == -(-len(sampler) // 16)
+        for batch in batches[:-1]:
+            counts = np.unique(batch["labels"], return_counts=True)[1]
+            assert len(counts) >= 2
+            assert counts.min() >= 2
+        order = [row for batch in batches for row in row_numbers(batch)]
+        assert len(order) == len(sampler)
+        times = Counter(order)
+        if "oversample" in options:
+            assert len(times) == sum(sizes)
+            drawn = np.bincount(np.array(trainer.train_dataset["labels"][:])[order])
+            assert drawn.tolist() == [max(sizes)] * len(sizes)
+        else:
+            assert len(times) == len(order) == sum(sizes) - drop_last * (sum(sizes) % 16)
+        orders.append(tuple(order))
+    assert len(set(orders)) == 6
+
+
+def test_lengths_spare_padding(make_trainer):
+    trainer = make_trainer(classifier(14), train=rows(SIZES["zipf"]), objective="scl")
+    shares = []
+    for lengths in (False, True):
+        draw_with(trainer, lengths=lengths)
+        masks = [batch["attention_mask"] for batch in trainer.get_train_dataloader()]
+        shares.append(1 - sum(mask.sum() for mask in masks) / sum(mask.numel() for mask in masks))
+    assert shares[0] > 0.35
+    assert shares[1] < 0.15
+
+
+def test_tokens_are_counted_in_any_data_set():
+    data = rows([5, 6])
+    expected = [len(text) for text in data["input_ids"]]
+    assert token_counts(data).tolist() == expected
+    assert token_counts(data.select(range(10, 4, -1))).tolist() == expected[10:4:-1]
+    assert token_counts([{"input_ids": [1, 2]}, {"input_ids": [3]}]).tolist() == [2, 1]
+
+
+def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
+    """The rows of each step of a run of four epochs over confusable classes."""
+    confusable = ConfusableClassesCallback()
+    trainer = make_trainer(
+        classifier(4),
+        train=rows([20, 17, 15, 12]),
+        objective="scl",
+        per_device_train_batch_size=8,
+        num_train_epochs=4,
+        save_strategy="steps",
+        callbacks=[SamplerEpochCallback(), confusable],
+        **settings,
+    )
+    draw_with(trainer, confusable_share=0.8).set_similarity(np.zeros((4, 4)))
+    steps = Steps(trainer, confusable)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return steps
+
+
+@pytest.mark.parametrize("step", [12, 16, 21])  # in the middle of an epoch of 8 steps, at its end, in the middle
+def test_a_resumed_run_draws_what_it_would_have_drawn(make_trainer, tmp_path, step):
+    whole = taken_steps(make_trainer, folder="whole", save_steps=step)
+    checkpoint = tmp_path / "whole" / f"checkpoint-{step}"
+    resumed = taken_steps(make_trainer, checkpoint, folder="resumed", save_steps=step)
+    assert len(whole) == 32
+    assert list(resumed) == whole[step:]
+    for epoch in range(4):
+        assert sorted(row for batch in whole[8 * epoch : 8 * epoch + 8] for row in batch) == list(range(64))
+
+
+def test_the_confusion_of_an_epoch_shapes_the_next(make_trainer):
+    confusable, told = ConfusableClassesCallback(), []
+    trainer = make_trainer(
+        classifier(4), train=rows([20, 17, 15, 12]), objective="scl", num_train_epochs=3, callbacks=[confusable]
+    )
+    sampler = draw_with(trainer, confusable_share=0.5)
+    sampler.set_similarity = told.append
+    Steps(trainer, confusable)
+    trainer.train()
+    first, second = told  # before the second and the third epoch
+    for similarity in told:
+        np.testing.assert_allclose(similarity, similarity.T)
+        np.testing.assert_allclose(similarity.sum(), 4, rtol=1e-5)
+    assert not np.array_equal(first, second)
+
+
+def test_a_new_run_forgets_the_confusion_of_the_last(make_trainer):
+    confusable = ConfusableClassesCallback()
+    confusable.similarity = np.ones((4, 4), dtype=np.float32)
+    trainer = make_trainer(objective="scl")
+    confusable.on_train_begin(trainer.args, TrainerState(stateful_callbacks=[confusable]), trainer.control)
+    assert confusable.similarity is None
+
+
+@pytest.mark.parametrize("batch_size", [4, 16, 64])
+def test_a_run_may_go_on_with_another_batch_size(make_trainer, tmp_path, batch_size):
+    settings = {"objective": "scl", "train": rows([20, 17, 15, 12]), "callbacks": [SamplerEpochCallback()]}
+    make_trainer(
+        classifier(4), per_device_train_batch_size=8, save_strategy="steps", save_steps=5, max_steps=5, **settings
+    ).train()
+    trainer = make_trainer(
+        classifier(4), per_device_train_batch_size=batch_size, folder="second", num_train_epochs=8, **settings
+    )
+    draw_with(trainer, lengths=True)
+    trainer.train(resume_from_checkpoint=tmp_path / "out" / "checkpoint-5")
+    assert trainer.state.global_step == 8 * 64 // batch_size
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches_also_after_a_resume(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    script = Path(__file__).with_name("sampling_process.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    ran = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+
+    labels = np.array(rows(SHARED)["labels"][:])
+    first, second = (json.loads((tmp_path / f"steps-{rank}.json").read_text()) for rank in range(2))
+    assert len(first["whole"]) == len(second["whole"]) == 3 * 5
+    orders = []
+    for epoch in range(3):
+        steps = zip(first["whole"][5 * epoch : 5 * epoch + 5], second["whole"][5 * epoch : 5 * epoch + 5])
+        batches = [batch for both in steps for batch in both]
+        # 66 rows are eight batches of 8 and two texts more; accelerate adds the first texts of the epoch.
+        order = [row for batch in batches for row in batch]
+        assert sorted(order[:66]) == list(range(66))
+        assert order[66:] == order[:14]
+        for batch in batches[:8]:
+            counts = np.unique(labels[batch], return_counts=True)[1]
+            assert len(counts) >= 2
+            assert counts.min() >= 2
+        orders.append(tuple(order))
+    assert len(set(orders)) == 3
+    for process in (first, second):
+        assert process["resumed"] == process["whole"][7:]
