@@ -51,9 +51,10 @@ class ContrastiveTrainer(Trainer):
 
     Everything else (resume, early stopping, best model, accumulation, mixed precision, compilation, trackers) is the
     Trainer's own. Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`),
-    the share of texts that have a positive (`valid_anchors`) and the mean cosines `positive_similarity` and
-    `negative_similarity`; evaluation holds them with its prefix. The contrastive parts depend on how evaluation
-    batches happen to be composed: select models by accuracy, F1 or `loss_ce`.
+    the share of texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and
+    `candidates_per_anchor`, and the mean cosines `positive_similarity` and `negative_similarity`; evaluation holds
+    them with its prefix. The contrastive parts depend on how evaluation batches happen to be composed: select models
+    by accuracy, F1 or `loss_ce`.
 
     Args:
         model ([`LCLForSequenceClassification`], `PreTrainedModel` or `str`): the model, a plain sequence classifier,

@@ -120,14 +120,18 @@ class GradientCache:
         self._mini_batches, self._outputs = [], None
 
     def _split(self, inputs: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
-        """The rows and the inputs of each mini-batch, the longest texts first."""
+        """The rows and the inputs of each mini-batch; the longest texts first, where their lengths are known."""
+        if not self.trim or "attention_mask" not in inputs:
+            size = len(next(iter(inputs.values())))
+            parts = torch.arange(size).split(self.mini_batch_size)
+            return [(rows, {name: tensor[rows] for name, tensor in inputs.items()}) for rows in parts]
         mask = inputs["attention_mask"]
         length = mask.shape[1]
         # The last real token counts, not how many there are: texts that are padded on the left are not cut.
         ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(dim=1)
         parts = []
         for rows in ends.argsort(descending=True, stable=True).split(self.mini_batch_size):
-            end = int(ends[rows[0]]) if self.trim else length
+            end = int(ends[rows[0]])
             part = {
                 name: tensor[rows, :end] if tensor.shape[1:2] == (length,) else tensor[rows]
                 for name, tensor in inputs.items()

@@ -96,6 +96,16 @@ def test_mini_batches_are_padded_to_their_own_longest_text(bert, batch):
     assert widths == [batch["input_ids"].shape[1]] * 5
 
 
+def test_inputs_without_a_mask(bert, batch):
+    del batch["attention_mask"]
+    model = LCLForSequenceClassification.from_native(bert.double()).eval()
+    output = model(**batch)
+    model.zero_grad()
+    Objective("lcl")(output.logits, output.embeddings, output.weighting_logits, LABELS)[0].backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    assert_same(cached_gradients(model, batch, Objective("lcl"), 3), expected, rtol=1e-9)
+
+
 def test_the_random_state_afterwards_is_that_of_the_forward_pass(bert, batch):
     model = LCLForSequenceClassification.from_native(bert).train()
     cache = GradientCache(4)
