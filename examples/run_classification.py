@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> None:
             f"The validation split has no label column {data_args.label_column_name or 'label'!r}; its columns are "
             f"{', '.join(splits['validation'].column_names)}."
         )
+    if data_args.drop_conflicts and training_args.do_train:
+        splits, data_args.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
     tokenizer = AutoTokenizer.from_pretrained(
         model_args.tokenizer_name or model_args.model_name_or_path,
         use_fast=model_args.use_fast_tokenizer,
@@ -72,8 +74,6 @@ def main(argv: list[str] | None = None) -> None:
         num_proc=data_args.preprocessing_num_workers,
         load_from_cache_file=not data_args.overwrite_cache,
     )
-    if data_args.drop_conflicts and training_args.do_train:
-        splits, data_args.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
     if training_args.process_index == 0:
         print(f"data\n{summarize(splits, names, text_columns, dropped=data_args.dropped).format()}\n")
     splits = splits.remove_columns("length")

@@ -1,6 +1,6 @@
 """Texts to token ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -143,7 +143,7 @@ def _tokenize(
     view: str | Callable[[str], str] | None,
 ) -> dict[str, list]:
     for column in columns:
-        _check(batch[column], split, rows, f"column {column!r}", "Remove the row.")
+        check_texts(batch[column], split, rows, f"column {column!r}")
     if delimiter is None:
         texts = tuple(batch[column] for column in columns)
     else:
@@ -162,7 +162,7 @@ def _tokenize(
             f"Let the text stand in where it has no second view: splits[{split!r}] = splits[{split!r}].map(lambda "
             f"row: {{{view!r}: (row[{view!r}] or '').strip() or row[{columns[0]!r}]}})."
         )
-    _check(views, split, rows, source, remedy)
+    check_texts(views, split, rows, source, remedy)
     return {**encoded, **{VIEW_PREFIX + name: values for name, values in encode(views).items()}}
 
 
@@ -179,7 +179,8 @@ def _count(
     return lengths
 
 
-def _check(texts: list, split: str, rows: list[int], source: str, remedy: str) -> None:
+def check_texts(texts: list, split: str, rows: Iterable[int], source: str, remedy: str = "Remove the row.") -> None:
+    """Raises a `ValueError` that names the row of a text that is none, or empty."""
     for row, text in zip(rows, texts):
         if not isinstance(text, str):
             raise ValueError(f"The {split} split, row {row}, {source} holds {text!r}, not a text. {remedy}")

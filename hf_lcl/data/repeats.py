@@ -1,14 +1,20 @@
 """The same text more than once: repeated, under several labels, or in two splits."""
 
-from itertools import chain
+from itertools import count
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
 from .labels import label_column
+from .preprocessing import check_texts
 
 
-def text_keys(dataset: Dataset, text_columns: list[str] | tuple[str, ...] = ("text",)) -> np.ndarray:
+BATCH = 1000  # rows whose texts are held at a time
+
+
+def text_keys(
+    dataset: Dataset, text_columns: list[str] | tuple[str, ...] = ("text",), *, split: str = "train"
+) -> np.ndarray:
     """
     A number for each text. Texts are the same where they are equal, letter by letter, but for blanks at both ends.
 
@@ -18,9 +24,13 @@ def text_keys(dataset: Dataset, text_columns: list[str] | tuple[str, ...] = ("te
     Args:
         dataset (`datasets.Dataset`): rows with the text columns.
         text_columns (`list[str]`, *optional*, defaults to `["text"]`): what makes up a text.
+        split (`str`, *optional*, defaults to `"train"`): what errors call the data set.
 
     Returns:
         `np.ndarray` of shape `(rows,)` and dtype int64.
+
+    Raises:
+        ValueError: for a text that is null or empty; says which split, row and column.
 
     Example:
 
@@ -33,9 +43,14 @@ def text_keys(dataset: Dataset, text_columns: list[str] | tuple[str, ...] = ("te
     (True, False)
     ```
     """
-    batches = dataset.select_columns(list(text_columns)).with_format("arrow").iter(batch_size=10_000)
-    rows = chain.from_iterable(zip(*(batch[column].to_pylist() for column in text_columns)) for batch in batches)
-    return np.fromiter((hash(tuple(text.strip() for text in row)) for row in rows), np.int64, count=len(dataset))
+    keys = np.empty(len(dataset), dtype=np.int64)
+    batches = dataset.select_columns(list(text_columns)).with_format(None).iter(batch_size=BATCH)
+    for start, batch in zip(count(step=BATCH), batches):
+        for column in text_columns:
+            check_texts(batch[column], split, count(start), f"column {column!r}")
+        texts = zip(*(batch[column] for column in text_columns))
+        keys[start : start + BATCH] = [hash(tuple(text.strip() for text in row)) for row in texts]
+    return keys
 
 
 def repeated(keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -85,14 +100,14 @@ def drop_conflicts(
     from the text alone.
 
     Args:
-        splits (`datasets.DatasetDict`): with a split `"train"` that has class ids; the other splits stay as they are.
+        splits (`datasets.DatasetDict`): from [`encode_labels`], with a split `"train"`; the others stay as they are.
         text_columns (`list[str]`, *optional*, defaults to `["text"]`): what makes up a text.
 
     Returns:
         `tuple[datasets.DatasetDict, int]`: the splits, and the number of rows that were dropped.
 
     Raises:
-        ValueError: if no row is left.
+        ValueError: if no row is left, or for a text that is null or empty.
 
     Example:
 

@@ -123,7 +123,7 @@ def summarize(
             )
         if not len(splits[split]):
             raise ValueError(f"The {split} split has no rows: leave it out (remove_splits).")
-        keys = text_keys(splits[split], text_columns)
+        keys = text_keys(splits[split], text_columns, split=split)
         leaked = None if trained is None else int(np.isin(keys, trained).sum())
         summaries[split] = _summarize_split(splits[split], keys, len(names), leaked, (dropped or {}).get(split, {}))
         if split == "train":

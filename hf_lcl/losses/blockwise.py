@@ -31,19 +31,13 @@ def sweep(
     """As [`direct.sweep`]."""
     itself, positives = pairs.anchor_positions, pairs.positives.clamp(min=1).unsqueeze(1).to(anchors.dtype)
     classes, candidate_classes, num_classes = _number_classes(pairs, log_weights)
-    # What stays is made before what comes and goes, which can then come where the last one went.
-    of_anchors = of_candidates = of_log_weights = None
-    if wanted[2]:
-        of_log_weights = torch.empty_like(log_weights)
-        one_hot = log_weights.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
-    height = _rows_per_block(candidates)
-    memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
-
     mean_positive = _class_sums(candidates, candidate_classes, num_classes)[classes]
     if itself is not None:
         mean_positive.sub_(candidates[itself])
     mean_positive.div_(positives)
     values = (anchors * mean_positive).sum(dim=1).div_(-temperature)
+
+    of_anchors = of_candidates = of_log_weights = None
     if any(wanted):
         coefficients = coefficients.unsqueeze(1)
     if wanted[0]:
@@ -55,9 +49,14 @@ def sweep(
         pulls_of_classes = _class_sums(pulls, classes, num_classes)
         if itself is not None:
             of_candidates.index_add_(0, itself, pulls)
-        del pulls
+        del pulls  # before the next one of this size
         of_candidates.sub_(pulls_of_classes[candidate_classes])
+    if wanted[2]:
+        of_log_weights = torch.empty_like(log_weights)
+        one_hot = log_weights.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
 
+    height = _rows_per_block(candidates)
+    memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
     for start in range(0, len(anchors), height):
         rows = slice(start, start + height)
         block = memory[: len(anchors) - start]

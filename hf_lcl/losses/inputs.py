@@ -66,6 +66,8 @@ def check_candidates(
 ) -> None:
     """Refuses candidates without labels or unlike the anchors, and positions where an anchor cannot be."""
     if candidate_embeddings is None and candidate_labels is None and anchor_positions is None:
+        if not len(labels):
+            raise ValueError("There is nothing to compare: embeddings has no rows.")
         return
     if candidate_embeddings is None or candidate_labels is None:
         raise ValueError(
@@ -81,7 +83,7 @@ def check_candidates(
             f"(candidates,), got {tuple(candidate_embeddings.shape)} and {tuple(candidate_labels.shape)}."
         )
     if not len(candidate_labels):
-        raise ValueError("There are no candidates: candidate_embeddings has no rows. Leave it out, or give some.")
+        raise ValueError("There is nothing to compare with: candidate_embeddings has no rows.")
     if candidate_embeddings.dtype != embeddings.dtype:
         raise TypeError(
             f"candidate_embeddings must have the dtype of embeddings, {embeddings.dtype}, got "

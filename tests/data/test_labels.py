@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
 
-from hf_lcl import encode_labels
+from hf_lcl import encode_labels, load_splits
 from hf_lcl.data.labels import label_column, label_names
 
 
@@ -36,6 +36,30 @@ def with_class_label(labels: list[int | None], names: list[str]) -> Dataset:
 def test_labels_become_class_ids_in_their_own_order(labels, names, ids):
     splits, found = encode_labels(DatasetDict(train=rows(labels)))
     assert (found, splits["train"]["labels"][:]) == (names, ids)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [(["1", "2", "x"], [2, 1]), ([1, 2], ["2", "1"]), ([True, False], ["True", "False"]), (["no", "yes"], ["yes"])],
+    ids=["strings_then_integers", "integers_then_strings", "booleans_then_strings", "fewer"],
+)
+def test_labels_of_another_split_may_be_of_another_type(train, test):
+    splits, names = encode_labels(DatasetDict(train=rows(train), test=rows(test)))
+    assert [names[index] for index in splits["test"]["labels"][:]] == [str(label) for label in test]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_booleans_in_a_file_are_two_classes(name, tmp_path):
+    data = Dataset.from_dict({"text": ["a", "b", "c"], "label": [True, False, True]})
+    data.to_csv(tmp_path / name, index=False) if name.endswith("csv") else data.to_json(tmp_path / name)
+    splits, names = encode_labels(load_splits({"train": tmp_path / name}))
+    assert (names, splits["train"]["labels"][:]) == (["False", "True"], [1, 0, 1])
+
+
+def test_a_class_label_column_meets_names_in_another_split():
+    train = with_class_label([1, 0, 2], ["sad", "glad", "calm"])
+    splits, _ = encode_labels(DatasetDict(train=train, test=rows(["calm", "sad"])))
+    assert splits["test"]["labels"][:] == [2, 0]
 
 
 def test_twelve_integer_classes_are_in_numeric_order():
@@ -206,6 +230,26 @@ def test_the_names_of_an_encoded_data_set_are_known():
 @pytest.mark.parametrize("dataset", [rows([0, 1]), Rows([0, 1])])
 def test_ids_alone_have_no_names(dataset):
     assert label_names(dataset) is None
+
+
+def test_the_names_of_a_stream_are_known_where_its_features_are():
+    train = encode_labels(DatasetDict(train=rows(["b", "a"])))[0]["train"].to_iterable_dataset()
+    assert label_names(train) == ["a", "b"]
+    assert label_names(train.map(lambda row: row)) is None
+
+
+class Counted(torch.utils.data.IterableDataset):
+    """A stream that knows its length."""
+
+    def __iter__(self):
+        return iter([{"labels": 0}])
+
+    def __len__(self):
+        return 1
+
+
+def test_a_stream_of_known_length_is_a_stream():
+    assert label_column(Counted()) is None
 
 
 def test_streamed_data_has_no_label_column_to_read():

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDatasetDict
+from transformers import AutoTokenizer
 
 from hf_lcl import load_splits, tokenize_texts
 
@@ -57,6 +58,17 @@ def test_several_columns_are_joined_in_the_order_asked_for(tokenizer):
     assert tokenized["train"]["input_ids"][:] == [tokenizer("party cake again rage")["input_ids"]]
 
 
+def test_unicode_is_left_to_the_tokenizer(tokenizer, minilm):
+    texts = ["cafe\N{COMBINING ACUTE ACCENT}", "ＣＡＫＥ", "  cake\u200b "]
+    assert tokenize_texts(one_split(text=texts), tokenizer)["train"]["input_ids"][:] == tokenizer(texts)["input_ids"]
+    # What the tokenizer normalises is the same to the model, although it is not the same text.
+    bert = AutoTokenizer.from_pretrained(minilm)
+    ids = tokenize_texts(one_split(text=["café", "cafe\N{COMBINING ACUTE ACCENT}", "CAFE"]), bert)["train"][
+        "input_ids"
+    ]
+    assert ids[0] == ids[1] == ids[2]
+
+
 def test_long_texts_are_cut_and_short_ones_are_not_padded(tokenizer):
     tokenized = tokenize_texts(one_split(text=["cake " * 20, "cake"]), tokenizer, max_length=8)
     assert [len(ids) for ids in tokenized["train"]["input_ids"]] == [8, 3]
@@ -71,6 +83,97 @@ def test_no_text_is_longer_than_the_tokenizer_allows(max_length, tokenizer):
 def test_padding_to_the_maximum_makes_all_rows_equally_long(raw_splits, tokenizer):
     tokenized = tokenize_texts(raw_splits, tokenizer, padding="max_length", max_length=12)
     assert {len(ids) for dataset in tokenized.values() for ids in dataset["input_ids"]} == {12}
+
+
+@pytest.mark.parametrize("padding", [False, True, "max_length"])
+def test_lengths_are_those_before_texts_are_cut_or_padded(tokenizer, padding):
+    texts = ["cake " * words for words in (1, 5, 6, 7, 30, 100)]
+    splits = one_split(text=texts)
+    train = tokenize_texts(splits, tokenizer, max_length=8, padding=padding, return_length=True)["train"]
+    assert train["length"][:] == [words + 2 for words in (1, 5, 6, 7, 30, 100)]
+    assert max(map(len, train["input_ids"])) == 8
+
+
+def test_lengths_are_added_on_demand_alone(raw_splits, tokenizer):
+    assert "length" not in tokenize_texts(raw_splits, tokenizer)["train"].column_names
+
+
+# Sentence pairs
+
+
+PAIRS = {"premise": ["the cake", "my friend won a medal"], "hypothesis": ["a party", "rage"]}
+
+
+def test_a_sentence_pair_is_what_the_tokenizer_makes_of_one(tokenizer):
+    train = tokenize_texts(one_split(**PAIRS), tokenizer, ["premise", "hypothesis"], sentence_pair=True)["train"]
+    for name, rows in tokenizer(PAIRS["premise"], PAIRS["hypothesis"]).items():
+        assert train[name][:] == rows
+    assert [sum(types) for types in train["token_type_ids"]] == [3, 2]
+    separators = [ids.count(tokenizer.sep_token_id) for ids in train["input_ids"]]
+    assert separators == [2, 2]
+
+
+def test_the_longer_sentence_of_a_pair_is_cut(tokenizer):
+    splits = one_split(premise=["cake " * 30], hypothesis=["party"])
+    train = tokenize_texts(
+        splits, tokenizer, ["premise", "hypothesis"], sentence_pair=True, max_length=9, return_length=True
+    )["train"]
+    assert tokenizer.decode(train["input_ids"][0]) == "[CLS] cake cake cake cake cake [SEP] party [SEP]"
+    assert train["length"][:] == [34]
+
+
+def test_token_types_of_sentence_pairs_reach_the_model(make_trainer, tokenizer):
+    splits = one_split(**PAIRS, labels=[0, 1])
+    train = tokenize_texts(splits, tokenizer, ["premise", "hypothesis"], sentence_pair=True)["train"]
+    trainer = make_trainer(train=train, objective="ce", max_steps=1)
+    seen = []
+    embeddings = trainer.model.native.bert.embeddings
+    embeddings.register_forward_pre_hook(lambda module, args, inputs: seen.append(inputs), with_kwargs=True)
+    trainer.train()
+    assert sorted(seen[0]["token_type_ids"].sum(dim=1).tolist()) == [2, 3]
+
+
+@pytest.mark.parametrize("columns", [["premise"], ["premise", "hypothesis", "topic"]])
+def test_a_sentence_pair_of_other_than_two_columns_is_refused(columns, tokenizer):
+    splits = one_split(premise=["a"], hypothesis=["b"], topic=["c"])
+    with pytest.raises(ValueError, match=f"needs two text columns, not {', '.join(columns)}"):
+        tokenize_texts(splits, tokenizer, columns, sentence_pair=True)
+
+
+def test_a_sentence_pair_has_no_view_from_a_function(tokenizer):
+    with pytest.raises(ValueError, match="Sentence pairs have no second view"):
+        tokenize_texts(
+            one_split(**PAIRS), tokenizer, ["premise", "hypothesis"], sentence_pair=True, view_function=shout
+        )
+
+
+# Streams
+
+
+def streamed(splits: DatasetDict) -> IterableDatasetDict:
+    return IterableDatasetDict({split: dataset.to_iterable_dataset() for split, dataset in splits.items()})
+
+
+def test_streams_are_tokenised_while_they_are_read(raw_splits, tokenizer):
+    expected = tokenize_texts(raw_splits, tokenizer, view_function=shout, max_length=8)
+    found = tokenize_texts(streamed(raw_splits), tokenizer, view_function=shout, max_length=8)
+    assert {split: list(rows) for split, rows in found.items()} == {
+        split: list(rows) for split, rows in expected.items()
+    }
+
+
+def test_a_stream_that_does_not_know_its_columns_is_looked_into(raw_splits, tokenizer):
+    unknown = streamed(raw_splits).map(lambda row: {"title": row["text"]})
+    assert unknown["train"].column_names is None
+    assert next(iter(tokenize_texts(unknown, tokenizer, ["title"])["train"]))["input_ids"]
+    with pytest.raises(ValueError, match=r"train split has no text column 'body'; its columns are text, label, title"):
+        tokenize_texts(unknown, tokenizer, ["body"])
+
+
+def test_a_bad_text_of_a_stream_is_named_when_it_is_read(tokenizer):
+    tokenized = tokenize_texts(streamed(one_split(text=["cake"] * 1500 + [""])), tokenizer)
+    with pytest.raises(ValueError, match="train split, row 1500, column 'text' is empty"):
+        list(tokenized["train"])
 
 
 # A second view
@@ -177,9 +280,10 @@ def test_there_is_one_source_of_second_views(with_paraphrases, tokenizer):
 # The cache
 
 
-def test_a_second_call_finds_every_split_in_the_cache(files, tokenizer):
-    first = tokenize_texts(load_splits(files), tokenizer, max_length=8)
-    second = tokenize_texts(load_splits(files), tokenizer, max_length=8)
+@pytest.mark.parametrize("settings", [{}, {"return_length": True}, {"padding": "max_length", "return_length": True}])
+def test_a_second_call_finds_every_split_in_the_cache(files, tokenizer, settings):
+    first = tokenize_texts(load_splits(files), tokenizer, max_length=8, **settings)
+    second = tokenize_texts(load_splits(files), tokenizer, max_length=8, **settings)
     assert where(first) == where(second)
     assert {dataset._fingerprint for dataset in first.values()} == {data._fingerprint for data in second.values()}
 

@@ -84,6 +84,18 @@ def test_rows_are_shuffled_and_frequent_classes_come_in_proportion_all_along():
         assert abs(share - (LABELS["unequal"] == 0).mean()) < 0.05
 
 
+def test_texts_of_like_length_share_a_batch_where_asked_for():
+    lengths = np.random.default_rng(4).integers(1, 40, size=1000)
+    rows = [{"input_ids": [0] * length, "labels": row % 5} for row, length in enumerate(lengths)]
+    padding = []
+    for group_lengths in (False, True):
+        balanced = balance_stream(rows, 8, buffer_size=512, group_lengths=group_lengths)
+        order = [len(row["input_ids"]) for row in balanced]
+        assert sorted(order) == sorted(lengths)
+        padding.append(sum(max(batch) * 8 - sum(batch) for batch in np.reshape(order, (-1, 8)).tolist()))
+    assert padding[1] < padding[0] / 2
+
+
 def test_the_buffer_is_bounded():
     read, most = 0, 0
 

@@ -1,4 +1,4 @@
-"""One table tells what the data holds: classes, lengths, texts that repeat, contradict or leak, and what was dropped."""
+"""One table tells what the data holds: classes, lengths, texts that repeat, conflict or leak, what was dropped."""
 
 import tracemalloc
 from collections import defaultdict
@@ -26,9 +26,9 @@ TRAIN = [
     ("the queue", "annoyed"),
     ("the queue", "angry"),
     ("Rage at work", "annoyed"),
-    ("a sunny day with cake", "glad"),
+    ("a sunny party with cake", "glad"),
 ]
-TEST = [("a sunny day with cake ", "glad"), ("the queue", "glad"), ("the party", "glad"), ("the party", "angry")]
+TEST = [("a sunny party with cake ", "glad"), ("the queue", "glad"), ("the party", "glad"), ("the party", "angry")]
 
 
 @pytest.fixture
@@ -180,6 +180,13 @@ def test_data_of_conflicts_alone(prepared):
         drop_conflicts(splits)
 
 
+@pytest.mark.parametrize(("text", "message"), [(None, "holds None"), (" ", "is empty")])
+def test_a_text_that_is_none_is_named_and_not_compared(text, message):
+    train = Dataset.from_dict({"text": ["cake"] * 1200 + [text], "labels": [0, 1] * 600 + [0]})
+    with pytest.raises(ValueError, match=f"train split, row 1200, column 'text' {message}"):
+        drop_conflicts(DatasetDict(train=train))
+
+
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", " a", "a ", "A", "c"]), st.integers(0, 2)), min_size=1))
 def test_repeats_and_conflicts_are_those_of_a_plain_count(pairs):
     texts, labels = [text.strip() for text, _ in pairs], [label for _, label in pairs]
@@ -203,7 +210,7 @@ def test_texts_are_not_held_in_memory(tmp_path):
         ),
         cache_dir=str(tmp_path),
     )
-    expected = summarize(DatasetDict(train=data.select(range(10))), ["a", "b"])  # imports are made
+    expected = summarize(DatasetDict(train=data.select(range(10))), ["a", "b"])  # what is imported stays
     assert expected.splits["train"].truncated == 10
     tracemalloc.start()
     summarize(DatasetDict(train=data), ["a", "b"])

@@ -37,7 +37,11 @@ def fails(run, flags) -> str:
         ("empty.jsonl", "", ["empty.jsonl", "is empty"]),
         ("head.csv", "text,label\n", ["head.csv", "no rows"]),
         ("broken.jsonl", jsonl(*GOOD) + '\n{"text": ', ["broken.jsonl", "line 3", "not valid JSON"]),
-        ("a.jsonl", jsonl({"words": "x", "label": "a"}, {"words": "y", "label": "b"}), ["'text'", "words"]),
+        (
+            "a.jsonl",
+            jsonl({"words": "x", "label": "a"}, {"words": "y", "label": "b"}),
+            ["'text'", "its columns are words, label."],
+        ),
         ("a.jsonl", jsonl({"text": "x", "topic": "a"}, {"text": "y", "topic": "b"}), ["'label'", "text, topic"]),
         ("a.jsonl", jsonl(*GOOD, {"text": " ", "label": "glad"}), ["train", "row 2", "'text'", "empty"]),
         ("a.jsonl", jsonl(*GOOD, {"text": None, "label": "glad"}), ["train", "row 2", "'text'", "None"]),
@@ -150,6 +154,18 @@ def test_a_split_that_there_is_not(run, flags, flag):
     message = fails(run, flags | {flag: "dev"})
     assert "'dev'" in message
     assert "train, validation, test" in message
+
+
+def test_conflicts_alone_leave_nothing_to_train_on(run, flags, tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        jsonl(*[{"text": "x", "label": label} for label in ("angry", "annoyed", "glad", "proud")])
+    )
+    message = fails(run, flags | {"train_file": str(tmp_path / "a.jsonl"), "drop_conflicts": "true"})
+    assert "drop_conflicts leaves none" in message
+
+
+def test_a_sentence_pair_of_one_column(run, flags):
+    assert "needs two text columns, not text" in fails(run, flags | {"sentence_pair": "true"})
 
 
 def test_no_rows_left_to_train_on(run, flags):

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from command_line import command_line
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from transformers import AutoModelForSequenceClassification
 
 
@@ -79,6 +79,54 @@ def test_csv_with_other_column_names_and_id_labels(run, flags, raw_splits, tmp_p
     )
     config = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").config
     assert config.id2label == {0: "1", 1: "2", 2: "3", 3: "4"}
+
+
+def table(printed: str) -> dict[str, list[str]]:
+    """The summary of the data that a run has printed, line by line."""
+    lines = printed.split("data\n")[1].split("\n\n")[0].splitlines()[1:]
+    return {line[:26].strip(): line[26:].split() for line in lines}
+
+
+def test_a_table_tells_what_the_data_holds(run, flags, raw_splits, files, tmp_path, capsys):
+    test = raw_splits["test"]
+    leaked = [{"text": f" {raw_splits['train'][row]['text']}", "label": "glad"} for row in range(3)]
+    Dataset.from_list([*test, test[0], *leaked]).to_json(files["test"])
+    train = list(raw_splits["train"])
+    other = {"text": train[0]["text"], "label": "glad" if train[0]["label"] != "glad" else "proud"}
+    Dataset.from_list([*train, other, *train]).to_json(files["train"])
+    run(command_line(flags | {"max_seq_length": "8", "max_train_samples": "65", "drop_conflicts": "true"}))
+    lines = table(capsys.readouterr().out)
+    assert lines["rows"] == ["63", "24", "28"]
+    assert sum(int(lines[name][0]) for name in NAMES.values()) == 63
+    assert lines["same text and label again"] == ["0", "0", "1"]
+    assert lines["same text, several labels"] == ["0", "0", "0"]
+    assert lines["text also in train"] == ["-", "0", "2"]
+    assert lines["dropped: max_train_samples"] == ["64", "0", "0"]
+    assert lines["dropped: several labels"] == ["2", "0", "0"]
+    words = [len(row["text"].split()) for row in raw_splits["validation"]]
+    assert lines["too long, cut"][1] == str(sum(count + 2 > 8 for count in words))
+    assert lines["tokens, longest"][1] == str(max(words) + 2)
+
+
+def test_conflicts_stay_where_nobody_asks_to_drop_them(run, flags, raw_splits, files, capsys):
+    text = raw_splits["train"][0]["text"]
+    train = [*raw_splits["train"], *({"text": text, "label": label} for label in NAMES.values())]
+    Dataset.from_list(train).to_json(files["train"])
+    run(command_line(flags | {"max_steps": "1"}))
+    lines = table(capsys.readouterr().out)
+    assert (lines["rows"][0], lines["same text, several labels"][0]) == ("68", "5")
+    assert not any(line.startswith("dropped") for line in lines)
+
+
+def test_two_columns_may_be_a_sentence_pair(run, flags, raw_splits, files, tmp_path):
+    for name in raw_splits:
+        raw_splits[name].map(lambda row: {"premise": "my neighbour was at home"}).to_json(files[name])
+    flags |= {"text_column_names": "premise,text", "num_train_epochs": "1"}
+    losses = {}
+    for pair in ("true", "false"):
+        run(command_line(flags | {"sentence_pair": pair, "output_dir": str(tmp_path / pair)}))
+        losses[pair] = json.loads((tmp_path / pair / "all_results.json").read_text())["eval_loss_ce"]
+    assert losses["true"] != losses["false"]
 
 
 def test_training_starts_from_the_seed_alone(run, flags, tmp_path):

@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
+from formula import contrastive_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
+
+pytestmark = pytest.mark.usefixtures("form")
 
 # Class 2 and class 4 have one text each, class 5 none.
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
@@ -32,31 +35,12 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     return embeddings, LABELS, weighting_logits
 
 
-def naive(
-    embeddings: Tensor, labels: Tensor, weights: list[list[float]], tau: float, normalize: bool, reduction: str
-) -> float | list[float]:
-    """The formula, read aloud: `weights[i][c]` is w of text i for class c."""
-    h, y = embeddings.tolist(), labels.tolist()
-    if normalize:
-        h = [[x / math.sqrt(sum(x * x for x in row)) for x in row] for row in h]
-    per_anchor, valid = [], 0
-    for i in range(len(y)):
-        similarity = [sum(a * b for a, b in zip(h[i], row)) / tau for row in h]
-        others = [k for k in range(len(y)) if k != i]
-        positives = [p for p in others if y[p] == y[i]]
-        per_anchor.append(0.0)
-        if positives:
-            denominator = sum(weights[i][y[k]] * math.exp(similarity[k]) for k in others)
-            logs = [math.log(math.exp(similarity[p]) / denominator) for p in positives]
-            per_anchor[i] = weights[i][y[i]] * -1 / len(positives) * sum(logs)
-            valid += 1
-    return {"none": per_anchor, "sum": sum(per_anchor), "mean": sum(per_anchor) / max(valid, 1)}[reduction]
-
-
 @both
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(
     labels=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    others=st.lists(st.integers(0, 4), max_size=5),
+    candidates=st.sampled_from(["batch", "others", "both"]),
     hidden=st.integers(1, 6),
     spare_classes=st.integers(0, 2),
     duplicates=st.integers(0, 3),
@@ -65,18 +49,51 @@ def naive(
     reduction=st.sampled_from(["mean", "sum", "none"]),
     seed=st.integers(0, 1000),
 )
-def test_value_is_that_of_the_formula(
-    loss, labels, hidden, spare_classes, duplicates, temperature, normalize, reduction, seed
+def test_value_and_gradients_are_those_of_the_formula(
+    loss,
+    labels,
+    others,
+    candidates,
+    hidden,
+    spare_classes,
+    duplicates,
+    temperature,
+    normalize,
+    reduction,
+    seed,
 ):
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.tensor(labels)
-    embeddings = torch.randn(len(labels), hidden, generator=generator, dtype=torch.float64)
-    embeddings[len(labels) - duplicates :] = embeddings[0].clone()
-    logits = torch.randn(len(labels), int(labels.max()) + 1 + spare_classes, generator=generator, dtype=torch.float64)
-    weights = torch.ones_like(logits) if loss is scl else logits.exp() / logits.exp().sum(dim=1, keepdim=True)
-    expected = naive(embeddings, labels, weights.tolist(), temperature, normalize, reduction)
+    labels, other_labels = torch.tensor(labels), torch.tensor(others, dtype=torch.long)
+    texts = torch.randn(len(labels) + len(others), hidden, generator=generator, dtype=torch.float64)
+    texts[len(labels) - duplicates : len(labels)] = texts[0].clone()
+    num_labels = max(labels.max().item(), *others, 0) + 1 + spare_classes
+    logits = torch.randn(len(labels), num_labels, generator=generator, dtype=torch.float64)
+    upstream = torch.randn(len(labels), generator=generator, dtype=torch.float64)
     options = {"temperature": temperature, "normalize": normalize, "reduction": reduction}
-    assert loss(embeddings, labels, logits, **options).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    order = torch.randperm(len(texts), generator=generator)
+
+    def value_and_gradients(function):
+        leaves = [x.clone().requires_grad_() for x in (texts[: len(labels)], texts[len(labels) :], logits)]
+        embeddings, other_embeddings, weighting_logits = leaves
+        more = {}
+        if candidates == "others" and others:
+            more = {"candidate_embeddings": other_embeddings, "candidate_labels": other_labels}
+        elif candidates == "both":
+            more = {
+                "candidate_embeddings": torch.cat([embeddings, other_embeddings])[order],
+                "candidate_labels": torch.cat([labels, other_labels])[order],
+                "anchor_positions": order.argsort()[: len(labels)],
+            }
+        value = function(embeddings, labels, weighting_logits, **options, **more)
+        gradients = torch.autograd.grad((value * upstream).sum(), leaves, allow_unused=True, materialize_grads=True)
+        return value.detach(), *gradients
+
+    def formula(embeddings, labels, weighting_logits, **options):
+        return contrastive_loss(embeddings, labels, None if loss is scl else weighting_logits, **options)
+
+    for ours, expected in zip(value_and_gradients(loss), value_and_gradients(formula)):
+        scale = expected.abs().max().item() if expected.numel() else 0
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9 * scale + 1e-12)
 
 
 @both
@@ -158,9 +175,8 @@ def test_text_alone_in_its_class_is_a_negative_of_the_others(loss):
 def test_batch_of_one_class_has_no_negatives_and_still_a_loss(loss):
     embeddings, _, logits = batch()
     labels = torch.zeros_like(LABELS)
-    weights = torch.ones_like(logits) if loss is scl else logits.softmax(dim=1)
-    expected = naive(embeddings, labels, weights.tolist(), 0.3, True, "mean")
-    assert loss(embeddings, labels, logits).item() == pytest.approx(expected, rel=1e-9)
+    expected = contrastive_loss(embeddings, labels, None if loss is scl else logits)
+    torch.testing.assert_close(loss(embeddings, labels, logits), expected)
 
 
 def test_infimum_with_one_positive_per_anchor_is_minus_one_over_e():

@@ -10,6 +10,8 @@ from torch import Tensor
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 
+pytestmark = pytest.mark.usefixtures("form")
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
 
@@ -107,6 +109,9 @@ def test_labels_may_be_of_any_integer_type(loss, dtype):
         ({"labels": LABELS[:9]}, ValueError, ["(batch,)", "(10, 64)", "(9,)"]),
         ({"labels": F.one_hot(LABELS)}, ValueError, ["(batch,)", "(10, 64)", "(10, 5)"]),
         ({"labels": LABELS.double()}, TypeError, ["integers", "torch.float64"]),
+        ({"labels": LABELS.tolist()}, TypeError, ["labels must be a tensor", "list"]),
+        ({"labels": LABELS.to("meta")}, ValueError, ["labels must be on the device", "cpu", "got meta", "labels.to("]),
+        ({"embeddings": [[0.0]]}, TypeError, ["embeddings must be a tensor", "list"]),
         ({"temperature": 0.0}, ValueError, ["positive", "0.0"]),
         ({"temperature": -0.3}, ValueError, ["positive", "-0.3"]),
         ({"temperature": math.nan}, ValueError, ["positive", "nan"]),
@@ -137,3 +142,70 @@ def test_weighting_logits_that_are_none_or_integers_are_refused(weighting_logits
 def test_bool_labels_are_refused():
     with pytest.raises(TypeError, match=r"labels must be class ids \(integers\), got torch.bool"):
         supervised_contrastive_loss(torch.randn(4, 3), torch.tensor([True, True, False, False]))
+
+
+def test_weighting_logits_on_another_device_are_refused():
+    embeddings, labels, logits = batch()
+    with pytest.raises(ValueError, match="weighting_logits must be on the device of embeddings, cpu, got meta"):
+        label_aware_contrastive_loss(embeddings, labels, logits.to("meta"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [([0, 1, 6, 0], "got 6 in row 2"), ([0, -100, 1, 0], "got -100 in row 1"), ([3, 2, 1, 300], "got 300 in row 3")],
+)
+def test_label_without_a_column_is_named(labels, named):
+    with pytest.raises(
+        ValueError, match=r"labels must be in \[0, 6\), because weighting_logits have 6 columns; " + named
+    ):
+        label_aware_contrastive_loss(torch.randn(4, 3), torch.tensor(labels), torch.randn(4, 6))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16], ids=str)
+def test_label_without_a_column_is_found_in_a_narrow_type(dtype):
+    labels = torch.tensor([0, 200, 0, 1]).to(dtype)
+    with pytest.raises(ValueError, match="in row 1"):
+        label_aware_contrastive_loss(torch.randn(4, 3), labels, torch.randn(4, 6))
+
+
+def test_labels_of_the_supervised_loss_may_be_any_integers():
+    embeddings = batch()[0]
+    far_apart = torch.tensor([-100, 7, 2**40])[LABELS.clamp(max=2)]
+    expected = supervised_contrastive_loss(embeddings, LABELS.clamp(max=2))
+    torch.testing.assert_close(supervised_contrastive_loss(embeddings, far_apart), expected)
+
+
+@both
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [([3], r"in 1 of 10 rows \(3\)"), ([0, 1, 2, 4, 5, 6], r"in 6 of 10 rows \(0, 1, 2, 4, 5, ...\)")],
+    ids=["one", "many"],
+)
+def test_rows_with_nan_or_infinity_are_named(loss, rows, named, value, reduction):
+    embeddings, labels, logits = batch()
+    with torch.no_grad():
+        embeddings[rows, 7] = value
+    with pytest.raises(ValueError, match="embeddings holds NaN or infinity " + named):
+        loss(embeddings, labels, logits, reduction=reduction)
+
+
+def test_rows_of_weighting_logits_with_nan_are_named():
+    embeddings, labels, logits = batch()
+    with torch.no_grad():
+        logits[8, 0] = math.nan
+    with pytest.raises(ValueError, match=r"weighting_logits holds NaN or infinity in 1 of 10 rows \(8\)"):
+        label_aware_contrastive_loss(embeddings, labels, logits)
+
+
+@both
+def test_loss_that_overflows_from_finite_embeddings_is_handed_out(loss):
+    embeddings, labels, logits = batch()
+    assert not loss(embeddings * 1e25, labels, logits, normalize=False).isfinite()
+
+
+@both
+def test_batch_of_no_texts_is_refused(loss):
+    with pytest.raises(ValueError, match="embeddings has no rows"):
+        loss(torch.zeros(0, 5), torch.zeros(0, dtype=torch.long), torch.zeros(0, 6))

@@ -55,15 +55,29 @@ def test_lcl_module_is_the_function_in_value_and_gradients(chosen):
     ("module", "function"),
     [(SupConLoss, supervised_contrastive_loss), (LCLLoss, label_aware_contrastive_loss)],
 )
-def test_options_of_module_and_function_have_equal_names_and_defaults(module, function):
-    of_function = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        # Candidates are tensors of one batch, which the module's call takes.
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in CANDIDATES
+def test_module_takes_what_the_function_takes_with_equal_defaults(module, function):
+    def defaults(callable_, kind) -> dict:
+        parameters = inspect.signature(callable_).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters if parameter.kind is kind}
+
+    options = defaults(module, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    candidates = defaults(module.forward, inspect.Parameter.KEYWORD_ONLY)
+    assert options | candidates == defaults(function, inspect.Parameter.KEYWORD_ONLY)
+    assert not options.keys() & candidates.keys()
+
+
+@pytest.mark.parametrize("module", [SupConLoss(), LCLLoss()])
+def test_candidates_reach_the_function(module):
+    embeddings, labels, weighting_logits = inputs()
+    function = supervised_contrastive_loss if isinstance(module, SupConLoss) else label_aware_contrastive_loss
+    arguments = (embeddings, labels) if isinstance(module, SupConLoss) else (embeddings, labels, weighting_logits)
+    candidates = {
+        "candidate_embeddings": torch.cat([torch.eye(5)[:2], embeddings]),
+        "candidate_labels": torch.cat([torch.tensor([0, 1]), labels]),
+        "anchor_positions": torch.arange(2, 10),
     }
-    of_module = {name: parameter.default for name, parameter in inspect.signature(module).parameters.items()}
-    assert of_module == of_function
+    assert torch.equal(module(*arguments, **candidates), function(*arguments, **candidates))
+    assert not torch.equal(module(*arguments, **candidates), module(*arguments))
 
 
 @pytest.mark.parametrize("module", [SupConLoss(), LCLLoss()])

@@ -1,0 +1,348 @@
+#!/usr/bin/env python
+"""
+How fast is a training? One epoch over the same texts with the same encoder and batch size, by each of the ways that
+people take, in turns within one run.
+
+    python examples/benchmarks/training.py --model_name_or_path sentence-transformers/all-MiniLM-L6-v2 \
+        --train_file train.jsonl
+
+- `Trainer`, padded: transformers' run_classification.py as it ships, every text padded to `max_seq_length`
+- `Trainer`: the same, padded to the longest text of each batch
+- ours: `ContrastiveTrainer` with cross-entropy, and with the label-aware objective (in fp32, and in bf16 by autocast)
+- sentence-transformers: its trainer with `BatchAllTripletLoss` (extra `bench`); it trains no classifier
+- SetFit: one pair of each kind per text, and logistic regression on top (extra `bench`)
+
+What Python takes beside the model is the time of a step with an encoder of one layer of width 8. Memory is the peak of
+a process of its own per way, beyond what it had before its model was made. Needs Linux. Prints the table, and writes
+it as `training.md` and with every sample as `training.json`.
+"""
+
+import gc
+import json
+import os
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import psutil
+import torch
+from datasets import Dataset
+from environment import machine, versions
+from tqdm import tqdm
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging
+
+from hf_lcl import (
+    ContrastiveTrainer,
+    ContrastiveTrainingArguments,
+    LCLForSequenceClassification,
+    encode_labels,
+    load_splits,
+    tokenize_texts,
+)
+from hf_lcl.cli import one_line_errors, parse_arguments
+
+
+PADDED, PLAIN, LCL = "`Trainer`, padded", "`Trainer`", "ours, LCL"
+# Texts per second, as ratios of ours with LCL to the others.
+GOALS = {PADDED: 2.5, PLAIN: 1.0}
+STARTUP_GOAL = 12
+MIB = 2**20
+
+
+@dataclass
+class Settings:
+    """Encoder, data and how long to measure."""
+
+    model_name_or_path: str = field(metadata={"help": "Hub id or folder of the encoder."})
+    train_file: str = field(metadata={"help": "Texts and labels: csv, json, jsonl (.gz may follow) or parquet."})
+    texts: int = field(default=768, metadata={"help": "How many of them, from the first on, make up an epoch."})
+    batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
+    max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
+    rounds: int = field(default=3, metadata={"help": "Measured epochs of each way."})
+    output_dir: Path = field(
+        default=Path(__file__).parents[1] / "results", metadata={"help": "Folder of training.json and training.md."}
+    )
+
+
+class Bench:
+    """The texts, and what each way does with them."""
+
+    def __init__(self, settings: Settings, tiny: bool = False):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self.settings, self.tiny = settings, tiny
+        splits = load_splits({"train": settings.train_file})
+        splits["train"] = splits["train"].select(range(min(settings.texts, len(splits["train"]))))
+        self.splits, self.names = encode_labels(splits)
+        self.tokenizer = AutoTokenizer.from_pretrained(settings.model_name_or_path)
+        self.ways: dict[str, Callable] = {
+            PADDED: partial(self.stock, padding="max_length"),
+            PLAIN: partial(self.stock, padding=False),
+            "ours, CE": partial(self.ours, objective="ce"),
+            LCL: partial(self.ours, objective="lcl"),
+            "ours, LCL, bf16": partial(self.ours, objective="lcl", bf16=True),
+        }
+        if find_spec("sentence_transformers") and not tiny:
+            self.ways["sentence-transformers"] = self.sentence_transformers
+        if find_spec("setfit") and not tiny:
+            self.ways["SetFit"] = self.setfit
+
+    def tokens(self, padding: bool | str) -> Dataset:
+        return tokenize_texts(self.splits, self.tokenizer, max_length=self.settings.max_seq_length, padding=padding)[
+            "train"
+        ]
+
+    def native(self) -> AutoModelForSequenceClassification:
+        if not self.tiny:
+            return AutoModelForSequenceClassification.from_pretrained(
+                self.settings.model_name_or_path, num_labels=len(self.names)
+            )
+        config = AutoConfig.from_pretrained(
+            self.settings.model_name_or_path,
+            num_labels=len(self.names),
+            num_hidden_layers=1,
+            hidden_size=8,
+            num_attention_heads=1,
+            intermediate_size=8,
+        )
+        return AutoModelForSequenceClassification.from_config(config)
+
+    def arguments(self) -> dict:
+        return {
+            "output_dir": tempfile.mkdtemp(),
+            "per_device_train_batch_size": self.settings.batch_size,
+            "num_train_epochs": 1,
+            "save_strategy": "no",
+            "report_to": "none",
+            "logging_strategy": "no",
+            "disable_tqdm": True,
+            "use_cpu": not torch.cuda.is_available(),
+            "dataloader_pin_memory": torch.cuda.is_available(),
+        }
+
+    def stock(self, padding: bool | str) -> Trainer:
+        return Trainer(
+            self.native(),
+            TrainingArguments(**self.arguments()),
+            train_dataset=self.tokens(padding),
+            data_collator=DataCollatorWithPadding(self.tokenizer),
+            processing_class=self.tokenizer,
+        )
+
+    def ours(self, objective: str, **settings) -> Trainer:
+        weighting = "head" if objective == "lcl" else "none"
+        return ContrastiveTrainer(
+            LCLForSequenceClassification.from_native(self.native(), weighting=weighting),
+            ContrastiveTrainingArguments(objective=objective, **settings, **self.arguments()),
+            train_dataset=self.tokens(False),
+            processing_class=self.tokenizer,
+        )
+
+    def sentence_transformers(self) -> Trainer:
+        from sentence_transformers import (
+            SentenceTransformer,
+            SentenceTransformerTrainer,
+            SentenceTransformerTrainingArguments,
+        )
+        from sentence_transformers.losses import BatchAllTripletLoss
+        from sentence_transformers.training_args import BatchSamplers
+
+        model = SentenceTransformer(self.settings.model_name_or_path)
+        model.max_seq_length = self.settings.max_seq_length
+        data = self.splits["train"].select_columns(["text", "labels"]).rename_column("labels", "label")
+        return SentenceTransformerTrainer(
+            model,
+            SentenceTransformerTrainingArguments(batch_sampler=BatchSamplers.GROUP_BY_LABEL, **self.arguments()),
+            train_dataset=data,
+            loss=BatchAllTripletLoss(model),
+        )
+
+    def setfit(self) -> object:
+        from setfit import SetFitModel
+        from setfit import Trainer as SetFitTrainer
+        from setfit import TrainingArguments as SetFitArguments
+
+        model = SetFitModel.from_pretrained(self.settings.model_name_or_path)
+        data = self.splits["train"].select_columns(["text", "labels"]).rename_column("labels", "label")
+        args = SetFitArguments(
+            output_dir=tempfile.mkdtemp(),
+            batch_size=self.settings.batch_size,
+            num_epochs=1,
+            num_iterations=1,
+            max_length=self.settings.max_seq_length,
+            report_to="none",
+            show_progress_bar=False,
+        )
+        return SetFitTrainer(model=model, args=args, train_dataset=data)
+
+
+def main(argv: list[str] | None = None) -> None:
+    (settings,) = parse_arguments((Settings,), argv)
+    # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
+    bench = Bench(settings)
+    names = list(bench.ways)
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        peaks = dict(zip(names, pool.starmap(peak_bytes, [(settings, name) for name in names], chunksize=1)))
+        overheads = pool.apply(overhead_per_step, (settings,))
+    started = time.time()
+    with get_context("spawn").Pool(1) as pool:
+        startup = pool.apply(startup_seconds, (settings, started))
+    seconds = epochs(bench, settings.rounds)
+    texts = len(bench.splits["train"])
+    rows = {
+        name: {
+            "texts_per_second": texts / statistics.median(seconds[name]),
+            "ratio_to_lcl": statistics.median(
+                other / mine for mine, other in zip(seconds[LCL], seconds[name], strict=True)
+            ),
+            "padding": padding_share(bench, name),
+            "peak_bytes": peaks[name],
+            "python_per_step": overheads.get(name),
+            "samples": seconds[name],
+        }
+        for name in names
+    }
+    report = {
+        "goals": GOALS,
+        "settings": {
+            name: value
+            for name, value in vars(settings).items()
+            if name not in ("model_name_or_path", "train_file", "output_dir")
+        },
+        "texts": texts,
+        "machine": machine(),
+        "versions": versions("sentence-transformers", "setfit"),
+        "startup_seconds": startup,
+        "rows": rows,
+    }
+    table = markdown(report)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    (settings.output_dir / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (settings.output_dir / "training.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def peak_bytes(settings: Settings, name: str) -> int:
+    """Peak of a quarter of an epoch. To be called in a fresh process: a peak never goes down."""
+    settings = Settings(**vars(settings) | {"texts": settings.texts // 4})
+    bench = Bench(settings)
+    before = psutil.Process().memory_info().rss
+    set_seed(0)
+    bench.ways[name]().train()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+class StepTimes(TrainerCallback):
+    """Seconds from the end of each step to the end of the next."""
+
+    def __init__(self):
+        self.ends: list[float] = []
+
+    def on_step_end(self, *args, **kwargs) -> None:
+        self.ends.append(time.perf_counter())
+
+
+def startup_seconds(settings: Settings, started: float) -> float:
+    """From the start of a process to the end of its first step. To be called in a fresh process."""
+    trainer = Bench(settings).ways[LCL]()
+    trainer.args.max_steps = 1
+    trainer.train()
+    return time.time() - started
+
+
+def overhead_per_step(settings: Settings) -> dict[str, float]:
+    """Seconds of a step whose model has next to nothing to compute."""
+    bench, overheads = Bench(settings, tiny=True), {}
+    for name, way in bench.ways.items():
+        trainer, times = way(), StepTimes()
+        trainer.add_callback(times)
+        trainer.train()
+        overheads[name] = statistics.median(end - start for start, end in pairwise(times.ends))
+    return overheads
+
+
+def epochs(bench: Bench, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each epoch, by way; those of one round have the same position in all lists."""
+    seconds = {name: [] for name in bench.ways}
+    order = list(bench.ways)
+    for _ in tqdm(range(rounds), desc="rounds"):
+        random.shuffle(order)
+        for name in order:
+            set_seed(0)
+            trainer = bench.ways[name]()
+            start = time.perf_counter()
+            trainer.train()
+            seconds[name].append(time.perf_counter() - start)
+            del trainer
+            gc.collect()
+    return seconds
+
+
+def padding_share(bench: Bench, name: str) -> float | None:
+    """Share of padding among the tokens that an epoch computes; `None` for trainers that tokenize on the way."""
+    trainer = bench.ways[name]()
+    if not isinstance(trainer, ContrastiveTrainer) and type(trainer) is not Trainer:
+        return None
+    tokens = real = 0
+    for batch in trainer.get_train_dataloader():
+        tokens += batch["attention_mask"].numel()
+        real += int(batch["attention_mask"].sum())
+    return 1 - real / tokens
+
+
+def markdown(report: dict) -> str:
+    """The report as a page of its own."""
+    settings, rows = report["settings"], report["rows"]
+    lines = [
+        "# The speed of a training",
+        "",
+        f"One epoch over {report['texts']} texts, batches of {settings['batch_size']}, float32 unless said otherwise; "
+        f"medians of {settings['rounds']} rounds. The ratio is that of the seconds to those of LCL in the same round: "
+        "above 1 LCL is faster.",
+        f"{report['machine']['device']}, {report['machine']['threads']} of {report['machine']['cpus']} CPUs; "
+        f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+        "",
+        "| way | texts per second | time, × LCL | padding | peak MiB | Python per step, ms |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in rows.items():
+        padding = "" if row["padding"] is None else f"{row['padding']:.1%}"
+        python = "" if row["python_per_step"] is None else f"{1000 * row['python_per_step']:.1f}"
+        lines.append(
+            f"| {name} | {row['texts_per_second']:.1f} | {row['ratio_to_lcl']:.2f} | {padding} "
+            f"| {row['peak_bytes'] / MIB:.0f} | {python} |"
+        )
+    verdicts = [
+        f"{goal} times the texts per second of {name}: {'reached' if rows[name]['ratio_to_lcl'] >= goal else 'missed'}"
+        for name, goal in report["goals"].items()
+    ]
+    verdicts.append(
+        f"first step {report['startup_seconds']:.1f} s after the start of the process, at most {STARTUP_GOAL} s: "
+        f"{'reached' if report['startup_seconds'] <= STARTUP_GOAL else 'missed'}"
+    )
+    return "\n".join([*lines, "", f"Goals for LCL: {'; '.join(verdicts)}.", ""])
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

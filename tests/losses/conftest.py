@@ -1,0 +1,16 @@
+"""Both ways over the pairs, each for batches of any size."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hf_lcl.losses import blockwise, log_ratios
+
+
+@pytest.fixture(scope="module", params=["direct", "blocks"])
+def form(request) -> Iterator[str]:
+    """Makes the losses take one form whatever the number of pairs; a block has room for some 40 fp32 pairs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_ratios, "DIRECT_PAIRS", float("inf") if request.param == "direct" else -1)
+        patch.setattr(blockwise, "CPU_BLOCK", 160)
+        yield request.param
