@@ -86,6 +86,7 @@ def _number_classes(pairs: Pairs, log_weights: Tensor | None) -> tuple[Tensor, T
     """Classes of anchors and of candidates, and how many there are; without weights, labels may be any integers."""
     if log_weights is not None:
         return pairs.labels, pairs.candidate_labels, log_weights.shape[1]
+    # To count them waits for a GPU, but not for long beside so many pairs.
     labels, classes = torch.unique(torch.cat([pairs.labels, pairs.candidate_labels]), return_inverse=True)
     return classes[: len(pairs.labels)], classes[len(pairs.labels) :], len(labels)
 

@@ -209,3 +209,11 @@ def test_loss_that_overflows_from_finite_embeddings_is_handed_out(loss):
 def test_batch_of_no_texts_is_refused(loss):
     with pytest.raises(ValueError, match="embeddings has no rows"):
         loss(torch.zeros(0, 5), torch.zeros(0, dtype=torch.long), torch.zeros(0, 6))
+
+
+@both
+def test_similarity_with_itself_is_masked_below_any_other(loss):
+    embeddings = torch.full((2, 64), 100.0) * torch.tensor([[1.0], [-1.0]])
+    value = loss(embeddings, torch.tensor([0, 0]), torch.zeros(2, 1), normalize=False, temperature=0.005)
+    # The only other text has all of the probability.
+    assert value.item() == 0
