@@ -197,9 +197,9 @@ class ContrastiveTrainer(Trainer):
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
         stream = self.train_dataset
-        if not isinstance(stream, torch.utils.data.IterableDataset) or not draws_balanced_batches(self.args):
+        if not isinstance(stream, torch.utils.data.IterableDataset):
             return super().get_train_dataloader()
-        if not isinstance(stream, BalancedStream):
+        if draws_balanced_batches(self.args) and not isinstance(stream, BalancedStream):
             # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
             stream = balance_stream(
                 stream,

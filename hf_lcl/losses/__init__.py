@@ -1,4 +1,9 @@
-"""The losses: as functions (`functional`), as modules (`modules`), and joined with cross-entropy (`objective`)."""
+"""
+The losses: as functions (`functional`), as modules (`modules`), and joined with cross-entropy (`objective`).
+
+Below the functions: what they refuse (`inputs`), who is compared with whom (`pairs`), and the pass over all pairs
+(`log_ratios`), which takes one of two forms, `direct` or `blockwise`.
+"""
 
 from .functional import label_aware_contrastive_loss, supervised_contrastive_loss
 from .modules import LCLLoss, SupConLoss

@@ -34,7 +34,8 @@ def supervised_contrastive_loss(
     r"""
     Supervised contrastive loss ([Khosla et al., 2020](https://huggingface.co/papers/2004.11362), their L_out).
 
-    Computed in fp32 (or float64 for float64 input), whatever autocast says.
+    Computed in fp32 (or float64 for float64 input), whatever autocast says. Memory grows with the batch, not with its
+    square.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
@@ -105,7 +106,8 @@ def label_aware_contrastive_loss(
     weighting network finds likely for a text weigh more among its negatives.
 
     With equal weights `1/C` it is `(SCL - log C) / C`. It can be negative (not below -1/e with one positive), so its
-    sign says nothing about the health of a run. Computed in fp32 (or float64 for float64 input).
+    sign says nothing about the health of a run. Computed in fp32 (or float64 for float64 input). Memory grows with the
+    batch, not with its square.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.

@@ -40,11 +40,11 @@ def taken_batches(trainer: ContrastiveTrainer) -> list[list[Row]]:
     return batches
 
 
-def run(folder: Path, checkpoint: Path | None) -> list[list[Row]]:
+def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) -> list[list[Row]]:
     """The batches of this process in eight steps, of the stream or from a checkpoint on."""
     args = ContrastiveTrainingArguments(
         str(folder / "out"),
-        objective="scl",
+        objective=objective,
         max_steps=8,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
@@ -69,5 +69,6 @@ def run(folder: Path, checkpoint: Path | None) -> list[list[Row]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    taken = {"whole": run(folder, None), "resumed": run(folder, folder / "out" / "checkpoint-5")}
+    taken = {"whole": run(folder), "resumed": run(folder, checkpoint=folder / "out" / "checkpoint-5")}
+    taken["ce"] = run(folder, "ce")
     (folder / f"batches-{torch.distributed.get_rank()}.json").write_text(json.dumps(taken))
