@@ -7,6 +7,8 @@ and, while it is there, its part of every gradient. That makes three products in
 gradient of the candidates.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,8 @@ from .pairs import MASKED, Pairs
 # that use it, and yet have rows enough for products at full speed. Elsewhere every kernel has to fill the device.
 CPU_BLOCK = 16 * 2**20
 ACCELERATOR_BLOCK = 64 * 2**20
+# Powers of two take half the time of powers of e, so that exponents are written to that base.
+LOG2_E = math.log2(math.e)
 
 
 def sweep(
@@ -55,19 +59,20 @@ def sweep(
         of_log_weights = torch.empty_like(log_weights)
         one_hot = log_weights.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
 
+    exponents = None if log_weights is None else log_weights * LOG2_E
     height = _rows_per_block(candidates)
     memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
     for start in range(0, len(anchors), height):
         rows = slice(start, start + height)
         block = memory[: len(anchors) - start]
-        if log_weights is not None:
-            torch.index_select(log_weights[rows], 1, candidate_classes, out=block)
-        block.addmm_(anchors[rows], candidates.T, beta=0 if log_weights is None else 1, alpha=1 / temperature)
+        if exponents is not None:
+            torch.index_select(exponents[rows], 1, candidate_classes, out=block)
+        block.addmm_(anchors[rows], candidates.T, beta=0 if exponents is None else 1, alpha=LOG2_E / temperature)
         if itself is not None:
             block.scatter_(1, itself[rows].unsqueeze(1), MASKED)
         maximum = block.amax(dim=1, keepdim=True)
-        total = block.sub_(maximum).exp_().sum(dim=1, keepdim=True)
-        values[rows] += (maximum + total.log()).squeeze(1)
+        total = block.sub_(maximum).exp2_().sum(dim=1, keepdim=True)
+        values[rows] += (maximum + total.log2()).squeeze(1) / LOG2_E
         if not any(wanted):
             continue
         # The softmax is `block / total`. It is not written down: what multiplies the products by the anchor's
