@@ -11,7 +11,8 @@ waiting: on a machine with other work to do, measure with `OMP_NUM_THREADS=1`. M
 of a process of its own rises at its peak while loss and gradients are computed; on a GPU, what torch allocates.
 
 A size is left out for whom the smaller sizes say that it would take longer than `max_seconds` or more memory than
-there is. Needs Linux, and `pip install pytorch-metric-learning sentence-transformers matplotlib` for all rows.
+there is; ours and the bare products are never left out. What is measured is kept after each size: a rerun with the same
+settings, on the same machine, goes on after the last one. Needs Linux, and `pip install pytorch-metric-learning sentence-transformers matplotlib` for all rows.
 Prints the table, and writes it as `loss.md`, with every sample as `loss.json`, and as a picture, `loss.png`.
 """
 
@@ -194,12 +195,22 @@ def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
     # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    rows: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in CONTENDERS}
+    report = {
+        "goals": GOALS,
+        "settings": {name: value for name, value in vars(settings).items() if name != "output_dir"},
+        "machine": machine(),
+        "versions": versions("pytorch-metric-learning", "sentence-transformers"),
+    }
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.output_dir / "loss.json"
+    rows = report["rows"] = finished_sizes(path, report)
     # A server that has imported everything, and computed nothing, is copied for each measurement.
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", *PRELOADED])
     with context.Pool(1, maxtasksperchild=1) as pool:
         for size in settings.sizes:
+            if size in rows[PRODUCTS]:
+                continue
             able = []
             for name in CONTENDERS:
                 if reason := reason_to_skip(name, size, rows[name], settings):
@@ -210,19 +221,19 @@ def main(argv: list[str] | None = None) -> None:
             peaks = pool.starmap(peak_bytes, [(name, size, settings) for name in able], chunksize=1)
             for (name, taken), peak in zip(durations(able, size, settings).items(), peaks):
                 rows[name][size] = {"peak_bytes": peak, **taken}
-    report = {
-        "goals": GOALS,
-        "settings": {name: value for name, value in vars(settings).items() if name != "output_dir"},
-        "machine": machine(),
-        "versions": versions("pytorch-metric-learning", "sentence-transformers"),
-        "rows": rows,
-    }
+            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     table = markdown(report)
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
-    (settings.output_dir / "loss.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (settings.output_dir / "loss.md").write_text(table, encoding="utf-8")
     plot(report, settings.output_dir / "loss.png")
     print(table)
+
+
+def finished_sizes(path: Path, report: dict[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
+    """What an earlier run with the same settings has measured, by contender and size."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if any(earlier.get(name) != report[name] for name in ("settings", "machine", "versions")):
+        return {name: {} for name in CONTENDERS}
+    return {name: {int(size): cell for size, cell in earlier["rows"][name].items()} for name in CONTENDERS}
 
 
 def reason_to_skip(name: str, size: int, measured: dict[int, dict[str, Any]], settings: Settings) -> str | None:
@@ -230,7 +241,7 @@ def reason_to_skip(name: str, size: int, measured: dict[int, dict[str, Any]], se
     contender = CONTENDERS[name]
     if contender.package and not find_spec(contender.package):
         return f"{contender.package} is not installed"
-    if not measured:
+    if not measured or name in (PRODUCTS, OURS):
         return None
     previous, row = list(measured.items())[-1]
     if "skipped" in row:
