@@ -11,8 +11,9 @@ waiting: on a machine with other work to do, measure with `OMP_NUM_THREADS=1`. M
 of a process of its own rises at its peak while loss and gradients are computed; on a GPU, what torch allocates.
 
 A size is left out for whom the smaller sizes say that it would take longer than `max_seconds` or more memory than
-there is; ours and the bare products are never left out. What is measured is kept after each size: a rerun with the same
-settings, on the same machine, goes on after the last one. Needs Linux, and `pip install pytorch-metric-learning sentence-transformers matplotlib` for all rows.
+there is; ours and the bare products never are. What is measured is kept after each size: a rerun with the same
+settings, on the same machine, goes on after the last one. Needs Linux, and
+`pip install pytorch-metric-learning sentence-transformers matplotlib` for all rows.
 Prints the table, and writes it as `loss.md`, with every sample as `loss.json`, and as a picture, `loss.png`.
 """
 
@@ -395,7 +396,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     for axis, key, unit, label in (
         (axes[0], "seconds", 1, "seconds, forward and backward"),
         (axes[1], "peak_bytes", MIB, "peak memory, MiB"),
@@ -411,7 +412,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
         axis.set_xlabel("texts in the batch")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 

@@ -35,6 +35,11 @@ def test_every_contender_is_measured_or_left_out_with_a_reason(tmp_path):
     assert (tmp_path / "loss.md").read_text().strip() in ran.stdout
     assert (tmp_path / "loss.png").stat().st_size > 10_000
 
+    # What is measured is not measured again.
+    again = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "loss.json").read_text()) == report
+
 
 def test_rivals_of_our_own_compute_the_same_loss(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
