@@ -7,7 +7,10 @@ For anchors `i` with embedding `h_i`, class `y_i`, positives `P(i) = {p != i : y
     LCL_i = -w[i, y_i]/|P(i)| * sum_{p in P(i)} log( exp(h_i.h_p / tau) / sum_{k != i} w[i, y_k] exp(h_i.h_k / tau) )
 
 where `w_i` are the weighting network's class probabilities for text `i`. The weight of the anchor's own class stands
-outside the logarithm, as in the paper's code and in its later correction; Eq. 3 of the paper prints it inside.
+outside the logarithm, as in the paper's code and in its later correction. Eq. 3 of the paper prints it inside, which
+`weight_placement="inside"` computes:
+
+    LCL_i = -1/|P(i)| * sum_{p in P(i)} log( w[i, y_i] exp(h_i.h_p / tau) / sum_{k != i} w[i, y_k] exp(h_i.h_k / tau) )
 
 The sums over `p` and `k` go over the batch or, where they are given, over candidates of any number.
 """
@@ -15,7 +18,14 @@ The sums over `p` and `k` go over the batch or, where they are given, over candi
 import torch
 from torch import Tensor
 
-from .inputs import check_batch, check_candidates, check_finite, check_options, check_weighting_logits
+from .inputs import (
+    check_batch,
+    check_candidates,
+    check_finite,
+    check_options,
+    check_weight_placement,
+    check_weighting_logits,
+)
 from .log_ratios import log_ratios, weighted_log_ratio
 from .pairs import Pairs
 
@@ -27,6 +37,7 @@ def supervised_contrastive_loss(
     temperature: float = 0.3,
     normalize: bool = True,
     reduction: str = "mean",
+    temperature_scaling: str = "none",
     candidate_embeddings: Tensor | None = None,
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
@@ -45,6 +56,10 @@ def supervised_contrastive_loss(
             similarities are cosines.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over the anchors that have a positive, `"sum"`,
             or `"none"`. An anchor without a positive counts 0 and leaves the mean unchanged.
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): `"positives"` gives each anchor a temperature of
+            its own, `tau_i = temperature * |P(i)|`, so that an anchor with many positives stresses the closest texts
+            less. For comparison: "Happy is Farther From Sad Than Joyful" reports that a temperature which changes with
+            the number of positives did not help.
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
             compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
             into it. Left out, the anchors are compared with one another.
@@ -57,7 +72,7 @@ def supervised_contrastive_loss(
 
     Raises:
         ValueError: for shapes, devices or positions that do not fit, embeddings with NaN or infinity,
-            `temperature <= 0` or an unknown `reduction`.
+            `temperature <= 0`, or an unknown `reduction` or `temperature_scaling`.
         TypeError: for labels that are not integers, or embeddings that are not floating point or of two dtypes.
         RuntimeError: when the gradient is differentiated once more.
 
@@ -72,7 +87,7 @@ def supervised_contrastive_loss(
     0.0689
     ```
     """
-    check_options(temperature, reduction)
+    check_options(temperature, reduction, temperature_scaling)
     check_batch(embeddings, labels)
     check_candidates(embeddings, labels, candidate_embeddings, candidate_labels, anchor_positions)
     return _loss(
@@ -82,9 +97,10 @@ def supervised_contrastive_loss(
         candidate_embeddings,
         candidate_labels,
         anchor_positions,
-        temperature,
-        normalize,
-        reduction,
+        temperature=temperature,
+        normalize=normalize,
+        reduction=reduction,
+        temperature_scaling=temperature_scaling,
     )
 
 
@@ -97,6 +113,8 @@ def label_aware_contrastive_loss(
     normalize: bool = True,
     detach_weights: bool = False,
     reduction: str = "mean",
+    weight_placement: str = "outside",
+    temperature_scaling: str = "none",
     candidate_embeddings: Tensor | None = None,
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
@@ -106,8 +124,10 @@ def label_aware_contrastive_loss(
     weighting network finds likely for a text weigh more among its negatives.
 
     With equal weights `1/C` it is `(SCL - log C) / C`. It can be negative (not below -1/e with one positive), so its
-    sign says nothing about the health of a run. Computed in fp32 (or float64 for float64 input). Memory grows with the
-    batch, not with its square.
+    sign says nothing about the health of a run. With `weight_placement="inside"` it is never negative, and SCL itself
+    for equal weights.
+
+    Computed in fp32 (or float64 for float64 input). Memory grows with the batch, not with its square.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
@@ -119,6 +139,9 @@ def label_aware_contrastive_loss(
             weighting network. In the paper it flows.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over the anchors that have a positive, `"sum"`
             (the paper's form), or `"none"`. An anchor without a positive counts 0 and leaves the mean unchanged.
+        weight_placement (`str`, *optional*, defaults to `"outside"`): whether the weight of the anchor's own class
+            stands `"outside"` the logarithm, or `"inside"`, as in the paper's Eq. 3.
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): as in [`supervised_contrastive_loss`].
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
             compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
             into it. Left out, the anchors are compared with one another.
@@ -131,7 +154,7 @@ def label_aware_contrastive_loss(
 
     Raises:
         ValueError: for shapes, devices, labels or positions that do not fit, embeddings with NaN or infinity,
-            `temperature <= 0` or an unknown `reduction`.
+            `temperature <= 0`, or an unknown `reduction`, `weight_placement` or `temperature_scaling`.
         TypeError: for labels that are not integers, or embeddings that are not floating point or of two dtypes.
         RuntimeError: when the gradient is differentiated once more.
 
@@ -148,9 +171,10 @@ def label_aware_contrastive_loss(
     -0.1033
     ```
     """
-    check_options(temperature, reduction)
+    check_options(temperature, reduction, temperature_scaling)
     check_batch(embeddings, labels)
     check_candidates(embeddings, labels, candidate_embeddings, candidate_labels, anchor_positions)
+    check_weight_placement(weight_placement)
     check_weighting_logits(weighting_logits, embeddings, labels, candidate_labels)
     return _loss(
         embeddings,
@@ -159,9 +183,11 @@ def label_aware_contrastive_loss(
         candidate_embeddings,
         candidate_labels,
         anchor_positions,
-        temperature,
-        normalize,
-        reduction,
+        temperature=temperature,
+        normalize=normalize,
+        reduction=reduction,
+        temperature_scaling=temperature_scaling,
+        weight_placement=weight_placement,
     )
 
 
@@ -172,9 +198,12 @@ def _loss(
     candidate_embeddings: Tensor | None,
     candidate_labels: Tensor | None,
     anchor_positions: Tensor | None,
+    *,
     temperature: float,
     normalize: bool,
     reduction: str,
+    temperature_scaling: str,
+    weight_placement: str = "outside",
 ) -> Tensor:
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
     if weighting_logits is not None:
@@ -187,12 +216,20 @@ def _loss(
         candidates, candidate_labels = _vectors(candidate_embeddings, dtype, normalize), candidate_labels.long()
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
     pairs = Pairs(labels, candidate_labels, anchor_positions)
+    if temperature_scaling == "positives":
+        # What divides a row of the similarities may as well divide its anchor, which is then no candidate any more.
+        anchors = anchors / pairs.positives.clamp(min=1).unsqueeze(1)
 
     log_weights = None
     weights = valid = (pairs.positives > 0).to(dtype)
     if weighting_logits is not None:
         log_weights = weighting_logits.to(dtype).log_softmax(dim=1)
-        weights = valid * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
+        log_weight = log_weights.gather(1, labels.unsqueeze(1))
+        if weight_placement == "outside":
+            weights = valid * log_weight.squeeze(1).exp()
+        else:
+            # To multiply in the logarithm is to divide all weights below the fraction bar.
+            log_weights = log_weights - log_weight
     if reduction == "mean":
         weights = weights / valid.sum().clamp(min=1)
     if reduction == "none":

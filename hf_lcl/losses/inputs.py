@@ -13,15 +13,22 @@ from torch import Tensor
 
 
 REDUCTIONS = ("mean", "sum", "none")
+WEIGHT_PLACEMENTS = ("outside", "inside")
+TEMPERATURE_SCALINGS = ("none", "positives")
 ROWS_NAMED = 5
 
 
-def check_options(temperature: float, reduction: str) -> None:
-    """Refuses a temperature that is not positive and an unknown reduction."""
+def check_options(temperature: float, reduction: str, temperature_scaling: str) -> None:
+    """Refuses a temperature that is not positive, and an unknown reduction or scaling of the temperature."""
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; 0.05 to 0.5 is usual for cosines.")
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}.")
+    _check_choice("reduction", reduction, REDUCTIONS)
+    _check_choice("temperature_scaling", temperature_scaling, TEMPERATURE_SCALINGS)
+
+
+def check_weight_placement(weight_placement: str) -> None:
+    """Refuses an unknown place of the weight of the anchor's own class."""
+    _check_choice("weight_placement", weight_placement, WEIGHT_PLACEMENTS)
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:
@@ -108,6 +115,11 @@ def check_finite(loss: Tensor, **inputs: Tensor | None) -> None:
             f"{name} holds NaN or infinity in {len(rows)} of {len(tensor)} rows ({named}): look for a learning rate "
             "that is too high, fp16 that overflows (bf16 does not), or bad input."
         )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, choices))}.")
 
 
 def _check_positions(embeddings: Tensor, labels: Tensor, candidate_labels: Tensor, anchor_positions: Tensor) -> None:

@@ -13,6 +13,8 @@ class SupConLoss(nn.Module):
         temperature (`float`, *optional*, defaults to 0.3): divides the similarities.
         normalize (`bool`, *optional*, defaults to `True`): whether embeddings are L2-normalised first.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): `"none"`, or `"positives"` for
+            `temperature * |P(i)|`.
 
     Example:
 
@@ -26,11 +28,18 @@ class SupConLoss(nn.Module):
     ```
     """
 
-    def __init__(self, temperature: float = 0.3, normalize: bool = True, reduction: str = "mean"):
+    def __init__(
+        self,
+        temperature: float = 0.3,
+        normalize: bool = True,
+        reduction: str = "mean",
+        temperature_scaling: str = "none",
+    ):
         super().__init__()
         self.temperature = temperature
         self.normalize = normalize
         self.reduction = reduction
+        self.temperature_scaling = temperature_scaling
 
     def forward(
         self,
@@ -48,6 +57,7 @@ class SupConLoss(nn.Module):
             temperature=self.temperature,
             normalize=self.normalize,
             reduction=self.reduction,
+            temperature_scaling=self.temperature_scaling,
             candidate_embeddings=candidate_embeddings,
             candidate_labels=candidate_labels,
             anchor_positions=anchor_positions,
@@ -64,6 +74,10 @@ class LCLLoss(nn.Module):
         detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
             weighting network.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
+        weight_placement (`str`, *optional*, defaults to `"outside"`): whether the weight of the anchor's own class
+            stands `"outside"` or `"inside"` the logarithm.
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): `"none"`, or `"positives"` for
+            `temperature * |P(i)|`.
 
     Example:
 
@@ -83,12 +97,16 @@ class LCLLoss(nn.Module):
         normalize: bool = True,
         detach_weights: bool = False,
         reduction: str = "mean",
+        weight_placement: str = "outside",
+        temperature_scaling: str = "none",
     ):
         super().__init__()
         self.temperature = temperature
         self.normalize = normalize
         self.detach_weights = detach_weights
         self.reduction = reduction
+        self.weight_placement = weight_placement
+        self.temperature_scaling = temperature_scaling
 
     def forward(
         self,
@@ -112,6 +130,8 @@ class LCLLoss(nn.Module):
             normalize=self.normalize,
             detach_weights=self.detach_weights,
             reduction=self.reduction,
+            weight_placement=self.weight_placement,
+            temperature_scaling=self.temperature_scaling,
             candidate_embeddings=candidate_embeddings,
             candidate_labels=candidate_labels,
             anchor_positions=anchor_positions,

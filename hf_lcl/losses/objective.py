@@ -48,6 +48,8 @@ class Objective:
         temperature (`float`, *optional*, defaults to 0.3): of the contrastive loss.
         normalize (`bool`, *optional*, defaults to `True`): whether the contrastive loss L2-normalises embeddings.
         detach_weights (`bool`, *optional*, defaults to `False`): see [`label_aware_contrastive_loss`].
+        weight_placement (`str`, *optional*, defaults to `"outside"`): likewise.
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): see [`supervised_contrastive_loss`].
         weighting_is_trained (`bool`, *optional*, defaults to `True`): whether the weighting logits come from
             parameters of their own, so that there is an `L_w`.
         class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies.
@@ -68,6 +70,8 @@ class Objective:
     temperature: float = 0.3
     normalize: bool = True
     detach_weights: bool = False
+    weight_placement: str = "outside"
+    temperature_scaling: str = "none"
     weighting_is_trained: bool = True
     class_weights: Tensor | None = None
     label_smoothing: float = 0.0
@@ -126,7 +130,11 @@ class Objective:
         candidates: Candidates | None,
         num_labels: int,
     ) -> Tensor:
-        arguments = {"temperature": self.temperature, "normalize": self.normalize}
+        arguments = {
+            "temperature": self.temperature,
+            "normalize": self.normalize,
+            "temperature_scaling": self.temperature_scaling,
+        }
         if candidates is not None:
             arguments |= {
                 "candidate_embeddings": candidates.embeddings,
@@ -137,9 +145,8 @@ class Objective:
         if self.name == "scl":
             loss = supervised_contrastive_loss(embeddings, labels, **arguments)
         else:
-            loss = label_aware_contrastive_loss(
-                embeddings, labels, weighting_logits, detach_weights=self.detach_weights, **arguments
-            )
+            arguments |= {"detach_weights": self.detach_weights, "weight_placement": self.weight_placement}
+            loss = label_aware_contrastive_loss(embeddings, labels, weighting_logits, **arguments)
         if candidates is None:
             return loss
         valid = (_class_sizes(candidates.labels, num_labels)[candidates.batch_labels] > 1).sum()

@@ -12,6 +12,8 @@ def contrastive_loss(
     temperature: float = 0.3,
     normalize: bool = True,
     reduction: str = "mean",
+    weight_placement: str = "outside",
+    temperature_scaling: str = "none",
     candidate_embeddings: Tensor | None = None,
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
@@ -32,10 +34,12 @@ def contrastive_loss(
             w = torch.ones(max(y) + 1, dtype=h.dtype)
             if weighting_logits is not None:
                 w = weighting_logits[i].exp() / weighting_logits[i].exp().sum()
-            similarity = (c * h[i]).sum(dim=1) / temperature
+            tau = temperature * len(positives) if temperature_scaling == "positives" else temperature
+            similarity = (c * h[i]).sum(dim=1) / tau
             denominator = sum(w[y[k]] * similarity[k].exp() for k in others)
+            outside, inside = (w[label], 1) if weight_placement == "outside" else (1, w[label])
             for p in positives:
-                loss = loss - w[label] / len(positives) * (similarity[p].exp() / denominator).log()
+                loss = loss - outside / len(positives) * (inside * similarity[p].exp() / denominator).log()
             valid += 1
         per_anchor.append(loss)
     losses = torch.stack(per_anchor)

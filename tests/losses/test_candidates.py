@@ -1,5 +1,7 @@
 """Anchors compared with more than their own batch: gathered batches and a queue, and what does not go together."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -18,6 +20,18 @@ def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options)
 
 
 both = pytest.mark.parametrize("loss", [scl, label_aware_contrastive_loss], ids=["scl", "lcl"])
+by_positives = {"temperature_scaling": "positives"}
+every_variant = pytest.mark.parametrize(
+    "loss",
+    [
+        scl,
+        label_aware_contrastive_loss,
+        partial(scl, **by_positives),
+        partial(label_aware_contrastive_loss, weight_placement="inside"),
+        partial(label_aware_contrastive_loss, weight_placement="inside", **by_positives),
+    ],
+    ids=["scl", "lcl", "scl by positives", "lcl inside", "lcl inside by positives"],
+)
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -34,7 +48,7 @@ def queue() -> tuple[Tensor, Tensor]:
     return torch.randn(7, 5, generator=generator, dtype=torch.float64), torch.tensor([2, 5, 0, 0, 5, 4, 1])
 
 
-@both
+@every_variant
 @pytest.mark.parametrize("copy", [False, True], ids=["same tensor", "copy"])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_batch_as_its_own_candidates_changes_nothing(loss, reduction, copy):
@@ -52,7 +66,7 @@ def test_batch_as_its_own_candidates_changes_nothing(loss, reduction, copy):
     torch.testing.assert_close(*results)
 
 
-@both
+@every_variant
 @pytest.mark.parametrize("shares", [[5, 5], [3, 7], [1, 2, 3, 4]], ids=str)
 def test_shares_of_a_batch_against_all_of_it_add_up_to_the_whole(loss, shares):
     embeddings, labels, logits = batch()
@@ -76,7 +90,7 @@ def test_shares_of_a_batch_against_all_of_it_add_up_to_the_whole(loss, shares):
     torch.testing.assert_close(parts[2].grad, logits.grad)
 
 
-@both
+@every_variant
 def test_text_alone_in_its_batch_finds_positives_in_the_queue(loss):
     embeddings, labels, logits = batch()
     past, past_labels = queue()
@@ -94,7 +108,7 @@ def test_text_alone_in_its_batch_finds_positives_in_the_queue(loss):
     assert (value != 0).all()
 
 
-@both
+@every_variant
 def test_mean_is_over_the_anchors_that_have_a_positive_among_the_candidates(loss):
     embeddings, labels, logits = batch()
     past, past_labels = queue()
@@ -105,7 +119,7 @@ def test_mean_is_over_the_anchors_that_have_a_positive_among_the_candidates(loss
     torch.testing.assert_close(loss(embeddings, labels, logits, **candidates), per_anchor.sum() / 8)
 
 
-@both
+@every_variant
 def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(loss):
     embeddings, labels, logits = batch()
     past = queue()[0].requires_grad_()
@@ -117,7 +131,7 @@ def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(loss):
     assert not past.grad.any()
 
 
-@both
+@every_variant
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_gradient_is_that_of_finite_differences(loss, reduction, positions):
@@ -141,7 +155,7 @@ def test_gradient_is_that_of_finite_differences(loss, reduction, positions):
     assert torch.autograd.gradcheck(function, inputs)
 
 
-@both
+@every_variant
 def test_anchors_of_a_process_without_texts_give_zero(loss):
     past, past_labels = queue()
     embeddings, labels, logits = (x[:0] for x in batch())

@@ -17,10 +17,13 @@ pytestmark = pytest.mark.usefixtures("form")
 # Class 2 and class 4 have one text each, class 5 none.
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
 ALONE = torch.tensor([3, 7])
+INSIDE, BY_POSITIVES = {"weight_placement": "inside"}, {"temperature_scaling": "positives"}
+VARIANTS = [{}, INSIDE, BY_POSITIVES, INSIDE | BY_POSITIVES]
 
 
 def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options) -> Tensor:
     """The supervised loss under the other's signature, so that a test can run on both."""
+    options.pop("weight_placement", None)
     return supervised_contrastive_loss(embeddings, labels, **options)
 
 
@@ -47,6 +50,8 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     temperature=st.sampled_from([0.07, 0.3, 1.0, 10.0]),
     normalize=st.booleans(),
     reduction=st.sampled_from(["mean", "sum", "none"]),
+    weight_placement=st.sampled_from(["outside", "inside"]),
+    temperature_scaling=st.sampled_from(["none", "positives"]),
     seed=st.integers(0, 1000),
 )
 def test_value_and_gradients_are_those_of_the_formula(
@@ -60,16 +65,25 @@ def test_value_and_gradients_are_those_of_the_formula(
     temperature,
     normalize,
     reduction,
+    weight_placement,
+    temperature_scaling,
     seed,
 ):
     generator = torch.Generator().manual_seed(seed)
     labels, other_labels = torch.tensor(labels), torch.tensor(others, dtype=torch.long)
     texts = torch.randn(len(labels) + len(others), hidden, generator=generator, dtype=torch.float64)
+    texts += 0.1 * texts.sign()  # not too short: to normalise divides by the length, and multiplies rounding errors
     texts[len(labels) - duplicates : len(labels)] = texts[0].clone()
     num_labels = max(labels.max().item(), *others, 0) + 1 + spare_classes
     logits = torch.randn(len(labels), num_labels, generator=generator, dtype=torch.float64)
     upstream = torch.randn(len(labels), generator=generator, dtype=torch.float64)
-    options = {"temperature": temperature, "normalize": normalize, "reduction": reduction}
+    options = {
+        "temperature": temperature,
+        "normalize": normalize,
+        "reduction": reduction,
+        "weight_placement": weight_placement,
+        "temperature_scaling": temperature_scaling,
+    }
     order = torch.randperm(len(texts), generator=generator)
 
     def value_and_gradients(function):
@@ -99,9 +113,10 @@ def test_value_and_gradients_are_those_of_the_formula(
 @both
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_gradient_is_that_of_finite_differences(loss, normalize, reduction):
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_gradient_is_that_of_finite_differences(loss, normalize, reduction, variant):
     embeddings, labels, logits = batch()
-    options = {"normalize": normalize, "reduction": reduction}
+    options = {"normalize": normalize, "reduction": reduction} | variant
     assert torch.autograd.gradcheck(lambda h, z: loss(h, labels, z, **options), (embeddings, logits))
 
 
@@ -193,3 +208,68 @@ def test_infimum_with_one_positive_per_anchor_is_minus_one_over_e():
         optimizer.step()
     lowest = min(value.item() for value in values)
     assert -1 / math.e - 1e-12 <= lowest < -1 / math.e + 1e-3
+
+
+# Variants in print
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_with_equal_weights_lcl_with_the_weight_inside_is_scl(reduction):
+    embeddings, labels, logits = batch()
+    lcl = label_aware_contrastive_loss(embeddings, labels, torch.zeros_like(logits), reduction=reduction, **INSIDE)
+    torch.testing.assert_close(lcl, supervised_contrastive_loss(embeddings, labels, reduction=reduction))
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 1000.0])
+def test_lcl_with_the_weight_inside_is_never_negative(scale):
+    embeddings, labels, logits = batch()
+    options = {"temperature": 0.05, "reduction": "none"}
+    outside = label_aware_contrastive_loss(embeddings, labels, logits * scale, **options)
+    inside = label_aware_contrastive_loss(embeddings, labels, logits * scale, **options, **INSIDE)
+    assert inside.isfinite().all()
+    assert inside.min() > -1e-12
+    # With R for the mean logarithm without weights before it, outside is w R and inside R - log w.
+    log_w = (logits * scale).log_softmax(dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
+    expected = log_w.exp() * (inside + log_w)
+    expected[ALONE] = 0
+    torch.testing.assert_close(outside, expected)
+
+
+def test_detached_weights_inside_leave_the_weighting_network_alone():
+    embeddings, labels, logits = batch()
+    label_aware_contrastive_loss(embeddings, labels, logits, detach_weights=True, **INSIDE).backward()
+    assert embeddings.grad.abs().sum() > 0
+    assert logits.grad is None
+
+
+@both
+def test_temperature_scaled_by_positives_is_that_temperature_where_all_have_as_many(loss):
+    embeddings, _, logits = batch()
+    embeddings, logits, labels = embeddings[:9], logits[:9], torch.tensor([0, 1, 2]).repeat(3)
+    scaled = loss(embeddings, labels, logits, temperature=0.1, **BY_POSITIVES)
+    torch.testing.assert_close(scaled, loss(embeddings, labels, logits, temperature=0.2))
+    assert not torch.isclose(scaled, loss(embeddings, labels, logits, temperature=0.1))
+
+
+@both
+def test_temperature_scaled_by_positives_counts_those_among_the_candidates(loss):
+    embeddings, labels, logits = batch()
+    others = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    candidates = {"candidate_embeddings": others, "candidate_labels": torch.tensor([0, 1, 2, 3] * 3)}
+    scaled = loss(embeddings, labels, logits, reduction="none", **candidates, **BY_POSITIVES)
+    expected = loss(embeddings, labels, logits, reduction="none", temperature=0.9, **candidates)
+    torch.testing.assert_close(scaled, expected)
+
+
+@both
+@pytest.mark.parametrize("variant", VARIANTS[1:], ids=str)
+def test_variants_without_normalisation_at_temperature_ten(loss, variant):
+    """Long embeddings as an encoder gives them: dot products of some hundreds."""
+    options = {"temperature": 10.0, "normalize": False} | variant
+    values = []
+    for function in (loss, contrastive_loss):
+        embeddings, labels, logits = batch()
+        inputs = (embeddings * 15, labels, None if function is contrastive_loss and loss is scl else logits)
+        value = function(*inputs, **options)
+        values.append((value, *torch.autograd.grad(value, embeddings)))
+    torch.testing.assert_close(*values, rtol=1e-9, atol=1e-12)

@@ -1,6 +1,7 @@
 """What the two loss functions take: floating dtypes, autocast, degenerate batches; and what they refuse."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -31,7 +32,11 @@ def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     return embeddings.requires_grad_(), LABELS, weighting_logits.requires_grad_()
 
 
-@both
+@pytest.mark.parametrize(
+    "loss",
+    [scl, label_aware_contrastive_loss, partial(label_aware_contrastive_loss, weight_placement="inside")],
+    ids=["scl", "lcl", "lcl inside"],
+)
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.005, 0.05, 0.3, 7.0, 1000.0])
@@ -116,6 +121,7 @@ def test_labels_may_be_of_any_integer_type(loss, dtype):
         ({"temperature": -0.3}, ValueError, ["positive", "-0.3"]),
         ({"temperature": math.nan}, ValueError, ["positive", "nan"]),
         ({"reduction": "avg"}, ValueError, ["'avg'", "'mean'", "'sum'", "'none'"]),
+        ({"temperature_scaling": "all"}, ValueError, ["temperature_scaling='all'", "'none', 'positives'"]),
     ],
 )
 def test_wrong_argument_is_named_with_what_is_allowed(loss, changed, error, named):
@@ -123,6 +129,11 @@ def test_wrong_argument_is_named_with_what_is_allowed(loss, changed, error, name
     with pytest.raises(error) as caught:
         loss(**arguments)
     assert all(text in str(caught.value) for text in named)
+
+
+def test_unknown_place_of_the_weight_is_named_with_what_is_allowed():
+    with pytest.raises(ValueError, match="weight_placement='within' is unknown: use one of 'outside', 'inside'"):
+        label_aware_contrastive_loss(*batch(), weight_placement="within")
 
 
 @pytest.mark.parametrize("shape", [(10,), (9, 6), (10, 6, 1)])

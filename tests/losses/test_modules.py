@@ -20,7 +20,13 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 def options(**more: tuple) -> list[dict]:
     """Every combination of the options' values."""
-    values = {"temperature": (0.07, 2.0), "normalize": (True, False), "reduction": ("mean", "sum", "none"), **more}
+    values = {
+        "temperature": (0.07, 2.0),
+        "normalize": (True, False),
+        "reduction": ("mean", "sum", "none"),
+        "temperature_scaling": ("none", "positives"),
+        **more,
+    }
     return [dict(zip(values, combination)) for combination in product(*values.values())]
 
 
@@ -34,7 +40,9 @@ def test_sup_con_module_is_the_function(chosen):
     assert torch.equal(SupConLoss(**chosen)(embeddings, labels), expected)
 
 
-@pytest.mark.parametrize("chosen", options(detach_weights=(True, False)), ids=str)
+@pytest.mark.parametrize(
+    "chosen", options(detach_weights=(True, False), weight_placement=("outside", "inside")), ids=str
+)
 def test_lcl_module_is_the_function_in_value_and_gradients(chosen):
     results = []
     for loss in (LCLLoss(**chosen), lambda *tensors: label_aware_contrastive_loss(*tensors, **chosen)):

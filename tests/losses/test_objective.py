@@ -118,11 +118,14 @@ def test_alpha_zero_leaves_the_classifier_alone():
 @pytest.mark.parametrize("name", ["scl", "lcl"])
 def test_options_reach_the_contrastive_loss(name):
     logits, embeddings, weighting_logits, labels = batch()
-    _, parts = Objective(name, temperature=0.07, normalize=False)(logits, embeddings, weighting_logits, labels)
-    options = {"temperature": 0.07, "normalize": False}
+    options = {"temperature": 0.07, "normalize": False, "temperature_scaling": "positives"}
+    objective = Objective(name, weight_placement="inside", **options)
+    _, parts = objective(logits, embeddings, weighting_logits, labels)
     expected = {
         "scl": supervised_contrastive_loss(embeddings, labels, **options),
-        "lcl": label_aware_contrastive_loss(embeddings, labels, weighting_logits, **options),
+        "lcl": label_aware_contrastive_loss(
+            embeddings, labels, weighting_logits, weight_placement="inside", **options
+        ),
     }
     assert parts["loss_contrastive"].value.item() == expected[name].item()
 
@@ -347,7 +350,15 @@ def test_views_that_do_not_count_leave_the_classifier_alone():
     torch.testing.assert_close(logits.grad[:4], (logits.detach().softmax(dim=1) - F.one_hot(labels, 5))[:4] / 4)
 
 
-@pytest.mark.parametrize("options", [{}, {"class_weights": WEIGHTS, "label_smoothing": 0.1}, *OF_CROSS_ENTROPY])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_weights": WEIGHTS, "label_smoothing": 0.1},
+        {"weight_placement": "inside", "temperature_scaling": "positives"},
+        *OF_CROSS_ENTROPY,
+    ],
+)
 @pytest.mark.parametrize("ce_on_views", [False, True])
 @pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
 def test_processes_share_the_loss_of_the_whole_batch(name, ce_on_views, options):
