@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from . import baselines  # noqa: F401 - registers its model type
 from .configuration import LCLConfig
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .version import __version__

@@ -1,0 +1,75 @@
+"""
+Writes a recurrent encoder to train from scratch, and a tokenizer that knows the words of a training file.
+
+    python -m hf_lcl.baselines --kind gru --train_file train.jsonl --output_dir baselines/gru
+
+Then train on it: `python examples/run_classification.py --model_name_or_path baselines/gru ...`
+"""
+
+from dataclasses import dataclass, field
+
+from transformers import AutoModel, AutoTokenizer
+
+from ..arguments import DataArguments
+from ..cli import one_line_errors, parse_arguments
+from ..data.preprocessing import check_texts
+from .building import build_baseline
+from .recurrent import RecurrentConfig
+
+
+@dataclass
+class BaselineArguments:
+    """
+    The flags of the command: what [`build_baseline`] takes.
+
+    Args:
+        kind (`str`): `"rnn"`, `"gru"` or `"lstm"`.
+        train_file (`str`): csv, json, jsonl or parquet, gzipped or not; only its texts are read.
+        output_dir (`str`): the folder to write to.
+        text_column_names (`str`, *optional*): one column or several, separated by commas.
+        others: see [`RecurrentConfig`] and [`train_word_tokenizer`].
+    """
+
+    kind: str = field(metadata={"help": "rnn, gru or lstm."})
+    train_file: str = field(metadata={"help": "csv, json, jsonl or parquet (.gz may follow)."})
+    output_dir: str = field(metadata={"help": "Where encoder and tokenizer are written."})
+    text_column_names: str | None = field(
+        default=None, metadata={"help": "Text column(s), separated by commas; defaults to text, then sentence."}
+    )
+    embedding_size: int = field(default=RecurrentConfig.embedding_size, metadata={"help": "Of the word embeddings."})
+    hidden_size: int = field(
+        default=RecurrentConfig.hidden_size, metadata={"help": "Of the hidden state, both directions together."}
+    )
+    num_layers: int = field(default=RecurrentConfig.num_layers, metadata={"help": "Recurrent layers."})
+    bidirectional: bool = field(
+        default=RecurrentConfig.bidirectional, metadata={"help": "Read texts from the right as well."}
+    )
+    dropout: float = field(default=RecurrentConfig.dropout, metadata={"help": "From 0 to below 1."})
+    vocab_size: int = field(default=30_000, metadata={"help": "Number of words at most."})
+    min_frequency: int = field(default=2, metadata={"help": "Rarer words are unknown words."})
+    lowercase: bool = field(default=True, metadata={"help": "Lower-case all texts."})
+    filters: list[str] = field(
+        default_factory=list, metadata={"help": "Regular expressions of what is taken out of the texts."}
+    )
+    stop_words: list[str] = field(default_factory=list, metadata={"help": "Words that are left out."})
+    max_length: int = field(default=512, metadata={"help": "Longer texts are cut to this many words."})
+    seed: int = field(default=42, metadata={"help": "Seed of the random weights."})
+
+
+def main(argv: list[str] | None = None) -> None:
+    (args,) = parse_arguments((BaselineArguments,), argv)
+    settings = dict(vars(args))
+    data = DataArguments(train_file=settings.pop("train_file"), text_column_names=settings.pop("text_column_names"))
+    splits = data.load()
+    columns = {name: splits["train"][name] for name in data.text_columns(splits)}
+    for name, column in columns.items():
+        check_texts(column, "train", range(len(column)), f"column {name!r}")
+    texts = [data.text_column_delimiter.join(row) for row in zip(*columns.values())]
+    folder = build_baseline(texts=texts, **settings)
+    parameters, words = AutoModel.from_pretrained(folder).num_parameters(), len(AutoTokenizer.from_pretrained(folder))
+    print(f"{folder}: a {args.kind} of {parameters:,} parameters that knows {words:,} words of {len(texts):,} texts.")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

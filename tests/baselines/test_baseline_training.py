@@ -1,0 +1,199 @@
+"""Recurrent baselines through the trainer: they learn, resume, and are loaded where hf_lcl is not installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.baselines import build_baseline
+
+
+# Run in a process in which `import hf_lcl` fails.
+LOAD = """
+import json, sys
+sys.modules["hf_lcl"] = None
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+folder, texts = sys.argv[1], json.loads(sys.argv[2])
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model, report = AutoModelForSequenceClassification.from_pretrained(
+    folder, trust_remote_code=True, output_loading_info=True
+)
+encoder = AutoModel.from_pretrained(folder, trust_remote_code=True)
+classify = pipeline("text-classification", model=folder, trust_remote_code=True)
+batch = tokenizer(texts, padding=True, return_tensors="pt")
+model.save_pretrained(sys.argv[3])
+again = AutoModelForSequenceClassification.from_pretrained(sys.argv[3], trust_remote_code=True)
+with torch.no_grad():
+    torch.save({
+        "problems": [key for kind in report.values() for key in kind],
+        "logits": model(**batch).logits,
+        "logits_again": again(**batch).logits,
+        "hidden": encoder(**batch).last_hidden_state,
+        "labels": [result["label"] for result in classify(texts)],
+    }, sys.argv[4])
+"""
+TEXTS = ["Furious neighbour!", "cake at the party today", ""]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def make_baseline_trainer(make_trainer, word_splits, word_tokenizer):
+    def make(model, **settings):
+        return make_trainer(model, train=word_splits["train"], tokenizer=word_tokenizer, **settings)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective", "weighting"),
+    [
+        ("lstm", "ce", "none"),
+        ("gru", "scl", "none"),
+        ("lstm", "lcl", "head"),
+        ("gru", "lcl", "encoder"),
+        ("rnn", "lcl", "classifier"),
+    ],
+)
+def test_it_learns(make_baseline_trainer, make_classifier, word_splits, kind, objective, weighting):
+    native = make_classifier(kind, bidirectional=kind != "gru")  # an RNN forgets what it read first
+    model = LCLForSequenceClassification.from_native(native, weighting=weighting)
+    trainer = make_baseline_trainer(model, objective=objective, num_train_epochs=25, learning_rate=1e-2)
+    assert trainer.evaluate(word_splits["test"])["eval_accuracy"] < 0.6
+    trainer.train()
+    metrics = trainer.evaluate(word_splits["test"])
+    assert metrics["eval_accuracy"] > 0.95
+    assert objective == "ce" or metrics["eval_positive_similarity"] > metrics["eval_negative_similarity"] + 0.5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mini_batch_size": 5},
+        {"num_views": 2, "view": "mask"},
+        {"num_views": 2, "view": "word_dropout"},
+        {"bf16": True},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_it_trains_with_what_the_trainer_offers(make_baseline_trainer, make_classifier, settings):
+    trainer = make_baseline_trainer(make_classifier(), objective="scl", max_steps=4, **settings)
+    trainer.train()
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+
+
+def test_gradient_caching_ends_in_the_same_weights(make_baseline_trainer, make_classifier):
+    ends = []
+    for size in (None, 5):
+        trainer = make_baseline_trainer(
+            make_classifier(dropout=0.0), objective="lcl", max_steps=3, mini_batch_size=size, optim="sgd"
+        )
+        trainer.train()
+        ends.append(trainer.model.state_dict())
+    for name, weight in ends[0].items():
+        assert torch.allclose(weight, ends[1][name], atol=1e-6), name
+
+
+def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_baseline_trainer, make_classifier, tmp_path):
+    settings = {"objective": "lcl", "num_train_epochs": 2, "save_strategy": "steps", "save_steps": 3}
+    whole = make_baseline_trainer(make_classifier("lstm"), folder="whole", **settings)
+    whole.train()
+    resumed = make_baseline_trainer(make_classifier("lstm"), folder="resumed", **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert resumed.state.global_step == whole.state.global_step == 8
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_the_saved_classifier_loads_where_hf_lcl_is_not_installed(
+    make_baseline_trainer, make_classifier, word_tokenizer, tmp_path
+):
+    trainer = make_baseline_trainer(make_classifier(bidirectional=True), objective="lcl", num_train_epochs=2)
+    trainer.train()
+    trainer.save_model()
+    folder, copy, result = Path(trainer.args.output_dir), tmp_path / "copy", tmp_path / "result.pt"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "recurrent.py",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    command = [sys.executable, "-c", LOAD, str(folder), json.dumps(TEXTS), str(copy), str(result)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    loaded = torch.load(result)
+
+    native = trainer.model.to_sequence_classifier().eval()
+    batch = word_tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits, hidden = native(**batch).logits, native.model(**batch).last_hidden_state
+    assert loaded["problems"] == []
+    assert torch.equal(loaded["logits"], logits)
+    assert torch.equal(loaded["logits_again"], logits)
+    assert torch.equal(loaded["hidden"], hidden)
+    assert loaded["labels"] == [native.config.id2label[index] for index in logits.argmax(dim=1).tolist()]
+
+
+@pytest.mark.slow
+def test_what_is_built_is_trained_on_by_name(make_baseline_trainer, raw_splits, word_splits, tmp_path):
+    texts = raw_splits["train"]["text"]
+    folder = build_baseline("gru", texts, tmp_path / "gru", embedding_size=24, hidden_size=32)
+    again = build_baseline("gru", texts, tmp_path / "again", embedding_size=24, hidden_size=32)
+    assert (folder / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    trainer = make_baseline_trainer(str(folder), objective="lcl", num_train_epochs=25, learning_rate=1e-2)
+    trainer.train()
+    assert trainer.evaluate(word_splits["test"])["eval_accuracy"] > 0.95
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_the_documented_commands(raw_splits, tmp_path):
+    for name, split in raw_splits.items():
+        split.to_json(str(tmp_path / f"{name}.jsonl"))
+    folder, out = str(tmp_path / "gru"), tmp_path / "out"
+    sizes = ("--embedding_size=24", "--hidden_size=32")
+    files = [f"--{name}_file={tmp_path}/{name}.jsonl" for name in raw_splits]
+    built = command("-m", "hf_lcl.baselines", "--kind=gru", files[0], f"--output_dir={folder}", *sizes)
+    assert built.returncode == 0, built.stderr
+    assert built.stdout.startswith(f"{folder}: a gru of ")
+    trained = command(
+        "examples/run_classification.py",
+        f"--model_name_or_path={folder}",
+        *files,
+        f"--output_dir={out}",
+        *("--objective=scl", "--do_train", "--do_eval", "--do_predict", "--use_cpu", "--num_train_epochs=25"),
+        *("--learning_rate=1e-2", "--per_device_train_batch_size=16", "--save_strategy=no"),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((out / "all_results.json").read_text())["predict_accuracy"] > 0.95
+    assert (out / "recurrent.py").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--kind=cnn"], "error: kind='cnn' is unknown: use one of 'rnn', 'gru', 'lstm'."),
+        (["--kind=gru", "--train_file=none.jsonl"], "error: The train file none.jsonl does not exist."),
+        (["--kind=gru", "--text_column_names=title"], "error: The train split has no text column 'title'"),
+    ],
+)
+def test_the_command_ends_in_one_line_for_bad_input(raw_splits, tmp_path, flags, message):
+    raw_splits["train"].to_json(str(tmp_path / "train.jsonl"))
+    start = ("-m", "hf_lcl.baselines", f"--train_file={tmp_path}/train.jsonl", f"--output_dir={tmp_path}/out")
+    process = command(*start, *flags)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith(message)
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "out").exists()
