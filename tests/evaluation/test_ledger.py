@@ -1,0 +1,44 @@
+"""The ledger of finished runs: nothing is run twice, nothing finished is lost."""
+
+import json
+
+import pytest
+from datasets import Dataset
+
+from hf_lcl.evaluation.ledger import Ledger, fingerprint
+
+
+def test_a_later_ledger_knows_the_runs_of_an_earlier_one(tmp_path):
+    path = tmp_path / "results" / "runs.jsonl"
+    Ledger(path).add({"system": "ce", "seed": 0}, {"accuracy": 0.5})
+    Ledger(path).add({"system": "ce", "seed": 1}, {"accuracy": 0.6})
+    ledger = Ledger(path)
+    assert {"seed": 1, "system": "ce"} in ledger
+    assert {"system": "ce", "seed": 2} not in ledger
+    assert [run["accuracy"] for run in ledger.runs()] == [0.5, 0.6]
+
+
+def test_a_line_that_was_cut_is_run_again_and_spoils_no_other(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    Ledger(path).add({"seed": 0}, {})
+    with open(path, "a") as file:
+        file.write('{"settings": {"seed": 1}, "acc')
+    ledger = Ledger(path)
+    assert {"seed": 1} not in ledger
+    ledger.add({"seed": 1}, {"accuracy": 1.0})
+    assert [run["settings"]["seed"] for run in Ledger(path).runs()] == [0, 1]
+
+
+def test_another_file_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"text": "hello"}) + "\n")
+    with pytest.raises(ValueError, match="line 1 is no finished run"):
+        Ledger(path)
+
+
+def test_the_fingerprint_tells_what_stands_in_the_rows():
+    rows = {"text": ["a", "b"], "label": [0, 1]}
+    same = Dataset.from_dict(rows | {"length": [1, 2]})
+    assert fingerprint(Dataset.from_dict(rows)) == fingerprint(same)
+    assert fingerprint(same) != fingerprint(Dataset.from_dict(rows | {"label": [1, 0]}))
+    assert fingerprint(same) != fingerprint(same.select([1, 0]))
