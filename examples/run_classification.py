@@ -13,19 +13,16 @@ YAML file that holds them will do as well. Copy this page and change what you ne
 import csv
 from pathlib import Path
 
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 
 from hf_lcl import (
     ContrastiveTrainer,
     ContrastiveTrainingArguments,
     LCLForSequenceClassification,
     classification_metrics,
-    encode_labels,
-    tokenize_texts,
 )
 from hf_lcl.arguments import DataArguments, ModelArguments
 from hf_lcl.cli import format_table, one_line_errors, parse_arguments
-from hf_lcl.data import drop_conflicts, summarize
 from hf_lcl.evaluation import confused_pairs, per_class_table
 
 
@@ -35,48 +32,14 @@ def main(argv: list[str] | None = None) -> None:
     )
     set_seed(training_args.seed)
 
-    # File -> labels -> tokens
-    splits = data_args.load(cache_dir=model_args.cache_dir, token=model_args.token)
-    for split, wanted in {
-        "train": training_args.do_train,
-        "validation": training_args.do_eval,
-        "test": training_args.do_predict,
-    }.items():
-        if wanted and split not in splits:
-            raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
+    # The data: file -> labels -> tokens
+    needed = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
     config = model_args.load_config()
-    # Without a training split the classes are those that the model was trained on.
-    known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
-    text_columns = data_args.text_columns(splits)
-    splits, names = encode_labels(splits, data_args.label_column_name or "label", names=known)
-    if training_args.do_eval and "labels" not in splits["validation"].column_names:
-        raise ValueError(
-            f"The validation split has no label column {data_args.label_column_name or 'label'!r}; its columns are "
-            f"{', '.join(splits['validation'].column_names)}."
-        )
-    if data_args.drop_conflicts and training_args.do_train:
-        splits, data_args.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
-    tokenizer = AutoTokenizer.from_pretrained(
-        model_args.tokenizer_name or model_args.model_name_or_path,
-        use_fast=model_args.use_fast_tokenizer,
-        **model_args.hub_arguments,
-    )
-    splits = tokenize_texts(
-        splits,
-        tokenizer,
-        text_columns,
-        delimiter=data_args.text_column_delimiter,
-        sentence_pair=data_args.sentence_pair,
-        max_length=data_args.max_seq_length,
-        padding="max_length" if data_args.pad_to_max_length else False,
-        return_length=True,
-        view_column=data_args.view_column,
-        num_proc=data_args.preprocessing_num_workers,
-        load_from_cache_file=not data_args.overwrite_cache,
+    splits, names, tokenizer, summary = data_args.prepare(
+        model_args, config, needed=[split for split, wanted in needed.items() if wanted]
     )
     if training_args.process_index == 0:
-        print(f"data\n{summarize(splits, names, text_columns, dropped=data_args.dropped).format()}\n")
-    splits = splits.remove_columns("length")
+        print(f"data\n{summary.format()}\n")
 
     # The model, and the training
     model = LCLForSequenceClassification.from_encoder(
@@ -119,9 +82,9 @@ def main(argv: list[str] | None = None) -> None:
         report(predicted, names, Path(training_args.output_dir))
 
     if training_args.push_to_hub:
-        trainer.push_to_hub(finetuned_from=model_args.model_name_or_path, dataset_tags=data_args.dataset_name)
+        trainer.push_to_hub(finetuned_from=model_args.model_name_or_path, dataset_tags=data_args.dataset_id)
     elif training_args.do_train:
-        trainer.create_model_card(dataset_tags=data_args.dataset_name)
+        trainer.create_model_card(dataset_tags=data_args.dataset_id)
 
 
 def report(predicted, names: list[str], folder: Path) -> None:

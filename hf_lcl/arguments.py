@@ -1,15 +1,18 @@
 """The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from .configuration import POOLINGS, WEIGHTINGS
-from .data import load_splits
+from .data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
 from .data.preprocessing import check_text_columns
+from .data.recipes import get_recipe, load_recipe
+from .data.summary import DataSummary
 from .starting_points import transformer_folder
 from .training_args import check_choice
 
@@ -80,6 +83,8 @@ class DataArguments:
     Args:
         train_file, validation_file, test_file (`str`, *optional*): csv, json, jsonl or parquet, gzipped or not.
         dataset_name (`str`, *optional*): a data set on the Hub instead of files.
+        recipe (`str`, *optional*): a data set of the papers instead of either; see [`data.recipes.load_recipe`].
+        data_dir (`str`, *optional*): folder that holds the data sets of recipes, instead of the Hub.
         text_column_names (`str`, *optional*): one column or several, separated by commas.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two text columns are a sentence pair.
         label_column_name (`str`, *optional*): class names or ids.
@@ -91,6 +96,12 @@ class DataArguments:
 
     dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
+    recipe: str | None = field(
+        default=None, metadata={"help": "A data set by name, such as sst5, goemotions or empathetic_dialogues."}
+    )
+    data_dir: str | None = field(
+        default=None, metadata={"help": "Folder with a folder per recipe; defaults to $HF_LCL_DATA, else the Hub."}
+    )
     train_file: str | None = field(default=None, metadata={"help": "csv, json, jsonl or parquet (.gz may follow)."})
     validation_file: str | None = field(default=None, metadata={"help": "Of the same kind as the train file."})
     test_file: str | None = field(default=None, metadata={"help": "Of the same kind; its labels are optional."})
@@ -132,12 +143,26 @@ class DataArguments:
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise ValueError(f"{name}={limit} leaves no rows: use at least 1, or leave it out.")
+        if self.recipe is not None:
+            get_recipe(self.recipe)
+            if self.dataset_name is not None or self.files:
+                raise ValueError(f"recipe={self.recipe!r} says which data to use: leave out files and dataset_name.")
+        elif self.data_dir is not None:
+            raise ValueError(f"data_dir={self.data_dir!r} is where recipes are looked for: name one with --recipe.")
 
     @property
     def files(self) -> dict[str, str]:
         """Split name to file, for the files that were given."""
         files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {split: path for split, path in files.items() if path is not None}
+
+    @property
+    def dataset_id(self) -> str | None:
+        """Id of the data set on the Hub, where it has one."""
+        if self.recipe is None:
+            return self.dataset_name
+        hub = get_recipe(self.recipe).hub
+        return None if hub is None else hub.path
 
     def text_columns(self, splits: DatasetDict) -> list[str]:
         """Names of the text columns of `splits`; raises a `ValueError` where one of these lacks one of them."""
@@ -156,14 +181,16 @@ class DataArguments:
             token (`str`, *optional*): Hub token.
 
         Raises:
-            ValueError: if neither a file nor a data set was named, or what was named cannot be read.
+            ValueError: if neither a file, a data set nor a recipe was named, or what was named cannot be read.
         """
-        if self.dataset_name is not None:
+        if self.recipe is not None:
+            splits, _ = load_recipe(self.recipe, self.data_dir, cache_dir=cache_dir, token=token)
+        elif self.dataset_name is not None:
             splits = load_dataset(self.dataset_name, self.dataset_config_name, cache_dir=cache_dir, token=token)
         elif self.files:
             splits = load_splits(self.files, cache_dir=cache_dir)
         else:
-            raise ValueError("No data: give --train_file and --validation_file, or --dataset_name.")
+            raise ValueError("No data: give --train_file and --validation_file, or --dataset_name, or --recipe.")
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for wanted in ("train", "validation", "test"):
@@ -184,6 +211,58 @@ class DataArguments:
                 self.dropped[split][name] = len(splits[split]) - limit
                 splits[split] = splits[split].select(range(limit))
         return splits
+
+    def prepare(
+        self, model_args: ModelArguments, config: PreTrainedConfig, needed: Sequence[str]
+    ) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase, DataSummary]:
+        """
+        From files to what a trainer takes: reads the splits, turns labels into class ids and texts into tokens.
+
+        Args:
+            model_args ([`ModelArguments`]): names the tokenizer.
+            config (`PreTrainedConfig`): of the model; its classes are used where there is no training split.
+            needed (`Sequence[str]`): splits that must be there: `"train"`, `"validation"` (with labels), `"test"`.
+
+        Returns:
+            `tuple`: tokenised splits, class names, the tokenizer, and what the data holds.
+
+        Raises:
+            ValueError: for data that cannot be read, or that lacks a split or a column.
+        """
+        splits = self.load(cache_dir=model_args.cache_dir, token=model_args.token)
+        for split in needed:
+            if split not in splits:
+                raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
+        known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
+        text_columns, label_column = self.text_columns(splits), self.label_column_name or "label"
+        splits, names = encode_labels(splits, label_column, names=known)
+        if "validation" in needed and "labels" not in splits["validation"].column_names:
+            raise ValueError(
+                f"The validation split has no label column {label_column!r}; its columns are "
+                f"{', '.join(splits['validation'].column_names)}."
+            )
+        if self.drop_conflicts and "train" in needed:
+            splits, self.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_args.tokenizer_name or model_args.model_name_or_path,
+            use_fast=model_args.use_fast_tokenizer,
+            **model_args.hub_arguments,
+        )
+        splits = tokenize_texts(
+            splits,
+            tokenizer,
+            text_columns,
+            delimiter=self.text_column_delimiter,
+            sentence_pair=self.sentence_pair,
+            max_length=self.max_seq_length,
+            padding="max_length" if self.pad_to_max_length else False,
+            return_length=True,
+            view_column=self.view_column,
+            num_proc=self.preprocessing_num_workers,
+            load_from_cache_file=not self.overwrite_cache,
+        )
+        summary = summarize(splits, names, text_columns, dropped=self.dropped)
+        return splits.remove_columns("length"), names, tokenizer, summary
 
 
 def _pop(splits: DatasetDict, name: str) -> Dataset:

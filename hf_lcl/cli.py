@@ -59,7 +59,7 @@ def one_line_errors() -> Iterator[None]:
     """Ends the process with one line and exit status 1 where the input, not the program, is at fault."""
     try:
         yield
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, ImportError) as error:
         message = " ".join(str(error).split())
         sys.exit(f"error: {message or type(error).__name__}")
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from .weighting import build_weighting_network
 
 
 if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
     from peft import PeftConfig, PeftModel
 
 
@@ -321,6 +323,18 @@ class LCLForSequenceClassification(PreTrainedModel):
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
             custom_object_save(LCLForSequenceClassification, save_directory)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> "CommitInfo":
+        """
+        Publishes the standard classifier inside, not the wrapper: [`~hub.push_model`], which takes all that
+        `PreTrainedModel.push_to_hub` takes, `tokenizer` and `include_training_state`.
+
+        Args:
+            repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
+            **kwargs: passed on.
+        """
+        # By name: what a relative import names is copied into folders that load with trust_remote_code.
+        return import_module("hf_lcl.hub").push_model(self, repo_id, **kwargs)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.native.get_input_embeddings()

@@ -39,11 +39,26 @@ def checked_labels(dataset: Any) -> np.ndarray | None:
     return labels
 
 
-def draws_balanced_batches(args: ContrastiveTrainingArguments) -> bool:
-    """Whether batches hold several texts per class: where asked for, and by default where their size allows it."""
-    if args.sampler == "auto":
-        return args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class
-    return args.sampler != "random"
+def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
+    """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
+    if args.sampler != "auto":
+        return args.sampler != "random"
+    # With one text per class a second view is the only positive there is; without one the sampler says so.
+    has_pairs = labels is None or args.num_views == 1 or np.bincount(labels).max() > 1
+    return args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class and has_pairs
+
+
+def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
+    """Says so where two views of a text would be one and the same, because the model has no dropout."""
+    if args.num_views == 1 or args.view != "dropout":
+        return
+    config = model.config.text_config
+    rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
+    if not any(rate > 0 for rate in rates):
+        logger.warning_once(
+            f"The configuration of {config.model_type} names no dropout, so that the views of view='dropout' are "
+            "equal: use view='word_dropout'."
+        )
 
 
 def prepare_sampler(
@@ -99,6 +114,11 @@ def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTra
         raise ValueError(
             f"logit_adjustment_tau={args.logit_adjustment_tau} takes the classes' shares of the training set, but "
             "train_dataset is a stream: leave it out, and weigh the classes with class_weights=[1.0, 2.5, ...]."
+        )
+    if args.two_phase:
+        raise ValueError(
+            "two_phase=True fits the classifier to the whole training set, but train_dataset is a stream: leave it "
+            "out, or collect the rows in a Dataset."
         )
     if args.train_sampling_strategy == "group_by_length":
         raise ValueError(
@@ -258,10 +278,12 @@ def prepare_objective(
     )
     return Objective(
         name=args.objective,
-        alpha=args.alpha,
+        alpha=0.0 if args.two_phase else args.alpha,
         temperature=args.temperature,
         normalize=args.normalize_embeddings,
         detach_weights=args.detach_weights,
+        weight_placement=args.weight_placement,
+        temperature_scaling=args.temperature_scaling,
         weighting_is_trained=config.weighting != "classifier",
         class_weights=class_weights,
         label_smoothing=args.label_smoothing_factor,

@@ -4,23 +4,24 @@ import inspect
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, HubStrategy, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 
+from .collapse import CollapseMonitor
 from .data import ContrastiveDataCollator, balance_stream
 from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
 from .data.streaming import BalancedStream
 from .data.views import VIEW_PREFIX, Views, texts_alone
-from .hub import CardFacts, save_adapter, save_sequence_classifier, write_card
+from .head import fit_head
+from .hub.publishing import PublishingTrainer
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
@@ -33,8 +34,10 @@ from .preparation import (
     prepare_model,
     prepare_objective,
     prepare_sampler,
+    warn_of_equal_views,
 )
 from .scaling import CandidatePool, FreshQueue, GradientCache
+from .search import SearchingTrainer
 from .training_args import ContrastiveTrainingArguments
 
 
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(Trainer):
+class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -120,11 +123,6 @@ class ContrastiveTrainer(Trainer):
             )
         if compute_loss_func is not None:
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
-        if args.push_to_hub and args.hub_strategy != HubStrategy.END:
-            raise ValueError(
-                "Pushing checkpoints while training is not supported yet: use hub_strategy='end', or "
-                "trainer.push_to_hub() afterwards."
-            )
         if peft_config is not None and (args.fsdp or args.deepspeed):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
         if isinstance(train_dataset, torch.utils.data.IterableDataset):
@@ -135,11 +133,10 @@ class ContrastiveTrainer(Trainer):
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._train_parts, self._eval_parts = PartMeter(), PartMeter()
         self._told_about_lone_anchors = False
-        self._cache: GradientCache | None = None
-        self._pool = CandidatePool(args)
+        self._own_callbacks: list[TrainerCallback] = []
         if model is not None:
             model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
-        self._views = Views(args.num_views, args.view, args.view_rate, processing_class)
+            warn_of_equal_views(model, args)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
         if args.is_contrastive and args.per_device_train_batch_size == 1:
@@ -159,24 +156,44 @@ class ContrastiveTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
+        self.add_callback(SamplerEpochCallback())
+        self._follow_arguments(self._unwrapped)
+
+    def _follow_arguments(self, model: LCLForSequenceClassification) -> None:
+        """Makes what the arguments decide and training keeps; each trial of a search has its own."""
+        args = self.args
+        self._views = Views(args.num_views, args.view, args.view_rate, self._tokenizer)
+        self._cache: GradientCache | None = None
         if args.mini_batch_size is not None:
             # Reformer's positions need one length.
-            trim = self._unwrapped.config.text_config.model_type != "reformer"
+            trim = model.config.text_config.model_type != "reformer"
             self._cache = GradientCache(args.mini_batch_size, trim=trim)
-        if args.queue_size:
-            self.add_callback(FreshQueue(self._pool.queue))
-        self.add_callback(SamplerEpochCallback())
-        self._confusable: ConfusableClassesCallback | None = None
-        if args.sampler == "confusable":
-            self._confusable = ConfusableClassesCallback()
-            self.add_callback(self._confusable)
+        self._pool = CandidatePool(args)
+        self._monitor = CollapseMonitor() if args.is_contrastive else None
+        self._confusable = ConfusableClassesCallback() if args.sampler == "confusable" else None
+        for callback in self._own_callbacks:
+            if callback in self.callback_handler.callbacks:  # the user may have taken it away
+                self.remove_callback(callback)
+        queue = FreshQueue(self._pool.queue) if args.queue_size else None
+        self._own_callbacks = [own for own in (queue, self._monitor, self._confusable) if own is not None]
+        for callback in self._own_callbacks:
+            self.add_callback(callback)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
+        if trial is not None:
+            # The Trainer takes over a trial's arguments when the model is there: too late for its weighting network.
+            self._hp_search_setup(trial)
+            set_seed(self.args.seed)
         model = super().call_model_init(trial)
-        return prepare_model(
+        model = prepare_model(
             model, self.args, self._train_labels, self._class_names, self._tokenizer, self._peft_config
         )
+        if trial is not None:
+            self._follow_arguments(model)
+            self._train_parts.reset()  # of a trial that was pruned
+            set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
+        return model
 
     # Data
 
@@ -190,7 +207,7 @@ class ContrastiveTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
-        if self._train_labels is None or not draws_balanced_batches(self.args):
+        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
             return super()._get_train_sampler(train_dataset)
         return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
 
@@ -217,6 +234,26 @@ class ContrastiveTrainer(Trainer):
         dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
         config.dispatch_batches = dispatch
         return dataloader
+
+    # Training
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As in `transformers.Trainer`; with `two_phase` the classifier is fitted at the end."""
+        output = super().train(*args, **kwargs)
+        if self.args.two_phase:
+            self.fit_classifier()
+        return output
+
+    def fit_classifier(self) -> None:
+        """
+        Fits the classifier's last layer to the training set by logistic regression; the encoder stays as it is.
+
+        See [`head.fit_head`].
+        """
+        weights = self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
+        batches = (texts_alone(batch) for batch in self.get_eval_dataloader(self.train_dataset))
+        with self.compute_loss_context_manager():
+            fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
 
     # Loss
 
@@ -271,6 +308,8 @@ class ContrastiveTrainer(Trainer):
             values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
             self._stop(f"The loss is {loss.item()} ({values}).")
         self._tell_about_lone_anchors(parts, labels)
+        if self._monitor is not None:
+            self._monitor.observe(outputs.embeddings, outputs.logits, labels)
         if self._confusable is not None:
             self._confusable.observe(labels, outputs.logits)
         return outputs, loss, parts
@@ -363,95 +402,3 @@ class ContrastiveTrainer(Trainer):
         super()._load_rng_state(checkpoint)
         if checkpoint is not None:
             self._pool.queue.load(checkpoint, self.args.device)
-
-    @property
-    def _unwrapped(self) -> LCLForSequenceClassification:
-        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-
-    @property
-    def _saves_adapter(self) -> bool:
-        return self._unwrapped.adapted_classifier is not None and not self.args.merge_adapter
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """
-        Writes the standard sequence classifier, its tokenizer and its card: what plain transformers loads. With an
-        adapter and `merge_adapter=False`, the adapter and its classifier head: what plain peft loads.
-
-        Checkpoints hold the whole wrapper instead, weighting network included, so that a run can be resumed.
-
-        Args:
-            output_dir (`str`, *optional*): the folder; defaults to `args.output_dir`.
-        """
-        # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
-        if _internal_call and output_dir is not None:
-            return super().save_model(output_dir, _internal_call)
-        output_dir = self.args.output_dir if output_dir is None else output_dir
-        # Gathers shards (FSDP, ZeRO), so that every process takes part.
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        state_dict = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
-        if self.args.should_save:
-            model, tokenizer = self._unwrapped, self.processing_class
-            if self._saves_adapter:
-                save_adapter(model, output_dir, tokenizer=tokenizer)
-            else:
-                save_sequence_classifier(model, output_dir, tokenizer=tokenizer, state_dict=state_dict)
-            write_card(self._card_facts(), output_dir)
-        if self.args.push_to_hub and not _internal_call:
-            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
-
-    def create_model_card(
-        self,
-        language: str | None = None,
-        license: str | None = None,
-        tags: str | list[str] | None = None,
-        model_name: str | None = None,
-        finetuned_from: str | None = None,
-        tasks: str | list[str] | None = None,
-        dataset_tags: str | list[str] | None = None,
-        dataset: str | list[str] | None = None,
-        dataset_args: str | list[str] | None = None,
-    ) -> None:
-        """Writes `README.md` into `args.output_dir`; the arguments are those of `transformers.Trainer`."""
-        if not self.is_world_process_zero():
-            return
-        facts = self._card_facts(
-            language=language,
-            license=license,
-            tags=[tags] if isinstance(tags, str) else (tags or []),
-            model_name=model_name,
-            base_model=finetuned_from,
-            dataset=dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags,
-        )
-        write_card(facts, self.args.output_dir)
-
-    def _card_facts(self, **known: Any) -> CardFacts:
-        config, args = self._unwrapped.config, self.args
-        base_model = config._name_or_path
-        evaluations = [line for line in self.state.log_history if "eval_loss" in line]
-        metrics = {
-            name: evaluations[-1][f"eval_{name}"]
-            for name in ("accuracy", "macro_f1", "weighted_f1")
-            if evaluations and f"eval_{name}" in evaluations[-1]
-        }
-        names = [
-            "learning_rate",
-            "num_train_epochs",
-            "per_device_train_batch_size",
-            "gradient_accumulation_steps",
-            "seed",
-        ]
-        if args.is_contrastive:
-            names += ["alpha", "temperature", "normalize_embeddings"]
-        facts = {
-            "model_name": args.hub_model_id or Path(args.output_dir).name,
-            "labels": [config.id2label[index] for index in range(config.num_labels)],
-            "objective": args.objective,
-            "settings": {name: getattr(args, name) for name in names},
-            "metrics": metrics,
-            "split": "validation" if metrics else None,
-            "rows": len(self.eval_dataset) if metrics and hasattr(self.eval_dataset, "__len__") else None,
-            # A path of this machine says nothing to a reader, and is nobody's business.
-            "adapter": self._saves_adapter,
-            "base_model": base_model if base_model and not Path(base_model).exists() else None,
-        }
-        return CardFacts(**facts | {name: value for name, value in known.items() if value})

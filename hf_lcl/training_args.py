@@ -4,11 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import TrainingArguments
+from transformers.utils import logging
 
 from .data.views import VIEWS
 from .losses.cross_entropy import check_focal
+from .losses.inputs import TEMPERATURE_SCALINGS, WEIGHT_PLACEMENTS
 from .losses.objective import OBJECTIVES
 
+
+logger = logging.get_logger(__name__)
 
 SAMPLERS = ("auto", "balanced", "confusable", "random")
 
@@ -29,6 +33,12 @@ class ContrastiveTrainingArguments(TrainingArguments):
             L2-normalised embeddings (cosines) or plain dot products; the latter need a temperature of about 10.
         detach_weights (`bool`, *optional*, defaults to `False`): whether to keep the contrastive loss's gradient from
             the weighting network.
+        weight_placement (`str`, *optional*, defaults to `"outside"`): whether `"lcl"` has the weight of an anchor's
+            own class `"outside"` the logarithm, as in the paper's code and its later correction, or `"inside"`, as in
+            the paper's Eq. 3. See [`label_aware_contrastive_loss`].
+        temperature_scaling (`str`, *optional*, defaults to `"none"`): `"positives"` multiplies the temperature by the
+            anchor's number of positives. For comparison: the authors of "Happy is Farther From Sad Than Joyful" report
+            that such a temperature did not help. See [`supervised_contrastive_loss`].
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
         logit_adjustment_tau (`float`, *optional*, defaults to 0.0): how much of the classes' shares of the training
@@ -38,6 +48,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
         focal_gamma (`float`, *optional*, defaults to 0.0): makes texts that are classified well count less in the
             cross-entropies, the more the higher; 0 changes nothing. Not together with `label_smoothing_factor`.
             [Paper](https://huggingface.co/papers/1708.02002).
+        two_phase (`bool`, *optional*, defaults to `False`): whether the contrastive loss trains the encoder alone, as
+            if `alpha` were 0, and the classifier is fitted to the frozen encoder afterwards, by cross-entropy on
+            features that are computed once. Only once `train()` has ended are its predictions worth anything.
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
@@ -101,6 +114,14 @@ class ContrastiveTrainingArguments(TrainingArguments):
     detach_weights: bool = field(
         default=False, metadata={"help": "Keep the contrastive loss's gradient from the weighting network."}
     )
+    weight_placement: str = field(
+        default="outside",
+        metadata={"help": "Weight of the anchor's own class in lcl: outside the logarithm, or inside as in Eq. 3."},
+    )
+    temperature_scaling: str = field(
+        default="none",
+        metadata={"help": "none, or positives: temperature times the anchor's number of positives (did not help)."},
+    )
     class_weights: list[str] | None = field(
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
@@ -113,6 +134,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
     )
     focal_gamma: float = field(
         default=0.0, metadata={"help": "Let texts that are classified well count less (focal loss); 2 is usual."}
+    )
+    two_phase: bool = field(
+        default=False,
+        metadata={"help": "Train the encoder by the contrastive loss alone, and fit the classifier afterwards."},
     )
     num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})
     view: str = field(
@@ -161,6 +186,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
     def __post_init__(self):
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("weight_placement", self.weight_placement, WEIGHT_PLACEMENTS)
+        check_choice("temperature_scaling", self.temperature_scaling, TEMPERATURE_SCALINGS)
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]: it is the share of cross-entropy in the loss.")
         if not self.temperature > 0:
@@ -176,6 +203,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
         check_focal(self.focal_gamma, self.label_smoothing_factor)
         self._check_views()
+        self._check_two_phase()
         if not 0 <= self.confusable_share <= 1:
             raise ValueError(f"confusable_share={self.confusable_share} must lie in [0, 1].")
         if min(self.queue_size, self.queue_warmup_steps) < 0:
@@ -184,6 +212,11 @@ class ContrastiveTrainingArguments(TrainingArguments):
             )
         if self.queue_size and not self.is_contrastive:
             raise ValueError(f"queue_size={self.queue_size} is of no use to objective='ce': leave it out.")
+        if self.logit_adjustment_tau and (self.oversample or self.class_weights):
+            logger.warning_once(
+                f"logit_adjustment_tau={self.logit_adjustment_tau} makes up for rare classes, and so does "
+                f"{'oversample' if self.oversample else 'class_weights'}: together they favour them twice."
+            )
         if Path(self.output_dir or "").is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         self.class_weights = _parse_class_weights(self.class_weights)
@@ -192,6 +225,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(
                 "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."
             )
+        if self.two_phase and (self.fsdp or self.deepspeed):
+            raise ValueError("two_phase=True does not work with FSDP or DeepSpeed, which cut up the head: use DDP.")
         if self.queue_size and self.world_size > 1 and not self.gather_across_devices:
             raise ValueError("queue_size needs gather_across_devices with several processes: one queue for all.")
 
@@ -210,6 +245,21 @@ class ContrastiveTrainingArguments(TrainingArguments):
                 f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: set "
                 "ce_on_views=True, or leave it out."
             )
+
+    def _check_two_phase(self) -> None:
+        if not self.two_phase:
+            return
+        if self.objective != "scl":
+            raise ValueError(
+                f"two_phase=True trains the encoder by the contrastive loss alone, which objective={self.objective!r} "
+                "does not have: use objective='scl'."
+            )
+        for name in ("label_smoothing_factor", "logit_adjustment_tau", "focal_gamma"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)} changes a cross-entropy that two_phase=True leaves to logistic "
+                    "regression: leave one of them out. class_weights works with both."
+                )
 
     @property
     def is_contrastive(self) -> bool:

@@ -1,7 +1,29 @@
-"""What a finished classifier is worth, and which classes it confuses."""
+"""What a finished classifier is worth, which classes it confuses, and how far its probabilities can be trusted."""
 
+from .calibration import (
+    ReliabilityBins,
+    expected_calibration_error,
+    fit_temperature,
+    fold_temperature,
+    reliability_bins,
+)
 from .confusion import ConfusedPair, confused_pairs, per_class_table
 from .metrics import classification_metrics
+from .relations import ClassTree, class_tree, closest_pairs, label_relations
 
 
-__all__ = ["ConfusedPair", "classification_metrics", "confused_pairs", "per_class_table"]
+__all__ = [
+    "ClassTree",
+    "ConfusedPair",
+    "ReliabilityBins",
+    "class_tree",
+    "classification_metrics",
+    "closest_pairs",
+    "confused_pairs",
+    "expected_calibration_error",
+    "fit_temperature",
+    "fold_temperature",
+    "label_relations",
+    "per_class_table",
+    "reliability_bins",
+]

@@ -2,6 +2,17 @@
 
 from .export import save_adapter, save_sequence_classifier
 from .model_card import CardFacts, render_card, write_card
+from .push import push_folder, push_model
+from .requests import PushError
 
 
-__all__ = ["CardFacts", "render_card", "save_adapter", "save_sequence_classifier", "write_card"]
+__all__ = [
+    "CardFacts",
+    "PushError",
+    "push_folder",
+    "push_model",
+    "render_card",
+    "save_adapter",
+    "save_sequence_classifier",
+    "write_card",
+]

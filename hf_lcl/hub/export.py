@@ -84,7 +84,8 @@ def save_adapter(
         model.adapted_classifier.save_pretrained(scratch)
         shutil.copyfile(Path(scratch) / "adapter_model.safetensors", folder / "adapter_model.safetensors")
         settings = json.loads((Path(scratch) / "adapter_config.json").read_text(encoding="utf-8"))
-    if Path(settings["base_model_name_or_path"]).exists():
+    base_model = settings["base_model_name_or_path"]
+    if base_model is not None and Path(base_model).exists():
         # A path of this machine says nothing to others, and is nobody's business.
         settings["base_model_name_or_path"] = None
     (folder / "adapter_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")

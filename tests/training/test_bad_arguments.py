@@ -57,11 +57,6 @@ def test_a_loss_function_beside_the_objective(bert, tmp_path):
         )
 
 
-def test_pushing_checkpoints_while_training(make_trainer):
-    with pytest.raises(ValueError, match="use hub_strategy='end'"):
-        make_trainer(push_to_hub=True, hub_model_id="me/mine")
-
-
 def test_a_model_that_is_no_classifier(make_trainer, bert):
     with pytest.raises(TypeError, match="got BertModel"):
         make_trainer(bert.bert)

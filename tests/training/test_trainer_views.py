@@ -1,5 +1,7 @@
 """Training with several views of each text."""
 
+import logging
+
 import pytest
 import torch
 from transformers import BertForSequenceClassification
@@ -131,3 +133,20 @@ def test_the_logits_are_adjusted_in_training_alone(make_trainer, still, splits):
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     expected = torch.nn.functional.cross_entropy(still(**inputs).logits + shares.log(), batch["labels"])
     torch.testing.assert_close(adjusted.compute_loss(still, batch), expected)
+
+
+def test_one_text_per_class_is_enough_with_views(make_trainer, splits):
+    firsts = [splits["train"]["labels"].index(label) for label in range(4)]
+    trainer = make_trainer(train=splits["train"].select(firsts), num_views=2, per_device_train_batch_size=4)
+    trainer.train()
+    assert trainer.state.log_history[0]["valid_anchors"] == 1
+
+
+@pytest.mark.parametrize(("rate", "is_told"), [(0.0, True), (0.1, False)])
+def test_equal_views_are_told(make_trainer, bert_config, caplog, rate, is_told):
+    logging.Logger.warning_once.cache_clear()  # it is said once, and other tests may have heard it
+    bert_config.hidden_dropout_prob = bert_config.attention_probs_dropout_prob = rate
+    model = LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config))
+    with caplog.at_level("WARNING", "hf_lcl"):
+        make_trainer(model, num_views=2)
+    assert ("view='word_dropout'" in caplog.text) == is_told

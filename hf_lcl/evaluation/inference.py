@@ -1,0 +1,72 @@
+"""What a finished classifier says of every text: logits, embedding and, where there is one, weighting logits."""
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from ..data.lengths import token_counts
+from ..modeling import LCLForSequenceClassification
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """
+    One row per text, in the order of the texts.
+
+    Args:
+        logits (`np.ndarray` of shape `(rows, num_labels)`): the classifier's, before the softmax.
+        embeddings (`np.ndarray` of shape `(rows, hidden)`): pooled, not normalised.
+        weighting_logits (`np.ndarray` of shape `(rows, num_labels)`, *optional*): the weighting network's.
+    """
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    weighting_logits: np.ndarray | None
+
+
+@torch.inference_mode()
+def run_model(
+    model: LCLForSequenceClassification,
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    batch_size: int = 32,
+    description: str = "texts",
+) -> ModelOutputs:
+    """
+    Runs a model over tokenised texts, texts of like length together.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): a plain classifier is wrapped by
+            [`~LCLForSequenceClassification.from_native`] first.
+        dataset (`datasets.Dataset`): rows as from [`tokenize_texts`].
+        tokenizer (`PreTrainedTokenizerBase`): pads the batches.
+        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+        description (`str`, *optional*): stands before the progress bar.
+
+    Returns:
+        [`ModelOutputs`]: on the CPU, in fp32.
+    """
+    model.eval()
+    taken = inspect.signature(model.native.forward).parameters
+    columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in taken]
+    rows = dataset.select_columns(columns).with_format(None)
+    order = np.argsort(-token_counts(dataset), kind="stable")  # longest first: memory runs out at once, or never
+    collate = DataCollatorWithPadding(tokenizer)
+    batches = []
+    with tqdm(total=len(order), desc=description, unit=" texts") as progress:
+        for start in range(0, len(order), batch_size):
+            picked = order[start : start + batch_size]
+            inputs = collate(rows[picked]).to(model.device)
+            output = model(**inputs)
+            batches.append([output.logits, output.embeddings, output.weighting_logits])
+            batches[-1] = [None if part is None else part.float().cpu().numpy() for part in batches[-1]]
+            progress.update(len(picked))
+    back = np.argsort(order)
+    parts = (None if parts[0] is None else np.concatenate(parts)[back] for parts in zip(*batches))
+    return ModelOutputs(*parts)

@@ -1,0 +1,53 @@
+"""What a report found, for those who write about the model later; known to be of these weights or not."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+
+FOLDER = "report"
+SUMMARY = "summary.json"
+# Norms, biases and the classifier are below this, and every training changes some of them.
+SMALL_TENSOR = 2**20
+
+
+def write_summary(output_dir: Path, findings: dict[str, Any]) -> None:
+    """Writes what was found of the model in a folder, and which weights it was found of."""
+    summary = findings | {"weights": weights_fingerprint(output_dir)}
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    (output_dir / FOLDER / SUMMARY).write_text(text, encoding="utf-8")
+
+
+def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
+    """
+    What the last report found of the model in a folder.
+
+    Args:
+        output_dir (`str` or `Path`): as of [`write_report`].
+
+    Returns:
+        `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`
+        and `pictures`, or `None` where there is no report, or it is about other weights than those in the folder now.
+    """
+    path = Path(output_dir) / FOLDER / SUMMARY
+    if not path.is_file():
+        return None
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    return summary if summary.pop("weights") == weights_fingerprint(Path(output_dir)) else None
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that another training changes, out of the small tensors: large models take no longer."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in sorted(file.keys()):
+                if math.prod(file.get_slice(name).get_shape()) <= SMALL_TENSOR:
+                    digest.update(name.encode())
+                    digest.update(file.get_tensor(name).flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

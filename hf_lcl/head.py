@@ -1,0 +1,210 @@
+"""
+The classifier's last layer, fitted in one go to what a frozen encoder says of the training texts.
+
+Most architectures put a dense layer and a curve (tanh, GELU, ReLU) between the embedding and the last layer. A new one
+is random, and hides much of the embedding. It is set so that the curve is straight where the embeddings are: what the
+last layer sees is then the embedding itself, and the architecture stays what it is.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from .modeling import LCLForSequenceClassification
+
+
+# tanh(0.01 x) is 0.01 x up to a part in 10,000 for the values of an embedding.
+TANH_SLOPE = 0.01
+# GELU(x) is x from here on.
+GELU_LINEAR_FROM = 4.0
+# Inverse strength of the L2 penalty, for features whose mean squared length is 1.
+PENALTY = 10.0
+
+
+@dataclass
+class ClassifierHead:
+    """
+    The end of a native classifier.
+
+    Args:
+        output (`nn.Linear`): the layer that makes the logits.
+        dense (`nn.Linear`, *optional*): the square layer before it, where there is one.
+    """
+
+    output: nn.Linear
+    dense: nn.Linear | None = None
+
+
+@torch.no_grad()
+def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> ClassifierHead:
+    """
+    Looks at one forward pass to see which layers make the logits, whatever the architecture calls them.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): the wrapper, in evaluation mode.
+        inputs (`dict[str, torch.Tensor]`): a batch.
+
+    Raises:
+        ValueError: if the logits do not come out of a linear layer.
+    """
+    called: list[tuple[nn.Linear, Tensor]] = []
+    layers = [module for module in model.native.modules() if isinstance(module, nn.Linear)]
+
+    def remember(layer: nn.Linear, _: tuple, output: Any) -> None:
+        if isinstance(output, Tensor):  # routers of experts are linear layers with other outputs
+            called.append((layer, output))
+
+    hooks = [layer.register_forward_hook(remember) for layer in layers]
+    try:
+        logits = model(**inputs).logits.float()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    while called and called[-1][0].out_features != model.config.num_labels:
+        called.pop()
+    output = called.pop()[0] if called else None
+    if output is None or not torch.allclose(
+        functional.linear(head_inputs(model, output, inputs), output.weight.float(), output.bias), logits, atol=1e-4
+    ):
+        raise ValueError(
+            f"The logits of {type(model.native).__name__} do not come out of a linear layer, so that it cannot be "
+            "fitted by itself: train it with the encoder."
+        )
+    is_dense = called and called[-1][1].dim() == 2 and called[-1][0].in_features == called[-1][0].out_features
+    return ClassifierHead(output, dense=called[-1][0] if is_dense else None)
+
+
+@torch.no_grad()
+def head_inputs(model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]) -> Tensor:
+    """What a linear layer of the head is given for each text: `(batch, features)`, in fp32."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    try:
+        output = model(**inputs)
+    finally:
+        hook.remove()
+    features = seen[-1].float()
+    if features.dim() == 2:
+        return features
+    # Decoders make logits of every token, and take those of one.
+    distances = (layer(seen[-1]) - output.logits.unsqueeze(1)).float().square().sum(dim=2)
+    return features[torch.arange(len(features), device=features.device), distances.argmin(dim=1)]
+
+
+@torch.no_grad()
+def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs: dict[str, Tensor]) -> bool:
+    """
+    Makes the dense layer of a head pass on what it gets, unbent by the curve behind it; logits change.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): the wrapper, in evaluation mode.
+        head ([`ClassifierHead`]): its head.
+        inputs (`dict[str, torch.Tensor]`): a batch, to see whether it came out.
+
+    Returns:
+        `bool`: whether the last layer now sees the embedding. If not (no dense layer, or a normalisation behind it),
+        the head is as it was.
+    """
+    if head.dense is None:
+        return False
+    dense = head.dense
+    before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
+    embedding = head_inputs(model, dense, inputs)
+    shift = GELU_LINEAR_FROM + 2 * embedding.abs().max()
+    for slope, bias in ((TANH_SLOPE, 0.0), (1.0, shift)):
+        nn.init.eye_(dense.weight).mul_(slope)
+        if dense.bias is not None:
+            dense.bias.fill_(bias)
+        features = head_inputs(model, head.output, inputs)
+        if torch.allclose(features - bias, slope * embedding, rtol=0.02, atol=0.01 * slope):
+            return True
+    for name, parameter in before.items():
+        dense.get_parameter(name).copy_(parameter)
+    return False
+
+
+def fit_head(
+    model: LCLForSequenceClassification,
+    batches: Iterable[dict[str, Tensor]],
+    *,
+    class_weights: list[float] | None = None,
+    gather: Callable[[Any], Any] = lambda tensors: tensors,
+) -> None:
+    """
+    Fits the last layer of the classifier by cross-entropy (logistic regression) on the features of the frozen encoder,
+    which reads each text once.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): the wrapper; its head is changed in place, and left in the mode
+            (training or evaluation) that it is in.
+        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device.
+        class_weights (`list[float]`, *optional*): one number per class.
+        gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
+
+    Raises:
+        ValueError: if the logits do not come out of a linear layer.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.head import fit_head
+
+    >>> fit_head(model, trainer.get_eval_dataloader(train))
+    ```
+    """
+    was_training = model.training
+    model.eval()
+    head, features, labels = None, [], []
+    for batch in tqdm(batches, desc="features", leave=False):
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        if head is None:
+            head = find_head(model, inputs)
+            straighten(model, head, inputs)
+        seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
+        features.append(seen.cpu())
+        labels.append(classes.cpu())
+    output = head.output
+    weight, bias = _logistic_regression(
+        torch.cat(features).double().numpy(),
+        torch.cat(labels).numpy(),
+        model.config.num_labels,
+        class_weights,
+        with_bias=output.bias is not None,
+    )
+    with torch.no_grad():
+        output.weight.copy_(torch.from_numpy(weight))
+        if output.bias is not None:
+            output.bias.copy_(torch.from_numpy(bias))
+    model.train(was_training)
+
+
+def _logistic_regression(
+    features: np.ndarray, labels: np.ndarray, num_labels: int, class_weights: list[float] | None, with_bias: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight `(num_labels, features)` and bias `(num_labels,)`; a class without texts gets a low logit."""
+    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
+    mean = features.mean(axis=0) * with_bias
+    scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
+    present = np.unique(labels)
+    regression = LogisticRegression(
+        C=PENALTY,
+        max_iter=1000,
+        fit_intercept=with_bias,
+        class_weight=None if class_weights is None else {label: class_weights[label] for label in present},
+    )
+    regression.fit((features - mean) / scale, labels)
+    rows, constants = regression.coef_, np.broadcast_to(regression.intercept_, len(regression.coef_))
+    if len(present) == 2:
+        rows, constants = np.concatenate([-rows, rows]) / 2, np.concatenate([-constants, constants]) / 2
+    weight = np.zeros((num_labels, features.shape[1]))
+    bias = np.full(num_labels, constants.min() - 10)
+    weight[present] = rows / scale
+    bias[present] = constants - rows @ mean / scale
+    return weight, bias

@@ -1,0 +1,31 @@
+"""`python -m hf_lcl push OUTPUT_DIR USER/NAME`."""
+
+from argparse import ArgumentParser
+
+from ..cli import one_line_errors
+from .push import push_folder
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    Publishes what a training left in a folder; see [`push_folder`].
+
+    Args:
+        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+    """
+    parser = ArgumentParser(
+        description="Publishes the classifier in a folder, its tokenizer and its card on the Hub, and nothing else "
+        "that lies there. Log in first (hf auth login), or set HF_TOKEN."
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")
+    parser.add_argument("repo_id", metavar="USER/NAME", help="repository on the Hub; created where it does not exist")
+    parser.add_argument("--private", action="store_true", default=None, help="make a new repository a private one")
+    parser.add_argument("--revision", help="branch to publish on; created where it does not exist")
+    parser.add_argument(
+        "--include_training_state",
+        action="store_true",
+        help="publish the last checkpoint's model, weighting network included, in the folder training_state too",
+    )
+    with one_line_errors():
+        commit = push_folder(**vars(parser.parse_args(argv)))
+        print(commit.repo_url)

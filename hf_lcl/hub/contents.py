@@ -1,0 +1,132 @@
+"""What of a folder is published: the classifier, its tokenizer and its card, and nothing else that lies there."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+from transformers.tokenization_utils_base import (
+    ADDED_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
+    FULL_TOKENIZER_FILE,
+    SPECIAL_TOKENS_MAP_FILE,
+    TOKENIZER_CONFIG_FILE,
+)
+from transformers.utils import logging
+
+
+CARD = "README.md"
+CLASSIFIER_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
+ADAPTER = re.compile(r"adapter_(model\.safetensors|config\.json)")
+TOKENIZER_FILES = {
+    ADDED_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
+    FULL_TOKENIZER_FILE,
+    SPECIAL_TOKENS_MAP_FILE,
+    TOKENIZER_CONFIG_FILE,
+}
+PICTURE = re.compile(r"!\[[^]]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
+TRAINING_STATE = "training_state"
+TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
+
+logger = logging.get_logger(__name__)
+
+
+def published_files(folder: str | Path) -> dict[str, Path]:
+    """
+    The files of a folder that `trainer.save_model()` wrote, by their names on the Hub.
+
+    Optimizer states, checkpoints, logs, predictions and whatever else lies in the folder are not among them.
+
+    Args:
+        folder (`str` or `Path`): the folder.
+
+    Returns:
+        `dict[str, Path]`
+
+    Raises:
+        ValueError: if the folder holds no classifier, a checkpoint of a run, or a classifier and an adapter.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} holds no classifier (no config.json): name the folder that trainer.save_model() wrote."
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config["model_type"] == "lcl":
+        raise ValueError(
+            f"{folder} is a checkpoint of a run, not a classifier: name the folder that trainer.save_model() wrote."
+        )
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    weights = {name for name in names if CLASSIFIER_WEIGHTS.fullmatch(name)}
+    adapter = {name for name in names if ADAPTER.fullmatch(name)}
+    if bool(weights) == bool(adapter):
+        held = "both a classifier and an adapter" if weights else "neither a classifier nor an adapter"
+        raise ValueError(f"{folder} holds {held}: publish a folder with one of them.")
+    # Architectures that came with code of their own name its files relative to this folder.
+    has_code = any("--" not in reference for reference in config.get("auto_map", {}).values())
+    code = {name for name in names if has_code and name.endswith(".py")}
+    others = names & (_tokenizer_files(folder) | {"config.json", CARD})
+    return {name: folder / name for name in sorted(weights | adapter | code | others | _pictures(folder))}
+
+
+def _tokenizer_files(folder: Path) -> set[str]:
+    """Names that files of the tokenizer may have."""
+    if not (folder / TOKENIZER_CONFIG_FILE).is_file():
+        logger.warning(f"{folder} holds no tokenizer: readers get one that knows no word.")
+        return set()
+    settings = json.loads((folder / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))
+    tokenizer_class = tokenizer_class_from_name(settings["tokenizer_class"])
+    return TOKENIZER_FILES | set(tokenizer_class.vocab_files_names.values() if tokenizer_class else ())
+
+
+def _pictures(folder: Path) -> set[str]:
+    """The pictures that the card shows."""
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    return {name for name in PICTURE.findall(card) if (folder / name).is_file()}
+
+
+def training_state_files(checkpoint: str | Path) -> dict[str, Path | bytes]:
+    """
+    The training model of a checkpoint, weighting network included, by its names on the Hub: weights and configuration.
+
+    Args:
+        checkpoint (`str` or `Path`): what `LCLForSequenceClassification.save_pretrained` wrote.
+
+    Returns:
+        `dict[str, Path | bytes]`
+    """
+    checkpoint = Path(checkpoint)
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config.pop("auto_map", None)  # names files of code, which stay here
+    weights = [path for path in checkpoint.iterdir() if CLASSIFIER_WEIGHTS.fullmatch(path.name)]
+    files: dict[str, Path | bytes] = {f"{TRAINING_STATE}/{path.name}": path for path in sorted(weights)}
+    files[f"{TRAINING_STATE}/config.json"] = json.dumps(_without_folders(config), indent=2).encode()
+    return files
+
+
+def _without_folders(settings: Any) -> Any:
+    """The settings without the folders that models were loaded from: nobody's business."""
+    if not isinstance(settings, dict):
+        return settings
+    return {
+        name: None if name.endswith("name_or_path") and value and Path(value).exists() else _without_folders(value)
+        for name, value in settings.items()
+    }
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file of this name on the Hub is loaded as weights, or says how."""
+    base = name.rpartition("/")[2]
+    return bool(CLASSIFIER_WEIGHTS.fullmatch(base) or ADAPTER.fullmatch(base))
+
+
+def check_secrets(files: dict[str, Path | bytes], token: str | None) -> None:
+    """Raises a `ValueError` that names the file in which a Hub token stands."""
+    for name, file in files.items():
+        if name.endswith(".safetensors"):
+            continue
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        if TOKEN.search(content) or (token and token.encode() in content):
+            raise ValueError(f"{name} contains a Hub token: take it out, and publish again.")

@@ -1,0 +1,176 @@
+"""Publishing a folder, or a model in memory: the standard classifier, its tokenizer and its card."""
+
+import shlex
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import CommitInfo, ModelCard, ModelCardData
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..modeling import LCLForSequenceClassification
+from .card_merging import GENERATED, sealed
+from .contents import CARD, published_files, training_state_files
+from .requests import commit_files, create_repo
+
+
+def push_folder(
+    output_dir: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    commit_message: str = "Upload classifier",
+    include_training_state: bool = False,
+) -> CommitInfo:
+    """
+    Publishes the classifier in a folder with its tokenizer and card, and nothing else that lies there.
+
+    All of it is one commit. Called again, it sends no file that the Hub has already, and makes no commit where nothing
+    is new. What was written by hand into the card on the Hub stays.
+
+    Args:
+        output_dir (`str` or `Path`): the folder that `trainer.save_model()` wrote.
+        repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
+        private (`bool`, *optional*): whether a new repository is private; defaults to the account's choice.
+        token (`str`, *optional*): defaults to the one of `hf auth login` or `HF_TOKEN`.
+        revision (`str`, *optional*): the branch, created where it does not exist; defaults to `main`.
+        commit_message (`str`, *optional*, defaults to `"Upload classifier"`): first line of the commit.
+        include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the model of the last
+            checkpoint in `output_dir` too, weighting network included and without the optimizer, for those who want
+            to train on: `LCLForSequenceClassification.from_pretrained(repo_id, subfolder="training_state")`.
+
+    Returns:
+        `huggingface_hub.CommitInfo`: the commit, or the latest one where nothing was new.
+
+    Raises:
+        ValueError: if the folder holds no classifier, or no checkpoint where one is asked for, or a file contains a
+            token.
+        PushError: if the Hub refuses or cannot be reached; one line that says how to try again.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.hub import push_folder
+
+    >>> push_folder("out", "me/my-classifier", private=True)
+    ```
+    """
+    files: dict[str, Path | bytes] = {**published_files(output_dir)}
+    if include_training_state:
+        checkpoint = get_last_checkpoint(output_dir)
+        if checkpoint is None:
+            raise ValueError(f"{output_dir} holds no checkpoint-*: there is no training state to publish.")
+        files |= training_state_files(checkpoint)
+    again = retry_line(output_dir, repo_id, private, revision, include_training_state)
+    repo_id = create_repo(repo_id, private=private, token=token, again=again)
+    return commit_files(files, repo_id, token=token, revision=revision, commit_message=commit_message, again=again)
+
+
+def retry_line(
+    folder: str | Path,
+    repo_id: str,
+    private: bool | None = None,
+    revision: str | None = None,
+    include_training_state: bool = False,
+) -> str:
+    """Where the model is, and the command that tries again: the end of a [`PushError`] for a folder."""
+    command = ["python", "-m", "hf_lcl", "push", str(folder), repo_id]
+    command += ["--private"] * bool(private) + ["--include_training_state"] * include_training_state
+    command += ["--revision", revision] if revision else []
+    return f"The model is in {folder}; to try again: {shlex.join(command)}"
+
+
+def push_model(
+    model: LCLForSequenceClassification,
+    repo_id: str,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    commit_message: str = "Upload classifier",
+    commit_description: str | None = None,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    max_shard_size: int | str = "50GB",
+    tags: list[str] | None = None,
+    include_training_state: bool = False,
+) -> CommitInfo:
+    """
+    Publishes the classifier inside a model; what `model.push_to_hub` does. A card that is there stays as it is.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): the trained wrapper.
+        repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): published beside the weights.
+        commit_message (`str`, *optional*, defaults to `"Upload classifier"`): first line of the commit.
+        commit_description (`str`, *optional*): its other lines.
+        private (`bool`, *optional*): whether a new repository is private; defaults to the account's choice.
+        token (`str`, *optional*): defaults to the one of `hf auth login` or `HF_TOKEN`.
+        revision (`str`, *optional*): the branch, created where it does not exist; defaults to `main`.
+        create_pr (`bool`, *optional*, defaults to `False`): whether to open a pull request instead.
+        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): size above which weights are split.
+        tags (`list[str]`, *optional*): of the card.
+        include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the wrapper too, weighting
+            network included, in the folder `training_state`.
+
+    Returns:
+        `huggingface_hub.CommitInfo`
+
+    Raises:
+        PushError: if the Hub refuses or cannot be reached.
+    """
+    again = "The model is in memory only: save it with save_pretrained, or call push_to_hub again."
+    repo_id = create_repo(repo_id, private=private, token=token, again=again)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        model.to_sequence_classifier().save_pretrained(folder, max_shard_size=max_shard_size)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+        _short_card(model, repo_id, tags).save(folder / CARD)
+        files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
+        if include_training_state:
+            model.save_pretrained(folder / "wrapper", max_shard_size=max_shard_size)
+            files |= training_state_files(folder / "wrapper")
+        return commit_files(
+            files,
+            repo_id,
+            token=token,
+            revision=revision,
+            commit_message=commit_message,
+            commit_description=commit_description,
+            create_pr=create_pr,
+            replaces_card=False,
+            again=again,
+        )
+
+
+def _short_card(model: LCLForSequenceClassification, repo_id: str, tags: list[str] | None) -> ModelCard:
+    """What is known without the trainer."""
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["hf_lcl", "text-classification", *(model.model_tags or []), *(tags or [])],
+    )
+    labels = ", ".join(model.config.id2label[index] for index in range(model.config.num_labels))
+    text = f"""---
+{data.to_yaml()}
+---
+
+{GENERATED}
+
+<!-- hf_lcl:begin summary -->
+# {repo_id}
+
+A text classifier with {model.config.num_labels} classes: {labels}. It is an ordinary transformers model.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="{repo_id}")
+print(classify("A text of yours"))
+```
+<!-- hf_lcl:end summary -->
+"""
+    return sealed(ModelCard(text))

@@ -1,0 +1,208 @@
+"""A study in a SQLite file: several processes may work at it, and each of them may be killed."""
+
+import time
+import warnings
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers.utils import logging
+
+from ..extras import load_extra
+
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, Trial
+
+    from ..trainer import ContrastiveTrainer
+
+logger = logging.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 5
+# A trial whose process has given no sign of life for so long was killed.
+GRACE_SECONDS = 30
+PATIENCE_SECONDS = 60  # of a process that finds the file locked
+
+
+def open_storage(path: Path, grace_seconds: int = GRACE_SECONDS) -> "RDBStorage":
+    """
+    A SQLite file as a storage of optuna. Trials leave a sign of life in it, so that one that was killed is known.
+
+    Args:
+        path (`Path`): the file; made where it is missing.
+        grace_seconds (`int`, *optional*, defaults to 30): how long a trial may be without a sign of life.
+
+    Raises:
+        ImportError: if optuna is not installed.
+        ValueError: if the file is no SQLite file.
+    """
+    optuna = load_extra("optuna", extra="search")
+    if path.exists():
+        with open(path, "rb") as file:
+            if file.read(15) not in (b"", b"SQLite format 3"):
+                raise ValueError(
+                    f"study_db={str(path)!r} is no SQLite file: name another, or one that does not exist."
+                )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{path}",
+            engine_kwargs={"connect_args": {"timeout": PATIENCE_SECONDS, "isolation_level": None}},
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=grace_seconds,
+        )
+    # SQLite knows no SELECT ... FOR UPDATE: two processes that read first would take the same trial from the queue.
+    # So each transaction is a writing one from its beginning.
+    event = load_extra("sqlalchemy.event", extra="search")
+    event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return storage
+
+
+class SharedStudy:
+    """
+    A list of trials in a file, and what came of them.
+
+    Each trial has a place in the list and waits in optuna's queue; each process takes one after the other. What has
+    ended, or was pruned, is not run again; what was cut short or raised an error is, with the values that it had.
+
+    Args:
+        path (`Path`): the SQLite file.
+        name (`str`): of the study; a file may hold several.
+        direction (`str`): `"maximize"` or `"minimize"`.
+        trials (`list[dict]`): of each trial the values that are given; the others are left to optuna's TPE sampler.
+        settings (`dict`): what all trials have in common.
+        seed (`int`, *optional*, defaults to 0): of the sampler.
+        prune (`bool`, *optional*, defaults to `True`): whether a trial that is worse than the median of those before
+            it, at the same share of its training, ends there.
+        grace_seconds (`int`, *optional*, defaults to 30): see [`open_storage`].
+
+    Raises:
+        ImportError: if optuna or filelock is not installed.
+        ValueError: if the file is no SQLite file, or its study was begun with other `settings`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        direction: str,
+        trials: list[dict[str, Any]],
+        settings: dict[str, Any],
+        seed: int = 0,
+        prune: bool = True,
+        grace_seconds: int = GRACE_SECONDS,
+    ):
+        self.optuna = load_extra("optuna", extra="search")
+        self.path, self.name, self.direction, self.seed = path, name, direction, seed
+        self._planned, self._grace = trials, timedelta(seconds=grace_seconds)
+        # After one epoch at the earliest, and with five trials to compare with; see SearchingTrainer on the steps.
+        pruners = self.optuna.pruners
+        self._pruner = pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=100) if prune else pruners.NopPruner()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = load_extra("filelock", extra="search").FileLock(f"{path}.lock")
+        with self.lock:  # tables and the study can be made but once
+            self._storage = open_storage(path, grace_seconds)
+            self.study = self.optuna.create_study(
+                storage=self._storage, study_name=name, direction=direction, load_if_exists=True
+            )
+            self._check_settings(settings)
+        self._fill_queue()
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
+        begun_with = self.study.user_attrs.get("settings", settings)
+        different = sorted(
+            key for key in begun_with.keys() | settings.keys() if begun_with.get(key) != settings.get(key)
+        )
+        if different:
+            changes = ", ".join(f"{key} was {begun_with.get(key)!r}, is {settings.get(key)!r}" for key in different)
+            raise ValueError(
+                f"The search {self.name} in {self.path} was begun with other settings ({changes}): trials could not "
+                "be compared. Name another study_db."
+            )
+        self.study.set_user_attr("settings", settings)
+
+    def trials(self) -> list["FrozenTrial"]:
+        """The present trial of each place; a trial that was cut short has given its place to another."""
+        trials = {trial.user_attrs["place"]: trial for trial in self.study.trials if "place" in trial.user_attrs}
+        return [trials[place] for place in sorted(trials)]
+
+    def run(
+        self,
+        trainer: "ContrastiveTrainer",
+        hp_space: Callable[["Trial"], dict[str, Any]],
+        compute_objective: Callable[[dict[str, float]], float],
+        timeout: float | None = None,
+    ) -> bool:
+        """
+        Works at the trials until all have ended, those of other processes included.
+
+        Args:
+            trainer ([`ContrastiveTrainer`]): with a `model_init`.
+            hp_space (`Callable`): as of `hyperparameter_search`.
+            compute_objective (`Callable`): likewise.
+            timeout (`float`, *optional*): begin no trial after so many seconds.
+
+        Returns:
+            `bool`: whether all have ended.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while time.monotonic() < deadline:
+            self._fill_queue()
+            trials = self.trials()
+            running = [str(trial.number) for trial in trials if trial.state.name == "RUNNING"]
+            if any(trial.state.name == "WAITING" for trial in trials):
+                self._run_next(trainer, hp_space, compute_objective)
+            elif running:
+                logger.warning_once(f"Waiting for trials that run elsewhere, or were cut short: {', '.join(running)}.")
+                time.sleep(1)
+            else:
+                return True
+        return False
+
+    def _run_next(self, trainer: "ContrastiveTrainer", hp_space: Callable, compute_objective: Callable) -> None:
+        taken = []
+
+        def values(trial: "Trial") -> dict[str, Any]:
+            taken.append(trial.number)
+            if "place" not in trial.user_attrs:
+                raise self.optuna.TrialPruned("Another process was faster to take the last trial that waited.")
+            # Another seed for each, lest processes and resumed searches draw the same values.
+            trial.study.sampler = self.optuna.samplers.TPESampler(seed=self.seed + trial.user_attrs["place"])
+            return hp_space(trial)
+
+        try:
+            trainer.hyperparameter_search(
+                hp_space=values,
+                compute_objective=compute_objective,
+                n_trials=1,
+                direction=self.direction,
+                storage=self._storage,
+                study_name=self.name,
+                load_if_exists=True,
+                pruner=self._pruner,
+            )
+        except ValueError:
+            # After a trial the Trainer asks for the best one; while all were pruned there is none.
+            if not taken or self.study.trials[taken[-1]].state.name != "PRUNED":
+                raise
+
+    def _fill_queue(self) -> None:
+        """Lets wait what has not been tried yet, and again what was cut short; once for all processes."""
+        failed = self.optuna.trial.TrialState.FAIL
+        with self.lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
+            self.optuna.storages.fail_stale_trials(self.study)
+            for trial in self.trials():
+                # optuna does not know of a trial that was killed before its first sign of life, nor had it values.
+                begun = trial.state.name == "RUNNING" and not trial.params
+                if begun and datetime.now() - trial.datetime_start > self._grace:
+                    self.study.tell(trial.number, state=failed)
+            present = {trial.user_attrs["place"]: trial for trial in self.trials()}
+            for place, given in enumerate(self._planned):
+                if place not in present:
+                    self.study.enqueue_trial(given, user_attrs={"place": place})
+                elif present[place].state == failed:
+                    self.study.enqueue_trial(given | present[place].params, user_attrs={"place": place})

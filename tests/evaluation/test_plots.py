@@ -1,0 +1,99 @@
+"""Pictures are drawn for two classes and for 150, in both themes, and are the same each time."""
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from hf_lcl.evaluation import class_tree, reliability_bins
+from hf_lcl.evaluation.plots import (
+    DARK,
+    LIGHT,
+    plot_confusion_matrix,
+    plot_embedding_map,
+    plot_label_relations,
+    plot_reliability,
+    plot_training_curves,
+    project,
+    save_picture,
+)
+
+
+def shares(classes: int, seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).dirichlet(np.full(classes, 0.1), size=classes)
+    values[-1] = np.nan  # a class without texts
+    return values
+
+
+@pytest.mark.parametrize(("classes", "numbered"), [(2, True), (15, True), (16, False), (150, False)])
+def test_matrices_name_every_class_in_the_given_order(classes, numbered):
+    names = [f"class ${index}" for index in range(classes)]
+    values = shares(classes)
+    tree = class_tree(values)
+    expected = [names[index] for index in tree.order]
+    confusion = plot_confusion_matrix(values, names, tree.order, LIGHT)
+    relations = plot_label_relations(values, names, tree, DARK)
+    for axes in (confusion.axes[0], relations.axes[1]):
+        assert [label.get_text() for label in axes.get_yticklabels()] == expected
+        assert [label.get_text() for label in axes.get_xticklabels()] == expected
+        assert bool(axes.texts) == numbered
+        # A line of text has room beside its neighbours.
+        height = axes.figure.get_figheight() * 72 / classes
+        assert height > axes.get_yticklabels()[0].get_fontsize()
+    assert len(relations.axes[0].lines) == classes - 1
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_a_map_shows_every_text_and_every_class(classes):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(classes - 1, size=200)  # the last has no text
+    points, axis_labels = project(rng.normal(size=(200, 16)), method="pca")
+    order = list(range(classes))[::-1]
+    figure = plot_embedding_map(points, axis_labels, labels, [f"c{index}" for index in range(classes)], order, LIGHT)
+    axes = figure.axes[0]
+    assert sum(len(collection.get_offsets()) for collection in axes.collections) == 200
+    assert len(axes.texts) == len(set(labels))
+    assert len(figure.legends[0].get_texts()) == classes
+    assert "of the variance" in axes.get_xlabel()
+
+
+def test_principal_components_are_of_the_directions_alone():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(30, 8))
+    lengths = rng.uniform(0.1, 10, size=(30, 1))
+    points, _ = project(embeddings, method="pca")
+    stretched, _ = project(embeddings * lengths, method="pca")
+    np.testing.assert_allclose(points, stretched, atol=1e-8)
+    with pytest.raises(ValueError, match="2 texts make no map"):
+        project(embeddings[:2])
+
+
+def test_curves_show_the_parts_that_were_logged():
+    history = [
+        {"step": 1, "loss": 2.0, "loss_ce": 1.5, "loss_contrastive": -0.1},
+        {"step": 2, "loss": 1.5, "loss_ce": 1.0, "loss_contrastive": -0.2},
+        {"step": 2, "eval_loss": 1.4, "eval_accuracy": 0.6},
+        {"step": 2, "train_runtime": 3.0},
+    ]
+    losses, scores = plot_training_curves(history, LIGHT).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in losses.lines}
+    assert lines == {
+        "loss": [[1, 2.0], [2, 1.5]],
+        "cross-entropy": [[1, 1.5], [2, 1.0]],
+        "contrastive": [[1, -0.1], [2, -0.2]],
+        "loss in evaluation": [[2, 1.4]],
+    }
+    assert [line.get_label() for line in scores.lines] == ["accuracy"]
+    assert len(plot_training_curves(history[:2], LIGHT).axes) == 1
+
+
+def test_both_themes_are_written_on_their_background_and_equal_each_time(tmp_path):
+    rng = np.random.default_rng(0)
+    bins = reliability_bins(rng.normal(size=(50, 3)), rng.integers(3, size=50))
+    paths = save_picture(lambda theme: plot_reliability({"As it is": bins}, theme), tmp_path, "reliability")
+    assert [path.name for path in paths] == ["reliability.png", "reliability_dark.png"]
+    first = [path.read_bytes() for path in paths]
+    light, dark = (imread(path)[0, 0, :3] for path in paths)
+    assert light.min() > 0.95
+    assert dark.max() < 0.15
+    save_picture(lambda theme: plot_reliability({"As it is": bins}, theme), tmp_path, "reliability")
+    assert [path.read_bytes() for path in paths] == first

@@ -1,0 +1,231 @@
+"""The report on a finished model: all of its files, for any classifier, and no text in any of them."""
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.evaluation import expected_calibration_error
+from hf_lcl.evaluation.inference import run_model
+from hf_lcl.evaluation.report import main, write_report
+from hf_lcl.evaluation.summary import read_summary
+from hf_lcl.hub.card_merging import PART
+
+
+NAMES = ["angry", "annoyed", "glad", "proud"]
+
+
+@pytest.fixture(scope="module")
+def files(raw_splits, tmp_path_factory):
+    """The texts of validation and test, in files."""
+    folder = tmp_path_factory.mktemp("files")
+    for split in ("validation", "test"):
+        raw_splits[split].to_json(folder / f"{split}.jsonl")
+    return folder
+
+
+@pytest.fixture
+def finished(make_trainer, tmp_path):
+    """A folder with a finished classifier, a card, and the checkpoint of its training model."""
+    trainer = make_trainer(objective="lcl", num_train_epochs=1, save_strategy="epoch", learning_rate=3e-3)
+    for config in (trainer.model.config, trainer.model.config.text_config):
+        config.id2label = dict(enumerate(NAMES))
+    trainer.train()
+    trainer.save_model()
+    return tmp_path / "out"
+
+
+def command_line(folder, files, *others):
+    return [str(folder), "--test_file", str(files / "test.jsonl"), *others]
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_writes_page_pictures_and_numbers_and_no_text(
+    finished, files, raw_splits, tokenizer, splits, capsys, tmp_path
+):
+    main(command_line(finished, files, "--validation_file", str(files / "validation.jsonl")))
+    folder = finished / "report"
+    assert capsys.readouterr().out.strip() == str(folder / "index.html")
+    pictures = ["confusion_matrix", "embedding_map", "label_relations", "reliability", "training_curves"]
+    numbers = [*pictures, "confused_pairs", "per_class"]
+    expected = {"index.html", "summary.json", *(f"{name}.csv" for name in numbers)}
+    expected |= {f"{name}{theme}.png" for name in pictures for theme in ("", "_dark")}
+    assert {path.name for path in folder.iterdir()} == expected
+
+    texts = [text for split in raw_splits.values() for text in split["text"]]
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not [text for text in texts if text.encode() in content], path.name
+        # Nor a folder of this machine.
+        assert str(tmp_path).encode() not in content, path.name
+        assert str(files).encode() not in content, path.name
+
+    counts = np.array([[int(row[name]) for name in NAMES] for row in read_csv(folder / "confusion_matrix.csv")])
+    assert counts.sum() == 24
+    relations = read_csv(folder / "label_relations.csv")
+    assert sorted(row["true"] for row in relations) == NAMES
+    # Out of the training model itself, and a loop over the texts.
+    model = LCLForSequenceClassification.from_pretrained(finished / "checkpoint-4").eval()
+    weights = {name: [] for name in NAMES}
+    with torch.no_grad():
+        for row in splits["test"]:
+            inputs = {name: torch.tensor([row[name]]) for name in tokenizer.model_input_names}
+            weights[NAMES[row["labels"]]].append(model(**inputs).weighting_logits.softmax(dim=1)[0])
+    for row in relations:
+        mean = torch.stack(weights[row["true"]]).mean(dim=0)
+        torch.testing.assert_close(torch.tensor([float(row[name]) for name in NAMES]), mean, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_beside_it(finished, files):
+    main(command_line(finished, files))
+    page = (finished / "report" / "index.html").read_text(encoding="utf-8")
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "<script" not in page
+    assert "prefers-color-scheme: dark" in page
+    sources = re.findall(r'(?:src|srcset)="([^"]{5})', page)
+    assert len(sources) == 10
+    assert set(sources) == {"data:"}
+    for link in re.findall(r'href="([^"]+)"', page):
+        assert (finished / "report" / link).is_file()
+
+
+def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(bert, tokenizer, files, tmp_path):
+    bert.config.id2label = dict(enumerate(NAMES))
+    bert.save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    main(command_line(tmp_path / "plain", files))
+    folder = tmp_path / "plain" / "report"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "The weighting network is a part of the training model" in page
+    assert "No trainer_state.json with a logged loss" in page
+    assert "give --validation_file" in page
+    assert not list(folder.glob("label_relations*"))
+    assert not list(folder.glob("training_curves*"))
+    assert {row["scaling"] for row in read_csv(folder / "reliability.csv")} == {"before"}
+
+
+@pytest.mark.slow
+def test_names_of_classes_are_no_markup(bert, tokenizer, splits, tmp_path):
+    bert.config.id2label = {0: "<script>alert(1)</script>", 1: "$a$", 2: "b|c", 3: "d, e"}
+    bert.save_pretrained(tmp_path / "plain")
+    page = write_report(tmp_path / "plain", splits["test"], tokenizer=tokenizer).read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    labels = {row["label"] for row in read_csv(tmp_path / "plain" / "report" / "per_class.csv")}
+    assert labels == set(bert.config.id2label.values())
+
+
+def test_the_outputs_are_those_of_one_text_at_a_time_in_their_order(bert, splits, tokenizer):
+    model = LCLForSequenceClassification.from_native(bert)
+    outputs = run_model(model, splits["test"], tokenizer, batch_size=7)
+    with torch.no_grad():
+        for row, *found in zip(splits["test"], outputs.logits, outputs.embeddings, outputs.weighting_logits):
+            alone = model(**{name: torch.tensor([row[name]]) for name in tokenizer.model_input_names})
+            for one, other in zip(found, (alone.logits, alone.embeddings, alone.weighting_logits)):
+                torch.testing.assert_close(torch.from_numpy(one), other[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_folded_temperature_calibrates_the_saved_classifier(finished, splits, tokenizer):
+    def logits():
+        native = AutoModelForSequenceClassification.from_pretrained(finished)
+        return run_model(LCLForSequenceClassification.from_native(native), splits["test"], tokenizer).logits
+
+    before, labels = logits(), np.array(splits["test"]["labels"])
+    write_report(finished, splits["test"], splits["validation"], tokenizer=tokenizer, fold=True)
+    found = read_summary(finished)["calibration"]
+    assert found["folded"]
+    np.testing.assert_allclose(logits(), before / found["temperature"], rtol=1e-3, atol=1e-5)
+    assert (logits().argmax(axis=1) == before.argmax(axis=1)).all()
+    assert expected_calibration_error(logits(), labels) == pytest.approx(found["error_after"], abs=1e-3)
+
+
+def test_the_card_gets_the_results_and_keeps_everything_else(finished, files):
+    card = finished / "README.md"
+    before = {part["name"]: part["content"] for part in PART.finditer(card.read_text())}
+    main(command_line(finished, files))
+    text = card.read_text()
+    after = {part["name"]: part["content"] for part in PART.finditer(text)}
+    assert {name for name in before if before[name] != after[name]} == {"results", "pictures"}
+    accuracy = read_summary(finished)["metrics"]["accuracy"]
+    assert f"| accuracy | {accuracy:.4f} |" in after["results"]
+    assert "On the test split (24 texts)" in after["results"]
+    assert "](report/label_relations.png)" in after["pictures"]
+    assert "split: test" in text
+
+
+@pytest.mark.slow
+def test_a_report_of_other_weights_is_not_believed(finished, splits, tokenizer, make_trainer):
+    write_report(finished, splits["test"], tokenizer=tokenizer)
+    assert read_summary(finished) is not None
+    trainer = make_trainer(objective="lcl", num_train_epochs=1)
+    trainer.save_model()
+    assert read_summary(finished) is not None  # the same weights, written once more
+    trainer.train()
+    trainer.save_model()
+    assert read_summary(finished) is None
+    assert "label_relations.png" not in (finished / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_training_model_is_its_own_weighting_network(finished, splits, tokenizer):
+    shutil.move(finished / "checkpoint-4", finished.parent / "wrapper")
+    write_report(finished.parent / "wrapper", splits["test"], tokenizer=tokenizer)
+    assert (finished.parent / "wrapper" / "report" / "label_relations.csv").is_file()
+    with pytest.raises(ValueError, match="holds no standard classifier"):
+        write_report(finished.parent / "wrapper", splits["test"], splits["validation"], tokenizer=tokenizer, fold=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda line: [line[0]], "test_file"),
+        (lambda line: ["nowhere", *line[1:]], "holds no model"),
+        (lambda line: [*line, "--batch_size", "0"], "batch_size=0 must be at least 1"),
+        (lambda line: [*line, "--fold_temperature"], "give --validation_file"),
+        (lambda line: [*line, "--label_column_name", "feeling"], "no label column 'feeling'"),
+        (lambda line: [*line, "--text_column_names", "words"], "no text column 'words'"),
+    ],
+)
+def test_bad_input_ends_in_one_line(bert, tokenizer, files, tmp_path, change, message):
+    bert.config.id2label = dict(enumerate(NAMES))
+    bert.save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    with pytest.raises(SystemExit) as caught:
+        main(change(command_line(tmp_path / "plain", files)))
+    assert str(caught.value.code).startswith("error: ")
+    assert message in caught.value.code
+    assert "\n" not in caught.value.code
+
+
+@pytest.mark.slow
+def test_an_adapter_needs_its_training_model(make_trainer, splits, tokenizer, tmp_path):
+    from peft import LoraConfig
+
+    trainer = make_trainer(
+        objective="lcl",
+        num_train_epochs=1,
+        save_strategy="epoch",
+        merge_adapter=False,
+        peft_config=LoraConfig(r=2, target_modules=["query"]),
+    )
+    trainer.train()
+    trainer.save_model()
+    write_report(tmp_path / "out", splits["test"], tokenizer=tokenizer)
+    summary = json.loads((tmp_path / "out" / "report" / "summary.json").read_text())
+    assert summary["metrics"]["accuracy"] == pytest.approx(trainer.evaluate(splits["test"])["eval_accuracy"])
+    shutil.rmtree(tmp_path / "out" / "checkpoint-4")
+    with pytest.raises(ValueError, match="holds an adapter alone"):
+        write_report(tmp_path / "out", splits["test"], tokenizer=tokenizer)

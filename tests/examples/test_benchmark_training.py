@@ -1,0 +1,53 @@
+"""The benchmarks of speed and memory, on a tiny encoder: that they run, and report what they say they do."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, folder: Path, *options: str) -> dict:
+    """The report of a benchmark."""
+    command = [sys.executable, str(EXAMPLES / "benchmarks" / f"{name}.py"), *options, f"--output_dir={folder}"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert ran.returncode == 0, ran.stderr
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.mark.slow
+def test_every_way_to_train_is_timed(tmp_path, encoder_folder):
+    report = run(
+        "training",
+        tmp_path,
+        f"--model_name_or_path={encoder_folder}",
+        f"--train_file={EXAMPLES / 'data' / 'feelings_train.jsonl'}",
+        "--texts=96",
+        "--max_seq_length=64",
+        "--rounds=1",
+    )
+    rows = report["rows"]
+    assert {"`Trainer`, padded", "`Trainer`", "ours, CE", "ours, LCL", "ours, LCL, bf16"} <= set(rows)
+    assert all(row["texts_per_second"] > 0 and row["peak_bytes"] > 0 for row in rows.values())
+    assert rows["ours, LCL"]["padding"] < rows["`Trainer`"]["padding"] < rows["`Trainer`, padded"]["padding"]
+    assert "Goals for LCL" in (tmp_path / "training.md").read_text()
+
+
+@pytest.mark.slow
+def test_both_kinds_of_step_are_timed(tmp_path, encoder_folder):
+    sizes = ("--batch_size=64", "--mini_batch_size=8", "--sequence_length=16", "--rounds=1")
+    report = run("gradient_cache", tmp_path, f"--model_name_or_path={encoder_folder}", *sizes)
+    assert all(ratio > 0 for ratio in report["time_ratios"].values())
+    assert report["peak_bytes"]["cached"] > 0
+
+
+@pytest.mark.slow
+def test_every_row_is_ordered_once(tmp_path, encoder_folder):
+    report = run("million_rows", tmp_path, f"--tokenizer_name={encoder_folder}", "--rows=2000", "--num_labels=5")
+    assert report["rows"] == 2000
+    assert [stage["stage"] for stage in report["stages"]] == ["read and label", "tokenise", "order of an epoch"]

@@ -1,0 +1,100 @@
+"""Every system of the papers, on made-up texts in the layout of a recipe."""
+
+import importlib
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WORDS = {
+    "anger": ["furious", "rage", "shouting", "slammed"],
+    "fear": ["late", "queue", "sigh", "again"],
+    "joy": ["sunny", "laughing", "party", "cake"],
+    "sadness": ["medal", "won", "graduated", "applause"],
+}
+FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+# What the papers report as failures need not learn.
+FAILURES = ("scl-dot-0.07", "scl-positives", "lcl-positives")
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    """The script as a module."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    yield importlib.import_module("reproduce_paper")
+    del sys.modules["reproduce_paper"]
+
+
+@pytest.fixture
+def flags(tmp_path, encoder_folder) -> list[str]:
+    """Data, encoder and results of the test."""
+    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
+    folder.mkdir(parents=True)
+    for split, rows_per_class in (("train", 60), ("validation", 5), ("test", 15)):
+        rows = []
+        for label, words in WORDS.items():
+            for _ in range(rows_per_class):
+                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
+                rng.shuffle(text)
+                rows.append(json.dumps({"text": " ".join(text), "label": label}))
+        rng.shuffle(rows)
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    return [
+        "--datasets=emoint",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--encoder={encoder_folder}",
+        f"--results={tmp_path / 'paper.jsonl'}",
+        "--per_device_train_batch_size=16",
+        "--learning_rate=3e-3",
+        "--num_train_epochs=15",
+    ]
+
+
+def lines(tmp_path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "paper.jsonl").read_text().splitlines()]
+
+
+def test_finished_runs_are_kept_and_not_run_again(paper, flags, tmp_path, capsys):
+    short = [*flags, "--systems", "ce", "scl-two-phase", "--max_train_samples=40", "--num_train_epochs=1"]
+    paper.main([*short, "--seeds", "0"])
+    first = lines(tmp_path)
+    assert [line["settings"]["system"] for line in first] == ["ce", "scl-two-phase"]
+    assert all(line["data"]["train"]["rows"] == 40 for line in first)
+    assert len({line["data"]["test"]["fingerprint"] for line in first}) == 1
+    paper.main([*short, "--seeds", "0", "1"])
+    assert lines(tmp_path)[:2] == first
+    assert [line["settings"]["seed"] for line in lines(tmp_path)] == [0, 0, 1, 1]
+    table = capsys.readouterr().out
+    assert "(2)" in table
+    assert "| lcl | ELECTRA-base, LCL, as printed | all |" in table
+
+
+def test_the_table_alone_runs_nothing(paper, flags, tmp_path):
+    paper.main([*flags, f"--table={tmp_path / 'paper.md'}"])
+    assert "ELECTRA-base, SCL, as printed" in (tmp_path / "paper.md").read_text()
+    assert not (tmp_path / "paper.jsonl").exists()
+
+
+@pytest.mark.parametrize(("flag", "value"), [("systems", "bert"), ("datasets", "imdb")])
+def test_unknown_names_are_refused(paper, flags, flag, value):
+    with pytest.raises(ValueError, match=f"--{flag} {value} is unknown: use some of "):
+        paper.main([*flags, f"--{flag}", value])
+
+
+@pytest.mark.slow
+def test_every_system_learns(paper, flags, tmp_path):
+    systems = [name for name in paper.SYSTEMS if name not in FAILURES]
+    paper.main([*flags, "--systems", *systems])
+    accuracies = {line["settings"]["system"]: line["metrics"]["accuracy"] for line in lines(tmp_path)}
+    assert set(accuracies) == set(systems)
+    assert {name: accuracy for name, accuracy in accuracies.items() if accuracy < 0.9} == {}
+
+
+@pytest.mark.slow
+def test_failures_run_too(paper, flags, tmp_path):
+    paper.main([*flags, "--systems", *FAILURES, "--num_train_epochs=1"])
+    assert len(lines(tmp_path)) == len(FAILURES)

@@ -1,0 +1,177 @@
+"""The search script: from flags to the best setting, killed and taken up again, and in two processes at once."""
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from command_line import SCRIPT, command_line
+
+from hf_lcl.cli import one_line_errors
+
+
+pytest.importorskip("optuna")
+SEARCH = SCRIPT.with_name("run_search.py")
+
+
+@pytest.fixture(scope="module")
+def search():
+    """`main` of `examples/run_search.py`."""
+    spec = importlib.util.spec_from_file_location("run_search", SEARCH)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["run_search"] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "trials.csv").open()))
+
+
+@pytest.mark.parametrize("objective", [pytest.param("scl", marks=pytest.mark.slow), "lcl"])
+def test_the_best_setting_runs_as_it_is_and_scores_the_same(search, run, flags, tmp_path, capsys, objective):
+    flags |= {"objective": objective, "num_train_epochs": "2", "learning_rate": "3e-3", "max_train_samples": "48"}
+    search(command_line(flags | {"n_trials": "3", "temperature": "1", "hub_token": "hf_secret"}))
+    printed = capsys.readouterr().out
+    out = tmp_path / "out"
+    trials = rows(out)
+    assert len(trials) == 3
+    assert {row["state"] for row in trials} <= {"complete", "pruned"}
+    best = max((row for row in trials if row["state"] == "complete"), key=lambda row: float(row["eval_macro_f1"]))
+    assert printed.split("best trials\n")[1].splitlines()[1].split()[0] == best["trial"]
+    settings = json.loads((out / "best.json").read_text())
+    assert settings["learning_rate"] == float(best["learning_rate"])
+    assert settings["max_train_samples"] == 48
+    assert "hf_secret" not in (out / "best.json").read_text()
+    assert b"hf_secret" not in (out / "search.db").read_bytes()
+    run([str(out / "best.json")])
+    results = json.loads((out / "best" / "all_results.json").read_text())
+    assert results["eval_macro_f1"] == pytest.approx(float(best["eval_macro_f1"]), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_the_grid_of_the_paper_and_its_heat_map(search, flags, tmp_path, capsys):
+    flags |= {"space": "paper", "num_train_epochs": "1", "max_train_samples": "32", "prune": "false"}
+    for trials in ("2", "4", "4"):
+        search(command_line(flags | {"n_trials": trials}))
+    out = tmp_path / "out"
+    points = [(row["alpha"], row["temperature"], row["per_device_train_batch_size"]) for row in rows(out)]
+    assert points == [("0.1", "0.07", "4"), ("0.1", "0.07", "8"), ("0.1", "0.07", "32"), ("0.1", "7.0", "4")]
+    for name in ("heat_map.png", "heat_map_dark.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    settings = json.loads((out / "best.json").read_text())
+    assert settings["normalize_embeddings"] is False
+    assert not list(out.glob("run-*"))
+
+
+def test_a_search_may_run_out_of_time(search, flags, capsys):
+    search(command_line(flags | {"timeout": "0"}))
+    assert "0 of 20 trials have ended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"space": "narrow"}, ["space='narrow'", "'paper'", "'wide'"]),
+        ({"n_trials": "0"}, ["n_trials=0"]),
+        ({"space": "paper", "objective": "ce"}, ["space='paper'", "'scl'"]),
+        ({"study_db": "train_file"}, ["study_db=", "no SQLite file"]),
+        ({"validation_file": None}, ["No validation split", "--validation_file"]),
+        ({"train_file": "none.jsonl"}, ["none.jsonl", "does not exist"]),
+    ],
+)
+def test_bad_input_ends_in_one_line(search, flags, changes, words):
+    flags = {name: value for name, value in (flags | changes).items() if value is not None}
+    if "study_db" in flags:
+        flags["study_db"] = flags["train_file"]
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        search(command_line(flags))
+    message = str(stopped.value.code)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def start(flags: dict[str, str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(SEARCH), *command_line(flags)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def states(database: Path) -> Counter:
+    """How many trials are in which state, read without optuna."""
+    if not database.exists():
+        return Counter()
+    try:
+        with sqlite3.connect(database, timeout=30) as connection:
+            return Counter(state for (state,) in connection.execute("SELECT state FROM trials"))
+    except sqlite3.OperationalError:
+        return Counter()  # no table yet
+
+
+def wait_for(process: subprocess.Popen, database: Path, **wanted: int) -> None:
+    deadline = time.monotonic() + 120
+    while any(states(database)[name] < number for name, number in wanted.items()):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, states(database)
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["paper", "wide"])
+def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path, space):
+    flags |= {"space": space, "n_trials": "4", "num_train_epochs": "30", "prune": "false"}
+    database = tmp_path / "out" / "search.db"
+    process = start(flags)
+    wait_for(process, database, COMPLETE=1, RUNNING=1)
+    time.sleep(0.3)  # within the second trial
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = states(database)
+    assert before["RUNNING"] == 1
+    with sqlite3.connect(database) as connection:
+        finished = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()
+        ((cut,),) = connection.execute("SELECT trial_id FROM trials WHERE state='RUNNING'").fetchall()
+        values = dict(connection.execute("SELECT param_name, param_value FROM trial_params WHERE trial_id=?", (cut,)))
+    again = start(flags)
+    output, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, output
+    assert states(database) == Counter(COMPLETE=4, FAIL=1)
+    with sqlite3.connect(database) as connection:
+        ended = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()
+        assert set(finished) <= set(ended)  # these were not run again
+        runs = {}
+        for trial, name, value in connection.execute(
+            "SELECT trial_id, param_name, param_value FROM trial_params JOIN trials USING (trial_id) "
+            "WHERE state='COMPLETE'"
+        ):
+            runs.setdefault(trial, {})[name] = value
+    assert sum(run == values for run in runs.values()) == 1  # the one that was cut
+    assert len({tuple(sorted(run.items())) for run in runs.values()}) == 4
+    assert len(rows(tmp_path / "out")) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_grid(flags, tmp_path):
+    flags |= {"space": "paper", "n_trials": "8", "num_train_epochs": "4", "prune": "false"}
+    both = [start(flags) for _ in range(2)]
+    outputs = [process.communicate(timeout=500)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    points = [(row["alpha"], row["temperature"], row["per_device_train_batch_size"]) for row in rows(tmp_path / "out")]
+    assert len(points) == len(set(points)) == 8
+    assert states(tmp_path / "out" / "search.db") - Counter(PRUNED=2) == Counter(COMPLETE=8)
+    worked = [output.count(" finished with value") for output in outputs]
+    assert sum(worked) == 8
+    assert min(worked) >= 1

@@ -1,0 +1,22 @@
+"""The client of this process, pointed at another Hub."""
+
+from pathlib import Path
+
+import pytest
+import transformers
+from emulator import WRITE_TOKEN
+from huggingface_hub import close_session, constants, hf_api
+
+
+def redirect(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path, xet: bool = False) -> None:
+    """Points the client, which read its environment when it was imported, at another Hub."""
+    close_session()
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(hf_api.api, "endpoint", url)
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)

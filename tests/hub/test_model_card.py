@@ -1,0 +1,252 @@
+"""The card: a pure function of facts, valid for the Hub, and never written over somebody's work."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+from huggingface_hub.utils import validate_repo_id
+
+from hf_lcl import ContrastiveTrainingArguments
+from hf_lcl.hub.card_facts import CardFacts, evaluation_curve, training_settings
+from hf_lcl.hub.card_merging import PART, merged
+from hf_lcl.hub.model_card import GENERATED, render_card, write_card
+
+
+GOLDEN = Path(__file__).with_name("model_card.golden.md")
+FACTS = CardFacts(
+    model_name="me/feelings",
+    labels=["furious", "annoyed", "a|b"],
+    objective="lcl",
+    settings={"learning_rate": 2e-5, "alpha": 0.5, "temperature": 0.3, "class_weights": [1.0, 2.0, 1.0]},
+    metrics={"accuracy": 0.81234, "macro_f1": 0.79, "weighted_f1": 0.80},
+    split="test",
+    rows=1234,
+    seeds=[42],
+    calibration={"error_before": 0.1234, "temperature": 1.7, "error_after": 0.0312, "folded": True},
+    per_class=[
+        {"label": "furious", "precision": 0.8, "recall": 0.7, "f1": 0.7467, "support": 400},
+        {"label": "annoyed", "precision": 0.6, "recall": 0.9, "f1": 0.72, "support": 434},
+        {"label": "a|b", "precision": 1.0, "recall": 0.8, "f1": 0.8889, "support": 400},
+    ],
+    confused_pairs=[{"true": "furious", "predicted": "annoyed", "count": 100, "share": 0.25}],
+    baseline={"accuracy": 0.8, "macro_f1": 0.77, "weighted_f1": 0.78},
+    pictures={"Label relations": "report/label_relations.png", "Confusion matrix": "report/confusion_matrix.png"},
+    base_model="google/electra-base-discriminator",
+    dataset="someone/feelings",
+    dataset_revision="0123456789abcdef0123456789abcdef01234567",
+    splits={"train": 8000, "validation": 1000, "test": 1234},
+    fingerprints={"train": "00112233aabbccdd"},
+    curve=[
+        {"epoch": 1.0, "step": 250, "loss": 0.9, "eval_loss": 0.8, "eval_accuracy": 0.75},
+        {"epoch": 2.0, "step": 500, "loss": 0.5, "eval_loss": 0.7, "eval_accuracy": 0.8},
+    ],
+    best_step=500,
+    hardware="1 × NVIDIA H200",
+    training_seconds=754.2,
+    versions={"python": "3.11.9", "transformers": "5.23.0"},
+    language="en",
+    license="apache-2.0",
+    tags=["emotion"],
+)
+# The least that a run knows.
+BARE = CardFacts("out", ["0", "1"], "ce", {"learning_rate": 5e-5})
+
+
+def parts(text: str) -> dict[str, str]:
+    return {part["name"]: part["content"].strip() for part in PART.finditer(text)}
+
+
+def test_the_card_is_the_golden_one():
+    assert str(render_card(FACTS)) == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        FACTS,
+        BARE,
+        replace(FACTS, objective="scl", adapter=True),
+        replace(FACTS, remote_code=True, seeds=[1, 2, 3]),
+        replace(BARE, base_model="/home/anna/encoder", dataset="../data/train.jsonl"),
+        replace(BARE, metrics={"accuracy": 1.0}, split="validation", fingerprints={"validation": "00ff"}),
+    ],
+)
+def test_the_metadata_keeps_the_rules_of_the_hub(facts):
+    text = str(render_card(facts))
+    data = ModelCard(text).data.to_dict()
+    assert data["library_name"] in ("transformers", "peft")
+    assert data["pipeline_tag"] == "text-classification"
+    assert all(re.fullmatch(r"[\w.:-]+", tag) for tag in data["tags"])
+    for name in (data.get("base_model"), *data.get("datasets", [])):
+        if name is not None:
+            validate_repo_id(name)
+    assert ("license" in data) == (facts.license is not None)
+    assert ("language" in data) == (facts.language is not None)
+    assert ("model-index" in data) == bool(facts.metrics)
+    if facts.metrics:
+        name, results = model_index_to_eval_results(data["model-index"])
+        assert name == facts.model_name
+        assert [result.metric_value for result in results] == [round(value, 4) for value in facts.metrics.values()]
+        assert {result.dataset_split for result in results} == {facts.split}
+        assert all(result.dataset_type and result.dataset_name for result in results)
+    assert "/home/anna" not in text
+    assert "../data" not in text
+    assert "None" not in text
+
+
+def test_every_fact_shows():
+    """No fact may be asked for in vain: without it the card is another one."""
+    default = {item.name: item.default for item in fields(CardFacts)}
+    card = str(render_card(FACTS))
+    for item in fields(CardFacts):
+        if item.name in ("model_name", "labels", "objective", "settings"):
+            continue
+        known = getattr(FACTS, item.name)
+        other = None if default[item.name] is None else not known if isinstance(known, bool) else type(known)()
+        assert str(render_card(replace(FACTS, **{item.name: other}))) != card, item.name
+
+
+@pytest.mark.parametrize("remote_code", [False, True])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_the_first_code_loads_the_model(remote_code, adapter):
+    summary = parts(str(render_card(replace(FACTS, remote_code=remote_code, adapter=adapter))))["summary"]
+    code = re.search(r"```python\n(.*?)```", summary, re.DOTALL)[1]
+    compile(code, "card", "exec")
+    assert ("trust_remote_code=True" in code) == remote_code
+    assert ("PeftModel" in code) == adapter
+    assert "hf_lcl" not in code
+
+
+@pytest.mark.parametrize(
+    ("labels", "warned"),
+    [(["joy", "sadness", "anger"], True), (["Glad", "sad"], True), (["refund", "card_arrival"], False)],
+)
+def test_models_of_emotions_come_with_a_warning(labels, warned):
+    card = str(render_card(replace(BARE, labels=labels)))
+    assert ("mental state" in card) == warned
+
+
+def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
+    write_card(FACTS, tmp_path)
+    first = (tmp_path / "README.md").read_text()
+    write_card(FACTS, tmp_path)
+    assert (tmp_path / "README.md").read_text() == first
+    write_card(BARE, tmp_path)
+    write_card(FACTS, tmp_path)
+    assert (tmp_path / "README.md").read_text() == first
+
+
+def edited(old: str, new: str) -> str:
+    """The card of `FACTS`, changed by hand, after a later run."""
+    text = str(render_card(FACTS))
+    assert old in text
+    later = replace(FACTS, metrics={"accuracy": 0.5}, baseline={}, labels=["x", "y"], hardware="a pocket calculator")
+    return merged(text.replace(old, new, 1), render_card(later))
+
+
+def test_a_part_that_was_changed_stays_and_the_others_follow_the_run():
+    text = edited("Test it on texts of your own", "Ask my grandmother")
+    assert "Ask my grandmother" in text
+    assert "| accuracy | 0.5000 |" in text
+    assert "pocket calculator" in text
+    again = merged(text, render_card(BARE))  # and stays ever after
+    assert "Ask my grandmother" in again
+    assert "pocket calculator" not in again
+
+
+def test_words_between_the_parts_stay():
+    mark = "<!-- hf_lcl:begin training"
+    text = edited(mark, "## My own chapter\n\nWritten at night.\n\n" + mark)
+    assert "## My own chapter\n\nWritten at night." in text
+    assert "pocket calculator" in text
+
+
+def test_a_part_that_was_removed_stays_away():
+    whole = next(part[0] for part in PART.finditer(str(render_card(FACTS))) if part["name"] == "labels")
+    text = edited(whole, "")
+    assert "## Labels" not in text
+    assert "| accuracy | 0.5000 |" in text
+
+
+def test_metadata_that_was_changed_stays_but_for_the_results():
+    text = edited("license: apache-2.0", "license: mit\nwidget:\n- text: Hello")
+    data = ModelCard(text).data
+    assert data.license == "mit"
+    assert data.to_dict()["widget"] == [{"text": "Hello"}]
+    assert [result.metric_value for result in data.eval_results] == [0.5]
+    again = ModelCard(merged(text, render_card(replace(FACTS, license="bsd", language="fr"))))
+    assert again.data.license == "mit"
+
+
+def test_metadata_that_nobody_changed_follows_the_run():
+    text = merged(str(render_card(FACTS)), render_card(replace(BARE, base_model="other/encoder")))
+    data = ModelCard(text).data
+    assert data.base_model == "other/encoder"
+    assert data.license is None
+    assert data.eval_results is None
+
+
+def test_windows_line_ends_are_no_change():
+    text = str(render_card(FACTS)).replace("\n", "\r\n")
+    assert "| accuracy | 0.5000 |" in merged(text, render_card(replace(FACTS, metrics={"accuracy": 0.5}, baseline={})))
+
+
+@pytest.mark.parametrize("text", ["# My words", "", str(render_card(FACTS)).replace(GENERATED, "")])
+def test_a_card_without_the_line_is_somebodys_and_stays(tmp_path, text):
+    (tmp_path / "README.md").write_text(text)
+    write_card(BARE, tmp_path)
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def test_a_card_that_cannot_be_written_ends_no_run(tmp_path):
+    (tmp_path / "README.md").mkdir()
+    write_card(FACTS, tmp_path)
+    write_card(replace(BARE, objective="unheard of"), tmp_path / "nowhere")
+    assert (tmp_path / "README.md").is_dir()
+
+
+def test_settings_are_those_of_the_objective_and_whatever_is_not_the_default(tmp_path):
+    args = ContrastiveTrainingArguments(
+        str(tmp_path / "out"),
+        objective="lcl",
+        weight_decay=0.1,
+        num_views=2,
+        lr_scheduler_type="cosine",
+        run_name="a secret project",
+        hub_token="hf_" + "x" * 34,
+        use_cpu=True,
+    )
+    settings = training_settings(args)
+    assert settings["temperature"] == 0.3
+    assert settings["weight_decay"] == 0.1
+    assert settings["num_views"] == 2
+    assert settings["lr_scheduler_type"] == "cosine"
+    assert {"view", "queue_size", "adam_beta1", "run_name", "hub_token", "output_dir"}.isdisjoint(settings)
+    assert not any(str(tmp_path) in str(value) or "hf_x" in str(value) for value in settings.values())
+    plain = training_settings(ContrastiveTrainingArguments(str(tmp_path), objective="ce", use_cpu=True))
+    assert list(plain) == [
+        "learning_rate",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "seed",
+    ]
+
+
+def test_the_curve_is_the_evaluations_with_the_loss_before_each():
+    history = [{"step": 0, "epoch": 0.0, "eval_loss": 2.0}]
+    for step in range(1, 101):
+        history += [
+            {"step": step, "epoch": step / 10, "loss": 1 / step},
+            {"step": step, "epoch": step / 10, "eval_loss": 2 / step, "eval_accuracy": 0.5, "eval_runtime": 1.0},
+        ]
+    whole = evaluation_curve(history, longest=1000)
+    assert whole[0] == {"epoch": 0.0, "step": 0, "loss": None, "eval_loss": 2.0, "eval_accuracy": None}
+    assert whole[7] == {"epoch": 0.7, "step": 7, "loss": 1 / 7, "eval_loss": 2 / 7, "eval_accuracy": 0.5}
+    short = evaluation_curve(history)
+    assert len(short) <= 20
+    assert short[-1]["step"] == 100
+    assert evaluation_curve([{"step": 1, "loss": 1.0}]) == []

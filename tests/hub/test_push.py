@@ -1,0 +1,323 @@
+"""What others find on the Hub: the standard classifier, its tokenizer and its card, and nothing else."""
+
+import shlex
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from emulator import WRITE_TOKEN
+from safetensors.torch import load as load_weights
+from transformers import AutoModelForSequenceClassification, TrainerCallback
+
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.__main__ import main
+from hf_lcl.hub import push_folder, push_model
+from hf_lcl.hub.push import retry_line
+
+
+PUBLISHED = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+REPO = "anna/feelings"
+
+
+def published(hub, repo=REPO, revision="main") -> set[str]:
+    return set(hub.files(repo, revision)) - {".gitattributes"}
+
+
+def write(folder: Path, hub, revision="main") -> Path:
+    """A state of the repository as a folder."""
+    folder.mkdir()
+    for name, content in hub.files(REPO, revision).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def saved(make_trainer):
+    """A folder with a classifier, and everything else that a run leaves beside it."""
+    trainer = make_trainer(objective="lcl")
+    trainer.save_model()
+    folder = Path(trainer.args.output_dir)
+    trainer.model.save_pretrained(folder / "checkpoint-8")
+    others = ("training_args.bin", "predict_results.txt", ".env", "runs/events.1", "run-0/model.safetensors")
+    for name in (*others, "checkpoint-8/optimizer.pt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("furious neighbour")
+    return folder
+
+
+class AtTheEnd(TrainerCallback):
+    """Tells that a training has ended."""
+
+    def __init__(self, event: threading.Event):
+        self.event = event
+
+    def on_train_end(self, *_, **__):
+        self.event.set()
+
+
+class TestForOthers:
+    """A trained model, and who reads it in another process without hf_lcl and without a token."""
+
+    @pytest.mark.slow
+    def test_the_numbers_are_those_of_the_trainer(self, hub, make_trainer, read, logits):
+        trainer = make_trainer(objective="lcl", num_train_epochs=4, hub_model_id="feelings")
+        trainer.train()
+        trainer.push_to_hub()
+        found = read(hub, REPO)
+        native = trainer.model.to_sequence_classifier()
+        expected = logits(native)
+        assert found["class"] == "BertForSequenceClassification"
+        assert found["problems"] == []
+        assert torch.equal(found["logits"], expected)
+        assert found["labels"] == [native.config.id2label[index] for index in expected.argmax(dim=1).tolist()]
+        assert set(found["labels"]) <= {"angry", "annoyed", "glad", "proud"}
+
+    def test_there_is_the_classifier_and_nothing_else(self, hub, make_trainer):
+        trainer = make_trainer(objective="lcl", num_train_epochs=1, hub_model_id=REPO)
+        trainer.train()
+        commit = trainer.push_to_hub(language="en", dataset_tags="dair-ai/emotion")
+        assert published(hub) == PUBLISHED
+        assert hub.commits(REPO) == ["End of training"]
+        assert commit.oid == hub.repos[REPO].at("main").oid
+        card = hub.files(REPO)["README.md"].decode()
+        assert "pipeline_tag: text-classification" in card
+        assert "dair-ai/emotion" in card
+        assert REPO in card
+
+    def test_no_file_tells_the_token_a_folder_or_a_text(self, hub, make_trainer, encoder_folder, raw_splits, tmp_path):
+        trainer = make_trainer(
+            str(encoder_folder),
+            objective="lcl",
+            num_train_epochs=1,
+            save_strategy="epoch",
+            push_to_hub=True,
+            hub_model_id=REPO,
+            hub_token=WRITE_TOKEN,
+        )
+        trainer.train()
+        trainer.push_to_hub(include_training_state=True, finetuned_from=str(encoder_folder))
+        texts = [text.encode() for text in raw_splits["train"]["text"]]
+        for revision in (commit.oid for commit in hub.repos[REPO].branches["main"]):
+            for name, content in hub.files(REPO, revision).items():
+                assert WRITE_TOKEN.encode() not in content, name
+                assert str(tmp_path).encode() not in content, name
+                assert not any(text in content for text in texts), name
+
+    def test_no_file_on_this_machine_tells_the_token_either(self, hub, make_trainer, tmp_path):
+        trainer = make_trainer(
+            num_train_epochs=1, save_strategy="epoch", push_to_hub=True, hub_model_id=REPO, hub_token=WRITE_TOKEN
+        )
+        trainer.train()
+        trainer.push_to_hub()
+        files = [path for path in Path(trainer.args.output_dir).rglob("*") if path.is_file()]
+        assert any(path.name == "training_args.bin" for path in files)
+        for path in files:
+            assert WRITE_TOKEN.encode() not in path.read_bytes(), path
+        assert trainer.args.hub_token == WRITE_TOKEN
+
+    def test_a_private_repository_and_a_branch(self, hub, make_trainer):
+        trainer = make_trainer(hub_model_id=REPO, hub_private_repo=True, hub_revision="second-try")
+        trainer.push_to_hub()
+        assert hub.repos[REPO].private
+        assert published(hub, revision="second-try") == PUBLISHED
+        assert published(hub) == set()
+
+    def test_an_adapter_alone(self, hub, make_trainer):
+        peft = pytest.importorskip("peft")
+        trainer = make_trainer(merge_adapter=False, hub_model_id=REPO, peft_config=peft.LoraConfig(r=2))
+        trainer.push_to_hub()
+        assert published(hub) == PUBLISHED - {"model.safetensors"} | {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        }
+
+
+class TestWhileTraining:
+    """`hub_strategy`: each push is a classifier that works."""
+
+    @pytest.mark.parametrize(
+        ("strategy", "pushes"),
+        [
+            pytest.param("end", 0, marks=pytest.mark.slow),
+            pytest.param("every_save", 2, marks=pytest.mark.slow),
+            ("checkpoint", 2),
+            pytest.param("all_checkpoints", 2, marks=pytest.mark.slow),
+        ],
+    )
+    def test_every_push_is_a_whole_classifier(self, hub, make_trainer, strategy, pushes, tmp_path, logits):
+        trainer = make_trainer(
+            objective="lcl",
+            num_train_epochs=2,
+            save_strategy="epoch",
+            push_to_hub=True,
+            hub_strategy=strategy,
+            hub_always_push=strategy != "all_checkpoints",
+            hub_model_id=REPO,
+        )
+        trainer.train()
+        assert hub.commits(REPO) == [f"Training in progress, epoch {epoch}" for epoch in range(1, pushes + 1)]
+        trainer.push_to_hub()
+        states = hub.repos[REPO].branches["main"][1:]
+        for number, state in enumerate(states, start=1):
+            assert published(hub, revision=state.oid) == PUBLISHED
+            folder = write(tmp_path / f"push-{number}", hub, state.oid)
+            model = AutoModelForSequenceClassification.from_pretrained(folder)
+            assert model.config.id2label[0] == "angry"
+            checkpoint = f"{trainer.args.output_dir}/checkpoint-{4 * number}"
+            if strategy != "end" and number <= pushes:
+                wrapper = LCLForSequenceClassification.from_pretrained(checkpoint)
+                assert torch.equal(logits(model), logits(wrapper))
+        assert torch.equal(logits(model), logits(trainer.model))
+
+    def test_a_push_is_left_out_while_the_one_before_it_runs(self, hub, make_trainer):
+        trainer = make_trainer(max_steps=3, save_strategy="steps", save_steps=1, push_to_hub=True, hub_model_id=REPO)
+        # The queue is busy until the training ends.
+        end = threading.Event()
+        trainer._queue_of_pushes.run_as_future(end.wait)
+        trainer.add_callback(AtTheEnd(end))
+        trainer.train()
+        assert hub.commits(REPO) == ["Training in progress, step 1"]
+
+    def test_saving_publishes_too(self, hub, make_trainer):
+        trainer = make_trainer(push_to_hub=True, hub_strategy="end", hub_model_id=REPO)
+        trainer.save_model()
+        assert published(hub) == PUBLISHED
+        assert hub.commits(REPO) == ["Model save"]
+
+
+class TestFolder:
+    """`push_folder`, behind `python -m hf_lcl push`."""
+
+    def test_what_else_lies_there_stays_there(self, hub, saved):
+        push_folder(saved, REPO)
+        assert published(hub) == PUBLISHED
+
+    def test_a_second_push_sends_nothing(self, hub, saved):
+        first = push_folder(saved, REPO)
+        sent = list(hub.sent)
+        second = push_folder(saved, REPO)
+        assert len(sent) == 1
+        assert hub.sent == sent
+        assert len(hub.commits(REPO)) == 1
+        assert second.oid == first.oid
+
+    def test_the_training_state_can_be_trained_on(self, hub, saved, tmp_path, logits):
+        push_folder(saved, REPO, include_training_state=True)
+        state = {"training_state/config.json", "training_state/model.safetensors"}
+        assert published(hub) == PUBLISHED | state
+        folder = write(tmp_path / "pulled", hub)
+        wrapper, report = LCLForSequenceClassification.from_pretrained(
+            folder, subfolder="training_state", output_loading_info=True
+        )
+        assert not [key for kind in report.values() for key in kind]
+        assert wrapper.weighting_network is not None
+        assert torch.equal(logits(wrapper), logits(AutoModelForSequenceClassification.from_pretrained(folder)))
+        by_hub = LCLForSequenceClassification.from_pretrained(REPO, subfolder="training_state")
+        assert torch.equal(logits(by_hub), logits(wrapper))
+
+    def test_shards_of_an_earlier_push_are_removed(self, hub, saved, tmp_path):
+        model = AutoModelForSequenceClassification.from_pretrained(saved)
+        shards = tmp_path / "shards"
+        model.save_pretrained(shards, max_shard_size="40KB")
+        push_folder(shards, REPO)
+        assert "model.safetensors.index.json" in published(hub)
+        push_folder(saved, REPO)
+        assert published(hub) == PUBLISHED
+
+    def test_a_file_with_a_token_is_not_published(self, hub, saved):
+        (saved / "README.md").write_text(f"export HF_TOKEN={WRITE_TOKEN}")
+        with pytest.raises(ValueError, match=r"README.md contains a Hub token") as caught:
+            push_folder(saved, REPO)
+        assert WRITE_TOKEN not in str(caught.value)
+        assert published(hub) == set()
+
+    def test_what_is_no_classifier(self, hub, saved, tmp_path):
+        with pytest.raises(ValueError, match=r"empty holds no classifier \(no config.json\)"):
+            push_folder(tmp_path / "empty", REPO)
+        with pytest.raises(ValueError, match="checkpoint-8 is a checkpoint of a run"):
+            push_folder(saved / "checkpoint-8", REPO)
+        (saved / "adapter_config.json").write_text("{}")
+        with pytest.raises(ValueError, match="holds both a classifier and an adapter"):
+            push_folder(saved, REPO)
+        (saved / "adapter_config.json").unlink()
+        (saved / "model.safetensors").unlink()
+        with pytest.raises(ValueError, match="holds neither a classifier nor an adapter"):
+            push_folder(saved, REPO)
+        assert hub.requests == []
+
+    def test_a_training_state_without_a_checkpoint(self, hub, make_trainer):
+        trainer = make_trainer()
+        trainer.save_model()
+        with pytest.raises(ValueError, match="holds no checkpoint"):
+            push_folder(trainer.args.output_dir, REPO, include_training_state=True)
+
+
+class TestModel:
+    """A model without a trainer."""
+
+    def test_the_classifier_inside_is_published(self, hub, bert, tokenizer, tmp_path, logits):
+        model = LCLForSequenceClassification.from_native(bert)
+        model.push_to_hub(REPO, tokenizer=tokenizer)
+        assert published(hub) == PUBLISHED
+        again = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
+        assert torch.equal(logits(again), logits(model))
+
+    def test_with_its_training_state_as_a_pull_request(self, hub, bert):
+        push_model(LCLForSequenceClassification.from_native(bert), REPO)
+        model = LCLForSequenceClassification.from_native(bert, weighting="encoder")
+        commit = push_model(model, REPO, include_training_state=True, create_pr=True)
+        assert commit.pr_url.endswith("/discussions/1")
+        assert len(hub.commits(REPO)) == 1
+        state = load_weights(hub.files(REPO, "refs/pr/1")["training_state/model.safetensors"])
+        assert set(state) == set(model.state_dict())
+
+
+class TestCard:
+    """A card is somebody's work."""
+
+    def test_one_written_by_hand_on_the_hub_stays(self, hub, make_trainer):
+        trainer = make_trainer(hub_model_id=REPO)
+        trainer.push_to_hub()
+        hub.write(REPO, "README.md", "# My words")
+        trainer.model.native.classifier.bias.data += 1
+        trainer.push_to_hub()
+        assert hub.files(REPO)["README.md"] == b"# My words"
+        assert hub.commits(REPO) == ["End of training", "Update README.md", "End of training"]
+
+    def test_one_written_by_hand_here_replaces_it(self, hub, saved):
+        push_folder(saved, REPO)
+        hub.write(REPO, "README.md", "# My words")
+        (saved / "README.md").write_text("# My other words")
+        push_folder(saved, REPO)
+        assert hub.files(REPO)["README.md"] == b"# My other words"
+
+    def test_a_model_without_a_trainer_keeps_it(self, hub, saved, bert):
+        push_folder(saved, REPO)
+        hub.write(REPO, "README.md", "# My words")
+        push_model(LCLForSequenceClassification.from_native(bert), REPO)
+        assert hub.files(REPO)["README.md"] == b"# My words"
+
+
+class TestTheCommand:
+    """`python -m hf_lcl push`."""
+
+    def test_it_publishes_what_the_function_does(self, hub, saved, capsys):
+        main(["push", str(saved), REPO])
+        assert published(hub) == PUBLISHED
+        assert capsys.readouterr().out.strip().endswith(REPO)
+
+    def test_the_line_that_tries_again_is_a_command_that_does(self, hub, saved):
+        again = retry_line(saved, REPO, revision="beta", include_training_state=True)
+        main(shlex.split(again.split("python -m hf_lcl ")[1]))
+        assert published(hub, revision="beta") > PUBLISHED
+
+    def test_a_folder_without_a_classifier_ends_in_one_line(self, hub, tmp_path):
+        with pytest.raises(SystemExit, match=r"^error: .*") as ended:
+            main(["push", str(tmp_path), REPO])
+        assert "\n" not in ended.value.code
+
+    def test_an_unknown_command_names_the_known_ones(self):
+        with pytest.raises(SystemExit, match="'publish' is no command: use one of report, push"):
+            main(["publish"])
