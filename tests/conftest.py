@@ -9,6 +9,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_lcl_tests_")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# The models are tiny: threads would only wait for one another. Processes that tests start have as many, since the last
+# bit of a matrix product depends on their number.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
 from pathlib import Path
@@ -36,12 +39,6 @@ CLASS_WORDS = {
     "proud": ["medal", "won", "graduated", "applause"],
 }
 FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: threads would only wait for one another."""
-    torch.set_num_threads(1)
 
 
 def feelings(rows_per_class: int, seed: int) -> Dataset:
