@@ -62,18 +62,20 @@ def main(argv: list[str] | None = None) -> None:
         result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
         trainer.save_model()
         trainer.save_state()
-        trainer.log_metrics("train", result.metrics)
-        trainer.save_metrics("train", result.metrics)
+        metrics = result.metrics | {"train_samples": len(splits["train"])}
+        trainer.log_metrics("train", metrics)
+        trainer.save_metrics("train", metrics)
 
     # What it is worth
     if training_args.do_eval:
-        metrics = trainer.evaluate()
+        metrics = trainer.evaluate() | {"eval_samples": len(splits["validation"])}
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
     if training_args.do_predict:
         predicted = trainer.predict(splits["test"], metric_key_prefix="predict")
-        trainer.log_metrics("predict", predicted.metrics)
-        trainer.save_metrics("predict", predicted.metrics)
+        metrics = predicted.metrics | {"predict_samples": len(splits["test"])}
+        trainer.log_metrics("predict", metrics)
+        trainer.save_metrics("predict", metrics)
     elif training_args.do_eval:
         predicted = trainer.predict(splits["validation"])
     else:

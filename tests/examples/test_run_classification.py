@@ -24,6 +24,7 @@ def test_a_run_writes_classifier_card_results_and_tables(run, flags, tmp_path, c
     results = json.loads((out / "all_results.json").read_text())
     for prefix in ("eval", "predict"):
         assert {f"{prefix}_{name}" for name in ("accuracy", "macro_f1", "weighted_f1", "loss_ce")} <= set(results)
+    assert [results[f"{prefix}_samples"] for prefix in ("train", "eval", "predict")] == [64, 24, 24]
     assert AutoModelForSequenceClassification.from_pretrained(out).config.id2label == NAMES
     assert len(list(csv.DictReader((out / "per_class.csv").open()))) == 4
     assert (out / "confused_pairs.csv").read_text().startswith("true,predicted,count,share\n")
