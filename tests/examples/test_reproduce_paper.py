@@ -26,7 +26,8 @@ def paper(monkeypatch):
     """The script as a module."""
     monkeypatch.syspath_prepend(EXAMPLES)
     yield importlib.import_module("reproduce_paper")
-    del sys.modules["reproduce_paper"]
+    for name in ("reproduce_paper", "paper_systems", "paper_tables"):
+        del sys.modules[name]
 
 
 @pytest.fixture
@@ -69,14 +70,27 @@ def test_finished_runs_are_kept_and_not_run_again(paper, flags, tmp_path, capsys
     assert lines(tmp_path)[:2] == first
     assert [line["settings"]["seed"] for line in lines(tmp_path)] == [0, 0, 1, 1]
     table = capsys.readouterr().out
+    assert "| scl-two-phase | encoder | at most 40 | 1 epochs, rate 0.003, batch 16 |" in table
     assert "(2)" in table
-    assert "| lcl | ELECTRA-base, LCL, as printed | all |" in table
+    assert "| ce | *ELECTRA-base, as printed* | *all* |" in table
 
 
 def test_the_table_alone_runs_nothing(paper, flags, tmp_path):
     paper.main([*flags, f"--table={tmp_path / 'paper.md'}"])
     assert "ELECTRA-base, SCL, as printed" in (tmp_path / "paper.md").read_text()
     assert not (tmp_path / "paper.jsonl").exists()
+
+
+def test_runs_share_a_cell_only_if_they_differ_in_nothing_but_the_seed(paper):
+    def finished(seed, rate, accuracy):
+        args = paper.PaperArguments(results=Path("paper.jsonl"), learning_rate=rate)
+        return {"settings": paper.settings_of(args, "ce", "sst5", seed), "metrics": {"accuracy": accuracy}}
+
+    table = paper.markdown([finished(0, 1e-4, 0.5), finished(1, 1e-4, 0.6), finished(0, 2e-4, 0.3)])
+    assert [line.split(" | ")[3:5] for line in table.splitlines() if line.startswith("| ce | electra")] == [
+        ["5 epochs, rate 0.0001, batch 32", "55.0 ± 7.1 (2)"],
+        ["5 epochs, rate 0.0002, batch 32", "30.0 (1)"],
+    ]
 
 
 @pytest.mark.parametrize(("flag", "value"), [("systems", "bert"), ("datasets", "imdb")])

@@ -1,0 +1,77 @@
+"""The systems of the two papers: what each is made of, whatever the defaults of hf_lcl are."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hf_lcl import ContrastiveTrainingArguments
+
+
+@dataclass(frozen=True)
+class System:
+    """
+    A row of the tables.
+
+    Args:
+        training (`dict`): fields of `ContrastiveTrainingArguments`, in place of those of all systems.
+        model (`dict`): arguments of `LCLForSequenceClassification.from_encoder`.
+        baseline (`str`, *optional*): a recurrent encoder that starts from nothing, instead of a pretrained one.
+    """
+
+    training: dict[str, Any]
+    model: dict[str, Any] = field(default_factory=dict)
+    baseline: str | None = None
+
+
+CONTRASTIVE = {
+    "alpha": 0.5,
+    "temperature": 0.3,
+    "normalize_embeddings": True,
+    "detach_weights": False,
+    "weight_placement": "outside",
+    "temperature_scaling": "none",
+    "num_views": 1,
+    "view": "dropout",
+    "sampler": "balanced",
+    "samples_per_class": 2,
+    "group_lengths": True,
+}
+CE = {"objective": "ce", "sampler": "random", "num_views": 1}
+SCL = {"objective": "scl", **CONTRASTIVE}
+LCL = {"objective": "lcl", **CONTRASTIVE}
+DEFAULTS = {item.name: item.default for item in fields(ContrastiveTrainingArguments) if item.name in CONTRASTIVE}
+
+# The later paper's best setting compares plain dot products.
+DOT_PRODUCTS = {"normalize_embeddings": False, "temperature": 10.0, "alpha": 0.2}
+# Each text beside a copy of it that lacks some words: in place of the synonyms of WordNet.
+VIEWS = {"num_views": 2, "view": "word_dropout"}
+FROM_NOTHING = {"learning_rate": 1e-3, "num_train_epochs": 10}
+
+PLAIN = {"pooling": "cls", "weighting": "none"}
+HEAD = {"pooling": "cls", "weighting": "head"}
+LAST = {"pooling": "last"}
+
+SYSTEMS = {
+    "rnn": System({**CE, **FROM_NOTHING}, PLAIN | LAST, baseline="rnn"),
+    "gru": System({**CE, **FROM_NOTHING}, PLAIN | LAST, baseline="gru"),
+    "gru-scl": System({**SCL, **FROM_NOTHING}, PLAIN | LAST, baseline="gru"),
+    "gru-lcl": System({**LCL, **FROM_NOTHING}, HEAD | LAST, baseline="gru"),
+    "ce": System(CE, PLAIN),
+    "scl": System(SCL, PLAIN),
+    "scl-two-phase": System({**SCL, "two_phase": True}, PLAIN),
+    "scl-mean": System(SCL, {**PLAIN, "pooling": "mean"}),
+    "scl-views": System({**SCL, **VIEWS}, PLAIN),
+    "scl-dot": System({**SCL, **DOT_PRODUCTS}, PLAIN),
+    # The lowest temperature that the later paper searched; see "33 % on EmoInt" in the README.
+    "scl-dot-0.07": System({**SCL, **DOT_PRODUCTS, "temperature": 0.07}, PLAIN),
+    "scl-positives": System({**SCL, "temperature_scaling": "positives"}, PLAIN),
+    "scl-defaults": System({"objective": "scl", **DEFAULTS}, {"weighting": "none"}),
+    "lcl": System(LCL, HEAD),
+    "lcl-encoder": System(LCL, {**HEAD, "weighting": "encoder"}),
+    "lcl-classifier": System(LCL, {**HEAD, "weighting": "classifier"}),
+    "lcl-mean": System(LCL, {**HEAD, "pooling": "mean"}),
+    "lcl-views": System({**LCL, **VIEWS}, HEAD),
+    "lcl-dot": System({**LCL, **DOT_PRODUCTS}, HEAD),
+    "lcl-inside": System({**LCL, "weight_placement": "inside"}, HEAD),
+    "lcl-positives": System({**LCL, "temperature_scaling": "positives"}, HEAD),
+    "lcl-defaults": System({"objective": "lcl", **DEFAULTS}),
+}
