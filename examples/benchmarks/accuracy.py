@@ -1,0 +1,189 @@
+#!/usr/bin/env python
+"""
+Is a contrastive objective better than what people use, and by how much? Every system of `study` on every cell of it:
+full data sets, the published draws of 5 and 10 texts a class, and 8, 16 or 64 texts a class.
+
+    python examples/benchmarks/accuracy.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
+        --cells "banking77, 10 each" --systems trainer-ce lcl --seeds 0 1 2 --results accuracy.jsonl
+    python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --list    # what is open
+    python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --table   # accuracy.md, accuracy.png
+
+The rule, the same for all: settings are fixed beforehand, nobody sees a text of the validation or test set, and the
+last epoch counts. All who fine-tune have the cell's epochs, batch size and learning rate, but SetFit, which has its
+own; a penalty of logistic regression is picked by cross-validation on the training texts. To choose a setting, use
+`--tested_on validation`.
+
+A finished run is one line of the results; a rerun skips it. Several processes may work on one file: a run is one
+process's, and each has a process of its own, so that its peak of memory is its own. Needs Linux.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import tempfile
+import time
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from environment import machine, versions
+from filelock import FileLock, Timeout
+from sklearn.metrics import accuracy_score, f1_score
+from study.cells import CELLS, Task, load_cell
+from study.plot import plot
+from study.rivals import RIVALS
+from study.systems import SYSTEMS
+from study.table import markdown
+from tqdm import tqdm
+from transformers.utils import logging
+
+from hf_lcl.cli import one_line_errors, parse_arguments
+from hf_lcl.evaluation.ledger import Ledger, fingerprint
+from hf_lcl.extras import load_extra
+
+
+ALL_SYSTEMS = {**SYSTEMS, **RIVALS}
+
+
+@dataclass
+class Settings:
+    """Which runs, and on what."""
+
+    encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
+    results: Path = field(metadata={"help": "JSON lines of finished runs; tables and plot get the same name."})
+    encoder_name: str | None = field(
+        default=None, metadata={"help": "What the results call it; its last name if not."}
+    )
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
+    cells: list[str] = field(default_factory=lambda: list(CELLS), metadata={"help": "Data and budgets, by name."})
+    systems: list[str] = field(default_factory=lambda: list(ALL_SYSTEMS), metadata={"help": "Systems, by name."})
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Runs of each."})
+    tested_on: str = field(default="test", metadata={"help": "test, or validation while settings are chosen."})
+    max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
+    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    list: bool = field(default=False, metadata={"help": "Print the runs that are open, and run nothing."})
+    table: bool = field(default=False, metadata={"help": "Write tables and plot, and run nothing."})
+
+    def __post_init__(self):
+        for name, chosen, known in (
+            ("cells", self.cells, CELLS),
+            ("systems", self.systems, ALL_SYSTEMS),
+            ("tested_on", [self.tested_on], ("test", "validation")),
+        ):
+            unknown = [each for each in chosen if each not in known]
+            if unknown:
+                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(map(repr, known))}.")
+        self.encoder_name = self.encoder_name or Path(self.encoder).name
+
+
+def main(argv: list[str] | None = None) -> None:
+    (settings,) = parse_arguments((Settings,), argv)
+    ledger = Ledger(settings.results)
+    if settings.table:
+        write_tables(settings, ledger)
+        return
+    planned = [
+        (cell, system, run)
+        for seed in settings.seeds
+        for cell in settings.cells
+        for system in settings.systems
+        if (run := settings_of(settings, cell, system, seed)) not in ledger
+    ]
+    if settings.list:
+        print("\n".join(f"{system} on {cell}, seed {run['seed']}" for cell, system, run in planned))
+        return
+    for cell, system, run in (progress := tqdm(planned, desc="runs")):
+        progress.set_postfix_str(f"{system} on {cell}, seed {run['seed']}")
+        run_once(settings, cell, system, run)
+
+
+def settings_of(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
+    """What makes a run this one and no other."""
+    row = ALL_SYSTEMS[system]
+    budget = {} if row.has_own_budget else {"bf16": settings.bf16, "budget": CELLS[cell].budget}
+    return {
+        "cell": cell,
+        "system": system,
+        "seed": seed,
+        "encoder": settings.encoder_name,
+        "tested_on": settings.tested_on,
+        "max_seq_length": settings.max_seq_length,
+        "options": row.options,
+        **budget,
+    }
+
+
+def run_once(settings: Settings, cell: str, system: str, run: dict[str, Any]) -> None:
+    """Runs and writes, unless another process does or has done so."""
+    key = hashlib.sha256((str(settings.results.resolve()) + json.dumps(run, sort_keys=True)).encode()).hexdigest()
+    try:
+        # The lock goes with the process that holds it, however that ends.
+        with FileLock(Path(tempfile.gettempdir()) / f"accuracy-{key[:16]}.lock").acquire(blocking=False):
+            ledger = Ledger(settings.results)
+            if run not in ledger:
+                with get_context("spawn").Pool(1) as pool:
+                    ledger.add(run, pool.apply(result, (settings, cell, system, run["seed"])))
+    except Timeout:
+        return
+
+
+def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
+    """Learns and tests once. To be called in a fresh process: a peak of memory never goes down."""
+    logging.set_verbosity_error()
+    row = ALL_SYSTEMS[system]
+    for package in row.packages:
+        load_extra(package.replace("-", "_"), extra="bench")
+    splits = load_cell(CELLS[cell], settings.data_dir, settings.tested_on, seed)
+    task = Task(settings.encoder, CELLS[cell], splits, seed, settings.bf16, settings.max_seq_length)
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    fitted = row.fit(task, **row.options)
+    seconds = time.perf_counter() - start
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    labels = np.array(splits["test"]["label"][:])
+    predictions = fitted.predict(splits["test"])
+    return {
+        "metrics": {
+            "accuracy": round(accuracy_score(labels, predictions), 4),
+            "macro_f1": round(f1_score(labels, predictions, average="macro"), 4),
+        },
+        "seconds": round(seconds, 1),
+        "peak_bytes": peak,
+        "steps": fitted.steps,
+        "details": fitted.details,
+        "texts": {name: len(split) for name, split in splits.items()},
+        "fingerprints": {name: fingerprint(split) for name, split in splits.items()},
+        # One bit a text, so that systems can be compared text by text.
+        "correct": np.packbits(predictions == labels).tobytes().hex(),
+        "load": round(os.getloadavg()[0], 1),
+        "machine": machine(),
+        "versions": versions(*row.packages),
+    }
+
+
+def write_tables(settings: Settings, ledger: Ledger) -> None:
+    """All lines with these settings, whatever the seed."""
+    runs: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for run in ledger.runs():
+        at = run["settings"]
+        cell, system, seed = at["cell"], at["system"], at["seed"]
+        known = cell in settings.cells and system in settings.systems
+        if known and at == settings_of(settings, cell, system, seed):
+            runs.setdefault((cell, system), {})[seed] = run
+    table = markdown(runs, settings.cells, settings.systems)
+    settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
+    plot(runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
+    print(table)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,129 @@
+"""The data of the study: which texts a run may learn from, and for how long."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from hf_lcl import load_splits
+from hf_lcl.data.recipes import load_recipe
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    Training texts, and the budget that every fine-tuning system has for them.
+
+    Args:
+        data (`str`): name of the recipe.
+        epochs (`int`): passes over the training texts.
+        learning_rate (`float`): the highest one; it rises over a tenth of the steps, and falls to zero.
+        batch_size (`int`, *optional*, defaults to 32): texts in a batch.
+        draw (`str`, *optional*): name of a published draw, which lies beside the training texts.
+        per_class (`int`, *optional*): texts of each class, drawn with the seed of the run.
+    """
+
+    data: str
+    epochs: int
+    learning_rate: float
+    batch_size: int = 32
+    draw: str | None = None
+    per_class: int | None = None
+
+    @property
+    def is_few_shot(self) -> bool:
+        """Whether it has but a few texts of each class."""
+        return self.draw is not None or self.per_class is not None
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What tells runs from those with more or less of it."""
+        return {name: getattr(self, name) for name in ("epochs", "learning_rate", "batch_size")}
+
+
+CELLS = {
+    "banking77, 5 each": Cell("banking77", 40, 2e-4, draw="train_5"),
+    "banking77, 10 each": Cell("banking77", 20, 2e-4, draw="train_10"),
+    "clinc150, 5 each": Cell("clinc150", 40, 2e-4, draw="train_5"),
+    "clinc150, 10 each": Cell("clinc150", 20, 2e-4, draw="train_10"),
+    "emoint, 8 each": Cell("emoint", 40, 1e-4, batch_size=16, per_class=8),
+    "emoint, 16 each": Cell("emoint", 40, 1e-4, batch_size=16, per_class=16),
+    "emoint, 64 each": Cell("emoint", 20, 1e-4, batch_size=16, per_class=64),
+    "goemotions, 8 each": Cell("goemotions", 40, 1e-4, per_class=8),
+    "goemotions, 16 each": Cell("goemotions", 20, 1e-4, per_class=16),
+    "goemotions, 64 each": Cell("goemotions", 10, 1e-4, per_class=64),
+    "empathetic_dialogues, 8 each": Cell("empathetic_dialogues", 40, 1e-4, per_class=8),
+    "empathetic_dialogues, 16 each": Cell("empathetic_dialogues", 20, 1e-4, per_class=16),
+    "empathetic_dialogues, 64 each": Cell("empathetic_dialogues", 10, 1e-4, per_class=64),
+    "emoint": Cell("emoint", 5, 1e-4),
+    "trec6": Cell("trec6", 5, 1e-4),
+    "sst5": Cell("sst5", 3, 1e-4),
+    "banking77": Cell("banking77", 5, 2e-4),
+    "clinc150": Cell("clinc150", 5, 2e-4),
+    "empathetic_dialogues": Cell("empathetic_dialogues", 3, 1e-4),
+    "goemotions": Cell("goemotions", 3, 1e-4),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    One run's share of a cell.
+
+    Args:
+        encoder (`str`): Hub id or folder.
+        cell ([`Cell`]): the budget.
+        splits (`DatasetDict`): `train` and `test`, with the columns `text` and `label` (a `ClassLabel`).
+        seed (`int`): of the draw, the new weights and the order of the texts.
+        bf16 (`bool`): whether to compute in bfloat16 where it is safe.
+        max_seq_length (`int`): longer texts are cut to this many tokens.
+    """
+
+    encoder: str
+    cell: Cell
+    splits: DatasetDict
+    seed: int
+    bf16: bool
+    max_seq_length: int
+
+    @property
+    def names(self) -> list[str]:
+        """The classes by id."""
+        return self.splits["train"].features["label"].names
+
+
+def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> DatasetDict:
+    """
+    Texts to learn from and texts to be judged by.
+
+    Args:
+        cell ([`Cell`]): which ones.
+        data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`]; published draws need it.
+        tested_on (`str`): `"test"`, or `"validation"` while settings are still being chosen.
+        seed (`int`): of the draw.
+
+    Raises:
+        ValueError: for data that cannot be had.
+    """
+    splits, recipe = load_recipe(cell.data, data_dir=data_dir)
+    train = splits["train"]
+    if cell.draw is not None:
+        if data_dir is None:
+            raise ValueError(f"{cell.draw} of {cell.data} is not on the Hub: give --data_dir FOLDER.")
+        path = Path(data_dir) / recipe.folder / f"{cell.draw}.jsonl.gz"
+        train = load_splits({"train": path})["train"].cast_column("label", train.features["label"])
+    if cell.per_class is not None:
+        train = few_of_each(train, cell.per_class, seed)
+    columns = ["text", "label"]
+    return DatasetDict(train=train.select_columns(columns), test=splits[tested_on].select_columns(columns))
+
+
+def few_of_each(dataset: Dataset, per_class: int, seed: int) -> Dataset:
+    """So many rows of each class, or all where there are not as many, in random order."""
+    shuffled = dataset.shuffle(seed=seed)
+    rows = defaultdict(list)
+    for row, label in enumerate(shuffled["label"][:]):
+        rows[label].append(row)
+    return shuffled.select(sorted(row for members in rows.values() for row in members[:per_class]))

@@ -1,0 +1,46 @@
+"""What accuracy costs, as a picture."""
+
+from pathlib import Path
+from statistics import mean, median
+
+from hf_lcl.evaluation.plots.theme import new_figure, save_picture
+
+from .table import Runs
+
+
+MARKERS = "osD^vP*X<>hp"
+COLUMNS = 4
+
+
+def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
+    """A panel for each cell that was run: seconds of training against accuracy, a point for each system."""
+    started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
+    if not started:
+        return
+
+    def draw(theme):
+        rows = -(-len(started) // COLUMNS)
+        figure = new_figure(3.2 * COLUMNS, 2.6 * rows + 0.8)
+        panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
+        for panel, cell in zip(panels, started):
+            for index, system in enumerate(systems):
+                finished = runs.get((cell, system), {}).values()
+                if finished:
+                    panel.plot(
+                        median(run["seconds"] for run in finished),
+                        100 * mean(run["metrics"]["accuracy"] for run in finished),
+                        MARKERS[index % len(MARKERS)],
+                        color=theme.colors[index % len(theme.colors)],
+                        label=system,
+                    )
+            panel.set_xscale("log")
+            panel.set_title(cell)
+        for panel in list(figure.axes)[len(started) :]:
+            panel.set_axis_off()
+        figure.supxlabel("seconds from texts to a classifier")
+        figure.supylabel("test accuracy, %")
+        labels = dict(pair for panel in figure.axes for pair in zip(*reversed(panel.get_legend_handles_labels())))
+        figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=6)
+        return figure
+
+    save_picture(draw, path.parent, path.stem)

@@ -1,0 +1,145 @@
+"""Finished runs as tables: what was reached, by how much, at what cost, and what was not run."""
+
+from collections.abc import Callable
+from functools import partial
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from .cells import CELLS
+
+
+# Cell and system to the runs of each seed.
+Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
+
+REFERENCES = ("trainer-ce", "ce")
+RESAMPLES = 1000
+MIB = 2**20
+
+
+def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
+    """All tables as a page; cells without any run are only named."""
+    started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
+    groups = {
+        "few texts of each class": [cell for cell in started if CELLS[cell].is_few_shot],
+        "all texts": [cell for cell in started if not CELLS[cell].is_few_shot],
+    }
+    measures = [
+        ("Accuracy", _ABOUT_METRICS, partial(_figure, runs, metric="accuracy")),
+        ("Macro F1", _ABOUT_METRICS, partial(_figure, runs, metric="macro_f1")),
+        *(
+            (f"Accuracy beyond {reference}", _ABOUT_INTERVALS, partial(_gain, runs, reference=reference))
+            for reference in REFERENCES
+        ),
+        ("Cost", _ABOUT_COST, partial(_cost, runs)),
+    ]
+    lines = ["# What fine-tunes best, and by how much", ""]
+    for title, about, figure in measures:
+        for group, names in groups.items():
+            lines += [f"## {title}, {group}", "", about, "", *table(names, systems, figure), ""]
+    return "\n".join([*lines, *_budgets(started), *_not_run(runs, cells, systems), *_origin(runs)])
+
+
+_ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seeds)."
+_ABOUT_INTERVALS = (
+    "Points, with the 95 % interval of a bootstrap over test texts and, where there are several, the seeds that both "
+    "ran with. Bold: the interval does not hold 0."
+)
+_ABOUT_COST = (
+    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds."
+)
+
+
+def table(cells: list[str], systems: list[str], figure: Callable[[str, str], str]) -> list[str]:
+    """A row for each system, a column for each cell."""
+    if not cells:
+        return ["None was run."]
+    lines = [f"| | {' | '.join(cells)} |", "|---|" + "---:|" * len(cells)]
+    return lines + [f"| {system} | {' | '.join(figure(cell, system) for cell in cells)} |" for system in systems]
+
+
+def _figure(runs: Runs, cell: str, system: str, metric: str) -> str:
+    values = [100 * run["metrics"][metric] for run in runs.get((cell, system), {}).values()]
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread} ({len(values)})" if values else ""
+
+
+def _gain(runs: Runs, cell: str, system: str, reference: str) -> str:
+    mine, others = runs.get((cell, system), {}), runs.get((cell, reference), {})
+    seeds = sorted(mine.keys() & others.keys())
+    if not seeds:
+        return ""
+    gain, low, high = paired_gain([mine[seed] for seed in seeds], [others[seed] for seed in seeds])
+    text = f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def paired_gain(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """
+    How many points of accuracy runs are ahead of others with the same seeds and test texts.
+
+    Args:
+        mine (`list[dict]`): finished runs, one for each seed.
+        others (`list[dict]`): those they are compared with, in the same order.
+
+    Returns:
+        `tuple[float, float, float]`: the mean difference, and the ends of its 95 % interval.
+    """
+    differences = 100 * np.stack([correct(run) - correct(other) for run, other in zip(mine, others)])
+    if not differences.any():
+        return 0.0, 0.0, 0.0
+    seeds, texts = np.arange(len(differences)), np.arange(differences.shape[1])
+    if len(seeds) == 1:
+        samples, statistic = (texts,), lambda rows: differences[0, rows].mean()
+    else:
+        samples, statistic = (seeds, texts), lambda some, rows: differences[some][:, rows].mean()
+    interval = bootstrap(
+        samples, statistic, vectorized=False, n_resamples=RESAMPLES, method="percentile", random_state=0
+    ).confidence_interval
+    return float(differences.mean()), float(interval.low), float(interval.high)
+
+
+def correct(run: dict[str, Any]) -> np.ndarray:
+    """Whether each test text was classified right: 1.0 or 0.0, in the order of the texts."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(run["correct"]), dtype=np.uint8))
+    return bits[: run["texts"]["test"]].astype(float)
+
+
+def _cost(runs: Runs, cell: str, system: str) -> str:
+    finished = runs.get((cell, system), {}).values()
+    if not finished:
+        return ""
+    seconds, peak = (median(run[name] for run in finished) for name in ("seconds", "peak_bytes"))
+    return f"{seconds:.0f} s, {peak / MIB:.0f} MiB"
+
+
+def _budgets(cells: list[str]) -> list[str]:
+    lines = ["## Budgets", "", "| cell | epochs | batch | learning rate |", "|---|---:|---:|---:|"]
+    for name in cells:
+        cell = CELLS[name]
+        lines.append(f"| {name} | {cell.epochs} | {cell.batch_size} | {cell.learning_rate:g} |")
+    return [*lines, ""]
+
+
+def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
+    lines = ["## Not run", ""]
+    for system in systems:
+        missing = [cell for cell in cells if (cell, system) not in runs]
+        if missing:
+            where = "on any cell" if missing == cells else f"on {'; '.join(missing)}"
+            lines.append(f"- {system}: {where}")
+    return [*(lines if len(lines) > 2 else [*lines, "Nothing: all systems ran on all cells."]), ""]
+
+
+def _origin(runs: Runs) -> list[str]:
+    finished = [run for seeds in runs.values() for run in seeds.values()]
+    lines = ["## Machine and versions", ""]
+    for key, name in (("device", "device"), ("threads", "threads")):
+        lines.append(f"- {name}: {', '.join(sorted({str(run['machine'][key]) for run in finished}))}")
+    packages: dict[str, set[str]] = {}
+    for run in finished:
+        for package, number in run["versions"].items():
+            packages.setdefault(package, set()).add(number)
+    return [*lines, *(f"- {package} {', '.join(sorted(numbers))}" for package, numbers in packages.items()), ""]

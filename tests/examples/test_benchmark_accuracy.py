@@ -1,0 +1,130 @@
+"""The study of accuracy, on made-up texts in the layout of a recipe and a tiny encoder."""
+
+import json
+import random
+from dataclasses import replace
+
+import accuracy
+import numpy as np
+import pytest
+from study.cells import CELLS, few_of_each, load_cell
+from study.rivals import RIVALS
+from study.systems import SYSTEMS, ours
+from study.table import correct, paired_gain
+
+
+CELL = "emoint, 8 each"
+WORDS = {
+    "anger": ["furious", "rage", "shouting", "slammed"],
+    "fear": ["late", "queue", "sigh", "again"],
+    "joy": ["sunny", "laughing", "party", "cake"],
+    "sadness": ["medal", "won", "graduated", "applause"],
+}
+FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+
+
+@pytest.fixture
+def flags(tmp_path, encoder_folder) -> list[str]:
+    """Data, encoder and results of the test."""
+    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
+    folder.mkdir(parents=True)
+    for split, rows_per_class in (("train", 12), ("validation", 3), ("test", 15)):
+        rows = []
+        for label, words in WORDS.items():
+            for _ in range(rows_per_class):
+                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
+                rng.shuffle(text)
+                rows.append(json.dumps({"text": " ".join(text), "label": label}))
+        rng.shuffle(rows)
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    return [
+        f"--encoder={encoder_folder}",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--results={tmp_path / 'accuracy.jsonl'}",
+        "--cells",
+        CELL,
+    ]
+
+
+def lines(tmp_path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "accuracy.jsonl").read_text().splitlines()]
+
+
+def finished(*bits: int) -> dict:
+    """A run of which nothing counts but which texts it has right."""
+    return {"correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(), "texts": {"test": len(bits)}}
+
+
+def test_all_runs_are_open_at_first(flags, tmp_path, capsys):
+    accuracy.main([*flags, "--list", "--seeds", "0", "1"])
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 * len(accuracy.ALL_SYSTEMS)
+    assert printed[0] == f"trainer-ce on {CELL}, seed 0"
+    assert not (tmp_path / "accuracy.jsonl").exists()
+
+
+@pytest.mark.parametrize(("flag", "value"), [("cells", "imdb"), ("systems", "bert"), ("tested_on", "train")])
+def test_unknown_names_are_refused(flags, flag, value):
+    with pytest.raises(ValueError, match=f"--{flag} '{value}' is unknown: use some of "):
+        accuracy.main([*flags, f"--{flag}", value])
+
+
+def test_each_seed_draws_its_own_texts(flags):
+    data_dir = next(flag for flag in flags if flag.startswith("--data_dir=")).removeprefix("--data_dir=")
+    drawn = [load_cell(CELLS[CELL], data_dir, "test", seed) for seed in (0, 0, 1)]
+    assert all(np.bincount(splits["train"]["label"][:]).tolist() == [8] * 4 for splits in drawn)
+    assert drawn[0]["train"].to_list() == drawn[1]["train"].to_list() != drawn[2]["train"].to_list()
+    assert len(drawn[0]["test"]) == 60
+    assert len(few_of_each(drawn[0]["train"], 100, seed=0)) == 32
+
+
+def test_a_default_that_changes_makes_another_run_and_an_option_that_is_off_does_not():
+    plain = ours(objective="lcl").options
+    assert ours(objective="lcl", queue_size=0).options["training"] == plain["training"] | {"queue_size": 0}
+    assert plain["training"]["temperature"]
+    assert "queue_size" not in plain["training"]
+    assert "temperature" not in ours(objective="ce").options["training"]
+
+
+def test_gains_are_paired_by_text():
+    mine, other = finished(*[1, 0] * 50, 1), finished(*[1, 0] * 40, *[0] * 21)
+    assert correct(mine).tolist() == [1, 0] * 50 + [1]
+    gain, low, high = paired_gain([mine], [other])
+    assert gain == pytest.approx(100 * 11 / 101)
+    assert 3 < low < gain < high < 20
+    assert paired_gain([mine, mine], [other, other])[0] == pytest.approx(gain)
+    assert paired_gain([mine], [mine]) == (0, 0, 0)
+    # The seeds disagree: nothing is certain.
+    _, low, high = paired_gain([mine, other], [other, mine])
+    assert low < 0 < high
+
+
+@pytest.mark.slow
+def test_finished_runs_are_kept_and_shown(flags, tmp_path):
+    systems = ["--systems", "trainer-ce", "ce", "lcl"]
+    accuracy.main([*flags, *systems, "--seeds", "0"])
+    first = lines(tmp_path)
+    assert [line["settings"]["system"] for line in first] == systems[1:]
+    assert all(line["peak_bytes"] > 0 and line["steps"] == 80 and line["seconds"] > 0 for line in first)
+    assert all(line["metrics"]["accuracy"] == round(correct(line).mean(), 4) for line in first)
+    accuracy.main([*flags, *systems, "--seeds", "0"])
+    assert lines(tmp_path) == first
+    accuracy.main([*flags, "--systems", *accuracy.ALL_SYSTEMS, "--table"])
+    page = (tmp_path / "accuracy.md").read_text()
+    assert f"| lcl | {100 * first[2]['metrics']['accuracy']:.1f} (1) |" in page
+    assert "- setfit: on any cell" in page
+    assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*SYSTEMS, *RIVALS])
+def test_every_system_learns(name, flags, monkeypatch):
+    # The encoder starts from nothing, and SetFit's own learning rate hardly moves it: chance is 0.25.
+    monkeypatch.setitem(CELLS, CELL, replace(CELLS[CELL], learning_rate=3e-3))
+    for package in accuracy.ALL_SYSTEMS[name].packages:
+        pytest.importorskip(package.replace("-", "_"))
+    (settings,) = accuracy.parse_arguments((accuracy.Settings,), flags)
+    run = accuracy.result(settings, CELL, name, seed=0)
+    assert run["metrics"]["accuracy"] > 0.35
+    assert run["steps"] > 0 or name == "logistic-regression"
+    assert run["texts"] == {"train": 32, "test": 60}
