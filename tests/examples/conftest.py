@@ -1,7 +1,10 @@
 """The script as a module, and files for it."""
 
 import importlib.util
+import json
+import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from command_line import SCRIPT
@@ -41,3 +44,29 @@ def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
         "disable_tqdm": "true",
         "save_strategy": "no",
     }
+
+
+EMOINT_WORDS = {
+    "anger": ["furious", "rage", "shouting", "slammed"],
+    "fear": ["late", "queue", "sigh", "again"],
+    "joy": ["sunny", "laughing", "party", "cake"],
+    "sadness": ["medal", "won", "graduated", "applause"],
+}
+FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Path:
+    """Made-up texts with the names and the layout of a recipe, emoint: 12, 3 and 15 of each class."""
+    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
+    folder.mkdir(parents=True)
+    for split, rows_per_class in (("train", 12), ("validation", 3), ("test", 15)):
+        rows = []
+        for label, words in EMOINT_WORDS.items():
+            for _ in range(rows_per_class):
+                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
+                rng.shuffle(text)
+                rows.append(json.dumps({"text": " ".join(text), "label": label}))
+        rng.shuffle(rows)
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    return tmp_path / "data"

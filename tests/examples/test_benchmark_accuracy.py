@@ -1,7 +1,6 @@
 """The study of accuracy, on made-up texts in the layout of a recipe and a tiny encoder."""
 
 import json
-import random
 from dataclasses import replace
 
 import accuracy
@@ -14,32 +13,14 @@ from study.table import correct, paired_gain
 
 
 CELL = "emoint, 8 each"
-WORDS = {
-    "anger": ["furious", "rage", "shouting", "slammed"],
-    "fear": ["late", "queue", "sigh", "again"],
-    "joy": ["sunny", "laughing", "party", "cake"],
-    "sadness": ["medal", "won", "graduated", "applause"],
-}
-FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
 
 
 @pytest.fixture
-def flags(tmp_path, encoder_folder) -> list[str]:
+def flags(tmp_path, data_dir, encoder_folder) -> list[str]:
     """Data, encoder and results of the test."""
-    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
-    folder.mkdir(parents=True)
-    for split, rows_per_class in (("train", 12), ("validation", 3), ("test", 15)):
-        rows = []
-        for label, words in WORDS.items():
-            for _ in range(rows_per_class):
-                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
-                rng.shuffle(text)
-                rows.append(json.dumps({"text": " ".join(text), "label": label}))
-        rng.shuffle(rows)
-        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
     return [
         f"--encoder={encoder_folder}",
-        f"--data_dir={tmp_path / 'data'}",
+        f"--data_dir={data_dir}",
         f"--results={tmp_path / 'accuracy.jsonl'}",
         "--cells",
         CELL,
@@ -69,9 +50,8 @@ def test_unknown_names_are_refused(flags, flag, value):
         accuracy.main([*flags, f"--{flag}", value])
 
 
-def test_each_seed_draws_its_own_texts(flags):
-    data_dir = next(flag for flag in flags if flag.startswith("--data_dir=")).removeprefix("--data_dir=")
-    drawn = [load_cell(CELLS[CELL], data_dir, "test", seed) for seed in (0, 0, 1)]
+def test_each_seed_draws_its_own_texts(data_dir):
+    drawn = [load_cell(CELLS[CELL], str(data_dir), "test", seed) for seed in (0, 0, 1)]
     assert all(np.bincount(splits["train"]["label"][:]).tolist() == [8] * 4 for splits in drawn)
     assert drawn[0]["train"].to_list() == drawn[1]["train"].to_list() != drawn[2]["train"].to_list()
     assert len(drawn[0]["test"]) == 60

@@ -79,6 +79,12 @@ def ours(model: dict[str, Any] | None = None, **training: Any) -> System:
 
 def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> Fitted:
     """`ContrastiveTrainer`."""
+    trainer, tokens = train_ours(task, training, model)
+    return Fitted(lambda _: predictions(trainer, tokens["test"]), trainer.state.global_step)
+
+
+def train_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> tuple[ContrastiveTrainer, DatasetDict]:
+    """A `ContrastiveTrainer` that has trained, and all texts as it reads them."""
     tokenizer, tokens = tokenized(task)
     weighting = "head" if training["objective"] == "lcl" else "none"
     set_seed(task.seed)
@@ -92,7 +98,7 @@ def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> Fit
         processing_class=tokenizer,
     )
     trainer.train()
-    return Fitted(lambda _: predictions(trainer, tokens["test"]), trainer.state.global_step)
+    return trainer, tokens
 
 
 def fit_trainer(task: Task) -> Fitted:
