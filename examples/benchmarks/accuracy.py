@@ -48,6 +48,11 @@ from hf_lcl.extras import load_extra
 
 
 ALL_SYSTEMS = {**SYSTEMS, **RIVALS}
+# Fresh processes that need not import the heavy packages each.
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["torch", "transformers.trainer", "datasets", "sklearn.linear_model", "hf_lcl.trainer"]
+)
 
 
 @dataclass
@@ -126,7 +131,7 @@ def run_once(settings: Settings, cell: str, system: str, run: dict[str, Any]) ->
         with FileLock(Path(tempfile.gettempdir()) / f"accuracy-{key[:16]}.lock").acquire(blocking=False):
             ledger = Ledger(settings.results)
             if run not in ledger:
-                with get_context("spawn").Pool(1) as pool:
+                with PROCESSES.Pool(1) as pool:
                     ledger.add(run, pool.apply(result, (settings, cell, system, run["seed"])))
     except Timeout:
         return
