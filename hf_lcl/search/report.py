@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..evaluation.plots import Theme, save_picture
-from ..evaluation.plots.matrices import _on
+from ..evaluation.plots.matrices import readable_on
 from ..evaluation.plots.theme import new_figure
 from ..extras import load_extra
 from .spaces import PAPER_VALUES
@@ -167,7 +167,7 @@ def plot_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, 
         axes.grid(False)
         for row, column in np.argwhere(np.isfinite(grid)):
             text = f"({grid[row, column]:.3f})" if cut[row, column] else f"{grid[row, column]:.3f}"
-            color = _on(colormap(norm(grid[row, column])))
+            color = readable_on(colormap(norm(grid[row, column])))
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     panels[0].set_ylabel("alpha")
     figure.colorbar(image, ax=list(panels), label=metric)

@@ -90,7 +90,7 @@ def test_entry_is_complete_and_consistent(name):
     if hub is None:
         return
     assert re.fullmatch(r"[\w-]+/[\w-]+", hub.path)
-    assert re.fullmatch(r"[0-9a-f]{40}|refs/convert/parquet", hub.revision or "refs/convert/parquet")
+    assert re.fullmatch(r"[0-9a-f]{40}|refs/convert/parquet", hub.revision)
     assert hub.several_labels in (None, "first", "only")
     if hub.names:
         assert set(hub.names.values()) == set(recipe.classes) | set(recipe.drop)

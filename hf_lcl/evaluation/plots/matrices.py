@@ -92,7 +92,7 @@ def _heat_map(axes: "Axes", values: np.ndarray, names: list[str], order: list[in
             value = ordered[row, column]
             color = image.cmap(norm(max(value, norm.vmin)))
             text = "0" if value == 0 else "<.01" if value < 0.01 else f"{value:.2f}".lstrip("0")
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=_on(color))
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=readable_on(color))
     return image
 
 
@@ -100,7 +100,7 @@ def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
-def _on(color: tuple[float, ...]) -> str:
+def readable_on(color: tuple[float, ...]) -> str:
     """Black or white, whichever can be read on a colour."""
     red, green, blue, _ = color
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"
