@@ -142,7 +142,7 @@ def train_and_test(
     set_seed(settings["seed"])
     if baseline is not None:
         encoder = str(folder / baseline)
-        build_baseline(baseline, splits["train"]["text"], encoder)
+        build_baseline(baseline, splits["train"]["text"], encoder, seed=settings["seed"])
     splits, names = encode_labels(splits)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     splits = tokenize_texts(splits, tokenizer, max_length=settings["max_seq_length"])

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm.auto import tqdm
 
 from .modeling import LCLForSequenceClassification
@@ -63,16 +62,14 @@ def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) ->
 
     hooks = [layer.register_forward_hook(remember) for layer in layers]
     try:
-        logits = model(**inputs).logits.float()
+        _logits(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
     while called and called[-1][0].out_features != model.config.num_labels:
         called.pop()
     output = called.pop()[0] if called else None
-    if output is None or not torch.allclose(
-        functional.linear(head_inputs(model, output, inputs), output.weight.float(), output.bias), logits, atol=1e-4
-    ):
+    if output is None or not _passes_through(model, output, inputs):
         raise ValueError(
             f"The logits of {type(model.native).__name__} do not come out of a linear layer, so that it cannot be "
             "fitted by itself: train it with the encoder."
@@ -84,18 +81,37 @@ def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) ->
 @torch.no_grad()
 def head_inputs(model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]) -> Tensor:
     """What a linear layer of the head is given for each text: `(batch, features)`, in fp32."""
-    seen: list[Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    return _look_at(model, layer, inputs)[0]
+
+
+def _passes_through(model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]) -> bool:
+    """Whether what a layer makes of each text are its logits."""
+    _, made, logits = _look_at(model, layer, inputs)
+    return torch.allclose(made, logits, atol=1e-4)
+
+
+def _look_at(
+    model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a layer is given and makes for each text, and the logits, all `(batch, ...)` in fp32."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hook = layer.register_forward_hook(lambda _, args, output: seen.append((args[0], output)))
     try:
-        output = model(**inputs)
+        logits = _logits(model, inputs)
     finally:
         hook.remove()
-    features = seen[-1].float()
-    if features.dim() == 2:
-        return features
-    # Decoders make logits of every token, and take those of one.
-    distances = (layer(seen[-1]) - output.logits.unsqueeze(1)).float().square().sum(dim=2)
-    return features[torch.arange(len(features), device=features.device), distances.argmin(dim=1)]
+    given, made = (tensor.float() for tensor in seen[-1])
+    if given.dim() == 3:
+        # Decoders make logits of every token, and take those of one.
+        rows = torch.arange(len(given), device=given.device)
+        tokens = (made - logits.unsqueeze(1)).square().sum(dim=2).argmin(dim=1)
+        given, made = given[rows, tokens], made[rows, tokens]
+    return given, made, logits
+
+
+def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> Tensor:
+    # The forward of the class: accelerate puts autocast around that of the instance, and a fit wants all digits.
+    return type(model).forward(model, **inputs).logits.float()
 
 
 @torch.no_grad()

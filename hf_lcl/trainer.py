@@ -252,8 +252,7 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
         """
         weights = self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
         batches = (texts_alone(batch) for batch in self.get_eval_dataloader(self.train_dataset))
-        with self.compute_loss_context_manager():
-            fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
+        fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
 
     # Loss
 

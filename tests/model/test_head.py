@@ -87,6 +87,16 @@ def test_the_logits_are_those_of_a_logistic_regression(architecture):
         assert (logits[:, 3:] < logits[:, :3].min()).all()
 
 
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_weights_of_half_the_digits_are_fitted_too(architecture):
+    model, inputs = tiny_wrapper(architecture)
+    model.to(torch.bfloat16).eval()
+    labels = model(**inputs).embeddings.float().norm(dim=1).argsort().argsort() // 2
+    fit_head(model, [{**inputs, "labels": labels}])
+    assert model(**inputs).logits.dtype == torch.bfloat16
+    assert (model(**inputs).logits.argmax(dim=1) == labels).all()
+
+
 def test_two_classes_get_two_opposite_rows(of_two_classes):
     model, batch = of_two_classes
     fit_head(model, [batch])

@@ -6,8 +6,10 @@ import torch
 from hf_lcl import ContrastiveTrainingArguments
 
 
-def test_it_learns_a_separable_set(make_trainer):
-    trainer = make_trainer(objective="scl", two_phase=True, num_train_epochs=40, learning_rate=3e-3, logging_steps=50)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_it_learns_a_separable_set(make_trainer, bf16):
+    settings = {"num_train_epochs": 40, "learning_rate": 3e-3, "logging_steps": 50}
+    trainer = make_trainer(objective="scl", two_phase=True, bf16=bf16, **settings)
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] > 0.9
 
