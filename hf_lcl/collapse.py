@@ -165,7 +165,7 @@ class CollapseMonitor(TrainerCallback):
                 "Use sampler='balanced', a larger per_device_train_batch_size, or num_views=2."
             )
         told = (
-            f"{found} The likely cause: steps that are too large. Lower learning_rate (now {args.learning_rate:g}), or "
-            "set warmup_steps=0.1"
+            f"{found} The likely cause: steps that are too large. Lower learning_rate (now {args.learning_rate:g}), "
+            "or set warmup_steps=0.1"
         )
         return f"{told}." if args.two_phase else f"{told}, or raise alpha (now {args.alpha:g}) for more cross-entropy."
