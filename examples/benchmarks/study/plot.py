@@ -2,10 +2,16 @@
 
 from pathlib import Path
 from statistics import mean, median
+from typing import TYPE_CHECKING
 
-from hf_lcl.evaluation.plots.theme import new_figure, save_picture
+from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
+from hf_lcl.extras import load_extra
 
 from .table import Runs
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 MARKERS = "osD^vP*X<>hp"
@@ -18,7 +24,9 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
     if not started:
         return
 
-    def draw(theme):
+    ticker = load_extra("matplotlib.ticker", extra="plots")
+
+    def draw(theme: Theme) -> "Figure":
         rows = -(-len(started) // COLUMNS)
         figure = new_figure(3.2 * COLUMNS, 2.6 * rows + 0.8)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
@@ -33,7 +41,10 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
                         color=theme.colors[index % len(theme.colors)],
                         label=system,
                     )
-            panel.set_xscale("log")
+            panel.set_xscale("log", subs=[])
+            panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.margins(x=0.2, y=0.15)
             panel.set_title(cell)
         for panel in list(figure.axes)[len(started) :]:
             panel.set_axis_off()

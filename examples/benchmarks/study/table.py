@@ -124,13 +124,11 @@ def _budgets(cells: list[str]) -> list[str]:
 
 
 def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
-    lines = ["## Not run", ""]
-    for system in systems:
-        missing = [cell for cell in cells if (cell, system) not in runs]
-        if missing:
-            where = "on any cell" if missing == cells else f"on {'; '.join(missing)}"
-            lines.append(f"- {system}: {where}")
-    return [*(lines if len(lines) > 2 else [*lines, "Nothing: all systems ran on all cells."]), ""]
+    started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
+    missing = {"no system at all": [cell for cell in cells if cell not in started]}
+    missing |= {system: [cell for cell in started if (cell, system) not in runs] for system in systems}
+    lines = [f"- {name}: {'; '.join(names)}" for name, names in missing.items() if names]
+    return ["## Not run", "", *(lines or ["Nothing: all systems ran on all cells."]), ""]
 
 
 def _origin(runs: Runs) -> list[str]:
