@@ -28,7 +28,7 @@ import torch
 from environment import machine, versions
 from torch import Tensor
 from tqdm import tqdm
-from transformers import set_seed
+from transformers import AutoConfig, set_seed
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.cli import one_line_errors, parse_arguments
@@ -111,8 +111,9 @@ def make_trainer(settings: Settings, cached: bool) -> ContrastiveTrainer:
 def make_batches(settings: Settings) -> list[dict[str, Tensor]]:
     """One batch of random tokens, in mini-batches, two texts of each class."""
     shape = (settings.batch_size, settings.sequence_length)
+    tokens = AutoConfig.from_pretrained(settings.model_name_or_path).get_text_config().vocab_size
     batch = {
-        "input_ids": torch.randint(1000, 20_000, shape, generator=torch.Generator().manual_seed(0)),
+        "input_ids": torch.randint(tokens, shape, generator=torch.Generator().manual_seed(0)),
         "attention_mask": torch.ones(shape, dtype=torch.long),
         "labels": torch.arange(settings.batch_size) // 2 % settings.num_labels,
     }
