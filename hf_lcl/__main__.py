@@ -6,16 +6,20 @@ from importlib import import_module
 
 # Imported when asked for: some take seconds.
 COMMANDS = {
-    "report": ("hf_lcl.evaluation.report", "pictures and figures of a finished classifier, as one page"),
-    "push": ("hf_lcl.hub.command", "publish a finished classifier on the Hub"),
+    "train": "fine-tune a classifier, with or without a contrastive loss",
+    "evaluate": "what a finished classifier is worth on labelled texts",
+    "predict": "a class and its probability for every text of a file",
+    "report": "pictures and figures of a finished classifier, as one page",
+    "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
+    "push": "publish a finished classifier on the Hub",
 }
 USAGE = "\n".join(
     [
         "usage: python -m hf_lcl COMMAND ...    (COMMAND --help tells more)",
         "",
-        *(f"  {name:<10}{purpose}" for name, (_, purpose) in COMMANDS.items()),
+        *(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items()),
         "",
-        "To train: examples/run_classification.py; to search settings: examples/run_search.py.",
+        "Begin with: python -m hf_lcl train --help",
     ]
 )
 
@@ -33,9 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     if argv[0] not in COMMANDS:
         sys.exit(f"error: {argv[0]!r} is no command: use one of {', '.join(COMMANDS)}.")
-    module, _ = COMMANDS[argv[0]]
-    sys.argv[0] = f"hf_lcl {argv[0]}"  # what --help calls it
-    import_module(module).main(argv[1:])
+    import_module(f".commands.{argv[0]}", __package__).main(argv[1:])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
 
+import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +13,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from .configuration import POOLINGS, WEIGHTINGS
 from .data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
 from .data.preprocessing import check_text_columns
-from .data.recipes import get_recipe, load_recipe
+from .data.recipes import DATA_VARIABLE, get_recipe, load_recipe
 from .data.summary import DataSummary
+from .modeling import LCLForSequenceClassification
 from .starting_points import transformer_folder
 from .training_args import check_choice
 
@@ -28,6 +31,8 @@ class ModelArguments:
         weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`]; used by `objective="lcl"` alone.
         others: as in transformers' `run_classification.py`.
     """
+
+    _argument_group_name = "the model"
 
     model_name_or_path: str = field(metadata={"help": "Hub id or folder of an encoder or a sequence classifier."})
     pooling: str | None = field(
@@ -64,6 +69,26 @@ class ModelArguments:
         except (OSError, ValueError) as error:
             raise ValueError(f"No model can be loaded from {name}: {error}") from error
 
+    def build_model(self, names: list[str], objective: str) -> LCLForSequenceClassification:
+        """
+        The encoder with a classifier of these classes and, for `objective="lcl"`, a weighting network.
+
+        Args:
+            names (`list[str]`): class names by id.
+            objective (`str`): `"ce"`, `"scl"` or `"lcl"`.
+
+        Raises:
+            ValueError: where there is no model under that name, or it does not fit.
+        """
+        return LCLForSequenceClassification.from_encoder(
+            self.model_name_or_path,
+            id2label=dict(enumerate(names)),
+            pooling=self.pooling,
+            weighting=self.weighting if objective == "lcl" else "none",
+            config=self.load_config(),
+            **self.hub_arguments,
+        )
+
     @property
     def hub_arguments(self) -> dict[str, Any]:
         """What `from_pretrained` of models and tokenizers alike takes."""
@@ -93,6 +118,8 @@ class DataArguments:
         view_column (`str`, *optional*): a second view of each training text, for `num_views=2` and `view="column"`.
         others: as in transformers' `run_classification.py`.
     """
+
+    _argument_group_name = "the data"
 
     dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
@@ -156,13 +183,34 @@ class DataArguments:
         files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {split: path for split, path in files.items() if path is not None}
 
-    @property
-    def dataset_id(self) -> str | None:
-        """Id of the data set on the Hub, where it has one."""
+    def card_facts(self, splits: DatasetDict) -> dict[str, Any]:
+        """
+        What a card says of the data: arguments of [`ContrastiveTrainer.create_model_card`].
+
+        Args:
+            splits (`DatasetDict`): as from [`DataArguments.load`] or [`DataArguments.prepare`].
+        """
         if self.recipe is None:
-            return self.dataset_name
-        hub = get_recipe(self.recipe).hub
-        return None if hub is None else hub.path
+            facts = {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits)}
+        else:
+            recipe = get_recipe(self.recipe)
+            from_hub = recipe.hub is not None and self.data_dir is None and DATA_VARIABLE not in os.environ
+            facts = {
+                "dataset_tags": recipe.hub and recipe.hub.path,
+                "dataset_revision": recipe.hub.revision if from_hub else None,
+                "dataset": recipe.title,
+                "language": recipe.language,
+                "data_notes": [recipe.selection, f"Licence of the data: {recipe.licence}."],
+                "data_citation": recipe.citation,
+            }
+        limits = {split: reasons for split, reasons in self.dropped.items() if reasons}
+        left_out = [
+            f"{count:,} rows of the {split} split were left out ({reason})."
+            for split, reasons in limits.items()
+            for reason, count in reasons.items()
+            if count
+        ]
+        return facts | {"data_notes": facts.get("data_notes", []) + left_out}
 
     def text_columns(self, splits: DatasetDict) -> list[str]:
         """Names of the text columns of `splits`; raises a `ValueError` where one of these lacks one of them."""
@@ -263,6 +311,15 @@ class DataArguments:
         )
         summary = summarize(splits, names, text_columns, dropped=self.dropped)
         return splits.remove_columns("length"), names, tokenizer, summary
+
+
+def _revision(splits: DatasetDict) -> str | None:
+    """The commit of the Hub that a data set was loaded from, which `datasets` notes in the addresses of its files."""
+    for dataset in splits.values():
+        for address in dataset.info.download_checksums or ():
+            if found := re.search(r"^hf://datasets/[^@]+@([0-9a-f]{40})/", address):
+                return found[1]
+    return None
 
 
 def _pop(splits: DatasetDict, name: str) -> Dataset:

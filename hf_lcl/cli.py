@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,36 @@ import yaml
 from transformers import HfArgumentParser
 
 
-def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None = None) -> tuple[Any, ...]:
+SETTINGS_FILES = (".json", ".yaml", ".yml")
+
+
+class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
+    """Help with paragraphs as they were written, and each flag under one name: `--max_steps`, not `--max-steps`."""
+
+    def _format_action_invocation(self, action: Action) -> str:
+        # argparse has no public way to leave out a flag's other spelling.
+        flags = action.option_strings
+        names = [flag for flag in flags if "-" not in flag[2:] or f"--{flag[2:].replace('-', '_')}" not in flags]
+        if not flags or action.nargs == 0:
+            return ", ".join(names) or super()._format_action_invocation(action)
+        return f"{', '.join(names)} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
+
+    def _get_help_string(self, action: Action) -> str | None:
+        # Nor is there one to leave out defaults that say nothing.
+        return action.help if action.default in (None, False, "", " ") else super()._get_help_string(action)
+
+
+def parse_arguments(
+    dataclasses: Sequence[type], argv: list[str] | None = None, **parser_arguments: Any
+) -> tuple[Any, ...]:
     """
-    Fills dataclasses from the command line, or from the one JSON or YAML file that it names.
+    Fills dataclasses from the command line, which may begin with a JSON or YAML file of settings: flags after it stand
+    above those in it.
 
     Args:
         dataclasses (`Sequence[type]`): every field of each is a flag.
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+        **parser_arguments: of `argparse.ArgumentParser` (`usage`, `description`, ...).
 
     Returns:
         `tuple`: one instance per dataclass.
@@ -26,12 +50,19 @@ def parse_arguments(dataclasses: Sequence[type], argv: list[str] | None = None) 
     Raises:
         ValueError: for a value that a dataclass refuses, or a file that is missing or has keys that nobody knows.
     """
-    parser = HfArgumentParser(dataclasses)
+    parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
     argv = sys.argv[1:] if argv is None else argv
-    suffix = Path(argv[0]).suffix if len(argv) == 1 else None
-    if suffix not in (".json", ".yaml", ".yml"):
-        return parser.parse_args_into_dataclasses(argv)
-    return parser.parse_dict(_read_settings(Path(argv[0])))
+    if argv and not argv[0].startswith("-") and Path(argv[0]).suffix in SETTINGS_FILES:
+        settings = _read_settings(Path(argv[0]))
+        flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
+        unknown = sorted(settings.keys() - flags.keys())
+        if unknown:
+            raise ValueError(f"The settings file {argv[0]} has {', '.join(unknown)}, which is no flag: see --help.")
+        for name in settings:
+            flags[name].required = False
+        parser.set_defaults(**settings)
+        argv = argv[1:]
+    return parser.parse_args_into_dataclasses(argv)
 
 
 class _Loader(yaml.SafeLoader):

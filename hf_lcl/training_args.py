@@ -98,6 +98,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
     """
 
+    _argument_group_name = "the training: the fields of transformers.TrainingArguments, and those of the objective"
+
     objective: str = field(
         default="lcl",
         metadata={"help": "lcl (label-aware contrastive), scl (supervised contrastive) or ce (cross-entropy alone)."},

@@ -1,6 +1,7 @@
 """What a finished classifier says of every text: logits, embedding and, where there is one, weighting logits."""
 
 import inspect
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,7 @@ def run_model(
     *,
     batch_size: int = 32,
     description: str = "texts",
+    progress: tqdm | None = None,
 ) -> ModelOutputs:
     """
     Runs a model over tokenised texts, texts of like length together.
@@ -48,6 +50,7 @@ def run_model(
         tokenizer (`PreTrainedTokenizerBase`): pads the batches.
         batch_size (`int`, *optional*, defaults to 32): texts per batch.
         description (`str`, *optional*): stands before the progress bar.
+        progress (`tqdm`, *optional*): a bar of several calls, which counts the texts of this one too.
 
     Returns:
         [`ModelOutputs`]: on the CPU, in fp32.
@@ -59,14 +62,15 @@ def run_model(
     order = np.argsort(-token_counts(dataset), kind="stable")  # longest first: memory runs out at once, or never
     collate = DataCollatorWithPadding(tokenizer)
     batches = []
-    with tqdm(total=len(order), desc=description, unit=" texts") as progress:
+    own_bar = tqdm(total=len(order), desc=description, unit=" texts") if progress is None else nullcontext(progress)
+    with own_bar as bar:
         for start in range(0, len(order), batch_size):
             picked = order[start : start + batch_size]
             inputs = collate(rows[picked]).to(model.device)
             output = model(**inputs)
             batches.append([output.logits, output.embeddings, output.weighting_logits])
             batches[-1] = [None if part is None else part.float().cpu().numpy() for part in batches[-1]]
-            progress.update(len(picked))
+            bar.update(len(picked))
     back = np.argsort(order)
     parts = (None if parts[0] is None else np.concatenate(parts)[back] for parts in zip(*batches))
     return ModelOutputs(*parts)

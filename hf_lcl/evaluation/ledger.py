@@ -38,7 +38,7 @@ class Ledger:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self._done = {_key(run["settings"]) for run in self.runs()}
+        self._done = {_key(run["settings"]): run for run in self.runs()}
 
     def runs(self) -> list[dict[str, Any]]:
         """All finished runs, in the order in which they ended."""
@@ -59,6 +59,9 @@ class Ledger:
     def __contains__(self, settings: Mapping[str, Any]) -> bool:
         return _key(settings) in self._done
 
+    def __getitem__(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return self._done[_key(settings)]
+
     def add(self, settings: Mapping[str, Any], results: Mapping[str, Any]) -> None:
         """
         Writes a finished run.
@@ -67,7 +70,8 @@ class Ledger:
             settings (`Mapping[str, Any]`): what makes it this run and no other.
             results (`Mapping[str, Any]`): all else that is worth keeping.
         """
-        line = json.dumps({"settings": settings, **results}, ensure_ascii=False)
+        run = {"settings": settings, **results}
+        line = json.dumps(run, ensure_ascii=False)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
@@ -76,7 +80,7 @@ class Ledger:
             file.write(("\n" * is_cut + line + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
-        self._done.add(_key(settings))
+        self._done[_key(settings)] = run
 
 
 def _key(settings: Mapping[str, Any]) -> str:

@@ -23,6 +23,13 @@ def write_summary(output_dir: Path, findings: dict[str, Any]) -> None:
     (output_dir / FOLDER / SUMMARY).write_text(text, encoding="utf-8")
 
 
+def add_findings(output_dir: str | Path, **findings: Any) -> None:
+    """Adds to what the last report found of the model in a folder, where there is one and it is of these weights."""
+    summary = read_summary(output_dir)
+    if summary is not None:
+        write_summary(Path(output_dir), summary | findings)
+
+
 def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     """
     What the last report found of the model in a folder.
@@ -31,8 +38,9 @@ def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
         output_dir (`str` or `Path`): as of [`write_report`].
 
     Returns:
-        `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`
-        and `pictures`, or `None` where there is no report, or it is about other weights than those in the folder now.
+        `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`,
+        `pictures` and perhaps `baseline`, or `None` where there is no report, or it is about other weights than those
+        in the folder now.
     """
     path = Path(output_dir) / FOLDER / SUMMARY
     if not path.is_file():

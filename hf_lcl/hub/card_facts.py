@@ -75,7 +75,10 @@ class CardFacts:
         adapter (`bool`, *optional*, defaults to `False`): whether the weights are an adapter of `peft` alone.
         remote_code (`bool`, *optional*, defaults to `False`): whether loading it runs code of its repository.
         dataset (`str`, *optional*): Hub id of the data set.
+        dataset_title (`str`, *optional*): its name, for people.
         dataset_revision (`str`, *optional*): its commit.
+        data_notes (`list[str]`, *optional*): sentences about it: which of its rows, its licence.
+        data_citation (`str`, *optional*): where it was published.
         splits (`dict[str, int]`, *optional*): number of texts by split.
         fingerprints (`dict[str, str]`, *optional*): of the tokens and labels by split.
         curve (`list[dict]`, *optional*): as from [`evaluation_curve`].
@@ -105,7 +108,10 @@ class CardFacts:
     adapter: bool = False
     remote_code: bool = False
     dataset: str | None = None
+    dataset_title: str | None = None
     dataset_revision: str | None = None
+    data_notes: list[str] = field(default_factory=list)
+    data_citation: str | None = None
     splits: dict[str, int] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
@@ -136,9 +142,9 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     if summary is None:
         return facts
     summary["fingerprints"] = facts.fingerprints | summary["fingerprints"]
-    baseline = facts.baseline if summary["split"] == facts.split else {}
+    summary.setdefault("baseline", facts.baseline if summary["split"] == facts.split else {})
     seeds = facts.seeds if len(facts.seeds) == 1 else []
-    return replace(facts, baseline=baseline, seeds=seeds, **summary)
+    return replace(facts, seeds=seeds, **summary)
 
 
 def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:

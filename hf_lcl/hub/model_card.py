@@ -131,7 +131,7 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
                 task_type="text-classification",
                 task_name="Text classification",
                 dataset_type=dataset or "unknown",
-                dataset_name=dataset or local,
+                dataset_name=facts.dataset_title or dataset or local,
                 dataset_split=facts.split,
                 dataset_revision=facts.dataset_revision if dataset else None,
                 metric_value=round(value, 4),

@@ -80,19 +80,25 @@ class SavingTrainer(Trainer):
         dataset_tags: str | list[str] | None = None,
         dataset: str | list[str] | None = None,
         dataset_args: str | list[str] | None = None,
+        **facts: Any,
     ) -> None:
-        """Writes `README.md` into `args.output_dir`; the arguments are those of `transformers.Trainer`."""
+        """
+        Writes `README.md` into `args.output_dir`. The arguments are those of `transformers.Trainer` (`dataset_tags` is
+        the id of the data set on the Hub, `dataset` its name), and any other field of [`CardFacts`].
+        """
         if not self.is_world_process_zero():
             return
-        facts = self._card_facts(
+        known = self._card_facts(
             language=language,
             license=license,
             tags=[*([tags] if isinstance(tags, str) else (tags or [])), *(self._unwrapped.model_tags or [])],
             model_name=model_name,
             base_model=finetuned_from,
             dataset=dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags,
+            dataset_title=", ".join(dataset) if isinstance(dataset, list) else dataset,
+            **facts,
         )
-        write_card(facts, self.args.output_dir)
+        write_card(known, self.args.output_dir)
 
     @property
     def _splits(self) -> dict[str, Any]:
@@ -102,9 +108,11 @@ class SavingTrainer(Trainer):
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
-        train = self.train_dataset
-        has_rows = isinstance(train, Dataset) and {"input_ids", "labels"} <= set(train.column_names)
-        return {"train": fingerprint(train, ("input_ids", "labels"))} if has_rows else {}
+        return {
+            name: fingerprint(split, ("input_ids", "labels"))
+            for name, split in self._splits.items()
+            if isinstance(split, Dataset) and {"input_ids", "labels"} <= set(split.column_names)
+        }
 
     def _card_facts(self, **known: Any) -> CardFacts:
         config, args, log = self._unwrapped.config, self.args, self.state.log_history

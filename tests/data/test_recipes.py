@@ -337,8 +337,12 @@ def test_arguments_read_a_recipe(write, tmp_path):
     splits = arguments.load()
     assert {split: len(dataset) for split, dataset in splits.items()} == {"train": 4, "validation": 10, "test": 10}
     assert arguments.text_columns(splits) == ["text"]
-    assert arguments.dataset_id == "SetFit/sst2"
-    assert DataArguments(recipe="tsa").dataset_id is None
+    facts = arguments.card_facts(splits)
+    assert (facts["dataset_tags"], facts["dataset"], facts["language"]) == ("SetFit/sst2", "SST-2", "en")
+    assert facts["dataset_revision"] is None  # these are not the Hub's files
+    assert facts["data_notes"][-1] == "6 rows of the train split were left out (max_train_samples)."
+    assert "Socher et al. (2013)" in facts["data_citation"]
+    assert DataArguments(recipe="tsa").card_facts(splits)["dataset_tags"] is None
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
+from hf_lcl.commands.report import main
 from hf_lcl.evaluation import expected_calibration_error
 from hf_lcl.evaluation.inference import run_model
-from hf_lcl.evaluation.report import main, write_report
+from hf_lcl.evaluation.report import write_report
 from hf_lcl.evaluation.summary import read_summary
 from hf_lcl.hub.card_merging import PART
 
@@ -108,7 +109,7 @@ def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(bert, tokeni
     main(command_line(tmp_path / "plain", files))
     folder = tmp_path / "plain" / "report"
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert "The weighting network is a part of the training model" in page
+    assert "There is no weighting network here" in page
     assert "No trainer_state.json with a logged loss" in page
     assert "give --validation_file" in page
     assert not list(folder.glob("label_relations*"))

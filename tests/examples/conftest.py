@@ -19,6 +19,12 @@ def run() -> Callable[[list[str]], None]:
     return module.main
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    """As where the extra `plots` is not installed: these runs are many; the tests of `train` look at the pictures."""
+    monkeypatch.setattr("hf_lcl.job.find_spec", lambda package: None)
+
+
 @pytest.fixture
 def files(raw_splits, tmp_path) -> dict[str, str]:
     """Split name to a jsonl file."""

@@ -317,7 +317,3 @@ class TestTheCommand:
         with pytest.raises(SystemExit, match=r"^error: .*") as ended:
             main(["push", str(tmp_path), REPO])
         assert "\n" not in ended.value.code
-
-    def test_an_unknown_command_names_the_known_ones(self):
-        with pytest.raises(SystemExit, match="'publish' is no command: use one of report, push"):
-            main(["publish"])

@@ -1,7 +1,7 @@
-"""One page about a finished classifier: pictures, tables and numbers, and the command that writes it."""
+"""One page about a finished classifier: pictures, tables and numbers."""
 
-from .command import ReportArguments, main, write_report
 from .page import Section, render_page
+from .writing import write_report
 
 
-__all__ = ["ReportArguments", "Section", "main", "render_page", "write_report"]
+__all__ = ["Section", "render_page", "write_report"]

@@ -33,12 +33,14 @@ class Evaluated:
     A split and what the model said of it.
 
     Args:
+        split (`str`): its name.
         references (`np.ndarray` of shape `(rows,)`): true class ids.
         outputs ([`ModelOutputs`]): of the model.
         names (`list[str]`): class names by id.
         folder (`Path`): where pictures and numbers go.
     """
 
+    split: str
     references: np.ndarray
     outputs: ModelOutputs
     names: list[str]
@@ -83,7 +85,7 @@ def results_section(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     section = Section(
         "Results",
         tables={
-            f"Test split, {len(test.references):,} texts": [metrics],
+            f"{test.split.capitalize()} split, {len(test.references):,} texts": [metrics],
             "The most frequent errors": pairs,
             "Per class": per_class,
         },
@@ -122,7 +124,7 @@ def relations_section(test: Evaluated, weighting_logits: np.ndarray | None, rema
     return Section(
         "Label relations",
         "What the label-aware loss has learned of the classes: the weight that the weighting network gives to each "
-        "class, averaged over the test texts of a class. The larger it is, the closer are the two classes, and the "
+        "class, averaged over the texts of a class. The larger it is, the closer are the two classes, and the "
         "harder the loss pushed them apart. The distance in the tree is minus the logarithm of the mean weight in "
         f"both directions. {remark}".rstrip(),
         picture="label_relations",
@@ -132,7 +134,9 @@ def relations_section(test: Evaluated, weighting_logits: np.ndarray | None, rema
 
 
 def map_section(test: Evaluated) -> Section:
-    """The embeddings in two dimensions."""
+    """The embeddings in two dimensions, or why there are none."""
+    if len(test.references) < 3:
+        return Section("Embeddings", "A map needs at least three texts.")
     points, axis_labels = project(test.outputs.embeddings)
     order = test.order
     save_picture(
@@ -146,7 +150,7 @@ def map_section(test: Evaluated) -> Section:
     test.write_csv("embedding_map.csv", ["row", "x", "y", "true", "predicted"], rows)
     return Section(
         "Embeddings",
-        "One point for each test text. Two dimensions show only a part of the distances.",
+        "One point for each text. Two dimensions show only a part of the distances.",
         picture="embedding_map",
         files=["embedding_map.csv"],
     )

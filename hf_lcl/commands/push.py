@@ -1,9 +1,17 @@
-"""`python -m hf_lcl push OUTPUT_DIR USER/NAME`."""
+"""`python -m hf_lcl push`: a finished classifier onto the Hub."""
 
 from argparse import ArgumentParser
 
-from ..cli import one_line_errors
-from .push import push_folder
+from ..cli import HelpFormatter, one_line_errors
+from ..hub import push_folder
+
+
+DESCRIPTION = """\
+Publishes the classifier in a folder, its tokenizer and its card on the Hub, and nothing else that lies there.
+
+  python -m hf_lcl push out me/my-classifier --private
+
+Log in first (hf auth login), or set HF_TOKEN. What the Hub has already is not sent again."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -13,10 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
     """
-    parser = ArgumentParser(
-        description="Publishes the classifier in a folder, its tokenizer and its card on the Hub, and nothing else "
-        "that lies there. Log in first (hf auth login), or set HF_TOKEN."
-    )
+    parser = ArgumentParser("python -m hf_lcl push", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")
     parser.add_argument("repo_id", metavar="USER/NAME", help="repository on the Hub; created where it does not exist")
     parser.add_argument("--private", action="store_true", default=None, help="make a new repository a private one")

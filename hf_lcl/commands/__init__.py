@@ -1,0 +1,1 @@
+"""The commands of `python -m hf_lcl`, one file each."""

@@ -1,0 +1,192 @@
+"""`python -m hf_lcl compare`: what the objectives are worth on one data set, with one budget."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import SaveStrategy
+
+from ..arguments import DataArguments, ModelArguments
+from ..cli import format_table, one_line_errors, parse_arguments
+from ..evaluation import expected_calibration_error
+from ..evaluation.comparison import comparison_rows, markdown_table
+from ..evaluation.ledger import Ledger, fingerprint
+from ..evaluation.summary import add_findings, read_summary
+from ..hub.card_facts import describe_hardware, package_versions, training_settings
+from ..hub.model_card import refresh_card
+from ..job import read_data, run_job
+from ..losses.objective import OBJECTIVES
+from ..training_args import ContrastiveTrainingArguments, check_choice
+from .train import ARGUMENTS, make_trainer
+
+
+USAGE = "python -m hf_lcl compare [SETTINGS.yaml] [--objectives ce scl lcl] [--seeds 0 1 2] [--FLAG VALUE ...]"
+DESCRIPTION = """\
+Trains with each objective and each seed, all else being equal, and tells whether the differences are more than noise.
+
+  python -m hf_lcl compare --objectives ce scl lcl --seeds 0 1 2 \\
+      --model_name_or_path google/electra-base-discriminator --train_file train.jsonl \\
+      --validation_file validation.jsonl --test_file test.jsonl --output_dir comparison
+
+The flags are those of `train` (see there), and may stand in the same file. Into OUTPUT_DIR go
+
+  comparison.md        a table: mean ± standard deviation over the seeds, and paired tests against the first objective
+  lcl-seed0, ...       each model with its card and its report, in which cross-entropy stands beside it
+  runs.jsonl           one line per finished run
+
+A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
+# What means nothing to the other objectives, or is refused by them.
+OVERRIDES = {
+    "ce": {"two_phase": "false", "num_views": "1", "view": "dropout", "queue_size": "0", "queue_warmup_steps": "0"},
+    "scl": {},
+    "lcl": {"two_phase": "false"},
+}
+
+
+@dataclass
+class CompareArguments:
+    """
+    What is compared.
+
+    Args:
+        objectives (`list[str]`, *optional*, defaults to all): the others are compared with the first one.
+        seeds (`list[int]`, *optional*, defaults to 0, 1 and 2): one run of each objective per seed.
+    """
+
+    _argument_group_name = "the comparison"
+
+    objectives: list[str] = field(
+        default_factory=lambda: list(OBJECTIVES),
+        metadata={"help": "Some of ce, scl and lcl; the others are compared with the first."},
+    )
+    seeds: list[int] = field(
+        default_factory=lambda: [0, 1, 2], metadata={"help": "One run of each objective per seed."}
+    )
+
+    def __post_init__(self):
+        for objective in self.objectives:
+            check_choice("objectives", objective, OBJECTIVES)
+        for name in ("objectives", "seeds"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name}={getattr(self, name)} holds one twice: leave it out.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    The command.
+
+    Args:
+        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    with one_line_errors():
+        compare_args, model_args, data_args, training_args = _parse(argv, OVERRIDES["ce"])
+        if training_args.world_size > 1:
+            raise ValueError("A comparison runs in one process: leave torchrun out.")
+        if training_args.push_to_hub:
+            raise ValueError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
+        folder = Path(training_args.output_dir)
+        # All arguments are checked before the first run.
+        planned = [
+            _arguments_of_run(argv, folder, objective, seed)
+            for seed in compare_args.seeds
+            for objective in compare_args.objectives
+        ]
+        training_args.do_train = True
+        splits, names, tokenizer = read_data(model_args, data_args, training_args)
+        split = "test" if "test" in splits else "validation"
+        if split not in splits or "labels" not in splits[split].column_names:
+            raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
+        identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items()}
+        ledger = Ledger(folder / "runs.jsonl")
+        settings = [_settings(model_args, args, identity, split) for args in planned]
+        for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
+            title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
+            if known_by in ledger:
+                print(f"{title}: finished before", flush=True)
+                continue
+            print(f"\n=== {title} ===", flush=True)
+            ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
+
+        _write_baselines(planned)
+        runs = [ledger[known_by] for known_by in settings]
+        rows = comparison_rows(runs, np.asarray(splits[split]["labels"]))
+        caption = (
+            f"{model_args.model_name_or_path} on the {split} split ({len(splits[split]):,} texts) after training on "
+            f"{len(splits['train']):,}: mean ± standard deviation over seeds, in percent."
+        )
+        print(f"\n{caption}\n\n{format_table(rows)}")
+        (folder / "comparison.md").write_text(f"{caption}\n\n{markdown_table(rows)}\n", encoding="utf-8")
+
+
+def _parse(argv: list[str], flags: dict[str, str]) -> tuple[Any, ...]:
+    """The command line with other values for some flags."""
+    others = [f"--{name}={value}" for name, value in flags.items()]
+    return parse_arguments((CompareArguments, *ARGUMENTS), [*argv, *others], usage=USAGE, description=DESCRIPTION)
+
+
+def _arguments_of_run(argv: list[str], folder: Path, objective: str, seed: int) -> ContrastiveTrainingArguments:
+    flags = {"objective": objective, "seed": str(seed), "output_dir": str(folder / f"{objective}-seed{seed}")}
+    *_, args = _parse(argv, OVERRIDES[objective] | flags)
+    if not args.load_best_model_at_end:
+        args.save_strategy = SaveStrategy.NO  # a run that was cut short begins anew
+    return args
+
+
+def _settings(
+    model_args: ModelArguments, args: ContrastiveTrainingArguments, identity: dict[str, str], split: str
+) -> dict[str, Any]:
+    """What makes a run this one and no other."""
+    best = {name: getattr(args, name) for name in ("eval_strategy", "eval_steps") if args.load_best_model_at_end}
+    return {
+        "objective": args.objective,
+        "model": {
+            "name": model_args.model_name_or_path,
+            "revision": model_args.model_revision,
+            "pooling": model_args.pooling,
+            "weighting": model_args.weighting if args.objective == "lcl" else "none",
+        },
+        "training": training_settings(args) | best,
+        "data": identity,
+        "split": split,
+    }
+
+
+def _run(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: ContrastiveTrainingArguments,
+    splits: DatasetDict,
+    names: list[str],
+    tokenizer: PreTrainedTokenizerBase,
+    split: str,
+) -> dict[str, Any]:
+    """Trains and measures once."""
+    args.do_train, args.do_eval, args.do_predict = True, "validation" in splits, split == "test"
+    trainer = make_trainer(model_args, args, splits, names, tokenizer)
+    predicted = run_job(trainer, splits, data_args)
+    prefix = "predict" if split == "test" else "test"  # as Trainer.predict calls them by default
+    metrics = {name: predicted.metrics[f"{prefix}_{name}"] for name in ("accuracy", "macro_f1", "weighted_f1")}
+    return {
+        "metrics": metrics
+        | {"calibration_error": expected_calibration_error(predicted.predictions, predicted.label_ids)},
+        "seconds": next(line["train_runtime"] for line in trainer.state.log_history[::-1] if "train_runtime" in line),
+        "steps": trainer.state.global_step,
+        "predictions": predicted.predictions.argmax(axis=-1).tolist(),
+        "hardware": describe_hardware(),
+        "versions": package_versions(),
+    }
+
+
+def _write_baselines(planned: list[ContrastiveTrainingArguments]) -> None:
+    """Puts the figures of cross-entropy into the cards of the other objectives, seed by seed."""
+    baselines = {args.seed: read_summary(args.output_dir) for args in planned if args.objective == "ce"}
+    for args in planned:
+        baseline = baselines.get(args.seed)
+        if args.objective != "ce" and baseline is not None:
+            add_findings(args.output_dir, baseline=baseline["metrics"])
+            refresh_card(args.output_dir)

@@ -1,0 +1,60 @@
+"""`python -m hf_lcl evaluate`: what a finished classifier is worth on texts whose labels are known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from transformers import EvalPrediction
+
+from ..cli import format_table, one_line_errors
+from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
+from ..evaluation.finished import class_names, labelled_texts, load_finished
+from ..evaluation.inference import run_model
+from ..evaluation.ledger import fingerprint
+from .model_flags import add_labelled_data, data_arguments, model_parser
+
+
+DESCRIPTION = """\
+Measures a finished classifier on texts whose labels are known: accuracy, macro and weighted F1, calibration error (by
+how much its probabilities are off), each class by itself, and the classes that it confuses.
+
+  python -m hf_lcl evaluate out --test_file test.jsonl
+
+Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. `report` draws pictures
+of the same."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    The command.
+
+    Args:
+        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+    """
+    parser = model_parser("evaluate", DESCRIPTION)
+    add_labelled_data(parser)
+    parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
+    flags = parser.parse_args(argv)
+    with one_line_errors():
+        data_args = data_arguments(flags)
+        model, tokenizer = load_finished(
+            flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision
+        )
+        test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
+        logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
+        references = np.asarray(test["labels"])
+        metrics = {
+            "samples": len(test),
+            **classification_metrics(EvalPrediction(logits, references)),
+            "calibration_error": expected_calibration_error(logits, references),
+        }
+        per_class = per_class_table(references, logits.argmax(axis=1), names)
+        pairs = [pair._asdict() for pair in confused_pairs(references, logits.argmax(axis=1), names, top=10)]
+        for title, rows in (("results", [metrics]), ("per class", per_class), ("most often confused", pairs)):
+            if rows:
+                print(f"{title}\n{format_table(rows)}\n")
+        if flags.output_file is not None:
+            identity = fingerprint(test, ("input_ids", "labels"))
+            found = metrics | {"fingerprint": identity, "per_class": per_class, "confused_pairs": pairs}
+            flags.output_file.parent.mkdir(parents=True, exist_ok=True)
+            flags.output_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""`python -m hf_lcl report`: one page about a finished classifier."""
+
+from pathlib import Path
+
+from ..cli import one_line_errors
+from ..evaluation.finished import labelled_texts, load_finished
+from ..evaluation.report import write_report
+from .model_flags import add_labelled_data, data_arguments, model_parser
+
+
+DESCRIPTION = """\
+Writes OUTPUT_DIR/report: one page with the results of the classifier in that folder, the classes that it confuses, how
+far its probabilities can be trusted, and pictures of all that; also as PNG and CSV. The model card shows them.
+
+  python -m hf_lcl report out --test_file test.jsonl --validation_file validation.jsonl
+
+`train` writes the same page at its end. Needs matplotlib: pip install "hf_lcl[plots]"."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    The command.
+
+    Args:
+        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+    """
+    parser = model_parser("report", DESCRIPTION, model="OUTPUT_DIR")
+    group = add_labelled_data(parser)
+    group.add_argument("--validation_file", help="of the same kind: the temperature is fitted on it")
+    group.add_argument(
+        "--fold_temperature",
+        action="store_true",
+        help="divide the last layer of the classifier by that temperature: its own probabilities are then calibrated",
+    )
+    flags = parser.parse_args(argv)
+    with one_line_errors():
+        data_args, folder = data_arguments(flags), Path(flags.model)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+        model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
+        splits = labelled_texts(data_args, model, tokenizer)
+        page = write_report(
+            folder,
+            splits["test"],
+            splits.get("validation"),
+            tokenizer=tokenizer,
+            batch_size=flags.batch_size,
+            fold=flags.fold_temperature,
+            model=model,
+        )
+        print(page)

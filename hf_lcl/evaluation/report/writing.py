@@ -1,0 +1,146 @@
+"""From a finished classifier and labelled texts to the report on it."""
+
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ...extras import load_extra
+from ...hub.model_card import refresh_card
+from ...modeling import LCLForSequenceClassification
+from ..calibration import fold_temperature
+from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
+from ..inference import run_model
+from ..ledger import fingerprint
+from ..summary import FOLDER, read_summary, write_summary
+from .page import render_page
+from .sections import (
+    Evaluated,
+    calibration_section,
+    confusion_section,
+    curves_section,
+    map_section,
+    relations_section,
+    results_section,
+)
+
+
+def write_report(
+    output_dir: str | Path,
+    test: Dataset,
+    validation: Dataset | None = None,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    split: str = "test",
+    batch_size: int = 32,
+    fold: bool = False,
+    model: LCLForSequenceClassification | None = None,
+    trust_remote_code: bool = False,
+) -> Path:
+    """
+    Writes `report/` into the folder of a finished model: `index.html` (one page that needs nothing beside it), each
+    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. None of them holds a text. A card
+    that was generated in the folder gets the results and the pictures.
+
+    Any sequence classifier of transformers will do. Training curves need a `trainer_state.json` in the folder or in
+    its last `checkpoint-*`; label relations need that checkpoint to be an [`LCLForSequenceClassification`], or the
+    folder itself. What is missing is said on the page.
+
+    Args:
+        output_dir (`str` or `Path`): the folder.
+        test (`datasets.Dataset`): tokenised rows with `labels`, see [`tokenize_texts`] and [`encode_labels`].
+        validation (`datasets.Dataset`, *optional*): likewise; the temperature is fitted on it.
+        tokenizer (`PreTrainedTokenizerBase`): pads the batches.
+        split (`str`, *optional*, defaults to `"test"`): what the split in the place of `test` is called.
+        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+        fold (`bool`, *optional*, defaults to `False`): whether to divide the last layer of the classifier in the
+            folder by the temperature, and save it. The report shows what it was before.
+        model ([`LCLForSequenceClassification`], *optional*): that of the folder, where it is in memory already. With
+            its weighting network, the label relations need no checkpoint.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that the folder names.
+
+    Returns:
+        `Path`: the page.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if there is no model, or `fold` without `validation` or without a standard classifier.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.evaluation.report import write_report
+
+    >>> write_report("runs/feelings", splits["test"], splits["validation"], tokenizer=tokenizer)
+    PosixPath('runs/feelings/report/index.html')
+    ```
+    """
+    load_extra("matplotlib", extra="plots")
+    output_dir = Path(output_dir)
+    if fold and validation is None:
+        raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
+    if model is None:
+        model, _ = load_finished(output_dir, trust_remote_code=trust_remote_code)
+    if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
+        raise ValueError(f"{output_dir} holds no standard classifier that a temperature could be folded into.")
+    before = read_summary(output_dir)
+    folder = output_dir / FOLDER
+    folder.mkdir(exist_ok=True)
+    names = class_names(model.config)
+
+    def evaluated(dataset: Dataset, split: str) -> Evaluated:
+        outputs = run_model(model, dataset, tokenizer, batch_size=batch_size, description=split)
+        return Evaluated(split, dataset.with_format("numpy")["labels"][:], outputs, names, folder)
+
+    on_test = evaluated(test, split)
+    on_validation = None if validation is None else evaluated(validation, "validation")
+    weighting_logits, remark = on_test.outputs.weighting_logits, ""
+    if weighting_logits is None:
+        weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
+    results, facts = results_section(on_test)
+    calibration, facts["calibration"] = calibration_section(on_test, on_validation)
+    facts["calibration"]["folded"] = fold
+    sections = [
+        results,
+        confusion_section(on_test),
+        relations_section(on_test, weighting_logits, remark),
+        map_section(on_test),
+        calibration,
+        curves_section(on_test, log_history(output_dir)),
+    ]
+    identity = fingerprint(test, ("input_ids", "labels"))
+    introduction = (
+        f"{type(model.native).__name__} with {len(names)} classes, on {len(test):,} {split} texts (fingerprint of "
+        f"their tokens and labels: {identity})."
+    )
+    page = folder / "index.html"
+    page.write_text(render_page(output_dir.absolute().name, introduction, sections, folder), encoding="utf-8")
+    if fold:
+        fold_temperature(model.native, facts["calibration"]["temperature"])
+        model.to_sequence_classifier().save_pretrained(output_dir)
+    facts |= {
+        "split": split,
+        "rows": len(test),
+        "fingerprints": {split: identity},
+        "pictures": {section.title: f"{FOLDER}/{section.picture}.png" for section in sections if section.picture},
+    }
+    if before is not None and before["fingerprints"] == facts["fingerprints"] and "baseline" in before:
+        facts["baseline"] = before["baseline"]
+    write_summary(output_dir, facts)
+    refresh_card(output_dir)
+    return page
+
+
+def _weighting_logits(
+    folder: Path, test: Dataset, tokenizer: PreTrainedTokenizerBase, batch_size: int
+) -> tuple[np.ndarray | None, str]:
+    """The weighting logits of the training model in the last checkpoint, or `None` and why there are none."""
+    model = load_training_model(folder)
+    if model is None or model.config.weighting == "none":
+        return None, (
+            "There is no weighting network here. Only the objective lcl has one, and it is a part of the training "
+            "model in checkpoint-*, not of the finished classifier."
+        )
+    outputs = run_model(model, test, tokenizer, batch_size=batch_size, description="label relations")
+    return outputs.weighting_logits, "The weighting network is that of the last checkpoint."

@@ -1,0 +1,138 @@
+"""What every training command does with its data and its trainer: read, train, measure, write down, publish."""
+
+import csv
+from importlib.util import find_spec
+from pathlib import Path
+
+from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import PredictionOutput
+from transformers.utils import logging
+
+from .arguments import DataArguments, ModelArguments
+from .cli import format_table
+from .evaluation import confused_pairs, per_class_table
+from .evaluation.report import write_report
+from .trainer import ContrastiveTrainer
+from .training_args import ContrastiveTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+
+def read_data(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ContrastiveTrainingArguments
+) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase]:
+    """
+    From files to tokens, with a table that tells what the data holds.
+
+    Args:
+        model_args ([`ModelArguments`]): names the tokenizer.
+        data_args ([`DataArguments`]): names the files.
+        training_args ([`ContrastiveTrainingArguments`]): `do_train`, `do_eval` and `do_predict` say which splits must
+            be there.
+
+    Returns:
+        `tuple[DatasetDict, list[str], PreTrainedTokenizerBase]`: tokenised splits, class names by id, the tokenizer.
+
+    Raises:
+        ValueError: for data that cannot be read, or that lacks a split or a column.
+    """
+    wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
+    splits, names, tokenizer, summary = data_args.prepare(
+        model_args, model_args.load_config(), needed=[split for split, is_wanted in wanted.items() if is_wanted]
+    )
+    if training_args.process_index == 0:
+        print(f"data\n{summary.format()}\n")
+    return splits, names, tokenizer
+
+
+def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> PredictionOutput | None:
+    """
+    Trains, evaluates and predicts, as `do_train`, `do_eval` and `do_predict` say, and writes all of it into
+    `output_dir`: classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, where the texts have
+    labels, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its pictures.
+
+    Args:
+        trainer ([`ContrastiveTrainer`]): with its data sets and `compute_metrics`.
+        splits (`DatasetDict`): as from [`read_data`].
+        data_args ([`DataArguments`]): what the card says of the data.
+
+    Returns:
+        `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
+
+    Raises:
+        ValueError: without any of the three.
+    """
+    args = trainer.args
+    if not (args.do_train or args.do_eval or args.do_predict):
+        raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
+    if args.do_train:
+        metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
+        trainer.save_model()
+        trainer.save_state()
+        _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
+    predicted, split = None, None
+    if args.do_eval:
+        _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])})
+    if args.do_predict:
+        predicted, split = trainer.predict(splits["test"], metric_key_prefix="predict"), "test"
+        _keep(trainer, "predict", predicted.metrics | {"predict_samples": len(splits["test"])})
+    elif args.do_eval:
+        predicted, split = trainer.predict(splits["validation"]), "validation"
+    if predicted is not None and trainer.is_world_process_zero():
+        _write_tables(trainer, predicted)
+        if args.do_train and predicted.label_ids is not None:
+            _write_report(trainer, splits, split)
+    if args.push_to_hub:
+        trainer.push_to_hub(**data_args.card_facts(splits))
+    elif args.do_train:
+        trainer.create_model_card(**data_args.card_facts(splits))
+    return predicted
+
+
+def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) -> None:
+    trainer.log_metrics(split, metrics)
+    trainer.save_metrics(split, metrics)
+
+
+def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
+    """Writes the predictions and, where the texts have labels, prints and writes how each class fares."""
+    folder, id2label = Path(trainer.args.output_dir), trainer.model.config.id2label
+    names = [id2label[index] for index in range(len(id2label))]
+    classes = predicted.predictions.argmax(axis=-1)
+    with open(folder / "predict_results.txt", "w", encoding="utf-8") as file:
+        file.write("index\tprediction\n")
+        file.writelines(f"{row}\t{names[index]}\n" for row, index in enumerate(classes))
+    if predicted.label_ids is None:
+        return
+    tables = {
+        "per_class": per_class_table(predicted.label_ids, classes, names),
+        "confused_pairs": [pair._asdict() for pair in confused_pairs(predicted.label_ids, classes, names, top=5)],
+    }
+    for title, rows in tables.items():
+        if not rows:
+            continue
+        print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
+        with open(folder / f"{title}.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:
+    """The report on the model that was just trained; out of the folder where processes hold shards of it."""
+    if find_spec("matplotlib") is None:
+        logger.warning('No pictures: matplotlib is not installed. pip install "hf_lcl[plots]"')
+        return
+    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    page = write_report(
+        trainer.args.output_dir,
+        splits[split],
+        splits.get("validation") if split == "test" else None,
+        tokenizer=trainer.processing_class,
+        split=split,
+        batch_size=trainer.args.per_device_eval_batch_size,
+        model=None if is_sharded else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
+    )
+    print(f"\nreport\n{page}")

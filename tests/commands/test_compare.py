@@ -1,0 +1,86 @@
+"""`compare` runs each objective and seed once, and tells what came of it."""
+
+import json
+
+import pytest
+
+from hf_lcl.__main__ import main
+from hf_lcl.commands import compare
+
+
+@pytest.fixture
+def flags(training_flags):
+    return ["compare", *training_flags, "--objectives", "ce", "lcl", "--num_views", "2", "--seeds"]
+
+
+def ledger(folder):
+    return [json.loads(line) for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, tmp_path, capsys, monkeypatch):
+    main([*flags, "0"])
+    out = tmp_path / "out"
+    runs = ledger(out)
+    assert [run["settings"]["objective"] for run in runs] == ["ce", "lcl"]
+    assert [run["settings"]["training"].get("num_views") for run in runs] == [None, 2]
+    assert all(run["steps"] == 3 and len(run["predictions"]) == 24 for run in runs)
+    for run in runs:
+        folder = out / f"{run['settings']['objective']}-seed0"
+        results = json.loads((folder / "all_results.json").read_text())
+        assert results["predict_accuracy"] == run["metrics"]["accuracy"]
+    card = (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
+    baseline = json.loads((out / "ce-seed0" / "report" / "summary.json").read_text())["metrics"]["accuracy"]
+    assert "| metric | this model | cross-entropy alone, same budget |" in card
+    assert f" {baseline:.4f} |\n" in card
+    assert "same budget" not in (out / "ce-seed0" / "README.md").read_text(encoding="utf-8")
+
+    run_job = compare.run_job
+    trained = []
+    monkeypatch.setattr(compare, "run_job", lambda trainer, *args: trained.append(trainer) or run_job(trainer, *args))
+    main([*flags, "0", "1"])
+    assert [(trainer.args.objective, trainer.args.seed) for trainer in trained] == [("ce", 1), ("lcl", 1)]
+    assert len(ledger(out)) == 4
+    printed = capsys.readouterr().out
+    assert "run 1 of 4: ce, seed 0: finished before" in printed
+    table = (out / "comparison.md").read_text(encoding="utf-8")
+    assert "on the test split (24 texts) after training on 64: mean ± standard deviation" in table
+    assert (
+        "| objective | runs | accuracy | macro_f1 | weighted_f1 | calibration_error | seconds | accuracy - ce |"
+        in table
+    )
+    assert table.count(" ± ") == 11  # one of them in the caption
+
+    # A report that is made anew keeps the baseline.
+    main(["report", str(out / "lcl-seed0"), "--test_file", str(tmp_path / "test.jsonl")])
+    assert "same budget" in (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_of_other_settings_or_data_is_another_run(training_flags, tmp_path, capsys):
+    flags = ["compare", *training_flags, "--objectives", "ce", "--seeds", "0"]
+    main(flags)
+    main([*flags, "--learning_rate=2e-3"])
+    assert "finished before" not in capsys.readouterr().out
+    rows = (tmp_path / "train.jsonl").read_text().splitlines()
+    (tmp_path / "train.jsonl").write_text("\n".join(rows[:-1]))
+    main(flags)
+    assert "finished before" not in capsys.readouterr().out
+    assert len(ledger(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (["--objectives", "ce", "mse"], "objectives='mse' is unknown: use one of"),
+        (["--seeds", "1", "1"], "seeds=[1, 1] holds one twice"),
+        (["--alpha", "2"], "alpha=2.0 must lie in [0, 1]"),
+        (["--push_to_hub"], "publishes nothing"),
+    ],
+)
+def test_bad_input_ends_in_one_line_before_anything_is_read(training_flags, fails, others, message):
+    assert message in fails(["compare", *training_flags, "--train_file=none.jsonl", *others])
+
+
+def test_it_needs_labelled_texts_beside_those_it_trains_on(training_flags, fails):
+    flags = [flag for flag in training_flags if not flag.startswith(("--test", "--validation"))]
+    assert "needs labelled texts" in fails(["compare", *flags])
