@@ -21,7 +21,8 @@ MIB = 2**20
 
 def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
     """All tables as a page; cells without any run are only named."""
-    started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
+    started = _started(runs, cells, systems)
+    rows = [system for system in systems if any((cell, system) in runs for cell in started)]
     groups = {
         "few texts of each class": [cell for cell in started if CELLS[cell].is_few_shot],
         "all texts": [cell for cell in started if not CELLS[cell].is_few_shot],
@@ -32,14 +33,20 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         *(
             (f"Accuracy beyond {reference}", _ABOUT_INTERVALS, partial(_gain, runs, reference=reference))
             for reference in REFERENCES
+            if reference in rows
         ),
         ("Cost", _ABOUT_COST, partial(_cost, runs)),
     ]
     lines = ["# What fine-tunes best, and by how much", ""]
     for title, about, figure in measures:
         for group, names in groups.items():
-            lines += [f"## {title}, {group}", "", about, "", *table(names, systems, figure), ""]
+            if names:
+                lines += [f"## {title}, {group}", "", about, "", *table(names, rows, figure), ""]
     return "\n".join([*lines, *_budgets(started), *_not_run(runs, cells, systems), *_origin(runs)])
+
+
+def _started(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
+    return [cell for cell in cells if any((cell, system) in runs for system in systems)]
 
 
 _ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seeds)."
@@ -48,14 +55,13 @@ _ABOUT_INTERVALS = (
     "ran with. Bold: the interval does not hold 0."
 )
 _ABOUT_COST = (
-    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds."
+    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds. "
+    "Seconds depend on what else the machine did; each run's line holds the load."
 )
 
 
 def table(cells: list[str], systems: list[str], figure: Callable[[str, str], str]) -> list[str]:
     """A row for each system, a column for each cell."""
-    if not cells:
-        return ["None was run."]
     lines = [f"| | {' | '.join(cells)} |", "|---|" + "---:|" * len(cells)]
     return lines + [f"| {system} | {' | '.join(figure(cell, system) for cell in cells)} |" for system in systems]
 
@@ -124,10 +130,14 @@ def _budgets(cells: list[str]) -> list[str]:
 
 
 def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
-    started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
-    missing = {"no system at all": [cell for cell in cells if cell not in started]}
-    missing |= {system: [cell for cell in started if (cell, system) not in runs] for system in systems}
-    lines = [f"- {name}: {'; '.join(names)}" for name, names in missing.items() if names]
+    started = _started(runs, cells, systems)
+    missing = {"by no system": [cell for cell in cells if cell not in started]}
+    missing |= {f"by {system}": [cell for cell in started if (cell, system) not in runs] for system in systems}
+    lines = [
+        f"- {name}: {'any of the cells above' if names == started else '; '.join(names)}"
+        for name, names in missing.items()
+        if names
+    ]
     return ["## Not run", "", *(lines or ["Nothing: all systems ran on all cells."]), ""]
 
 
