@@ -9,7 +9,7 @@ import pytest
 from study.cells import CELLS, few_of_each, load_cell
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, ours
-from study.table import correct, paired_gain
+from study.table import correct, markdown
 
 
 CELL = "emoint, 8 each"
@@ -33,7 +33,15 @@ def lines(tmp_path) -> list[dict]:
 
 def finished(*bits: int) -> dict:
     """A run of which nothing counts but which texts it has right."""
-    return {"correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(), "texts": {"test": len(bits)}}
+    return {
+        "correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(),
+        "texts": {"test": len(bits)},
+        "metrics": {"accuracy": 0.5, "macro_f1": 0.5},
+        "seconds": 1.0,
+        "peak_bytes": 1,
+        "machine": {"device": "any", "threads": 1},
+        "versions": {},
+    }
 
 
 def test_all_runs_are_open_at_first(flags, tmp_path, capsys):
@@ -66,17 +74,14 @@ def test_a_default_that_changes_makes_another_run_and_an_option_that_is_off_does
     assert "temperature" not in ours(objective="ce").options["training"]
 
 
-def test_gains_are_paired_by_text():
+def test_gains_are_paired_by_text_and_seed():
     mine, other = finished(*[1, 0] * 50, 1), finished(*[1, 0] * 40, *[0] * 21)
     assert correct(mine).tolist() == [1, 0] * 50 + [1]
-    gain, low, high = paired_gain([mine], [other])
-    assert gain == pytest.approx(100 * 11 / 101)
-    assert 3 < low < gain < high < 20
-    assert paired_gain([mine, mine], [other, other])[0] == pytest.approx(gain)
-    assert paired_gain([mine], [mine]) == (0, 0, 0)
-    # The seeds disagree: nothing is certain.
-    _, low, high = paired_gain([mine, other], [other, mine])
-    assert low < 0 < high
+    runs = {(CELL, "lcl"): {0: mine, 1: other}, (CELL, "ce"): {0: other, 2: mine}}
+    page = markdown({key: {0: seeds[0]} for key, seeds in runs.items()}, [CELL], ["ce", "lcl"])
+    assert markdown(runs, [CELL], ["ce", "lcl"]).count("**+10.9 [") == page.count("**+10.9 [") == 1
+    runs[CELL, "lcl"][2] = other
+    assert "| lcl | +0.0 [+0.0, +0.0] p = 1.00 |" in markdown(runs, [CELL], ["ce", "lcl"])
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
+
+from hf_lcl.evaluation.comparison import paired_test
 
 from .cells import CELLS
 
@@ -15,7 +16,6 @@ from .cells import CELLS
 Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 REFERENCES = ("trainer-ce", "ce")
-RESAMPLES = 1000
 MIB = 2**20
 
 
@@ -51,8 +51,8 @@ def _started(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
 
 _ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seeds)."
 _ABOUT_INTERVALS = (
-    "Points, with the 95 % interval of a bootstrap over test texts and, where there are several, the seeds that both "
-    "ran with. Bold: the interval does not hold 0."
+    "Points over the seeds that both ran with, and their 95 % interval over other test texts of that kind (paired "
+    "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
 )
 _ABOUT_COST = (
     "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds. "
@@ -77,34 +77,11 @@ def _gain(runs: Runs, cell: str, system: str, reference: str) -> str:
     seeds = sorted(mine.keys() & others.keys())
     if not seeds:
         return ""
-    gain, low, high = paired_gain([mine[seed] for seed in seeds], [others[seed] for seed in seeds])
-    text = f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
-
-
-def paired_gain(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> tuple[float, float, float]:
-    """
-    How many points of accuracy runs are ahead of others with the same seeds and test texts.
-
-    Args:
-        mine (`list[dict]`): finished runs, one for each seed.
-        others (`list[dict]`): those they are compared with, in the same order.
-
-    Returns:
-        `tuple[float, float, float]`: the mean difference, and the ends of its 95 % interval.
-    """
-    differences = 100 * np.stack([correct(run) - correct(other) for run, other in zip(mine, others)])
-    if not differences.any():
-        return 0.0, 0.0, 0.0
-    seeds, texts = np.arange(len(differences)), np.arange(differences.shape[1])
-    if len(seeds) == 1:
-        samples, statistic = (texts,), lambda rows: differences[0, rows].mean()
-    else:
-        samples, statistic = (seeds, texts), lambda some, rows: differences[some][:, rows].mean()
-    interval = bootstrap(
-        samples, statistic, vectorized=False, n_resamples=RESAMPLES, method="percentile", random_state=0
-    ).confidence_interval
-    return float(differences.mean()), float(interval.low), float(interval.high)
+    found = paired_test(*(np.stack([correct(each[seed]) for seed in seeds]) for each in (mine, others)))
+    difference, low, high = (100 * value for value in (found.difference, found.low, found.high))
+    text = f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+    text = f"**{text}**" if low > 0 or high < 0 else text
+    return text if found.p_seeds is None else f"{text} p = {found.p_seeds:.2f}"
 
 
 def correct(run: dict[str, Any]) -> np.ndarray:
