@@ -18,7 +18,14 @@ from .architectures import check_architecture
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
 from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
-from .starting_points import hub_arguments, label_arguments, load_classifier, transformer_folder
+from .starting_points import (
+    StartingPoint,
+    hub_arguments,
+    label_arguments,
+    load_classifier,
+    pools_mean,
+    transformer_folder,
+)
 from .weighting import build_weighting_network
 
 
@@ -103,6 +110,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
         # In a tuple, since an attribute of its own would register every parameter a second time.
         self._adapted: tuple = ()
+        self.starting_point = StartingPoint()  # of a model in memory nothing is known
         self._frozen: list[str] = []
         if config.adapter is not None:
             self._insert_adapter()
@@ -177,8 +185,11 @@ class LCLForSequenceClassification(PreTrainedModel):
         LCLConfig(pooling=pooling or "cls", weighting=weighting)
         labels = label_arguments(num_labels, id2label, label2id)
         location = transformer_folder(pretrained_model_name_or_path)
-        native = load_classifier(location, labels, **kwargs)
+        native, has_new_head = load_classifier(location, labels, **kwargs)
         model = cls.from_native(native, pooling=pooling, weighting=weighting)
+        model.starting_point = StartingPoint(
+            has_new_head, pools_mean(pretrained_model_name_or_path, **hub_arguments(kwargs))
+        )
         if model.config.pooling == "mean":
             tokenizer = AutoTokenizer.from_pretrained(location, **hub_arguments(kwargs))
             model.set_special_tokens(tokenizer)

@@ -1,13 +1,14 @@
 """From a checkpoint of any kind (bare encoder, pretraining head, fine-tuned classifier) to a sequence classifier."""
 
 import json
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from .architectures import check_architecture
 
@@ -25,6 +26,21 @@ HUB_ARGUMENTS = (
     "force_download",
     "proxies",
 )
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """
+    What is known of the weights that training starts from.
+
+    Args:
+        has_new_head (`bool`): whether the classifier has random weights, so that nothing is lost by fitting it.
+        pools_mean (`bool`): whether the encoder was trained, by sentence-transformers, to speak by the mean of its
+            tokens.
+    """
+
+    has_new_head: bool = False
+    pools_mean: bool = False
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +63,23 @@ def transformer_folder(name: str | PathLike) -> str:
         return str(name)
     first = json.loads(modules.read_text(encoding="utf-8"))[0]
     return str(Path(name) / first["path"]) if first["path"] else str(name)
+
+
+def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
+    """
+    Whether sentence-transformers trained this encoder with mean pooling.
+
+    Args:
+        name (`str` or `os.PathLike`): a Hub id or a folder of any kind.
+        **kwargs: what says where on the Hub a file is.
+    """
+    try:
+        path = cached_file(name, "1_Pooling/config.json", **kwargs)
+    except OSError:  # no sentence-transformers model
+        return False
+    pooling = json.loads(Path(path).read_text(encoding="utf-8"))
+    # The second is how older versions write it.
+    return pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens", False)
 
 
 def label_arguments(
@@ -75,7 +108,7 @@ def label_arguments(
 
 def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, bool]:
     """
     Loads a sequence classifier, and says in one line whether its head is the checkpoint's or a new one.
 
@@ -86,7 +119,8 @@ def load_classifier(
         **kwargs: passed on to `AutoModelForSequenceClassification.from_pretrained`.
 
     Returns:
-        `PreTrainedModel`: a `*ForSequenceClassification`. A head for another number of classes starts anew.
+        `tuple[PreTrainedModel, bool]`: a `*ForSequenceClassification`, and whether its head is a new one, as it is
+        where the checkpoint has none, or one for another number of classes.
 
     Raises:
         ValueError: if there is no model under that name, it is a checkpoint of [`ContrastiveTrainer`], or its weights
@@ -123,7 +157,7 @@ def load_classifier(
                 "not belong together."
             )
     _tell_about_the_head(name, report, names_before, list(config.id2label.values()))
-    return native
+    return native, absent > 0
 
 
 def _tell_about_the_head(name: str | PathLike, report: dict[str, Any], before: list[str], now: list[str]) -> None:

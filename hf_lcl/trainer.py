@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, TrainOutput, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
 from .collapse import CollapseMonitor
@@ -20,7 +20,7 @@ from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
 from .data.streaming import BalancedStream
 from .data.views import VIEW_PREFIX, Views, texts_alone
-from .head import fit_head
+from .fitting import FittingTrainer, Start, distills_mean, fits_head
 from .hub.publishing import PublishingTrainer
 from .losses.objective import Objective, Part
 from .modeling import LCLForSequenceClassification, LCLOutput
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -174,8 +174,9 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
         for callback in self._own_callbacks:
             if callback in self.callback_handler.callbacks:  # the user may have taken it away
                 self.remove_callback(callback)
+        start = Start(self, distills_mean(args, model, self.train_dataset), fits_head(args, model, self.train_dataset))
         queue = FreshQueue(self._pool.queue) if args.queue_size else None
-        self._own_callbacks = [own for own in (queue, self._monitor, self._confusable) if own is not None]
+        self._own_callbacks = [own for own in (start, queue, self._monitor, self._confusable) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
 
@@ -234,25 +235,6 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
         dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
         config.dispatch_batches = dispatch
         return dataloader
-
-    # Training
-
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As in `transformers.Trainer`; with `two_phase` the classifier is fitted at the end."""
-        output = super().train(*args, **kwargs)
-        if self.args.two_phase:
-            self.fit_classifier()
-        return output
-
-    def fit_classifier(self) -> None:
-        """
-        Fits the classifier's last layer to the training set by logistic regression; the encoder stays as it is.
-
-        See [`head.fit_head`].
-        """
-        weights = self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
-        batches = (texts_alone(batch) for batch in self.get_eval_dataloader(self.train_dataset))
-        fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
 
     # Loss
 
@@ -331,8 +313,11 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
         adjustment = None
         if training and self.args.logit_adjustment_tau:
             adjustment = (self.args.logit_adjustment_tau * self._log_priors).tolist()
-        class_weights = self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
-        return prepare_objective(self.args, self._unwrapped.config, class_weights, adjustment)
+        return prepare_objective(self.args, self._unwrapped.config, self._class_weights, adjustment)
+
+    @property
+    def _class_weights(self) -> list[float] | None:
+        return self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
 
     @cached_property
     def _balanced_weights(self) -> list[float]:

@@ -51,6 +51,18 @@ class ContrastiveTrainingArguments(TrainingArguments):
         two_phase (`bool`, *optional*, defaults to `False`): whether the contrastive loss trains the encoder alone, as
             if `alpha` were 0, and the classifier is fitted to the frozen encoder afterwards, by cross-entropy on
             features that are computed once. Only once `train()` has ended are its predictions worth anything.
+        distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
+            labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
+            mean pooling, whose classifier would read a token that knows little; not for `"ce"` or `alpha=1`, which are
+            transformers' own training, step for step. See [`fitting.distill_mean`].
+        head_start (`bool`, *optional*): whether the classifier is fitted to the frozen encoder before the first step,
+            by logistic regression, instead of starting from random weights that would spoil the encoder. By default
+            where [`~LCLForSequenceClassification.from_encoder`] made a new classifier; not for `"ce"` or `alpha=1`.
+            See [`fitting.fit_head`].
+        head_refit (`bool`, *optional*): whether the classifier is fitted in the same way after the last step. By default
+            where `head_start` is on by default.
+        label_names (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of it
+            where the classifier is fitted; turn it off where names say nothing about the texts.
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
@@ -141,6 +153,21 @@ class ContrastiveTrainingArguments(TrainingArguments):
         default=False,
         metadata={"help": "Train the encoder by the contrastive loss alone, and fit the classifier afterwards."},
     )
+    distill_mean: bool | None = field(
+        default=None,
+        metadata={"help": "Teach the first token what the mean says, before training (default: where it helps)."},
+    )
+    head_start: bool | None = field(
+        default=None,
+        metadata={"help": "Fit a new classifier to the frozen encoder before training (default: unless ce)."},
+    )
+    head_refit: bool | None = field(
+        default=None,
+        metadata={"help": "Fit the classifier once more when training has ended (default: as head_start)."},
+    )
+    label_names: bool = field(
+        default=True, metadata={"help": "Let the name of a class be a text of it where the classifier is fitted."}
+    )
     num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})
     view: str = field(
         default="dropout", metadata={"help": "A further view: dropout, word_dropout, swap, mask, or column."}
@@ -227,8 +254,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(
                 "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."
             )
-        if self.two_phase and (self.fsdp or self.deepspeed):
-            raise ValueError("two_phase=True does not work with FSDP or DeepSpeed, which cut up the head: use DDP.")
+        for name in ("two_phase", "distill_mean", "head_start", "head_refit"):
+            if getattr(self, name) and (self.fsdp or self.deepspeed):
+                raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
         if self.queue_size and self.world_size > 1 and not self.gather_across_devices:
             raise ValueError("queue_size needs gather_across_devices with several processes: one queue for all.")
 

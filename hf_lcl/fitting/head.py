@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .modeling import LCLForSequenceClassification
+from ..modeling import LCLForSequenceClassification
 
 
 # tanh(0.01 x) is 0.01 x up to a part in 10,000 for the values of an embedding.
@@ -24,7 +24,7 @@ TANH_SLOPE = 0.01
 # GELU(x) is x from here on.
 GELU_LINEAR_FROM = 4.0
 # Inverse strength of the L2 penalty, for features whose mean squared length is 1.
-PENALTY = 10.0
+PENALTY = 3.0
 
 
 @dataclass
@@ -170,7 +170,7 @@ def fit_head(
     Example:
 
     ```python
-    >>> from hf_lcl.head import fit_head
+    >>> from hf_lcl.fitting import fit_head
 
     >>> fit_head(model, trainer.get_eval_dataloader(train))
     ```

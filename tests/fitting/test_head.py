@@ -9,7 +9,7 @@ from torch import nn
 from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.head import find_head, fit_head, head_inputs, straighten
+from hf_lcl.fitting.head import find_head, fit_head, head_inputs, straighten
 
 
 # Their classifiers mean over the logits of tokens.

@@ -1,0 +1,75 @@
+"""The first token of an encoder that was trained by the mean of its tokens learns to say what the mean says."""
+
+import copy
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm.auto import tqdm
+from transformers import get_linear_schedule_with_warmup
+
+from ..modeling import LCLForSequenceClassification
+from ..pooling import pool, token_mask
+
+
+# Texts after which the first token classifies as well as the mean does: small sets are read several times.
+TEXTS = 3_200
+LEARNING_RATE = 4e-4
+WARMUP = 0.1
+
+
+def distill_mean(
+    model: LCLForSequenceClassification,
+    batches: Iterable[dict[str, Tensor]],
+    num_batches: int,
+    *,
+    context: Callable[[], AbstractContextManager] = nullcontext,
+    average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+) -> None:
+    """
+    Trains the encoder, without labels, until its first token holds what the mean of its tokens held before.
+
+    sentence-transformers trains most of its encoders by the mean of their tokens, while a BERT-like classifier reads
+    the first token alone, which has learned little of what tells texts apart. The teacher is the encoder as it is.
+
+    Args:
+        model ([`LCLForSequenceClassification`]): the wrapper of a classifier that reads the first token.
+        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
+        num_batches (`int`): how many there are.
+        context (`Callable`, *optional*): makes the context of the forward passes (autocast).
+        average (`Callable`, *optional*): the mean of a gradient over all processes.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.fitting import distill_mean
+
+    >>> batches = list(trainer.get_train_dataloader())
+    >>> distill_mean(trainer.model, batches, len(batches))
+    ```
+    """
+    student = model.native.base_model
+    teacher = copy.deepcopy(student).eval().requires_grad_(False)
+    was_training = student.training
+    student.train()
+    learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP * num_batches), num_batches)
+    for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        with context():
+            with torch.no_grad():
+                states = teacher(**inputs).last_hidden_state
+                mean = pool(states, token_mask(states, inputs.get("attention_mask")), "mean").float()
+            first = student(**inputs).last_hidden_state[:, 0].float()
+        loss = functional.mse_loss(first, mean) + 1 - functional.cosine_similarity(first, mean).mean()
+        loss.backward()
+        for parameter in learned:
+            if parameter.grad is not None:  # a pooler that nothing here reads
+                parameter.grad = average(parameter.grad)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    student.train(was_training)

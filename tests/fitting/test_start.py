@@ -1,0 +1,183 @@
+"""What happens before the first step: the mean goes into the first token, and a new classifier is fitted."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from datasets import concatenate_datasets
+from sklearn.linear_model import LogisticRegression
+from tiny_architectures import tiny_wrapper
+from torch.nn.functional import cosine_similarity
+from transformers import AutoModelForSequenceClassification, TrainerCallback
+
+from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl.fitting import distill_mean, distills_mean
+from hf_lcl.fitting.head import PENALTY
+from hf_lcl.pooling import pool
+
+
+class AtFirstStep(TrainerCallback):
+    """Keeps the weights with which the first step begins."""
+
+    def on_step_begin(self, args, state, control, model, **kwargs):
+        if state.global_step == 0:
+            self.weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture
+def as_sentence_transformer(encoder_folder):
+    """Makes the encoder's folder one that sentence-transformers trained."""
+
+    def make(pooling: dict):
+        (encoder_folder / "1_Pooling").mkdir(exist_ok=True)
+        (encoder_folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+        return encoder_folder
+
+    return make
+
+
+@pytest.fixture
+def weights_at_first_step(make_trainer):
+    """The weights before training, and with which its first step begins."""
+
+    def run(model, **settings):
+        seen = AtFirstStep()
+        trainer = make_trainer(model=model, callbacks=[seen], max_steps=1, **settings)
+        before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        trainer.train()
+        return before, seen.weights, trainer
+
+    return run
+
+
+def changed(before, after):
+    """Which parts of the model differ."""
+    names = [name for name in before if not torch.equal(before[name], after[name])]
+    return {name.removeprefix("native.").removeprefix("bert.").split(".")[0] for name in names}
+
+
+def new_classifier(folder, weighting="head"):
+    return LCLForSequenceClassification.from_encoder(folder, num_labels=4, weighting=weighting)
+
+
+@pytest.mark.parametrize("objective", ["scl", "lcl"])
+def test_a_new_classifier_is_fitted_before_the_first_step(weights_at_first_step, encoder_folder, splits, objective):
+    before, after, trainer = weights_at_first_step(new_classifier(encoder_folder), objective=objective)
+    assert changed(before, after) == {"classifier", "pooler"}
+    model = trainer.model.eval()
+    model.load_state_dict(after)
+    batch = trainer.data_collator([{k: row[k] for k in ("input_ids", "labels")} for row in splits["train"]])
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        outputs = model(**batch)
+    features = outputs.embeddings.double().numpy()
+    scale = np.sqrt(np.square(features - features.mean(axis=0)).sum(axis=1).mean())
+    regression = LogisticRegression(C=PENALTY, max_iter=1000).fit(features / scale, labels)
+    expected = torch.from_numpy(regression.predict_proba(features / scale)).float()
+    torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": "ce"},
+        {"objective": "lcl", "alpha": 1.0},
+        {"objective": "lcl", "head_start": False},
+        {"objective": "scl", "two_phase": True},
+    ],
+)
+def test_nothing_is_fitted_where_training_is_plain_or_it_was_declined(weights_at_first_step, encoder_folder, settings):
+    before, after, _ = weights_at_first_step(new_classifier(encoder_folder), **settings)
+    assert changed(before, after) == set()
+
+
+def test_a_classifier_that_was_trained_is_kept(weights_at_first_step, bert, tokenizer, tmp_path):
+    bert.save_pretrained(tmp_path / "classifier")
+    tokenizer.save_pretrained(tmp_path / "classifier")
+    for model in (
+        new_classifier(tmp_path / "classifier"),
+        AutoModelForSequenceClassification.from_config(bert.config),
+    ):
+        before, after, _ = weights_at_first_step(model, objective="lcl")
+        assert changed(before, after) == set()
+    before, after, _ = weights_at_first_step(bert, objective="ce", head_start=True)
+    assert changed(before, after) == {"classifier", "pooler"}
+
+
+@pytest.mark.parametrize(
+    ("pooling", "is_distilled"),
+    [
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, True),
+        ({"pooling_mode": "mean", "embedding_dimension": 32}, True),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, False),
+        ({"pooling_mode": "cls", "embedding_dimension": 32}, False),
+    ],
+)
+def test_the_mean_of_a_sentence_transformer_goes_into_its_first_token(
+    weights_at_first_step, as_sentence_transformer, pooling, is_distilled
+):
+    model = new_classifier(as_sentence_transformer(pooling), "none")
+    before, after, _ = weights_at_first_step(model, objective="scl", head_start=False)
+    assert changed(before, after) == ({"embeddings", "encoder"} if is_distilled else set())
+    before, after, _ = weights_at_first_step(model, objective="ce")
+    assert changed(before, after) == set()
+    before, after, _ = weights_at_first_step(model, objective="scl", head_start=False, distill_mean=False)
+    assert changed(before, after) == set()
+
+
+def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert):
+    trainer = make_trainer(model=bert, objective="scl", distill_mean=True, per_device_train_batch_size=32)
+    texts = concatenate_datasets([splits["validation"], splits["test"]])
+    batch = trainer.data_collator([{"input_ids": row["input_ids"]} for row in texts])
+
+    def states():
+        with torch.no_grad():
+            return trainer.model.native.eval().bert(**batch).last_hidden_state
+
+    mean = pool(states(), batch["attention_mask"].bool(), "mean")
+    before = cosine_similarity(states()[:, 0], mean).mean()
+    trainer.distill_mean()
+    after = cosine_similarity(states()[:, 0], mean).mean()
+    assert 1 - after < 0.5 * (1 - before)
+
+
+def test_distillation_needs_no_labels_and_leaves_the_mode_of_the_model(bert, tokenizer):
+    model = LCLForSequenceClassification.from_native(bert.eval())
+    batch = dict(tokenizer(["glad today", "furious at work"], return_tensors="pt", padding=True))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    distill_mean(model, [batch, batch, batch], 3)
+    assert not model.native.training
+    assert changed(before, model.state_dict()) == {"embeddings", "encoder"}
+
+
+def test_a_resumed_run_is_not_started_again(make_trainer, as_sentence_transformer):
+    folder = as_sentence_transformer({"pooling_mode": "mean"})
+    settings = {"objective": "lcl", "max_steps": 6, "save_strategy": "steps", "save_steps": 3}
+    whole = make_trainer(model=new_classifier(folder), folder="whole", **settings)
+    whole.train()
+    resumed = make_trainer(model=new_classifier(folder), folder="resumed", **settings)
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_the_classifier_is_fitted_once_more_at_the_end(make_trainer, bert, monkeypatch):
+    trainer = make_trainer(model=bert, objective="scl", head_refit=True, max_steps=2)
+    between = {}
+    fit = trainer.fit_classifier
+
+    def remember_and_fit():
+        between.update({name: tensor.clone() for name, tensor in trainer.model.state_dict().items()})
+        fit()
+
+    monkeypatch.setattr(trainer, "fit_classifier", remember_and_fit)
+    trainer.train()
+    assert changed(between, trainer.model.state_dict()) == {"classifier", "pooler"}
+
+
+def test_a_classifier_of_the_last_token_has_no_use_for_the_mean(tmp_path):
+    model, _ = tiny_wrapper("llama")
+    args = ContrastiveTrainingArguments(str(tmp_path), objective="scl", distill_mean=True)
+    with pytest.raises(ValueError, match="distill_mean=True .* llama"):
+        distills_mean(args, model, dataset=None)
