@@ -59,10 +59,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
             by logistic regression, instead of starting from random weights that would spoil the encoder. By default
             where [`~LCLForSequenceClassification.from_encoder`] made a new classifier; not for `"ce"` or `alpha=1`.
             See [`fitting.fit_head`].
-        head_refit (`bool`, *optional*): whether the classifier is fitted in the same way after the last step. By default
-            where `head_start` is on by default.
-        label_names (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of it
-            where the classifier is fitted; turn it off where names say nothing about the texts.
+        head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after the
+            last step. The metrics of evaluations before, and checkpoints, do not know it.
+        names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
+            it where the classifier is fitted; turn it off where names say nothing about the texts.
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
@@ -161,11 +161,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "Fit a new classifier to the frozen encoder before training (default: unless ce)."},
     )
-    head_refit: bool | None = field(
-        default=None,
-        metadata={"help": "Fit the classifier once more when training has ended (default: as head_start)."},
-    )
-    label_names: bool = field(
+    head_refit: bool = field(default=False, metadata={"help": "Fit the classifier once more when training has ended."})
+    names_as_texts: bool = field(
         default=True, metadata={"help": "Let the name of a class be a text of it where the classifier is fitted."}
     )
     num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})

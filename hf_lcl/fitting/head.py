@@ -19,8 +19,9 @@ from tqdm.auto import tqdm
 from ..modeling import LCLForSequenceClassification
 
 
-# tanh(0.01 x) is 0.01 x up to a part in 10,000 for the values of an embedding.
-TANH_SLOPE = 0.01
+# Mean size that embeddings get before a tanh: small enough to be passed on nearly straight, and large enough that the
+# weights of the last layer are of a size that a usual learning rate moves.
+TANH_INPUT = 0.1
 # GELU(x) is x from here on.
 GELU_LINEAR_FROM = 4.0
 # Inverse strength of the L2 penalty, for features whose mean squared length is 1.
@@ -134,12 +135,15 @@ def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs
     before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
     embedding = head_inputs(model, dense, inputs)
     shift = GELU_LINEAR_FROM + 2 * embedding.abs().max()
-    for slope, bias in ((TANH_SLOPE, 0.0), (1.0, shift)):
+    tanh_slope = (TANH_INPUT / embedding.square().mean().sqrt()).item()
+    for slope, bias in ((tanh_slope, 0.0), (1.0, shift)):
         nn.init.eye_(dense.weight).mul_(slope)
         if dense.bias is not None:
             dense.bias.fill_(bias)
         features = head_inputs(model, head.output, inputs)
-        if torch.allclose(features - bias, slope * embedding, rtol=0.02, atol=0.01 * slope):
+        # All but the few dimensions in which some encoders are ten times as large as in the others.
+        straight = torch.isclose(features - bias, slope * embedding, rtol=0.1, atol=0.01 * slope)
+        if straight.float().mean() > 0.95:
             return True
     for name, parameter in before.items():
         dense.get_parameter(name).copy_(parameter)

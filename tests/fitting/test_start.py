@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.fitting import distill_mean, distills_mean
 from hf_lcl.fitting.head import PENALTY
+from hf_lcl.fitting.trainer import names_as_texts
 from hf_lcl.pooling import pool
 
 
@@ -43,7 +44,7 @@ def weights_at_first_step(make_trainer):
 
     def run(model, **settings):
         seen = AtFirstStep()
-        trainer = make_trainer(model=model, callbacks=[seen], max_steps=1, **settings)
+        trainer = make_trainer(model=model, callbacks=[seen], max_steps=1, names_as_texts=False, **settings)
         before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
         trainer.train()
         return before, seen.weights, trainer
@@ -71,11 +72,12 @@ def test_a_new_classifier_is_fitted_before_the_first_step(weights_at_first_step,
     labels = batch.pop("labels")
     with torch.no_grad():
         outputs = model(**batch)
-    features = outputs.embeddings.double().numpy()
+    features = outputs.embeddings.double()
+    features = (0.1 * features / features.square().mean().sqrt()).tanh().numpy()
     scale = np.sqrt(np.square(features - features.mean(axis=0)).sum(axis=1).mean())
     regression = LogisticRegression(C=PENALTY, max_iter=1000).fit(features / scale, labels)
     expected = torch.from_numpy(regression.predict_proba(features / scale)).float()
-    torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.01)
+    torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -179,5 +181,30 @@ def test_the_classifier_is_fitted_once_more_at_the_end(make_trainer, bert, monke
 def test_a_classifier_of_the_last_token_has_no_use_for_the_mean(tmp_path):
     model, _ = tiny_wrapper("llama")
     args = ContrastiveTrainingArguments(str(tmp_path), objective="scl", distill_mean=True)
-    with pytest.raises(ValueError, match="distill_mean=True .* llama"):
+    with pytest.raises(ValueError, match=r"distill_mean=True .* llama"):
         distills_mean(args, model, dataset=None)
+
+
+def test_the_name_of_a_class_is_a_text_of_it(tokenizer):
+    rows = names_as_texts({0: "party_cake", 1: "LABEL_1", 2: "7", 3: "Furious"}, tokenizer)
+    assert [(tokenizer.decode(row["input_ids"], skip_special_tokens=True), row["labels"]) for row in rows] == [
+        ("party cake", 0),
+        ("furious", 3),
+    ]
+
+
+@pytest.mark.parametrize("names_count", [True, False])
+def test_names_count_where_the_classifier_is_fitted(make_trainer, encoder_folder, splits, names_count):
+    model = LCLForSequenceClassification.from_encoder(
+        encoder_folder, id2label={0: "party", 1: "sigh", 2: "medal", 3: "furious"}, weighting="none"
+    )
+    one_class = splits["train"].filter(lambda row: row["labels"] < 3)  # the fourth is known by its name alone
+    trainer = make_trainer(model=model, objective="scl", names_as_texts=names_count, train=one_class)
+    trainer.fit_classifier()
+    batch = tokenizer_batch(trainer.processing_class, ["furious"])
+    with torch.no_grad():
+        assert (trainer.model.eval()(**batch).logits.argmax().item() == 3) == names_count
+
+
+def tokenizer_batch(tokenizer, texts):
+    return tokenizer(texts, return_tensors="pt", padding=True)

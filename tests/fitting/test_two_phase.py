@@ -35,7 +35,7 @@ def test_the_first_phase_does_not_touch_the_classifier_and_the_second_not_the_en
 
 
 def test_the_second_phase_reads_each_text_once(make_trainer):
-    trainer = make_trainer(objective="scl", two_phase=True, max_steps=1)
+    trainer = make_trainer(objective="scl", two_phase=True, max_steps=1, names_as_texts=False)
     rows = []
     trainer.model.native.bert.register_forward_hook(lambda _, args, output: rows.append(len(output[0])))
     trainer.train()
