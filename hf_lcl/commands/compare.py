@@ -130,7 +130,9 @@ def _parse(argv: list[str], flags: dict[str, str]) -> tuple[Any, ...]:
 
 
 def _arguments_of_run(argv: list[str], folder: Path, objective: str, seed: int) -> ContrastiveTrainingArguments:
-    flags = {"objective": objective, "seed": str(seed), "output_dir": str(folder / f"{objective}-seed{seed}")}
+    name = f"{objective}-seed{seed}"
+    flags = {"objective": objective, "seed": str(seed), "output_dir": str(folder / name)}
+    flags["hub_model_id"] = f"{folder.absolute().name}-{name}"  # what the card calls it
     *_, args = _parse(argv, OVERRIDES[objective] | flags)
     if not args.load_best_model_at_end:
         args.save_strategy = SaveStrategy.NO  # a run that was cut short begins anew

@@ -29,6 +29,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, tmp_path, 
         results = json.loads((folder / "all_results.json").read_text())
         assert results["predict_accuracy"] == run["metrics"]["accuracy"]
     card = (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
+    assert "\n# out-lcl-seed0\n" in card
     baseline = json.loads((out / "ce-seed0" / "report" / "summary.json").read_text())["metrics"]["accuracy"]
     assert "| metric | this model | cross-entropy alone, same budget |" in card
     assert f" {baseline:.4f} |\n" in card

@@ -42,6 +42,17 @@ def test_matrices_name_every_class_in_the_given_order(classes, numbered):
     assert len(relations.axes[0].lines) == classes - 1
 
 
+@pytest.mark.parametrize("lowest", [0.2, 0.04, 1e-6])
+def test_the_scale_of_the_relations_has_numbers_that_can_be_read(lowest):
+    weights = np.full((3, 3), lowest)
+    np.fill_diagonal(weights, 1 - 2 * lowest)
+    figure = plot_label_relations(weights, ["a", "b", "c"], class_tree(weights), LIGHT)
+    scale = figure.axes[2].yaxis
+    shown = [label.get_text() for label in scale.get_ticklabels(minor=False) + scale.get_ticklabels(minor=True)]
+    assert len(shown) >= 2
+    assert all(0 < float(text) <= 1 for text in shown)
+
+
 @pytest.mark.parametrize("classes", [3, 40])
 def test_a_map_shows_every_text_and_every_class(classes):
     rng = np.random.default_rng(0)

@@ -39,6 +39,7 @@ def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> "Fi
             for label, points in evaluated.items():
                 axes.plot(*zip(*points), label=label, color=theme.colors[4], linestyle="--", marker="s", markersize=4)
         axes.set(title=title, xlabel="step")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
 

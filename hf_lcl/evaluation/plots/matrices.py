@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Up to so many classes each cell holds its number.
 NUMBERED_CLASSES = 15
 LONGEST_NAME = 36
+# A logarithmic axis has no ticks of its own within a decade.
+TICKS_OF_WEIGHTS = [10**power * digit for power in (-4, -3, -2, -1) for digit in (1, 2, 5)] + [1]
 # All weights below it have one colour.
 LOWEST_WEIGHT = 1e-4
 
@@ -63,7 +65,8 @@ def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree,
     axes.set_xlabel("is given to")
     # Of the figure, since the heat map of few classes is narrower.
     figure.suptitle("Mean weight that texts of a class give to each class", x=0.01, ha="left", fontsize=10)
-    figure.colorbar(image, ax=axes, shrink=0.5, format="{x:g}")
+    ticks = [value for value in TICKS_OF_WEIGHTS if norm.vmin <= value <= norm.vmax]
+    figure.colorbar(image, ax=axes, shrink=0.5, ticks=ticks, format="{x:g}").minorticks_off()
     _draw_tree(branches, tree, theme)
     return figure
 
