@@ -59,8 +59,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             by logistic regression, instead of starting from random weights that would spoil the encoder. By default
             where [`~LCLForSequenceClassification.from_encoder`] made a new classifier; not for `"ce"` or `alpha=1`.
             See [`fitting.fit_head`].
-        head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after the
-            last step. The metrics of evaluations before, and checkpoints, do not know it.
+        head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
+            the last step. The metrics of evaluations before, and checkpoints, do not know it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
             it where the classifier is fitted; turn it off where names say nothing about the texts.
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
