@@ -2,8 +2,8 @@
 The classifier's last layer, fitted in one go to what a frozen encoder says of the training texts.
 
 Most architectures put a dense layer and a curve (tanh, GELU, ReLU) between the embedding and the last layer. A new one
-is random, and hides much of the embedding. It is set so that the curve is straight where the embeddings are: what the
-last layer sees is then the embedding itself, and the architecture stays what it is.
+is random, and hides much of the embedding. It is set so that the curve is nearly straight where the embeddings are:
+what the last layer sees is then the embedding itself, and the architecture stays what it is.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 from ..modeling import LCLForSequenceClassification
 
 
-# Mean size that embeddings get before a tanh: small enough to be passed on nearly straight, and large enough that the
-# weights of the last layer are of a size that a usual learning rate moves.
-TANH_INPUT = 0.1
+# Mean size of what goes into a tanh: at the first it is passed on straight, and tells a tanh from other curves; at the
+# second it is bent a little, and the weights behind it are of a size that a usual learning rate moves.
+STRAIGHT_INPUT = 0.1
+TANH_INPUT = 0.5
 # GELU(x) is x from here on.
 GELU_LINEAR_FROM = 4.0
 # Inverse strength of the L2 penalty, for features whose mean squared length is 1.
@@ -118,7 +119,7 @@ def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> T
 @torch.no_grad()
 def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs: dict[str, Tensor]) -> bool:
     """
-    Makes the dense layer of a head pass on what it gets, unbent by the curve behind it; logits change.
+    Makes the dense layer of a head pass on what it gets, hardly bent by the curve behind it; logits change.
 
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper, in evaluation mode.
@@ -135,8 +136,8 @@ def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs
     before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
     embedding = head_inputs(model, dense, inputs)
     shift = GELU_LINEAR_FROM + 2 * embedding.abs().max()
-    tanh_slope = (TANH_INPUT / embedding.square().mean().sqrt()).item()
-    for slope, bias in ((tanh_slope, 0.0), (1.0, shift)):
+    size = embedding.square().mean().sqrt().item()
+    for slope, bias in ((STRAIGHT_INPUT / size, 0.0), (1.0, shift)):
         nn.init.eye_(dense.weight).mul_(slope)
         if dense.bias is not None:
             dense.bias.fill_(bias)
@@ -144,6 +145,8 @@ def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs
         # All but the few dimensions in which some encoders are ten times as large as in the others.
         straight = torch.isclose(features - bias, slope * embedding, rtol=0.1, atol=0.01 * slope)
         if straight.float().mean() > 0.95:
+            if bias == 0:
+                nn.init.eye_(dense.weight).mul_(TANH_INPUT / size)
             return True
     for name, parameter in before.items():
         dense.get_parameter(name).copy_(parameter)
