@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
@@ -41,11 +40,12 @@ def checked_labels(dataset: Any) -> np.ndarray | None:
 
 def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
     """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
-    if args.sampler != "auto":
-        return args.sampler != "random"
-    # With one text per class a second view is the only positive there is; without one the sampler says so.
-    has_pairs = labels is None or args.num_views == 1 or np.bincount(labels).max() > 1
-    return args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class and has_pairs
+    if args.sampler in ("random", "confusable"):
+        return args.sampler == "confusable"
+    # One text per class is balanced in any order, and a second view its positive; without views the sampler says so.
+    if labels is not None and args.num_views > 1 and np.bincount(labels).max() < 2:
+        return False
+    return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
 
 
 def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
@@ -302,6 +302,8 @@ def balanced_weights(labels: np.ndarray, num_labels: int) -> list[float]:
         labels (`np.ndarray` of shape `(rows,)`): class ids.
         num_labels (`int`): number of classes; one that `labels` lacks weighs 1, and no text is counted with it.
     """
+    from sklearn.utils.class_weight import compute_class_weight  # takes a second that few need to pay
+
     present = np.unique(labels)
     weights = np.ones(num_labels)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels)

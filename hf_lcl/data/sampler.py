@@ -212,7 +212,7 @@ def _check(texts: np.ndarray, batch_size: int, samples_per_class: int, classes_p
     if texts.max() < 2:
         raise ValueError(
             f"Each of the {len(texts)} classes has one text only, so that no text has a positive and a contrastive "
-            'objective learns nothing: add texts, give each a second view (num_views=2, sampler="random"), or use '
+            'objective learns nothing: add texts, give each a second view (num_views=2, sampler="auto"), or use '
             'objective="ce".'
         )
     if samples_per_class > texts.max():

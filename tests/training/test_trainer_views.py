@@ -135,9 +135,12 @@ def test_the_logits_are_adjusted_in_training_alone(make_trainer, still, splits):
     torch.testing.assert_close(adjusted.compute_loss(still, batch), expected)
 
 
-def test_one_text_per_class_is_enough_with_views(make_trainer, splits):
+@pytest.mark.parametrize("sampler", ["auto", "balanced"])
+def test_one_text_per_class_is_enough_with_views(make_trainer, splits, sampler):
     firsts = [splits["train"]["labels"].index(label) for label in range(4)]
-    trainer = make_trainer(train=splits["train"].select(firsts), num_views=2, per_device_train_batch_size=4)
+    trainer = make_trainer(
+        train=splits["train"].select(firsts), num_views=2, sampler=sampler, per_device_train_batch_size=4
+    )
     trainer.train()
     assert trainer.state.log_history[0]["valid_anchors"] == 1
 
