@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from .metrics import load_metric
 
@@ -50,6 +49,8 @@ def confused_pairs(
     [ConfusedPair(true='sad', predicted='lonely', count=1, share=0.5)]
     ```
     """
+    from sklearn.metrics import confusion_matrix  # takes a second, which training need not wait for
+
     counts = confusion_matrix(references, predictions, labels=range(len(names)))
     rows = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -216,6 +215,8 @@ def _logistic_regression(
     mean = features.mean(axis=0) * with_bias
     scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
     present = np.unique(labels)
+    from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
+
     regression = LogisticRegression(
         C=PENALTY,
         max_iter=1000,

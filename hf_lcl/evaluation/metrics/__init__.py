@@ -2,13 +2,17 @@
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import evaluate
 from transformers import EvalPrediction
 
 
+if TYPE_CHECKING:
+    from evaluate import EvaluationModule
+
+
 @cache
-def load_metric(name: str) -> evaluate.EvaluationModule:
+def load_metric(name: str) -> "EvaluationModule":
     """
     A metric module of this folder.
 
@@ -18,6 +22,8 @@ def load_metric(name: str) -> evaluate.EvaluationModule:
     Returns:
         `evaluate.EvaluationModule`: `compute(predictions=[...], references=[...])` with class ids.
     """
+    import evaluate  # takes a second, which training need not wait for
+
     return evaluate.load(str(Path(__file__).parent / f"{name}.py"), keep_in_memory=True)
 
 
