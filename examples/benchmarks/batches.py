@@ -53,11 +53,19 @@ class Settings:
     results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
     data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Runs of each."})
+    batches: list[str] = field(
+        default_factory=lambda: list(WAYS), metadata={"help": "Which of the ways to draw them."}
+    )
     objective: str = field(default="scl", metadata={"help": "scl or lcl."})
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many texts."})
     num_train_epochs: float = field(default=5, metadata={"help": "Epochs."})
     learning_rate: float = field(default=2e-4, metadata={"help": "Highest learning rate."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
+    bf16: bool = field(default=False, metadata={"help": "Train in bfloat16 by autocast."})
+
+    def __post_init__(self):
+        if unknown := [way for way in self.batches if way not in WAYS]:
+            raise ValueError(f"batches={unknown} are not among {list(WAYS)}.")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -65,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     ledger = Ledger(settings.results)
     training = {
         name: getattr(settings, name)
-        for name in ("objective", "num_train_epochs", "learning_rate", "per_device_train_batch_size")
+        for name in ("objective", "num_train_epochs", "learning_rate", "per_device_train_batch_size", "bf16")
     }
     planned = [
         {
@@ -78,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         }
         for seed in settings.seeds
         for recipe in settings.recipes
-        for way in WAYS
+        for way in settings.batches
     ]
     for run in tqdm([run for run in planned if run not in ledger], desc="runs"):
         ledger.add(run, result(settings, run))
