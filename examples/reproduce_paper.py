@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import DatasetDict
 from paper_systems import SYSTEMS
@@ -121,13 +122,14 @@ def run(args: PaperArguments, settings: dict[str, Any]) -> dict[str, Any]:
         chosen = splits["train"].shuffle(seed=settings["seed"])
         splits["train"] = chosen.select(range(min(args.max_train_samples, len(chosen))))
     data = {name: {"rows": len(split), "fingerprint": fingerprint(split)} for name, split in splits.items()}
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         metrics = train_and_test(args, settings, splits, Path(folder))
     return {
         "metrics": {name: round(metrics[f"test_{name}"], 4) for name in METRICS},
         "validation": {name: round(metrics[f"validation_{name}"], 4) for name in METRICS},
         "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time() - start_cpu, 1),  # says more on a machine with other work to do
         "data": data,
         "device": describe_hardware(),
         "versions": package_versions(),
@@ -146,6 +148,9 @@ def train_and_test(
     splits, names = encode_labels(splits)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     splits = tokenize_texts(splits, tokenizer, max_length=settings["max_seq_length"])
+    for name in ("validation", "test"):
+        lengths = [len(ids) for ids in splits[name]["input_ids"]]
+        splits[name] = splits[name].select(np.argsort(lengths, kind="stable"))  # half the padding, half the time
     training = ContrastiveTrainingArguments(
         str(folder / "run"),
         seed=settings["seed"],
