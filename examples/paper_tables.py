@@ -90,7 +90,7 @@ def _row(settings: dict[str, Any]) -> tuple[str, ...]:
     """What stands at the head of a row, and all else that makes it one of its own."""
     training, limit = settings["training"], settings["max_train_samples"]
     epochs, batch = training["num_train_epochs"], training["per_device_train_batch_size"]
-    shown = f"{epochs:g} epochs, rate {training['learning_rate']:g}, batch {batch}"
+    shown = f"epochs {epochs:g}, rate {training['learning_rate']:g}, batch {batch}"
     rest = {name: value for name, value in settings.items() if name not in ("dataset", "seed")}
     texts = "all" if limit is None else f"at most {limit:,}"
     return settings["system"], settings["encoder"], texts, shown, str(sorted(rest.items()))

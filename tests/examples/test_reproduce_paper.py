@@ -71,7 +71,7 @@ def test_finished_runs_are_kept_and_not_run_again(paper, flags, tmp_path, capsys
     assert lines(tmp_path)[:2] == first
     assert [line["settings"]["seed"] for line in lines(tmp_path)] == [0, 0, 1, 1]
     table = capsys.readouterr().out
-    assert "| scl-two-phase | encoder | at most 40 | 1 epochs, rate 0.003, batch 16 |" in table
+    assert "| scl-two-phase | encoder | at most 40 | epochs 1, rate 0.003, batch 16 |" in table
     assert "(2)" in table
     assert "| ce | *ELECTRA-base, as printed* | *all* |" in table
 
@@ -89,8 +89,8 @@ def test_runs_share_a_cell_only_if_they_differ_in_nothing_but_the_seed(paper):
 
     table = paper.markdown([finished(0, 1e-4, 0.5), finished(1, 1e-4, 0.6), finished(0, 2e-4, 0.3)])
     assert [line.split(" | ")[3:5] for line in table.splitlines() if line.startswith("| ce | electra")] == [
-        ["5 epochs, rate 0.0001, batch 32", "55.0 ± 7.1 (2)"],
-        ["5 epochs, rate 0.0002, batch 32", "30.0 (1)"],
+        ["epochs 5, rate 0.0001, batch 32", "55.0 ± 7.1 (2)"],
+        ["epochs 5, rate 0.0002, batch 32", "30.0 (1)"],
     ]
 
 
