@@ -346,9 +346,8 @@ def markdown(report: dict) -> str:
         "# The speed of a training",
         "",
         f"One epoch over {report['texts']} texts, batches of {settings['batch_size']}, float32 unless said otherwise; "
-        f"rounds: {settings['rounds']}, of which the medians count. The ratio is that of the seconds to those of LCL in "
-        "the same round: "
-        "above 1 LCL is faster.",
+        f"rounds: {settings['rounds']}, of which the medians count. The ratio is that of the seconds to those of LCL "
+        "in the same round: above 1 LCL is faster.",
         "All by the processor's clock."
         if report["clock"] == "processor_seconds"
         else "All by the wall clock, which other work on the machine slows down.",
