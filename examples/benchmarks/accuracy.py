@@ -146,9 +146,9 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
     splits = load_cell(CELLS[cell], settings.data_dir, settings.tested_on, seed)
     task = Task(settings.encoder, CELLS[cell], splits, seed, settings.bf16, settings.max_seq_length)
     before = psutil.Process().memory_info().rss
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     fitted = row.fit(task, **row.options)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated()
     else:
@@ -161,6 +161,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
             "macro_f1": round(f1_score(labels, predictions, average="macro"), 4),
         },
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "peak_bytes": peak,
         "steps": fitted.steps,
         "details": fitted.details,

@@ -56,7 +56,8 @@ _ABOUT_INTERVALS = (
 )
 _ABOUT_COST = (
     "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds. "
-    "Seconds depend on what else the machine did; each run's line holds the load."
+    "In brackets: seconds that all threads of the process worked, which do not depend on what else the machine did, "
+    "where the run counted them."
 )
 
 
@@ -95,7 +96,9 @@ def _cost(runs: Runs, cell: str, system: str) -> str:
     if not finished:
         return ""
     seconds, peak = (median(run[name] for run in finished) for name in ("seconds", "peak_bytes"))
-    return f"{seconds:.0f} s, {peak / MIB:.0f} MiB"
+    of_cpu = [run["cpu_seconds"] for run in finished if "cpu_seconds" in run]
+    worked = f" ({median(of_cpu):.0f})" if of_cpu else ""
+    return f"{seconds:.0f} s{worked}, {peak / MIB:.0f} MiB"
 
 
 def _budgets(cells: list[str]) -> list[str]:
