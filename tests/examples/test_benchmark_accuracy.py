@@ -91,7 +91,7 @@ def test_finished_runs_are_kept_and_shown(flags, tmp_path):
     first = lines(tmp_path)
     assert [line["settings"]["system"] for line in first] == systems[1:]
     assert all(line["peak_bytes"] > 0 and line["steps"] == 80 and line["seconds"] > 0 for line in first)
-    assert all(0 < line["cpu_seconds"] for line in first)
+    assert all(line["cpu_seconds"] > 0 for line in first)
     assert all(line["metrics"]["accuracy"] == round(correct(line).mean(), 4) for line in first)
     accuracy.main([*flags, *systems, "--seeds", "0"])
     assert lines(tmp_path) == first
