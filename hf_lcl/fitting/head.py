@@ -116,7 +116,12 @@ def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> T
 
 
 @torch.no_grad()
-def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs: dict[str, Tensor]) -> bool:
+def straighten(
+    model: LCLForSequenceClassification,
+    head: ClassifierHead,
+    inputs: dict[str, Tensor],
+    gather: Callable[[Any], Any] = lambda tensors: tensors,
+) -> bool:
     """
     Makes the dense layer of a head pass on what it gets, hardly bent by the curve behind it; logits change.
 
@@ -124,6 +129,7 @@ def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs
         model ([`LCLForSequenceClassification`]): the wrapper, in evaluation mode.
         head ([`ClassifierHead`]): its head.
         inputs (`dict[str, torch.Tensor]`): a batch, to see whether it came out.
+        gather (`Callable`, *optional*): collects a tensor from all processes.
 
     Returns:
         `bool`: whether the last layer now sees the embedding. If not (no dense layer, or a normalisation behind it),
@@ -135,7 +141,8 @@ def straighten(model: LCLForSequenceClassification, head: ClassifierHead, inputs
     before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
     embedding = head_inputs(model, dense, inputs)
     shift = GELU_LINEAR_FROM + 2 * embedding.abs().max()
-    size = embedding.square().mean().sqrt().item()
+    # To a power of two, so that another batch gives the same.
+    size = 2 ** gather(embedding).square().mean().log2().div(2).round().item()
     for slope, bias in ((STRAIGHT_INPUT / size, 0.0), (1.0, shift)):
         nn.init.eye_(dense.weight).mul_(slope)
         if dense.bias is not None:
@@ -188,7 +195,7 @@ def fit_head(
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         if head is None:
             head = find_head(model, inputs)
-            straighten(model, head, inputs)
+            straighten(model, head, inputs, gather)
         seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
         features.append(seen.cpu())
         labels.append(classes.cpu())

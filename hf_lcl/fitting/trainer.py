@@ -53,7 +53,8 @@ class FittingTrainer(Trainer):
         if self.args.names_as_texts and self.processing_class is not None:
             names = names_as_texts(self._unwrapped.config.id2label, self.processing_class)
             texts = ConcatDataset([texts, names]) if names else texts
-        batches = self.get_eval_dataloader(texts)
+        # Not that of an evaluation, which would be kept for the next one where workers are persistent.
+        batches = self.get_test_dataloader(texts)
         fit_head(
             self._unwrapped,
             map(texts_alone, batches),

@@ -107,6 +107,16 @@ class Process:
             "predictions": torch.from_numpy(predictions),
         }
 
+    def start(self) -> dict[str, torch.Tensor]:
+        """What happens before the first step."""
+        trainer = self.trainer("start", batch=12 // self.processes, **RUN)
+        trainer.distill_mean()
+        trainer.fit_classifier()
+        return {
+            **{key: parameter.detach() for key, parameter in trainer.model.named_parameters()},
+            "predictions": torch.from_numpy(trainer.predict(self.splits["validation"]).predictions),
+        }
+
     def resume(self) -> dict[str, torch.Tensor]:
         """The largest difference between a resumed run's weights and those of one that was never stopped."""
         settings = RUN | {"sampler": "auto", "queue_size": 20, "save_strategy": "steps", "save_steps": 2}
@@ -160,6 +170,7 @@ def main(folder: str, task: str) -> None:
         return
     results = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
     results["run"] = process.run()
+    results["start"] = process.start()
     results["resume"] = process.resume()
     if int(process.trainer("last", batch=4).args.process_index) == 0:
         torch.save(results, process.folder / f"results-{process.processes}.pt")

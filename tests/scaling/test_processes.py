@@ -66,8 +66,9 @@ def test_the_gradient_is_that_of_the_whole_batch(results, name, processes):
 
 
 @pytest.mark.parametrize("processes", MANY)
-def test_a_whole_run_ends_in_the_same_weights_and_metrics(results, processes):
-    alone, together = results(1)["run"], results(processes)["run"]
+@pytest.mark.parametrize("name", ["start", "run"])
+def test_a_whole_run_ends_in_the_same_weights_and_metrics(results, processes, name):
+    alone, together = results(1)[name], results(processes)[name]
     for key, tensor in alone.items():
         torch.testing.assert_close(together[key], tensor, rtol=1e-5, atol=1e-6, msg=f"{key} differs")
 
