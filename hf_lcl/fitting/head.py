@@ -18,12 +18,12 @@ from tqdm.auto import tqdm
 from ..modeling import LCLForSequenceClassification
 
 
-# Mean size of what goes into a tanh: at the first it is passed on straight, and tells a tanh from other curves; at the
-# second it is bent a little, and the weights behind it are of a size that a usual learning rate moves.
-STRAIGHT_INPUT = 0.1
+# Mean size of what goes into the curve of a head. At the first, smooth curves are straight, and known by their slope ...
+STRAIGHT_INPUT = 0.02
+# ... and at these they bend a little, but the weights behind them are of a size that a usual learning rate moves.
 TANH_INPUT = 0.5
-# GELU(x) is x from here on.
-GELU_LINEAR_FROM = 4.0
+GELU_INPUT = 0.2
+RELU_INPUT = 0.5
 # Inverse strength of the L2 penalty, for features whose mean squared length is 1.
 PENALTY = 3.0
 
@@ -140,23 +140,38 @@ def straighten(
     dense = head.dense
     before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
     embedding = head_inputs(model, dense, inputs)
-    shift = GELU_LINEAR_FROM + 2 * embedding.abs().max()
     # To a power of two, so that another batch gives the same.
-    size = 2 ** gather(embedding).square().mean().log2().div(2).round().item()
-    for slope, bias in ((STRAIGHT_INPUT / size, 0.0), (1.0, shift)):
-        nn.init.eye_(dense.weight).mul_(slope)
-        if dense.bias is not None:
-            dense.bias.fill_(bias)
+    size, largest = (2 ** gathered.log2().round().item() for gathered in _sizes(gather(embedding)))
+    shift = 4 * largest * RELU_INPUT / size
+    # What is tried, the slope that the curve then has, and what is used where it has that slope.
+    curves = (
+        (STRAIGHT_INPUT, 0.0, 1.0, TANH_INPUT),
+        (STRAIGHT_INPUT, 0.0, 0.5, GELU_INPUT),
+        (RELU_INPUT, shift, 1.0, RELU_INPUT),
+    )
+    for tried, bias, slope, used in curves:
+        _set_diagonal(dense, tried / size, bias)
         features = head_inputs(model, head.output, inputs)
+        expected = slope * tried / size * embedding
         # All but the few dimensions in which some encoders are ten times as large as in the others.
-        straight = torch.isclose(features - bias, slope * embedding, rtol=0.1, atol=0.01 * slope)
+        straight = torch.isclose(features - bias, expected, rtol=0.1, atol=0.01 * tried)
         if straight.float().mean() > 0.95:
-            if bias == 0:
-                nn.init.eye_(dense.weight).mul_(TANH_INPUT / size)
+            _set_diagonal(dense, used / size, bias)
             return True
     for name, parameter in before.items():
         dense.get_parameter(name).copy_(parameter)
     return False
+
+
+def _sizes(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean size of an entry, and the largest."""
+    return embeddings.square().mean().sqrt(), embeddings.abs().max()
+
+
+def _set_diagonal(dense: nn.Linear, value: float, bias: float) -> None:
+    nn.init.eye_(dense.weight).mul_(value)
+    if dense.bias is not None:
+        dense.bias.fill_(bias)
 
 
 def fit_head(
