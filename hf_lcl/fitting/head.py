@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..modeling import LCLForSequenceClassification
 
 
-# Mean size of what goes into the curve of a head. At the first, smooth curves are straight, and known by their slope ...
+# Mean size of what goes into the curve of a head: at this one smooth curves are straight, and known by their slope ...
 STRAIGHT_INPUT = 0.02
 # ... and at these they bend a little, but the weights behind them are of a size that a usual learning rate moves.
 TANH_INPUT = 0.5
