@@ -14,12 +14,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
+import string
 from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hf_lcl import (
@@ -56,13 +57,15 @@ def feelings(rows_per_class: int, seed: int) -> Dataset:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer trained on the words of the test data."""
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer()
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    """A WordPiece tokenizer of the words of the test data; spelled out, since a trainer breaks ties by chance."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = FILLERS + [word for words in CLASS_WORDS.values() for word in words]
-    backend.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=200, special_tokens=special))
+    letters = [letter for letter in string.ascii_lowercase if letter not in words]
+    tokens = [*special, *letters, *(f"##{letter}" for letter in string.ascii_lowercase), *words]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
