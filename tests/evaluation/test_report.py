@@ -120,7 +120,8 @@ def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(bert, tokeni
 @pytest.mark.slow
 def test_names_of_classes_are_no_markup(bert, tokenizer, splits, tmp_path):
     bert.config.id2label = {0: "<script>alert(1)</script>", 1: "$a$", 2: "b|c", 3: "d, e"}
-    bert.save_pretrained(tmp_path / "plain")
+    for saved in (bert, tokenizer):
+        saved.save_pretrained(tmp_path / "plain")
     page = write_report(tmp_path / "plain", splits["test"], tokenizer=tokenizer).read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page

@@ -110,3 +110,4 @@ if __name__ == "__main__":
     resumed = steps(folder, folder / "out" / "checkpoint-7")
     rank = torch.distributed.get_rank()
     (folder / f"steps-{rank}.json").write_text(json.dumps({"whole": whole, "resumed": resumed}))
+    torch.distributed.destroy_process_group()  # whose threads must not outlive the interpreter
