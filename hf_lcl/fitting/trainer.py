@@ -16,6 +16,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer_utils import TrainOutput
+from transformers.utils import logging
 
 from ..data.lengths import token_counts
 from ..data.views import texts_alone
@@ -25,6 +26,8 @@ from ..training_args import ContrastiveTrainingArguments
 from .head import fit_head
 from .mean_distillation import TEXTS, distill_mean
 
+
+logger = logging.get_logger(__name__)
 
 # What a logistic regression can learn about the classes, it learns from so many texts.
 MOST_TEXTS = 20_000
@@ -158,4 +161,9 @@ class Start(TrainerCallback):
         if self._distills_mean:
             self._trainer.distill_mean()
         if self._fits_head:
-            self._trainer.fit_classifier()
+            try:
+                self._trainer.fit_classifier()
+            except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
+                if args.head_start:
+                    raise
+                logger.warning(f"The classifier starts from random weights. {error}")
