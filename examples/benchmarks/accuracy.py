@@ -8,6 +8,8 @@ full data sets, the published draws of 5 and 10 texts a class, and 8, 16 or 64 t
     python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --list    # what is open
     python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --table   # accuracy.md, accuracy.png
 
+`study.systems.TRIALS` changes one thing about `lcl` at a time; each runs where `--systems` names it.
+
 The rule, the same for all: settings are fixed beforehand, nobody sees a text of the validation or test set, and the
 last epoch counts. All who fine-tune have the cell's epochs, batch size and learning rate, but sentence-transformers,
 which has its own learning rate, and SetFit, which has its own of all; a penalty of logistic regression is picked by
@@ -37,7 +39,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from study.cells import CELLS, Task, load_cell
 from study.plot import plot
 from study.rivals import RIVALS
-from study.systems import SYSTEMS
+from study.systems import SYSTEMS, TRIALS
 from study.table import markdown
 from tqdm import tqdm
 from transformers.utils import logging
@@ -47,7 +49,7 @@ from hf_lcl.evaluation.ledger import Ledger, fingerprint
 from hf_lcl.extras import load_extra
 
 
-ALL_SYSTEMS = {**SYSTEMS, **RIVALS}
+ALL_SYSTEMS = {**SYSTEMS, **RIVALS, **TRIALS}
 # Fresh processes that need not import the heavy packages each.
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(
@@ -66,7 +68,7 @@ class Settings:
     )
     data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
     cells: list[str] = field(default_factory=lambda: list(CELLS), metadata={"help": "Data and budgets, by name."})
-    systems: list[str] = field(default_factory=lambda: list(ALL_SYSTEMS), metadata={"help": "Systems, by name."})
+    systems: list[str] = field(default_factory=lambda: [*SYSTEMS, *RIVALS], metadata={"help": "Systems, by name."})
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Runs of each."})
     tested_on: str = field(default="test", metadata={"help": "test, or validation while settings are chosen."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})

@@ -43,20 +43,21 @@ class Cell:
         return {name: getattr(self, name) for name in ("epochs", "learning_rate", "batch_size")}
 
 
+# Few texts are seen often: about 480 steps of 32 of them where there are 20 classes or more.
 CELLS = {
     "banking77, 5 each": Cell("banking77", 40, 2e-4, draw="train_5"),
     "banking77, 10 each": Cell("banking77", 20, 2e-4, draw="train_10"),
-    "clinc150, 5 each": Cell("clinc150", 40, 2e-4, draw="train_5"),
-    "clinc150, 10 each": Cell("clinc150", 20, 2e-4, draw="train_10"),
+    "clinc150, 5 each": Cell("clinc150", 20, 2e-4, draw="train_5"),
+    "clinc150, 10 each": Cell("clinc150", 10, 2e-4, draw="train_10"),
     "emoint, 8 each": Cell("emoint", 40, 1e-4, batch_size=16, per_class=8),
     "emoint, 16 each": Cell("emoint", 40, 1e-4, batch_size=16, per_class=16),
     "emoint, 64 each": Cell("emoint", 20, 1e-4, batch_size=16, per_class=64),
     "goemotions, 8 each": Cell("goemotions", 40, 1e-4, per_class=8),
     "goemotions, 16 each": Cell("goemotions", 20, 1e-4, per_class=16),
-    "goemotions, 64 each": Cell("goemotions", 10, 1e-4, per_class=64),
+    "goemotions, 64 each": Cell("goemotions", 8, 1e-4, per_class=64),
     "empathetic_dialogues, 8 each": Cell("empathetic_dialogues", 40, 1e-4, per_class=8),
     "empathetic_dialogues, 16 each": Cell("empathetic_dialogues", 20, 1e-4, per_class=16),
-    "empathetic_dialogues, 64 each": Cell("empathetic_dialogues", 10, 1e-4, per_class=64),
+    "empathetic_dialogues, 64 each": Cell("empathetic_dialogues", 8, 1e-4, per_class=64),
     "emoint": Cell("emoint", 5, 1e-4),
     "trec6": Cell("trec6", 5, 1e-4),
     "sst5": Cell("sst5", 3, 1e-4),

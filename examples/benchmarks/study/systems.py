@@ -19,6 +19,7 @@ from transformers import (
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification, tokenize_texts
 
+from . import ingredients
 from .cells import Task
 
 
@@ -56,12 +57,13 @@ class System:
     has_own_budget: bool = False
 
 
-def ours(model: dict[str, Any] | None = None, **training: Any) -> System:
+def ours(model: dict[str, Any] | None = None, ingredient: str | None = None, **training: Any) -> System:
     """
     A system of this library.
 
     Args:
         model (`dict`, *optional*): arguments of `LCLForSequenceClassification.from_encoder`.
+        ingredient (`str`, *optional*): name of the trainer in `ingredients`, in place of `ContrastiveTrainer`.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -74,16 +76,19 @@ def ours(model: dict[str, Any] | None = None, **training: Any) -> System:
     training = {name: value for name, value in (defaults | training).items() if value or name in training}
     if training["objective"] == "ce":
         training = {name: value for name, value in training.items() if name not in ("alpha", "temperature")}
-    return System(fit_ours, {"training": training, "model": model or {}})
+    options = {"training": training, "model": model or {}}
+    return System(fit_ours, options | ({"ingredient": ingredient} if ingredient else {}))
 
 
-def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> Fitted:
+def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any], ingredient: str | None = None) -> Fitted:
     """`ContrastiveTrainer`."""
-    trainer, tokens = train_ours(task, training, model)
+    trainer, tokens = train_ours(task, training, model, ingredient)
     return Fitted(lambda _: predictions(trainer, tokens["test"]), trainer.state.global_step)
 
 
-def train_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> tuple[ContrastiveTrainer, DatasetDict]:
+def train_ours(
+    task: Task, training: dict[str, Any], model: dict[str, Any], ingredient: str | None = None
+) -> tuple[ContrastiveTrainer, DatasetDict]:
     """A `ContrastiveTrainer` that has trained, and all texts as it reads them."""
     tokenizer, tokens = tokenized(task)
     weighting = "head" if training["objective"] == "lcl" else "none"
@@ -91,7 +96,7 @@ def train_ours(task: Task, training: dict[str, Any], model: dict[str, Any]) -> t
     wrapper = LCLForSequenceClassification.from_encoder(
         task.encoder, id2label=dict(enumerate(task.names)), **{"weighting": weighting} | model
     )
-    trainer = ContrastiveTrainer(
+    trainer = (ContrastiveTrainer if ingredient is None else getattr(ingredients, ingredient))(
         wrapper,
         ContrastiveTrainingArguments(**budget(task) | training),
         train_dataset=tokens["train"],
@@ -148,15 +153,44 @@ def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
     return trainer.predict(tokens).predictions.argmax(axis=1)
 
 
-# A classifier that is fitted before the first step needs smaller steps than a random one.
-GENTLE = {"learning_rate": 5e-5}
+# What the contrastive objectives do by default where the encoder was trained by its mean; a classifier that is fitted
+# before the first step needs smaller steps than a random one.
+START = {"distill_mean": True, "head_start": True, "learning_rate": 5e-5}
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
     # Cross-entropy with all that the contrastive objectives get.
-    "ce": ours(objective="ce", distill_mean=True, head_start=True, **GENTLE),
-    "scl": ours(objective="scl", **GENTLE),
-    "lcl": ours(objective="lcl", **GENTLE),
-    "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **GENTLE),
-    "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **GENTLE),
-    "scl-two-phase": ours(objective="scl", two_phase=True, **GENTLE),
+    "ce": ours(objective="ce", **START),
+    "scl": ours(objective="scl", **START),
+    "lcl": ours(objective="lcl", **START),
+    "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **START),
+    "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **START),
+    "scl-two-phase": ours(objective="scl", two_phase=True, **START | {"head_start": False}),
+}
+
+
+def changed(ingredient: str | None = None, **training: Any) -> System:
+    """`lcl`, but for this."""
+    return ours(ingredient=ingredient, objective="lcl", **START | training)
+
+
+# One change at a time.
+TRIALS = {
+    "from a random head": ours(objective="lcl", distill_mean=False, head_start=False),
+    "without distillation": changed(distill_mean=False),
+    "without names as texts": changed(names_as_texts=False),
+    "head refit": changed(head_refit=True),
+    "temperature 0.1": changed(temperature=0.1),
+    "temperature 1": changed(temperature=1.0),
+    "alpha 0.1": changed(alpha=0.1),
+    "alpha 0.9": changed(alpha=0.9),
+    "alpha from 0.1 to 1": changed("RisingAlpha"),
+    "two views, dropout": changed(num_views=2),
+    "two views, words masked": changed(num_views=2, view="mask"),
+    "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
+    "class centres": changed("ClassCentres"),
+    "projection head": changed("Projection"),
+    "weights detached": changed(detach_weights=True),
+    "weights a tenth alike": changed("MixedWeights"),
+    "head 20 times as fast": changed("FastHead"),
+    "queue of 256": changed(queue_size=256),
 }

@@ -1,0 +1,102 @@
+"""What others report to help a contrastive objective, on trial: `lcl` with one change. Each is a row of the study."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from hf_lcl import ContrastiveTrainer
+
+
+class RisingAlpha(ContrastiveTrainer):
+    """Contrast first: `alpha` rises from 0.1 to 1 over the steps."""
+
+    def _objective(self, training: bool) -> Callable:
+        done = self.state.global_step / max(self.state.max_steps, 1)
+        return replace(super()._objective(training), alpha=0.1 + 0.9 * done)
+
+
+class ChangedObjective(ContrastiveTrainer):
+    """A trainer that has a say before and after the objective of a training batch."""
+
+    def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Other embeddings and weighting logits for the objective."""
+        return embeddings, weighting_logits
+
+    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor | float:
+        """One more summand of the loss."""
+        return 0.0
+
+    def _objective(self, training: bool) -> Callable:
+        objective = super()._objective(training)
+        if not training:
+            return objective
+
+        def changed(logits: Tensor, embeddings: Tensor, weighting_logits: Tensor, labels: Tensor, *args, **kwargs):
+            embeddings, weighting_logits = self.before(embeddings, weighting_logits)
+            loss, parts = objective(logits, embeddings, weighting_logits, labels, *args, **kwargs)
+            return loss + self.extra(logits, embeddings, labels), parts
+
+        return changed
+
+
+class ClassCentres(ChangedObjective):
+    """The running mean of each class is a candidate too, so that all classes are present and no anchor is alone."""
+
+    centres: Tensor | None = None
+
+    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+        embeddings = functional.normalize(embeddings.float())
+        if self.centres is None:
+            self.centres = embeddings.new_zeros(logits.shape[1], embeddings.shape[1])
+        for label in labels.unique():
+            self.centres[label] = 0.9 * self.centres[label] + 0.1 * embeddings[labels == label].mean(0).detach()
+        scores = embeddings @ functional.normalize(self.centres).T / self.args.temperature
+        return (1 - self.args.alpha) * functional.cross_entropy(scores, labels)
+
+
+class Projection(ChangedObjective):
+    """Embeddings are compared behind two more layers, which training alone has."""
+
+    def __init__(self, model: nn.Module, *args: Any, **kwargs: Any):
+        super().__init__(model, *args, **kwargs)
+        size = self.model.config.text_config.hidden_size
+        # A part of the model, so that the optimizer knows it.
+        self.model.projection = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.Linear(size, 128))
+        self.model.projection.to(self.args.device)
+
+    def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.projection(embeddings.float()), weighting_logits
+
+
+class MixedWeights(ChangedObjective):
+    """A tenth of the label weights is the same for all classes."""
+
+    def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
+        weights = weighting_logits.float().softmax(dim=-1)
+        return embeddings, (0.9 * weights + 0.1 / weights.shape[-1]).log()
+
+
+class RDrop(ChangedObjective):
+    """The two dropout views of a text are to be classified alike (R-Drop, Liang et al. 2021)."""
+
+    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+        one, other = logits.float().log_softmax(dim=-1).chunk(2)
+        divergence = functional.kl_div(one, other, log_target=True, reduction="batchmean")
+        return (divergence + functional.kl_div(other, one, log_target=True, reduction="batchmean")) / 2
+
+
+class FastHead(ContrastiveTrainer):
+    """What is not the encoder learns 20 times as fast."""
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:
+        optimizer = super().create_optimizer(*args, **kwargs)
+        encoder = {id(parameter) for parameter in self.model.native.base_model.parameters()}
+        for group in list(optimizer.param_groups):
+            head = [parameter for parameter in group["params"] if id(parameter) not in encoder]
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) in encoder]
+            optimizer.add_param_group({**group, "params": head, "lr": 20 * group["lr"]})
+        return optimizer
