@@ -1,6 +1,5 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
-import inspect
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -15,11 +14,11 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_
 from transformers.utils import logging
 
 from .collapse import CollapseMonitor
-from .data import ContrastiveDataCollator, balance_stream
+from .data import ContrastiveDataCollator
 from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
-from .data.streaming import BalancedStream
-from .data.views import VIEW_PREFIX, Views, texts_alone
+from .data.trainer import BatchingTrainer, check_stream
+from .data.views import Views, texts_alone
 from .fitting import FittingTrainer, Start, distills_mean, fits_head
 from .hub.publishing import PublishingTrainer
 from .losses.objective import Objective, Part
@@ -27,13 +26,10 @@ from .modeling import LCLForSequenceClassification, LCLOutput
 from .parts import PartMeter
 from .preparation import (
     balanced_weights,
-    check_stream,
     checked_labels,
-    draws_balanced_batches,
     log_priors,
     prepare_model,
     prepare_objective,
-    prepare_sampler,
     warn_of_equal_views,
 )
 from .scaling import CandidatePool, FreshQueue, GradientCache
@@ -47,7 +43,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -195,46 +191,6 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
             self._train_parts.reset()  # of a trial that was pruned
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model
-
-    # Data
-
-    def _set_signature_columns_if_needed(self) -> None:
-        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
-            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
-            if self.args.view == "column":
-                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
-        # The public way to a batch structure that survives sharding over processes is an order of indices.
-        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
-            return super()._get_train_sampler(train_dataset)
-        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
-        stream = self.train_dataset
-        if not isinstance(stream, torch.utils.data.IterableDataset):
-            return super().get_train_dataloader()
-        if draws_balanced_batches(self.args) and not isinstance(stream, BalancedStream):
-            # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
-            stream = balance_stream(
-                stream,
-                self._train_batch_size,
-                self.args.samples_per_class,
-                seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-                group_lengths=self.args.group_lengths,
-                endless=True,
-                num_labels=self._unwrapped.config.num_labels,
-            )
-        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
-        # and cannot join batches of different lengths to hand them out.
-        config = self.accelerator.dataloader_config
-        dispatch, config.dispatch_batches = config.dispatch_batches, False
-        dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
-        config.dispatch_batches = dispatch
-        return dataloader
 
     # Loss
 

@@ -1,0 +1,146 @@
+"""What a trainer draws its batches from: class-balanced orders of a training set, and of a stream."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer
+
+from ..training_args import ContrastiveTrainingArguments
+from .lengths import token_counts
+from .sampler import LabelBalancedSampler
+from .streaming import BalancedStream, balance_stream
+from .views import VIEW_PREFIX
+
+
+class BatchingTrainer(Trainer):
+    """The part of [`ContrastiveTrainer`] that brings texts into batches."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
+            if self.args.view == "column":
+                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        # The public way to a batch structure that survives sharding over processes is an order of indices.
+        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
+            return super()._get_train_sampler(train_dataset)
+        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
+        stream = self.train_dataset
+        if not isinstance(stream, torch.utils.data.IterableDataset):
+            return super().get_train_dataloader()
+        if draws_balanced_batches(self.args) and not isinstance(stream, BalancedStream):
+            # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
+            stream = balance_stream(
+                stream,
+                self._train_batch_size,
+                self.args.samples_per_class,
+                seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+                group_lengths=self.args.group_lengths,
+                endless=True,
+                num_labels=self._unwrapped.config.num_labels,
+            )
+        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
+        # and cannot join batches of different lengths to hand them out.
+        config = self.accelerator.dataloader_config
+        dispatch, config.dispatch_batches = config.dispatch_batches, False
+        dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
+        config.dispatch_batches = dispatch
+        return dataloader
+
+
+def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
+    """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
+    if args.sampler in ("random", "confusable"):
+        return args.sampler == "confusable"
+    # One text per class is balanced in any order, and a second view its positive; without views the sampler says so.
+    if labels is not None and args.num_views > 1 and np.bincount(labels).max() < 2:
+        return False
+    return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
+
+
+def prepare_sampler(
+    args: ContrastiveTrainingArguments, labels: np.ndarray, dataset: Any, batch_size: int
+) -> LabelBalancedSampler:
+    """
+    The order of the training texts.
+
+    Args:
+        args ([`ContrastiveTrainingArguments`]): all settings.
+        labels (`np.ndarray` of shape `(rows,)`): class ids of the training set.
+        dataset: the training set, tokenised.
+        batch_size (`int`): texts per batch and process.
+
+    Raises:
+        ValueError: where batches of that kind cannot be had from the data; see [`LabelBalancedSampler`].
+    """
+    return LabelBalancedSampler(
+        labels,
+        batch_size,
+        samples_per_class=args.samples_per_class,
+        classes_per_batch=args.classes_per_batch,
+        oversample=args.oversample,
+        lengths=token_counts(dataset) if args.group_lengths else None,
+        drop_last=args.dataloader_drop_last,
+        confusable_share=args.confusable_share if args.sampler == "confusable" else 0.0,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+    )
+
+
+def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:
+    """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
+    if args.sampler == "confusable":
+        raise ValueError(
+            "sampler='confusable' chooses among all texts, but train_dataset is a stream: use sampler='balanced'."
+        )
+    if args.oversample:
+        raise ValueError(
+            "oversample=True repeats texts of the whole training set, but train_dataset is a stream: weigh the "
+            "classes instead, with class_weights=[1.0, 2.5, ...]."
+        )
+    if args.classes_per_batch is not None:
+        raise ValueError(
+            f"classes_per_batch={args.classes_per_batch} needs to know how many classes have texts left, but "
+            "train_dataset is a stream: set samples_per_class instead."
+        )
+    if args.class_weights == "balanced":
+        raise ValueError(
+            "class_weights='balanced' counts the texts of each class, but train_dataset is a stream: give the "
+            "numbers, one per class, such as class_weights=[1.0, 2.5, ...]."
+        )
+    if args.logit_adjustment_tau:
+        raise ValueError(
+            f"logit_adjustment_tau={args.logit_adjustment_tau} takes the classes' shares of the training set, but "
+            "train_dataset is a stream: leave it out, and weigh the classes with class_weights=[1.0, 2.5, ...]."
+        )
+    for name in ("two_phase", "distill_mean", "head_start", "head_refit"):
+        if getattr(args, name):
+            raise ValueError(
+                f"{name}=True reads the training set by itself, but train_dataset is a stream: leave it out, or "
+                "collect the rows in a Dataset."
+            )
+    if args.train_sampling_strategy == "group_by_length":
+        raise ValueError(
+            "train_sampling_strategy='group_by_length' sorts the whole training set, but train_dataset is a stream: "
+            "leave it out."
+        )
+    if isinstance(dataset, BalancedStream):
+        if dataset.batch_size != args.train_batch_size:
+            raise ValueError(
+                f"train_dataset is ordered for batches of {dataset.batch_size}, but a batch has "
+                f"{args.train_batch_size} texts: write balance_stream(..., batch_size={args.train_batch_size})."
+            )
+    elif draws_balanced_batches(args):
+        for name in ("eval_strategy", "save_strategy", "logging_strategy"):
+            if getattr(args, name) == "epoch":
+                raise ValueError(
+                    f"{name}='epoch', but train_dataset is a stream, whose passes follow one another without a break: "
+                    f"use {name}='steps'."
+                )
