@@ -8,7 +8,10 @@ full data sets, the published draws of 5 and 10 texts a class, and 8, 16 or 64 t
     python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --list    # what is open
     python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --table   # accuracy.md, accuracy.png
 
-`study.systems.TRIALS` changes one thing about `lcl` at a time; each runs where `--systems` names it.
+    python examples/benchmarks/accuracy.py --encoder ... --results cost.jsonl --cells "emoint, 64 each" --curves
+
+`--curves` asks what it costs to get as far as the `Trainer` with cross-entropy does. `study.systems.TRIALS` changes
+one thing about `lcl` at a time; each runs where `--systems` names it.
 
 The rule, the same for all: settings are fixed beforehand, nobody sees a text of the validation or test set, and the
 last epoch counts. All who fine-tune have the cell's epochs, batch size and learning rate, but sentence-transformers,
@@ -37,7 +40,9 @@ from environment import machine, versions
 from filelock import FileLock, Timeout
 from sklearn.metrics import accuracy_score, f1_score
 from study.cells import CELLS, Task, load_cell
-from study.plot import plot
+from study.cost import cost_table
+from study.curve import Curve
+from study.plot import plot, plot_curves
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS
 from study.table import markdown
@@ -73,6 +78,10 @@ class Settings:
     tested_on: str = field(default="test", metadata={"help": "test, or validation while settings are chosen."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
     bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    curves: bool = field(
+        default=False,
+        metadata={"help": "Note the accuracy on the validation set after each epoch."},
+    )
     list: bool = field(default=False, metadata={"help": "Print the runs that are open, and run nothing."})
     table: bool = field(default=False, metadata={"help": "Write tables and plot, and run nothing."})
 
@@ -122,6 +131,7 @@ def settings_of(settings: Settings, cell: str, system: str, seed: int) -> dict[s
         "max_seq_length": settings.max_seq_length,
         "options": row.options,
         **budget,
+        **({"curves": True} if settings.curves else {}),
     }
 
 
@@ -146,8 +156,10 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
     for package in row.packages:
         load_extra(package.replace("-", "_"), extra="bench")
     splits = load_cell(CELLS[cell], settings.data_dir, settings.tested_on, seed)
-    task = Task(settings.encoder, CELLS[cell], splits, seed, settings.bf16, settings.max_seq_length)
+    validation_labels, labels = (np.array(splits[name]["label"][:]) for name in ("validation", "test"))
     before = psutil.Process().memory_info().rss
+    curve = Curve(validation_labels) if settings.curves else None
+    task = Task(settings.encoder, CELLS[cell], splits, seed, settings.bf16, settings.max_seq_length, curve)
     start, cpu_start = time.perf_counter(), time.process_time()
     fitted = row.fit(task, **row.options)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
@@ -155,8 +167,10 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    labels = np.array(splits["test"]["label"][:])
-    predictions = fitted.predict(splits["test"])
+    if curve is not None:
+        curve.add(lambda: fitted.predict("validation"))
+    predictions = fitted.predict("test")
+    read = ("train", "test") if curve is None else ("train", "test", "validation")
     return {
         "metrics": {
             "accuracy": round(accuracy_score(labels, predictions), 4),
@@ -167,8 +181,9 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
         "peak_bytes": peak,
         "steps": fitted.steps,
         "details": fitted.details,
-        "texts": {name: len(split) for name, split in splits.items()},
-        "fingerprints": {name: fingerprint(split) for name, split in splits.items()},
+        **({} if curve is None else {"curve": curve.points}),
+        "texts": {name: len(splits[name]) for name in read},
+        "fingerprints": {name: fingerprint(splits[name]) for name in read},
         # One bit a text, so that systems can be compared text by text.
         "correct": np.packbits(predictions == labels).tobytes().hex(),
         "load": round(os.getloadavg()[0], 1),
@@ -186,9 +201,10 @@ def write_tables(settings: Settings, ledger: Ledger) -> None:
         known = cell in settings.cells and system in settings.systems
         if known and at == settings_of(settings, cell, system, seed):
             runs.setdefault((cell, system), {})[seed] = run
-    table = markdown(runs, settings.cells, settings.systems)
+    pages = (cost_table, plot_curves) if settings.curves else (markdown, plot)
+    table = pages[0](runs, settings.cells, settings.systems)
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
-    plot(runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
+    pages[1](runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
     print(table)
 
 

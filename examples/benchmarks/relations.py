@@ -109,7 +109,6 @@ def train(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     splits = load_cell(cell, settings.data_dir, "test", run["seed"])
     train = splits["train"].shuffle(seed=run["seed"])
     splits["train"] = train.select(range(min(run["max_train_samples"], len(train))))
-    splits["validation"] = load_cell(cell, settings.data_dir, "validation", run["seed"])["test"]
     task = Task(settings.encoder, cell, splits, run["seed"], run["bf16"], run["max_seq_length"])
     trainer, tokens = train_ours(task, **run["options"])
     outputs = {

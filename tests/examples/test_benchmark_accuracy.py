@@ -7,6 +7,7 @@ import accuracy
 import numpy as np
 import pytest
 from study.cells import CELLS, few_of_each, load_cell
+from study.cost import seconds_to
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS, ours
 from study.table import correct, markdown
@@ -108,6 +109,30 @@ def test_finished_runs_are_kept_and_shown(flags, tmp_path):
     assert "- by setfit: any of the cells above" in page
     assert "## Accuracy beyond trainer-ce, few texts of each class" in page
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_way_to_an_accuracy_is_kept_and_shown(flags, tmp_path):
+    for package in RIVALS["logistic-regression"].packages:
+        pytest.importorskip(package.replace("-", "_"))
+    flags = [*flags, "--curves", "--seeds", "0"]
+    accuracy.main([*flags, "--systems", "trainer-ce", "lcl", "supcon-metric-learning", "logistic-regression"])
+    for line in lines(tmp_path):
+        seconds, accuracies = zip(*line["curve"])
+        assert len(seconds) == (1 if line["steps"] == 0 else 41)  # after each epoch, and at the end
+        assert seconds == tuple(sorted(seconds))
+        assert seconds[-1] <= line["cpu_seconds"]
+        assert all(0 <= each <= 1 for each in accuracies)
+    accuracy.main([*flags, "--table"])
+    page = (tmp_path / "accuracy.md").read_text()
+    end = lines(tmp_path)[0]["curve"][-1][1]
+    assert f"| | seconds to {100 * end:.1f} % | seconds to the end |" in page
+    assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+
+
+def test_a_goal_is_reached_by_the_first_point_that_is_as_high():
+    curve = [(1.0, 0.3), (2.0, 0.5), (3.0, 0.4)]
+    assert [seconds_to(curve, goal) for goal in (0.3, 0.4, 0.6)] == [1.0, 2.0, float("inf")]
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from datasets import Dataset, DatasetDict
 from hf_lcl import load_splits
 from hf_lcl.data.recipes import load_recipe
 
+from .curve import Curve
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -76,10 +78,11 @@ class Task:
     Args:
         encoder (`str`): Hub id or folder.
         cell ([`Cell`]): the budget.
-        splits (`DatasetDict`): `train` and `test`, with the columns `text` and `label` (a `ClassLabel`).
+        splits (`DatasetDict`): `train`, `test` and `validation`, with the columns `text` and `label` (a `ClassLabel`).
         seed (`int`): of the draw, the new weights and the order of the texts.
         bf16 (`bool`): whether to compute in bfloat16 where it is safe.
         max_seq_length (`int`): longer texts are cut to this many tokens.
+        curve ([`Curve`], *optional*): where to note what the validation texts say after each epoch.
     """
 
     encoder: str
@@ -88,6 +91,7 @@ class Task:
     seed: int
     bf16: bool
     max_seq_length: int
+    curve: Curve | None = None
 
     @property
     def names(self) -> list[str]:
@@ -97,7 +101,7 @@ class Task:
 
 def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> DatasetDict:
     """
-    Texts to learn from and texts to be judged by.
+    Texts to learn from, texts to be judged by, and the validation texts, which no system learns from.
 
     Args:
         cell ([`Cell`]): which ones.
@@ -118,7 +122,8 @@ def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> Da
     if cell.per_class is not None:
         train = few_of_each(train, cell.per_class, seed)
     columns = ["text", "label"]
-    return DatasetDict(train=train.select_columns(columns), test=splits[tested_on].select_columns(columns))
+    named = {"train": train, "test": splits[tested_on], "validation": splits["validation"]}
+    return DatasetDict({name: split.select_columns(columns) for name, split in named.items()})
 
 
 def few_of_each(dataset: Dataset, per_class: int, seed: int) -> Dataset:

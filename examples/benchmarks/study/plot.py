@@ -1,4 +1,4 @@
-"""What accuracy costs, as a picture."""
+"""What accuracy costs, as pictures."""
 
 from pathlib import Path
 from statistics import mean, median
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
 from hf_lcl.extras import load_extra
 
+from .cost import REFERENCE, goal_of
 from .table import Runs
 
 
@@ -52,6 +53,33 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
         figure.supylabel("test accuracy, %")
         labels = dict(pair for panel in figure.axes for pair in zip(*reversed(panel.get_legend_handles_labels())))
         figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=6)
+        return figure
+
+    save_picture(draw, path.parent, path.stem)
+
+
+def plot_curves(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
+    """A panel for each cell that the reference has run on: accuracy over seconds, a line for a system's first seed."""
+    started = [cell for cell in cells if (cell, REFERENCE) in runs]
+    if not started:
+        return
+
+    def draw(theme: Theme) -> "Figure":
+        figure = new_figure(7.5, 3.8 * len(started) + 0.6)
+        for panel, cell in zip(figure.subplots(len(started), 1, squeeze=False).flat, started):
+            for index, system in enumerate(systems):
+                if (cell, system) not in runs:
+                    continue
+                seconds, accuracies = zip(*next(iter(runs[cell, system].values()))["curve"])
+                style = {"color": theme.colors[index % len(theme.colors)], "label": system, "markersize": 4}
+                panel.plot(seconds, [100 * each for each in accuracies], f"{MARKERS[index % len(MARKERS)]}-", **style)
+            panel.axhline(100 * goal_of(runs, cell), color=theme.grid, linewidth=1)
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.set_title(cell)
+            panel.set_xlabel("seconds of the processor")
+            panel.set_ylabel("validation accuracy, %")
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return figure
 
     save_picture(draw, path.parent, path.stem)

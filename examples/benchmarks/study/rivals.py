@@ -64,7 +64,7 @@ def fit_setfit(task: Task, num_iterations: int) -> Fitted:
     trainer = Trainer(model, args, train_dataset=task.splits["train"])
     trainer.train()
     return Fitted(
-        lambda dataset: np.asarray(model.predict(dataset["text"][:], as_numpy=True)),
+        lambda name: np.asarray(model.predict(task.splits[name]["text"][:], as_numpy=True)),
         trainer.st_trainer.state.global_step,
     )
 
@@ -88,8 +88,20 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
     schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
     contrast = SupConLoss()
     autocast = torch.autocast(device(), dtype=torch.bfloat16, enabled=task.bf16)
-    model.train()
+
+    @torch.inference_mode()
+    def predict(name: str) -> np.ndarray:
+        model.eval()
+        rows = tokens[name].select_columns(tokenizer.model_input_names)
+        with autocast:
+            logits = [
+                model(**batch.to(device())).logits.float().cpu()
+                for batch in DataLoader(rows, batch_size=64, collate_fn=DataCollatorWithPadding(tokenizer))
+            ]
+        return torch.cat(logits).argmax(dim=1).numpy()
+
     for _ in range(task.cell.epochs):
+        model.train()
         for batch in batches:
             batch = batch.to(device())
             with autocast:
@@ -101,18 +113,8 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-
-    @torch.inference_mode()
-    def predict(_: Dataset) -> np.ndarray:
-        model.eval()
-        rows = tokens["test"].select_columns(tokenizer.model_input_names)
-        with autocast:
-            logits = [
-                model(**batch.to(device())).logits.float().cpu()
-                for batch in DataLoader(rows, batch_size=64, collate_fn=DataCollatorWithPadding(tokenizer))
-            ]
-        return torch.cat(logits).argmax(dim=1).numpy()
-
+        if task.curve is not None:
+            task.curve.add(lambda: predict("validation"))
     return Fitted(predict, steps)
 
 
@@ -137,7 +139,7 @@ def fit_regression(task: Task, encoder: Any, penalties: list[float], folds: int,
     folds = StratifiedKFold(min(folds, np.bincount(labels).min()), shuffle=True, random_state=task.seed)
     search = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=folds)
     search.fit(encode(encoder, train), labels)
-    return Fitted(lambda dataset: search.predict(encode(encoder, dataset)), steps, details=search.best_params_)
+    return Fitted(lambda name: search.predict(encode(encoder, task.splits[name])), steps, details=search.best_params_)
 
 
 def encode(encoder: Any, dataset: Dataset) -> np.ndarray:

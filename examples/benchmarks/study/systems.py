@@ -21,6 +21,7 @@ from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSeque
 
 from . import ingredients
 from .cells import Task
+from .curve import AfterEachEpoch
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Fitted:
     A classifier that is ready.
 
     Args:
-        predict (`Callable[[Dataset], np.ndarray]`): class ids of texts (column `text`), in their order.
+        predict (`Callable[[str], np.ndarray]`): class ids of the texts of a split, by its name, in their order.
         steps (`int`): updates of the encoder.
         details (`dict`): what the system found out by itself, such as a penalty.
     """
 
-    predict: Callable[[Dataset], np.ndarray]
+    predict: Callable[[str], np.ndarray]
     steps: int
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ def ours(model: dict[str, Any] | None = None, ingredient: str | None = None, **t
 def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any], ingredient: str | None = None) -> Fitted:
     """`ContrastiveTrainer`."""
     trainer, tokens = train_ours(task, training, model, ingredient)
-    return Fitted(lambda _: predictions(trainer, tokens["test"]), trainer.state.global_step)
+    return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
 
 
 def train_ours(
@@ -102,6 +103,7 @@ def train_ours(
         train_dataset=tokens["train"],
         processing_class=tokenizer,
     )
+    watch(task, trainer, tokens)
     trainer.train()
     return trainer, tokens
 
@@ -118,8 +120,15 @@ def fit_trainer(task: Task) -> Fitted:
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
     )
+    watch(task, trainer, tokens)
     trainer.train()
-    return Fitted(lambda _: predictions(trainer, tokens["test"]), trainer.state.global_step)
+    return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
+
+
+def watch(task: Task, trainer: Trainer, tokens: DatasetDict) -> None:
+    """Has the curve of a task drawn, where it has one."""
+    if task.curve is not None:
+        trainer.add_callback(AfterEachEpoch(task.curve, lambda: predictions(trainer, tokens["validation"])))
 
 
 def tokenized(task: Task) -> tuple[Any, DatasetDict]:

@@ -44,7 +44,7 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         for group, names in groups.items():
             if names:
                 lines += [f"## {title}, {group}", "", about, "", *table(names, rows, figure), ""]
-    return "\n".join([*lines, *_budgets(started), *_not_run(runs, cells, systems), *_origin(runs)])
+    return "\n".join([*lines, *_budgets(started), *_not_run(runs, cells, systems), *origin(runs)])
 
 
 def _started(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
@@ -123,7 +123,8 @@ def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
     return ["## Not run", "", *(lines or ["Nothing: all systems ran on all cells."]), ""]
 
 
-def _origin(runs: Runs) -> list[str]:
+def origin(runs: Runs) -> list[str]:
+    """Machines and versions that any of the runs had."""
     finished = [run for seeds in runs.values() for run in seeds.values()]
     lines = ["## Machine and versions", ""]
     for key, name in (("device", "device"), ("threads", "threads")):
