@@ -16,8 +16,8 @@ def cost_table(runs: Runs, cells: list[str], systems: list[str]) -> str:
         "",
         "Seconds of the processor from texts to the first classifier that is as good on the validation texts as "
         f"{REFERENCE} is at its end (they are looked at after each epoch, which does not count), and to the end. "
-        "SetFit, sentence-transformers and logistic regression have no classifier before their end. MiB that the process "
-        "grew by on the way. Medians over seeds; accuracy is a mean.",
+        "SetFit, sentence-transformers and logistic regression have no classifier before their end. MiB that the "
+        "process grew by on the way. Medians over seeds; accuracy is a mean.",
         "",
     ]
     for cell in cells:
