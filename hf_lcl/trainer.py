@@ -292,8 +292,10 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
         )
 
     def _tell_about_lone_anchors(self, parts: dict[str, Part], labels: Tensor) -> None:
-        # Looked at until it was said once.
-        if self._told_about_lone_anchors or "valid_anchors" not in parts or parts["valid_anchors"].value > 0:
+        # Looked at until it was said once; an epoch's last texts may be too few to pair.
+        if self._told_about_lone_anchors or len(labels) < self._train_batch_size or "valid_anchors" not in parts:
+            return
+        if parts["valid_anchors"].value > 0:
             return
         self._told_about_lone_anchors = True
         names = self._unwrapped.config.id2label

@@ -142,6 +142,7 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     if summary is None:
         return facts
     summary["fingerprints"] = facts.fingerprints | summary["fingerprints"]
+    summary["splits"] = facts.splits | {summary["split"]: summary["rows"]}
     summary.setdefault("baseline", facts.baseline if summary["split"] == facts.split else {})
     seeds = facts.seeds if len(facts.seeds) == 1 else []
     return replace(facts, seeds=seeds, **summary)
@@ -196,7 +197,8 @@ def describe_hardware() -> str:
     """What this process computes on, such as `"2 × NVIDIA A100"` or `"x86_64 CPU, 2 threads"`."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' * (threads > 1)}"
 
 
 def package_versions(adapter: bool = False) -> dict[str, str]:

@@ -39,6 +39,7 @@ def test_the_folder_holds_the_pictures_and_the_card_shows_them(training_flags, t
         assert f"](report/{name}.png)" in card
     assert "On the test split (24 texts), one run (seed 42):" in card
     assert "| expected calibration error |" in card
+    assert "| test | 24 | `" in card
 
 
 def test_without_a_test_split_the_report_is_on_the_validation_split(training_flags, tmp_path):
