@@ -1,7 +1,6 @@
 """The real client, talking to an emulated Hub; and a reader of its own: another process, without a token."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import torch
 from emulator import HubEmulator
 from huggingface_hub import close_session
 from huggingface_hub.utils import _http
-from redirection import redirect
+from redirection import environment, redirect
 
 
 # Run in a process in which `import hf_lcl` fails.
@@ -59,16 +58,9 @@ def read(tmp_path) -> Callable[[HubEmulator, str], dict[str, Any]]:
     """What somebody else gets from a repository."""
 
     def read(hub: HubEmulator, repo: str) -> dict[str, Any]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        environment = inherited | {
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(tmp_path / "reader"),
-            "NO_PROXY": "127.0.0.1",
-        }
         result = tmp_path / "result.pt"
-        subprocess.run(
-            [sys.executable, "-c", READER, repo, json.dumps(TEXTS), str(result)], check=True, env=environment
-        )
+        variables = environment(hub.url, tmp_path / "reader")
+        subprocess.run([sys.executable, "-c", READER, repo, json.dumps(TEXTS), str(result)], check=True, env=variables)
         return torch.load(result)
 
     return read

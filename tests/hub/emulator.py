@@ -319,7 +319,8 @@ class HubEmulator:
     def _commit(self, repo: Repo, revision: str, message: str, changed: dict[str, Blob], removed: set[str]) -> str:
         branch = repo.branches[revision]
         files = {name: blob for name, blob in branch[-1].files.items() if name not in removed} | changed
-        oid = hashlib.sha1(f"{branch[-1].oid}{message}{len(branch)}".encode()).hexdigest()
+        state = [branch[-1].oid, message, *(f"{name} {blob.oid}" for name, blob in sorted(files.items()))]
+        oid = hashlib.sha1("\n".join(state).encode()).hexdigest()
         branch.append(Commit(oid, message, files))
         return oid
 

@@ -1,5 +1,6 @@
-"""The client of this process, pointed at another Hub."""
+"""The client of this process, or of another one, pointed at another Hub."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,9 @@ def redirect(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path, xet: bool =
     monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", WRITE_TOKEN)
+
+
+def environment(url: str, home: Path) -> dict[str, str]:
+    """That of a process of somebody else: no token, and nothing in the cache but what lies in `home`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    return inherited | {"HF_ENDPOINT": url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
