@@ -7,9 +7,9 @@ import pytest
 import torch
 from datasets import concatenate_datasets
 from sklearn.linear_model import LogisticRegression
-from tiny_architectures import tiny_wrapper
+from tiny_architectures import tiny_config, tiny_wrapper
 from torch.nn.functional import cosine_similarity
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModel, AutoModelForSequenceClassification, TrainerCallback
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.fitting import distill_mean, distills_mean
@@ -151,6 +151,31 @@ def test_distillation_needs_no_labels_and_leaves_the_mode_of_the_model(bert, tok
     distill_mean(model, [batch, batch, batch], 3)
     assert not model.native.training
     assert changed(before, model.state_dict()) == {"embeddings", "encoder"}
+
+
+@pytest.fixture
+def without_linear_end(tokenizer, tmp_path):
+    """A new classifier that means over the logits of tokens."""
+    AutoModel.from_config(tiny_config("eurobert")).save_pretrained(tmp_path / "eurobert")
+    tokenizer.save_pretrained(tmp_path / "eurobert")
+    return new_classifier(tmp_path / "eurobert")
+
+
+def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_this_is_said(
+    weights_at_first_step, without_linear_end, caplog
+):
+    before, after, trainer = weights_at_first_step(without_linear_end, objective="lcl")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert trainer.state.global_step == 1
+    assert changed(after, trainer.model.state_dict()) >= {"classifier", "model"}
+    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.fitting.trainer"]
+    assert len(told) == 1
+    assert told[0].startswith("The classifier starts from random weights. The logits of EuroBertFor")
+
+
+def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):
+    with pytest.raises(ValueError, match="EuroBertForSequenceClassification do not come out of a linear layer"):
+        weights_at_first_step(without_linear_end, objective="lcl", head_start=True)
 
 
 def test_a_resumed_run_is_not_started_again(make_trainer, as_sentence_transformer):
