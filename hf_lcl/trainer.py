@@ -170,9 +170,10 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
         for callback in self._own_callbacks:
             if callback in self.callback_handler.callbacks:  # the user may have taken it away
                 self.remove_callback(callback)
-        start = Start(self, distills_mean(args, model, self.train_dataset), fits_head(args, model, self.train_dataset))
+        data = self.train_dataset
+        self._start = Start(self, distills_mean(args, model, data), fits_head(args, model, data))
         queue = FreshQueue(self._pool.queue) if args.queue_size else None
-        self._own_callbacks = [own for own in (start, queue, self._monitor, self._confusable) if own is not None]
+        self._own_callbacks = [own for own in (self._start, queue, self._monitor, self._confusable) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
 

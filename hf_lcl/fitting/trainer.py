@@ -152,6 +152,12 @@ class Start(TrainerCallback):
     def __init__(self, trainer: FittingTrainer, distills_mean: bool, fits_head: bool):
         self._trainer, self._distills_mean, self._fits_head = trainer, distills_mean, fits_head
 
+    @property
+    def settings(self) -> dict[str, bool]:
+        """What is done, by the arguments that ask for it: by default they do not tell."""
+        steps = {"distill_mean": self._distills_mean, "head_start": self._fits_head}
+        return {name: True for name, is_done in steps.items() if is_done}
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -166,4 +172,5 @@ class Start(TrainerCallback):
             except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
                 if args.head_start:
                     raise
+                self._fits_head = False
                 logger.warning(f"The classifier starts from random weights. {error}")

@@ -159,12 +159,15 @@ def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:
     own = {item.name for item in fields(args)} - {item.name for item in fields(TrainingArguments)}
     defaults = {item.name: item.default for item in fields(args)}
     shown = ALWAYS + (OF_OBJECTIVE if args.is_contrastive else ())
+    # What another argument has taken the place of.
+    unused = {"num_train_epochs"} if args.max_steps > 0 else set()
+    unused |= {"alpha"} if args.two_phase else set()
     changed = [
         name
         for name in defaults
         if name in own.union(WHERE_CHANGED) - {"objective", *shown} and getattr(args, name) != defaults[name]
     ]
-    values = {name: getattr(args, name) for name in (*shown, *changed)}
+    values = {name: getattr(args, name) for name in (*shown, *changed) if name not in unused}
     return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
 
 

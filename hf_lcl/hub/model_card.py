@@ -1,5 +1,6 @@
 """The card of a trained classifier: a pure function of a few facts about the run."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ TEMPLATE = Path(__file__).with_name("model_card_template.md")
 OBJECTIVE_NAMES = {
     "ce": "cross-entropy",
     "scl": "cross-entropy and supervised contrastive loss",
+    "two_phase": "supervised contrastive loss, and a classifier fitted afterwards",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
@@ -29,6 +31,8 @@ METRIC_TYPES = {
     "macro_f1": {"metric_type": "f1", "metric_name": "Macro F1", "metric_args": {"average": "macro"}},
     "weighted_f1": {"metric_type": "f1", "metric_name": "Weighted F1", "metric_args": {"average": "weighted"}},
 }
+# As a card's table of arguments names it.
+SEED = re.compile(r"^\| seed \| (\d+) \|$", re.MULTILINE)
 
 logger = logging.get_logger(__name__)
 
@@ -64,7 +68,7 @@ def render_card(facts: CardFacts) -> ModelCard:
         facts=facts,
         base_model=base_model,
         dataset=dataset,
-        objective=OBJECTIVE_NAMES[facts.objective],
+        objective=OBJECTIVE_NAMES["two_phase" if facts.settings.get("two_phase") else facts.objective],
         metric_names=METRIC_NAMES,
         splits=list(dict.fromkeys([*facts.splits, *facts.fingerprints])),
         trust=", trust_remote_code=True" if facts.remote_code else "",
@@ -99,11 +103,13 @@ def refresh_card(directory: str | Path) -> None:
         if GENERATED not in old:
             return
         data = ModelCard(old, ignore_metadata_errors=True).data
+        seed = SEED.search(old)
         facts = CardFacts(
             model_name=data.model_name or Path(directory).absolute().name,
             labels=[],
             objective="ce",
             settings={},
+            seeds=[int(seed[1])] if seed else [],
             dataset=data.datasets[0] if isinstance(data.datasets, list) else data.datasets,
             dataset_revision=data.eval_results[0].dataset_revision if data.eval_results else None,
         )

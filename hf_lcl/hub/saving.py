@@ -122,11 +122,12 @@ class SavingTrainer(Trainer):
             for name in ("accuracy", "macro_f1", "weighted_f1")
             if evaluations and f"eval_{name}" in evaluations[-1]
         }
+        start = self._start.settings if self.state.global_step else {}
         facts = {
             "model_name": self._hub_name,
             "labels": [config.id2label[index] for index in range(config.num_labels)],
             "objective": args.objective,
-            "settings": training_settings(args),
+            "settings": training_settings(args) | start,
             "metrics": metrics,
             "split": "validation" if metrics else None,
             "rows": len(self._splits["validation"]) if metrics and "validation" in self._splits else None,

@@ -163,7 +163,7 @@ def test_the_card_gets_the_results_and_keeps_everything_else(finished, files):
     assert {name for name in before if before[name] != after[name]} == {"results", "pictures"}
     accuracy = read_summary(finished)["metrics"]["accuracy"]
     assert f"| accuracy | {accuracy:.4f} |" in after["results"]
-    assert "On the test split (24 texts)" in after["results"]
+    assert "On the test split (24 texts), one run (seed 42):" in after["results"]
     assert "](report/label_relations.png)" in after["pictures"]
     assert "split: test" in text
 

@@ -1,6 +1,7 @@
 """What happens before the first step: the mean goes into the first token, and a new classifier is fitted."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,22 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
 def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):
     with pytest.raises(ValueError, match="EuroBertForSequenceClassification do not come out of a linear layer"):
         weights_at_first_step(without_linear_end, objective="lcl", head_start=True)
+
+
+@pytest.mark.parametrize("has_linear_end", [True, False])
+def test_the_card_tells_what_was_done(make_trainer, as_sentence_transformer, request, has_linear_end):
+    if has_linear_end:
+        model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}))
+    else:
+        model = request.getfixturevalue("without_linear_end")
+    trainer = make_trainer(model=model, objective="lcl", max_steps=1)
+    card = Path(trainer.args.output_dir) / "README.md"
+    trainer.save_model()
+    assert "before the first step" not in card.read_text().lower()
+    trainer.train()
+    trainer.save_model()
+    assert ("| head_start | True |" in card.read_text()) == has_linear_end
+    assert ("| distill_mean | True |" in card.read_text()) == has_linear_end
 
 
 def test_a_resumed_run_is_not_started_again(make_trainer, as_sentence_transformer):
