@@ -1,5 +1,7 @@
 """Pictures are drawn for two classes and for 150, in both themes, and are the same each time."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -76,6 +78,19 @@ def test_principal_components_are_of_the_directions_alone():
     np.testing.assert_allclose(points, stretched, atol=1e-8)
     with pytest.raises(ValueError, match="2 texts make no map"):
         project(embeddings[:2])
+
+
+def test_the_map_is_of_umap_where_that_is_installed_and_there_are_texts_enough():
+    embeddings = np.random.default_rng(0).normal(size=(16, 8))
+    if find_spec("umap"):
+        points, axis_labels = project(embeddings)
+        assert axis_labels == ["UMAP 1", "UMAP 2"]
+        assert np.array_equal(points, project(embeddings, method="umap")[0])
+    else:
+        assert project(embeddings)[1][0].startswith("principal component 1")
+        with pytest.raises(ImportError, match=r'pip install "hf_lcl\[umap\]"'):
+            project(embeddings, method="umap")
+    assert project(embeddings[:15])[1][0].startswith("principal component 1")
 
 
 def test_curves_show_the_parts_that_were_logged():

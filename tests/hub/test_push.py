@@ -8,7 +8,7 @@ import pytest
 import torch
 from emulator import WRITE_TOKEN
 from safetensors.torch import load as load_weights
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
@@ -89,6 +89,7 @@ class TestForOthers:
     def test_no_file_tells_the_token_a_folder_or_a_text(self, hub, make_trainer, encoder_folder, raw_splits, tmp_path):
         trainer = make_trainer(
             str(encoder_folder),
+            tokenizer=AutoTokenizer.from_pretrained(encoder_folder),
             objective="lcl",
             num_train_epochs=1,
             save_strategy="epoch",
@@ -263,6 +264,14 @@ class TestModel:
         assert published(hub) == PUBLISHED
         again = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
         assert torch.equal(logits(again), logits(model))
+
+    def test_no_file_tells_the_folder_that_it_came_from(self, hub, encoder_folder, tmp_path):
+        model = LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4, weighting="encoder")
+        tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
+        model.push_to_hub(REPO, tokenizer=tokenizer, include_training_state=True)
+        assert published(hub) > PUBLISHED
+        for name, content in hub.files(REPO).items():
+            assert str(tmp_path).encode() not in content, name
 
     def test_with_its_training_state_as_a_pull_request(self, hub, bert):
         push_model(LCLForSequenceClassification.from_native(bert), REPO)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 COLORED_CLASSES = 7
 MARKERS = "osD^vPX"
 ROWS_OF_LEGEND = 40
+# UMAP looks at so many neighbours of each text, and fails with very few texts.
+UMAP_NEIGHBORS = 15
 
 
 def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) -> tuple[np.ndarray, list[str]]:
@@ -25,23 +27,27 @@ def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) ->
 
     Args:
         embeddings (`np.ndarray` of shape `(rows, hidden)`): at least three.
-        method (`str`, *optional*): `"pca"` or `"umap"`; UMAP where the package umap-learn is installed.
+        method (`str`, *optional*): `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and there
+            are more than 15 texts.
         seed (`int`, *optional*, defaults to 0): of UMAP.
 
     Returns:
         `tuple[np.ndarray, list[str]]`: coordinates `(rows, 2)`, and what the two axes are.
 
     Raises:
+        ImportError: for `"umap"` where it is not installed.
         ValueError: for fewer than three texts.
     """
     if len(embeddings) < 3:
         raise ValueError(f"{len(embeddings)} texts make no map: give at least 3.")
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)
     if method is None:
-        method = "umap" if find_spec("umap") else "pca"
+        method = "umap" if find_spec("umap") and len(embeddings) > UMAP_NEIGHBORS else "pca"
     if method == "umap":
-        umap = load_extra("umap", extra="plots")
-        return umap.UMAP(metric="cosine", random_state=seed).fit_transform(unit), ["UMAP 1", "UMAP 2"]
+        umap = load_extra("umap", extra="umap")
+        # More processes give another map each time.
+        mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)
+        return mapping.fit_transform(unit), ["UMAP 1", "UMAP 2"]
     pca = PCA(2, random_state=seed)
     points = pca.fit_transform(unit)
     shares = pca.explained_variance_ratio_
