@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
 from hf_lcl import ContrastiveTrainer
+from hf_lcl.fitting.head import GELU_INPUT, _logistic_regression
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -87,6 +89,29 @@ class RDrop(ChangedObjective):
         one, other = logits.float().log_softmax(dim=-1).chunk(2)
         divergence = functional.kl_div(one, other, log_target=True, reduction="batchmean")
         return (divergence + functional.kl_div(other, one, log_target=True, reduction="batchmean")) / 2
+
+
+class FittedWeights(ContrastiveTrainer):
+    """The weighting head begins as a logistic regression on the frozen encoder, as the classifier does."""
+
+    @torch.no_grad()
+    def fit_classifier(self) -> None:
+        super().fit_classifier()
+        model = self.model.eval()
+        head = model.weighting_network
+        embeddings, labels = [], []
+        for batch in self.get_test_dataloader(self.train_dataset):
+            labels.append(batch.pop("labels").cpu())
+            embeddings.append(model(**batch).embeddings.float())
+        embeddings = torch.cat(embeddings)
+        nn.init.eye_(head.dense.weight).mul_(GELU_INPUT / embeddings.square().mean().sqrt().item())
+        nn.init.zeros_(head.dense.bias)
+        features = head.activation(head.dense(embeddings)).cpu().double().numpy()
+        weight, bias = _logistic_regression(
+            features, torch.cat(labels).numpy(), model.config.num_labels, None, with_bias=True
+        )
+        head.out_proj.weight.copy_(torch.from_numpy(weight))
+        head.out_proj.bias.copy_(torch.from_numpy(bias))
 
 
 class FastHead(ContrastiveTrainer):

@@ -199,6 +199,8 @@ TRIALS = {
     "class centres": changed("ClassCentres"),
     "projection head": changed("Projection"),
     "weights detached": changed(detach_weights=True),
+    "weights fitted": changed("FittedWeights"),
+    "weights fitted, detached": changed("FittedWeights", detach_weights=True),
     "weights a tenth alike": changed("MixedWeights"),
     "head 20 times as fast": changed("FastHead"),
     "queue of 256": changed(queue_size=256),
