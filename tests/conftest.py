@@ -15,6 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,16 @@ def bert(bert_config) -> BertForSequenceClassification:
 
 
 @pytest.fixture
+def plain(bert, tokenizer, tmp_path) -> Path:
+    """A folder with that classifier, as transformers saves it, and its tokenizer: nobody has trained it."""
+    bert.config.id2label = dict(enumerate(CLASS_WORDS))
+    bert.config.label2id = {name: index for index, name in enumerate(CLASS_WORDS)}
+    bert.save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+@pytest.fixture
 def encoder_folder(bert, tokenizer, tmp_path) -> Path:
     """A bare encoder and its tokenizer on disk: what users start from."""
     folder = tmp_path / "encoder"
@@ -110,14 +121,29 @@ def encoder_folder(bert, tokenizer, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_texts() -> Callable[[int, int], Dataset]:
+    """[`feelings`], for other numbers of them."""
+    return feelings
+
+
+@pytest.fixture(scope="session")
 def raw_splits() -> DatasetDict:
     """Texts and class names, as read from a file."""
     return DatasetDict(train=feelings(16, seed=0), validation=feelings(6, seed=1), test=feelings(6, seed=2))
 
 
+@pytest.fixture
+def files(raw_splits, tmp_path) -> dict[str, str]:
+    """Split name to a jsonl file of these texts."""
+    paths = {name: str(tmp_path / f"{name}.jsonl") for name in raw_splits}
+    for name, path in paths.items():
+        raw_splits[name].to_json(path)
+    return paths
+
+
 @pytest.fixture(scope="session")
 def splits(raw_splits, tokenizer) -> DatasetDict:
-    """The same, tokenised, with class ids."""
+    """The texts, tokenised, with class ids."""
     encoded, _ = encode_labels(raw_splits)
     return tokenize_texts(encoded, tokenizer)
 

@@ -1,7 +1,6 @@
-"""A finished classifier that nobody has trained, files for it, and the commands."""
+"""What the commands are given, and what they are measured by."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from transformers import BertForSequenceClassification
@@ -9,33 +8,11 @@ from transformers import BertForSequenceClassification
 from hf_lcl.__main__ import main
 
 
-NAMES = ["angry", "annoyed", "glad", "proud"]
-
-
-@pytest.fixture
-def plain(bert, tokenizer, tmp_path) -> Path:
-    """A plain classifier of transformers and its tokenizer."""
-    bert.config.id2label = dict(enumerate(NAMES))
-    bert.config.label2id = {name: index for index, name in enumerate(NAMES)}
-    bert.save_pretrained(tmp_path / "plain")
-    tokenizer.save_pretrained(tmp_path / "plain")
-    return tmp_path / "plain"
-
-
 @pytest.fixture
 def reader(plain, tokenizer) -> Callable[[str], list[float]]:
     """The probabilities of a text, by transformers alone."""
     model = BertForSequenceClassification.from_pretrained(plain).eval()
     return lambda text: model(**tokenizer([text], return_tensors="pt")).logits.softmax(dim=1)[0].tolist()
-
-
-@pytest.fixture
-def files(raw_splits, tmp_path) -> dict[str, str]:
-    """Split name to a jsonl file."""
-    paths = {name: str(tmp_path / f"{name}.jsonl") for name in raw_splits}
-    for name, path in paths.items():
-        raw_splits[name].to_json(path)
-    return paths
 
 
 @pytest.fixture

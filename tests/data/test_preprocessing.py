@@ -30,13 +30,6 @@ def one_split(**columns: list) -> DatasetDict:
     return DatasetDict(train=Dataset.from_dict(columns))
 
 
-@pytest.fixture
-def files(raw_splits, tmp_path):
-    for split in SPLITS:
-        raw_splits[split].to_json(tmp_path / f"{split}.jsonl")
-    return {split: tmp_path / f"{split}.jsonl" for split in SPLITS}
-
-
 def where(splits: DatasetDict) -> dict[str, list[str]]:
     return {split: [file["filename"] for file in dataset.cache_files] for split, dataset in splits.items()}
 

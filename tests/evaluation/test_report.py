@@ -22,15 +22,6 @@ from hf_lcl.hub.card_merging import PART
 NAMES = ["angry", "annoyed", "glad", "proud"]
 
 
-@pytest.fixture(scope="module")
-def files(raw_splits, tmp_path_factory):
-    """The texts of validation and test, in files."""
-    folder = tmp_path_factory.mktemp("files")
-    for split in ("validation", "test"):
-        raw_splits[split].to_json(folder / f"{split}.jsonl")
-    return folder
-
-
 @pytest.fixture
 def finished(make_trainer, tmp_path):
     """A folder with a finished classifier, a card, and the checkpoint of its training model."""
@@ -43,7 +34,7 @@ def finished(make_trainer, tmp_path):
 
 
 def command_line(folder, files, *others):
-    return [str(folder), "--test_file", str(files / "test.jsonl"), *others]
+    return [str(folder), "--test_file", files["test"], *others]
 
 
 def read_csv(path):
@@ -54,7 +45,7 @@ def read_csv(path):
 def test_the_command_writes_page_pictures_and_numbers_and_no_text(
     finished, files, raw_splits, tokenizer, splits, capsys, tmp_path
 ):
-    main(command_line(finished, files, "--validation_file", str(files / "validation.jsonl")))
+    main(command_line(finished, files, "--validation_file", files["validation"]))
     folder = finished / "report"
     assert capsys.readouterr().out.strip() == str(folder / "index.html")
     pictures = ["confusion_matrix", "embedding_map", "label_relations", "reliability", "training_curves"]
@@ -69,7 +60,6 @@ def test_the_command_writes_page_pictures_and_numbers_and_no_text(
         assert not [text for text in texts if text.encode() in content], path.name
         # Nor a folder of this machine.
         assert str(tmp_path).encode() not in content, path.name
-        assert str(files).encode() not in content, path.name
 
     counts = np.array([[int(row[name]) for name in NAMES] for row in read_csv(folder / "confusion_matrix.csv")])
     assert counts.sum() == 24
@@ -102,12 +92,9 @@ def test_the_page_needs_nothing_beside_it(finished, files):
         assert (finished / "report" / link).is_file()
 
 
-def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(bert, tokenizer, files, tmp_path):
-    bert.config.id2label = dict(enumerate(NAMES))
-    bert.save_pretrained(tmp_path / "plain")
-    tokenizer.save_pretrained(tmp_path / "plain")
-    main(command_line(tmp_path / "plain", files))
-    folder = tmp_path / "plain" / "report"
+def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(plain, files):
+    main(command_line(plain, files))
+    folder = plain / "report"
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "There is no weighting network here" in page
     assert "No trainer_state.json with a logged loss" in page
@@ -201,12 +188,9 @@ def test_a_training_model_is_its_own_weighting_network(finished, splits, tokeniz
         (lambda line: [*line, "--text_column_names", "words"], "no text column 'words'"),
     ],
 )
-def test_bad_input_ends_in_one_line(bert, tokenizer, files, tmp_path, change, message):
-    bert.config.id2label = dict(enumerate(NAMES))
-    bert.save_pretrained(tmp_path / "plain")
-    tokenizer.save_pretrained(tmp_path / "plain")
+def test_bad_input_ends_in_one_line(plain, files, change, message):
     with pytest.raises(SystemExit) as caught:
-        main(change(command_line(tmp_path / "plain", files)))
+        main(change(command_line(plain, files)))
     assert str(caught.value.code).startswith("error: ")
     assert message in caught.value.code
     assert "\n" not in caught.value.code

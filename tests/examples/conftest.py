@@ -1,8 +1,6 @@
-"""The script as a module, and files for it."""
+"""The script as a module, and data for it and for others."""
 
 import importlib.util
-import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,15 +24,6 @@ def without_pictures(monkeypatch):
 
 
 @pytest.fixture
-def files(raw_splits, tmp_path) -> dict[str, str]:
-    """Split name to a jsonl file."""
-    paths = {name: str(tmp_path / f"{name}.jsonl") for name in raw_splits}
-    for name, path in paths.items():
-        raw_splits[name].to_json(path)
-    return paths
-
-
-@pytest.fixture
 def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
     """Flags of a complete run, by name."""
     return {
@@ -52,27 +41,25 @@ def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
     }
 
 
-EMOINT_WORDS = {
-    "anger": ["furious", "rage", "shouting", "slammed"],
-    "fear": ["late", "queue", "sigh", "again"],
-    "joy": ["sunny", "laughing", "party", "cake"],
-    "sadness": ["medal", "won", "graduated", "applause"],
-}
-FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+# Of the texts that all tests share, what emoint calls their classes.
+EMOINT_NAMES = {"angry": "anger", "annoyed": "fear", "glad": "joy", "proud": "sadness"}
 
 
 @pytest.fixture
-def data_dir(tmp_path) -> Path:
-    """Made-up texts with the names and the layout of a recipe, emoint: 12, 3 and 15 of each class."""
-    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
-    folder.mkdir(parents=True)
-    for split, rows_per_class in (("train", 12), ("validation", 3), ("test", 15)):
-        rows = []
-        for label, words in EMOINT_WORDS.items():
-            for _ in range(rows_per_class):
-                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
-                rng.shuffle(text)
-                rows.append(json.dumps({"text": " ".join(text), "label": label}))
-        rng.shuffle(rows)
-        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
-    return tmp_path / "data"
+def make_data_dir(make_texts, tmp_path) -> Callable[..., Path]:
+    """Texts in the layout of a recipe, emoint: by split, so many of each class."""
+
+    def make(**rows_per_class: int) -> Path:
+        (tmp_path / "data" / "emoint").mkdir(parents=True)
+        for seed, (split, rows) in enumerate(rows_per_class.items()):
+            texts = make_texts(rows, seed).map(lambda row: {"label": EMOINT_NAMES[row["label"]]})
+            texts.to_json(tmp_path / "data" / "emoint" / f"{split}.jsonl")
+        return tmp_path / "data"
+
+    return make
+
+
+@pytest.fixture
+def data_dir(make_data_dir) -> Path:
+    """A few of them."""
+    return make_data_dir(train=12, validation=3, test=15)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +10,6 @@ import pytest
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WORDS = {
-    "anger": ["furious", "rage", "shouting", "slammed"],
-    "fear": ["late", "queue", "sigh", "again"],
-    "joy": ["sunny", "laughing", "party", "cake"],
-    "sadness": ["medal", "won", "graduated", "applause"],
-}
-FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
 # What the papers report as failures need not learn.
 FAILURES = ("scl-dot-0.07", "scl-positives", "lcl-positives")
 
@@ -32,22 +24,11 @@ def paper(monkeypatch):
 
 
 @pytest.fixture
-def flags(tmp_path, encoder_folder) -> list[str]:
+def flags(tmp_path, make_data_dir, encoder_folder) -> list[str]:
     """Data, encoder and results of the test."""
-    folder, rng = tmp_path / "data" / "emoint", random.Random(0)
-    folder.mkdir(parents=True)
-    for split, rows_per_class in (("train", 60), ("validation", 5), ("test", 15)):
-        rows = []
-        for label, words in WORDS.items():
-            for _ in range(rows_per_class):
-                text = rng.choices(FILLERS, k=rng.randint(2, 8)) + rng.choices(words, k=2)
-                rng.shuffle(text)
-                rows.append(json.dumps({"text": " ".join(text), "label": label}))
-        rng.shuffle(rows)
-        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
     return [
         "--datasets=emoint",
-        f"--data_dir={tmp_path / 'data'}",
+        f"--data_dir={make_data_dir(train=60, validation=5, test=15)}",
         f"--encoder={encoder_folder}",
         f"--results={tmp_path / 'paper.jsonl'}",
         "--per_device_train_batch_size=16",

@@ -31,13 +31,6 @@ def folder(hub, make_trainer) -> Path:
 
 
 @pytest.fixture
-def test_file(raw_splits, tmp_path) -> str:
-    """Texts with labels."""
-    raw_splits["test"].to_json(tmp_path / "test.jsonl")
-    return str(tmp_path / "test.jsonl")
-
-
-@pytest.fixture
 def elsewhere(hub, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     """Runs a command as a process of its own, with an empty cache."""
 
@@ -53,9 +46,9 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_evaluate_measures_what_is_published(hub, folder, test_file, elsewhere, tmp_path):
+def test_evaluate_measures_what_is_published(hub, folder, files, elsewhere, tmp_path):
     here, there, main_branch = (tmp_path / f"{name}.json" for name in ("here", "there", "main"))
-    flags = ["--test_file", test_file, "--output_file"]
+    flags = ["--test_file", files["test"], "--output_file"]
     main(["evaluate", str(folder), *flags, str(here)])
     done = elsewhere(["evaluate", REPO, "--revision", "trained", *flags, str(there)])
     assert done.returncode == 0, done.stderr
@@ -66,19 +59,19 @@ def test_evaluate_measures_what_is_published(hub, folder, test_file, elsewhere, 
 
 
 @pytest.mark.slow
-def test_predict_answers_as_the_folder_does(folder, test_file, elsewhere, capsys):
-    main(["predict", str(folder), test_file])
+def test_predict_answers_as_the_folder_does(folder, files, elsewhere, capsys):
+    main(["predict", str(folder), files["test"]])
     expected = capsys.readouterr().out
     assert len(expected.splitlines()) == 24
-    done = elsewhere(["predict", REPO, test_file, "--revision", "trained"])
+    done = elsewhere(["predict", REPO, files["test"], "--revision", "trained"])
     assert done.returncode == 0, done.stderr
     assert done.stdout == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_a_model_that_may_not_be_read_ends_in_one_line(folder, test_file, elsewhere, command):
-    argv = [command, REPO, *(["--test_file"] if command == "evaluate" else []), test_file]
+def test_a_model_that_may_not_be_read_ends_in_one_line(folder, files, elsewhere, command):
+    argv = [command, REPO, *(["--test_file"] if command == "evaluate" else []), files["test"]]
     done = elsewhere(argv, token=None)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
