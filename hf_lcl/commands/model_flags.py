@@ -8,17 +8,21 @@ from ..arguments import DataArguments
 from ..cli import HelpFormatter
 
 
-def model_parser(command: str, description: str, model: str = "MODEL") -> ArgumentParser:
+def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
     """
     A parser with these flags.
 
     Args:
         command (`str`): its name.
         description (`str`): stands above the flags in `--help`.
-        model (`str`, *optional*, defaults to `"MODEL"`): what the model is called there.
+        writes_into_folder (`bool`, *optional*, defaults to `False`): whether the model has to lie in a folder, and
+            cannot be one on the Hub.
     """
     parser = ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
-    parser.add_argument("model", metavar=model, help="folder or Hub id of any finished sequence classifier")
+    if writes_into_folder:
+        parser.add_argument("model", metavar="OUTPUT_DIR", help="folder of any finished sequence classifier")
+    else:
+        parser.add_argument("model", metavar="MODEL", help="folder or Hub id of any finished sequence classifier")
     add = parser.add_argument_group("how the texts are read").add_argument
     add("--text_column_names", help="text column(s), separated by commas; default: text, then sentence")
     add("--text_column_delimiter", default=" ", help="what joins several text columns")
@@ -26,7 +30,8 @@ def model_parser(command: str, description: str, model: str = "MODEL") -> Argume
     add("--max_seq_length", type=int, default=128, help="longer texts are cut to this many tokens, as in training")
     add = parser.add_argument_group("how the model is run").add_argument
     add("--batch_size", type=int, default=32, help="texts per batch")
-    add("--revision", help="branch, tag or commit of a model on the Hub")
+    if not writes_into_folder:
+        add("--revision", help="branch, tag or commit of a model on the Hub")
     add("--trust_remote_code", action="store_true", help="run code that comes with the model")
     return parser
 

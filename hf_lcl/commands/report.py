@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
     """
-    parser = model_parser("report", DESCRIPTION, model="OUTPUT_DIR")
+    parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
     group = add_labelled_data(parser)
     group.add_argument("--validation_file", help="of the same kind: the temperature is fitted on it")
     group.add_argument(

@@ -26,6 +26,7 @@ def test_each_says_how_it_is_called(name, capsys):
     assert f"python -m hf_lcl {name} " in printed.partition("\n\n")[2].partition("options:")[0]
     assert "(default: None)" not in printed
     assert "--max-seq-length" not in printed
+    assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict"))
 
 
 def test_an_unknown_one_names_the_known_ones(fails):

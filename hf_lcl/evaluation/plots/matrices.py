@@ -66,7 +66,9 @@ def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree,
     # Of the figure, since the heat map of few classes is narrower.
     figure.suptitle("Mean weight that texts of a class give to each class", x=0.01, ha="left", fontsize=10)
     ticks = [value for value in TICKS_OF_WEIGHTS if norm.vmin <= value <= norm.vmax]
-    figure.colorbar(image, ax=axes, shrink=0.5, ticks=ticks, format="{x:g}").minorticks_off()
+    if len(ticks) < 2:  # the weights of a network that has hardly been trained are close to one another
+        ticks = [norm.vmin, norm.vmax]
+    figure.colorbar(image, ax=axes, shrink=0.5, ticks=ticks, format="{x:.2g}").minorticks_off()
     _draw_tree(branches, tree, theme)
     return figure
 
