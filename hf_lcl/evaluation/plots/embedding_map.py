@@ -100,16 +100,13 @@ def plot_embedding_map(
             linewidths=0,
             label=names[label] if few else f"{rank + 1}  {names[label]}",
         )
-        if len(own):
-            axes.annotate(
-                names[label] if few else str(rank + 1),
-                centroids[label],
-                ha="center",
-                va="center",
-                fontsize=9 if few else 7,
-                bbox={"boxstyle": "round,pad=0.2", "facecolor": theme.background, "edgecolor": color, "alpha": 0.85},
-            )
-    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title="Embeddings of the texts; each class at its centroid")
+        if len(own) and few:  # names would cover one another where classes lie close together
+            axes.plot(*centroids[label], MARKERS[rank], color=color, markeredgecolor=theme.text, markersize=13)
+        elif len(own):
+            box = {"boxstyle": "round,pad=0.2", "facecolor": theme.background, "edgecolor": color, "alpha": 0.85}
+            axes.annotate(str(rank + 1), centroids[label], ha="center", va="center", fontsize=7, bbox=box)
+    title = f"Embeddings of the texts; {'large' if few else 'numbers'}: centroids of the classes"
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
     legend = figure.legend(loc="outside right upper", ncols=columns, fontsize=9 if few else 6.5, labelspacing=0.35)
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[30])
