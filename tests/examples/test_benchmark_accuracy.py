@@ -126,7 +126,7 @@ def test_the_way_to_an_accuracy_is_kept_and_shown(flags, tmp_path):
         seconds, accuracies = zip(*line["curve"])
         assert len(seconds) == (1 if line["steps"] == 0 else 41)  # after each epoch, and at the end
         assert seconds == tuple(sorted(seconds))
-        assert seconds[-1] <= line["cpu_seconds"]
+        assert seconds[-1] <= line["cpu_seconds"] + 0.1  # which is rounded
         assert all(0 <= each <= 1 for each in accuracies)
     accuracy.main([*flags, "--table"])
     page = (tmp_path / "accuracy.md").read_text()
