@@ -201,10 +201,10 @@ def write_tables(settings: Settings, ledger: Ledger) -> None:
         known = cell in settings.cells and system in settings.systems
         if known and at == settings_of(settings, cell, system, seed):
             runs.setdefault((cell, system), {})[seed] = run
-    pages = (cost_table, plot_curves) if settings.curves else (markdown, plot)
-    table = pages[0](runs, settings.cells, settings.systems)
+    page, picture = (cost_table, plot_curves) if settings.curves else (markdown, plot)
+    table = page(runs, settings.cells, settings.systems)
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
-    pages[1](runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
+    picture(runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
     print(table)
 
 
