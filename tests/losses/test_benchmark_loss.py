@@ -43,9 +43,9 @@ def test_every_contender_is_measured_or_left_out_with_a_reason(tmp_path):
 
 def test_rivals_of_our_own_compute_the_same_loss(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    import loss as benchmark
+    import loss_contenders as benchmark
 
-    batch = benchmark.Batch.random(24, benchmark.Settings(hidden_size=8, num_labels=5))
+    batch = benchmark.Batch.random(24, hidden_size=8, num_labels=5)
     expected = contrastive_loss(
         batch.embeddings.double(), batch.labels, batch.weighting_logits.double(), temperature=benchmark.TEMPERATURE
     )
