@@ -36,6 +36,7 @@ def lines(tmp_path) -> list[dict]:
 def finished(*bits: int) -> dict:
     """A run of which nothing counts but which texts it has right."""
     return {
+        "settings": {"tested_on": "validation"},
         "correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(),
         "texts": {"test": len(bits)},
         "metrics": {"accuracy": 0.5, "macro_f1": 0.5},
@@ -89,6 +90,7 @@ def test_gains_are_paired_by_text_and_seed():
 def test_trials_are_measured_against_what_they_change():
     trial = next(iter(TRIALS))
     page = markdown({(CELL, "lcl"): {0: finished(1, 0)}, (CELL, trial): {0: finished(1, 1)}}, [CELL], ["lcl", trial])
+    assert "Measured on the validation texts." in page
     assert "## Accuracy beyond lcl" in page
     assert f"| {trial} | +50.0" in page
 

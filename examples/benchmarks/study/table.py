@@ -39,7 +39,9 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         ),
         ("Cost", _ABOUT_COST, partial(_cost, runs)),
     ]
+    measured_on = sorted({run["settings"]["tested_on"] for seeds in runs.values() for run in seeds.values()})
     lines = ["# What fine-tunes best, and by how much", ""]
+    lines += [f"Measured on the {name} texts." for name in measured_on] + [""]
     for title, about, figure in measures:
         for group, names in groups.items():
             if names:
@@ -53,7 +55,7 @@ def _started(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
 
 _ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seeds)."
 _ABOUT_INTERVALS = (
-    "Points over the seeds that both ran with, and their 95 % interval over other test texts of that kind (paired "
+    "Points over the seeds that both ran with, and their 95 % interval over other texts of that kind (paired "
     "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
 )
 _ABOUT_COST = (
