@@ -55,7 +55,7 @@ def distill_mean(
     was_training = student.training
     student.train()
     learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP * num_batches), num_batches)
     for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
