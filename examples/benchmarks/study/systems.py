@@ -204,6 +204,8 @@ TRIALS = {
     "weights fitted": changed("FittedWeights"),
     "weights fitted, detached": changed("FittedWeights", detach_weights=True),
     "weights a tenth alike": changed("MixedWeights"),
+    "learning rate 1e-4": changed(learning_rate=1e-4),
+    "learning rate 2e-4": changed(learning_rate=2e-4),
     "head 20 times as fast": changed("FastHead"),
     "queue of 256": changed(queue_size=256),
 }
