@@ -18,13 +18,14 @@ import os
 import resource
 import statistics
 import tempfile
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
 import torch
+from clocks import CLOCKS, time_of
 from environment import machine, versions
 from torch import Tensor
 from tqdm import tqdm
@@ -36,7 +37,6 @@ from hf_lcl.cli import one_line_errors, parse_arguments
 
 # As ratios to the plain step over a mini-batch.
 GOALS = {"time": 1.45, "memory": 1.25}
-CLOCKS = {"seconds": time.perf_counter, "processor_seconds": time.process_time}
 PATHS = ("model_name_or_path", "output_dir")
 MIB = 2**20
 
@@ -129,6 +129,8 @@ def step(trainer: ContrastiveTrainer, batches: list[dict[str, Tensor]], keep_gra
         trainer.training_step(trainer.model, batch)
     if not keep_gradients:
         trainer.model.zero_grad()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def peak_bytes(settings: Settings, cached: bool) -> int:
@@ -159,12 +161,8 @@ def durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
         step(trainer, batches[:2])  # warm-up
     for _ in tqdm(range(settings.rounds), desc="rounds"):
         for name, trainer in trainers.items():
-            starts = {clock: now() for clock, now in CLOCKS.items()}
-            step(trainer, batches)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            for clock, now in CLOCKS.items():
-                samples[clock][name].append(now() - starts[clock])
+            for clock, seconds in time_of(partial(step, trainer, batches)).items():
+                samples[clock][name].append(seconds)
     return samples
 
 

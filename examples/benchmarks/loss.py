@@ -24,6 +24,7 @@ import re
 import statistics
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,6 +32,7 @@ from typing import Any
 
 import psutil
 import torch
+from clocks import CLOCKS, time_of
 from environment import machine, versions
 from loss_contenders import CONTENDERS, OURS, PRODUCTS, Batch, Contender
 from loss_report import GOALS, markdown, plot
@@ -39,7 +41,6 @@ from tqdm import tqdm
 from hf_lcl.cli import one_line_errors, parse_arguments
 
 
-CLOCKS = {"seconds": time.perf_counter, "processor_seconds": time.process_time}
 PRELOADED = ("pytorch_metric_learning.losses", "sentence_transformers.sentence_transformer.losses")
 
 
@@ -149,6 +150,11 @@ def run(contender: Contender, batch: Batch) -> None:
         torch.cuda.synchronize()
 
 
+def run_often(contender: Contender, batch: Batch, times: int) -> None:
+    for _ in range(times):
+        run(contender, batch)
+
+
 def peak_bytes(name: str, size: int, settings: Settings) -> int:
     """What a pass takes at its peak beside its input. To be called in a fresh process."""
     run(CONTENDERS[name], batch_of(64, settings))  # what is loaded or started once
@@ -184,11 +190,8 @@ def durations(names: list[str], size: int, settings: Settings) -> dict[str, dict
     for _ in tqdm(range(settings.repeats), desc=f"{size} texts"):
         random.shuffle(order)
         for name in order:
-            starts = {clock: now() for clock, now in CLOCKS.items()}
-            for _ in range(calls[name]):
-                run(CONTENDERS[name], batch)
-            for clock, now in CLOCKS.items():
-                samples[name][clock].append((now() - starts[clock]) / calls[name])
+            for clock, seconds in time_of(partial(run_often, CONTENDERS[name], batch, calls[name])).items():
+                samples[name][clock].append(seconds / calls[name])
     return {name: summary(taken, samples[PRODUCTS]) for name, taken in samples.items()}
 
 

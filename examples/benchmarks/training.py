@@ -27,12 +27,12 @@ import random
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from multiprocessing import get_context
 
 import psutil
 import torch
+from clocks import CLOCKS, time_of
 from environment import machine, versions
 from tqdm import tqdm
 from training_ways import LCL, PADDED, PLAIN, Bench, Settings
@@ -45,7 +45,6 @@ from hf_lcl.cli import one_line_errors, parse_arguments
 # Texts per second, as ratios of ours with LCL to the others.
 GOALS = {PADDED: 2.5, PLAIN: 1.0}
 STARTUP_GOAL = 12
-CLOCKS = {"seconds": time.perf_counter, "processor_seconds": time.process_time}
 # Times the seconds of ours: what is slower is not worth whole epochs of measuring.
 TOO_SLOW = 5
 MIB = 2**20
@@ -120,13 +119,6 @@ def quarter_of_an_epoch(settings: Settings, name: str) -> dict[str, float]:
 def deciding_clock() -> str:
     """Which of the clocks the table goes by."""
     return "processor_seconds" if torch.get_num_threads() == 1 else "seconds"
-
-
-def time_of(train: Callable[[], object]) -> dict[str, float]:
-    """Seconds by each clock."""
-    starts = {clock: now() for clock, now in CLOCKS.items()}
-    train()
-    return {clock: now() - starts[clock] for clock, now in CLOCKS.items()}
 
 
 class StepTimes(TrainerCallback):

@@ -22,15 +22,16 @@ import random
 import resource
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from clocks import CLOCKS, time_of
 from environment import machine, versions
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -53,7 +54,6 @@ CONTENDERS = {
 PLAIN, DEFAULT = "`Trainer`, CE", "`ContrastiveTrainer`, LCL, head"
 # For the default arguments, as ratios to `Trainer`.
 GOALS = {"time": 1.05, "memory": 1.03}
-CLOCKS = {"seconds": time.perf_counter, "processor_seconds": time.process_time}
 MIB = 2**20
 
 
@@ -185,11 +185,9 @@ def step_durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
     for number in tqdm(range(settings.warmup + settings.rounds), desc="rounds"):
         random.shuffle(order)
         for name in order:
-            starts = {clock: now() for clock, now in CLOCKS.items()}
-            step(trainers[name], batch)
-            for clock, now in CLOCKS.items():
+            for clock, seconds in time_of(partial(step, trainers[name], batch)).items():
                 if number >= settings.warmup:
-                    durations[clock][name].append(now() - starts[clock])
+                    durations[clock][name].append(seconds)
     return durations
 
 
