@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from . import baselines  # noqa: F401 - registers its model type
 from .configuration import LCLConfig
-from .modeling import LCLForSequenceClassification, LCLOutput
+from .modeling import LCLForSequenceClassification
+from .outputs import LCLOutput
 from .version import __version__
 
 

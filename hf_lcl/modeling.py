@@ -2,22 +2,21 @@
 
 import copy
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .adapters import adapter_settings, insert_adapter, merged_copy
 from .architectures import check_architecture
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
-from .pooling import SHIFTED_TYPES, default_pooling, pool, shift_right, token_mask
+from .outputs import LCLOutput
+from .pooling import default_pooling, pool, pooled_tokens
 from .starting_points import (
     StartingPoint,
     hub_arguments,
@@ -32,29 +31,6 @@ from .weighting import build_weighting_network
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
     from peft import PeftConfig, PeftModel
-
-
-@dataclass
-class LCLOutput(ModelOutput):
-    """
-    What [`LCLForSequenceClassification`] returns.
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`, *optional*): cross-entropy of `logits`, where labels were given.
-        logits (`torch.FloatTensor` of shape `(batch, num_labels)`): the native classifier's, before the softmax.
-        weighting_logits (`torch.FloatTensor` of shape `(batch, num_labels)`, *optional*):
-            the weighting network's, before the softmax; `None` when `weighting="none"`.
-        embeddings (`torch.FloatTensor` of shape `(batch, hidden)`): the pooled last hidden state, not normalised.
-        hidden_states (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
-        attentions (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
-    """
-
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    weighting_logits: torch.FloatTensor | None = None
-    embeddings: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -274,7 +250,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         if self._takes_use_cache:
             inputs.setdefault("use_cache", False)
         output, hidden_states = run_with_last_hidden_state(self.native, inputs)
-        embeddings = pool(hidden_states, self._pooled_tokens(hidden_states, inputs), self.config.pooling)
+        embeddings = pool(hidden_states, pooled_tokens(self.config, hidden_states, inputs), self.config.pooling)
         asked_for_states = kwargs.get("output_hidden_states", self.config.output_hidden_states)
         return LCLOutput(
             loss=None if labels is None else nn.functional.cross_entropy(output.logits.float(), labels),
@@ -284,20 +260,6 @@ class LCLForSequenceClassification(PreTrainedModel):
             hidden_states=output.get("hidden_states") if asked_for_states else None,
             attentions=output.get("attentions"),
         )
-
-    def _pooled_tokens(self, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
-        """Boolean mask `(batch, sequence)` of the positions that the pooling may use."""
-        mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
-        text_config = self.config.text_config
-        # Architectures that know no padding (Perceiver) have no such field.
-        pad_token_id = getattr(text_config.get_text_config(), "pad_token_id", None)
-        if (mask is None or self.config.pooling == "last") and ids is not None and pad_token_id is not None:
-            # As the architectures themselves find the last token, also where padding is an end of text.
-            mask = ids != pad_token_id
-        if self.config.pooling == "mean" and self.config.special_token_ids and ids is not None:
-            ignored = torch.isin(ids, torch.tensor(self.config.special_token_ids, device=ids.device))
-        mask = token_mask(hidden_states, mask, ignored)
-        return shift_right(mask) if text_config.model_type in SHIFTED_TYPES else mask
 
     def _weighting_logits(self, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
         match self.config.weighting:

@@ -1,7 +1,11 @@
 """From the last hidden state of a batch to one embedding per text."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from .configuration import LCLConfig
 
 
 # Decoders whose classifier carries another name than the usual `score`.
@@ -64,6 +68,31 @@ def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Te
         # A text of special tokens alone keeps them: a mean over nothing is no embedding.
         mask = torch.where(kept.any(dim=1, keepdim=True), kept, mask)
     return mask
+
+
+def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
+    """
+    Which positions the pooling of a model may use.
+
+    Args:
+        config ([`LCLConfig`]): the model's.
+        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): the last hidden state.
+        inputs (`dict[str, Any]`): what the architecture was given: `attention_mask` (or `None`) and the others.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch, sequence)`.
+    """
+    mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
+    text_config = config.text_config
+    # Architectures that know no padding (Perceiver) have no such field.
+    pad_token_id = getattr(text_config.get_text_config(), "pad_token_id", None)
+    if (mask is None or config.pooling == "last") and ids is not None and pad_token_id is not None:
+        # As the architectures themselves find the last token, also where padding is an end of text.
+        mask = ids != pad_token_id
+    if config.pooling == "mean" and config.special_token_ids and ids is not None:
+        ignored = torch.isin(ids, torch.tensor(config.special_token_ids, device=ids.device))
+    mask = token_mask(hidden_states, mask, ignored)
+    return shift_right(mask) if text_config.model_type in SHIFTED_TYPES else mask
 
 
 def pool(hidden_states: Tensor, mask: Tensor, pooling: str) -> Tensor:

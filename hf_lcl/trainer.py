@@ -22,7 +22,8 @@ from .data.views import Views, texts_alone
 from .fitting import FittingTrainer, Start, distills_mean, fits_head
 from .hub.publishing import PublishingTrainer
 from .losses.objective import Objective, Part
-from .modeling import LCLForSequenceClassification, LCLOutput
+from .modeling import LCLForSequenceClassification
+from .outputs import LCLOutput
 from .parts import PartMeter
 from .preparation import (
     balanced_weights,

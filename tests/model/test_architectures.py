@@ -12,7 +12,7 @@ from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrai
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hidden_states import run_with_last_hidden_state
 from hf_lcl.losses.objective import Objective
-from hf_lcl.pooling import pool
+from hf_lcl.pooling import pool, pooled_tokens
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads
     hidden.grad = None
     model.zero_grad()
     full = {"attention_mask": None} | inputs
-    pool(hidden, model._pooled_tokens(hidden, full), model.config.pooling).sum().backward()
+    pool(hidden, pooled_tokens(model.config, hidden, full), model.config.pooling).sum().backward()
     assert torch.equal(hidden.grad.abs().sum(dim=-1) > 0, read)
 
 

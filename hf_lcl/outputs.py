@@ -1,0 +1,29 @@
+"""What the model gives back."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class LCLOutput(ModelOutput):
+    """
+    What [`LCLForSequenceClassification`] returns.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*): cross-entropy of `logits`, where labels were given.
+        logits (`torch.FloatTensor` of shape `(batch, num_labels)`): the native classifier's, before the softmax.
+        weighting_logits (`torch.FloatTensor` of shape `(batch, num_labels)`, *optional*):
+            the weighting network's, before the softmax; `None` when `weighting="none"`.
+        embeddings (`torch.FloatTensor` of shape `(batch, hidden)`): the pooled last hidden state, not normalised.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    weighting_logits: torch.FloatTensor | None = None
+    embeddings: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
