@@ -14,8 +14,10 @@ from ..modeling import LCLForSequenceClassification
 from ..pooling import pool, token_mask
 
 
-# Texts after which the first token classifies as well as the mean does: small sets are read several times.
+# Texts after which the first token classifies as well as the mean does: small sets are read several times, but not so
+# often that the encoder forgets what it knows of other texts.
 TEXTS = 3_200
+PASSES = 10
 LEARNING_RATE = 4e-4
 WARMUP = 0.1
 

@@ -24,7 +24,7 @@ from ..modeling import LCLForSequenceClassification
 from ..pooling import default_pooling
 from ..training_args import ContrastiveTrainingArguments
 from .head import fit_head
-from .mean_distillation import TEXTS, distill_mean
+from .mean_distillation import PASSES, TEXTS, distill_mean
 
 
 logger = logging.get_logger(__name__)
@@ -68,7 +68,8 @@ class FittingTrainer(Trainer):
     def distill_mean(self) -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`fitting.distill_mean`]."""
         processes = self.accelerator.num_processes
-        num_batches = -(-TEXTS // (self._train_batch_size * processes))
+        texts = min(TEXTS, PASSES * len(self.train_dataset))
+        num_batches = -(-texts // (self._train_batch_size * processes))
         distill_mean(
             self._unwrapped,
             map(texts_alone, islice(self._epochs(), num_batches)),

@@ -145,6 +145,20 @@ def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert
     assert 1 - after < 0.5 * (1 - before)
 
 
+def test_of_few_texts_each_is_read_ten_times(make_trainer, splits, bert):
+    few = splits["train"].select(range(8))
+    trainer = make_trainer(model=bert, objective="scl", distill_mean=True, train=few, per_device_train_batch_size=8)
+    sizes = []
+
+    def count(module, inputs, output):
+        if module.training:  # not in the frozen copy
+            sizes.append(len(output))
+
+    trainer.model.native.bert.embeddings.register_forward_hook(count)
+    trainer.distill_mean()
+    assert sum(sizes) == 80
+
+
 def test_distillation_needs_no_labels_and_leaves_the_mode_of_the_model(bert, tokenizer):
     model = LCLForSequenceClassification.from_native(bert.eval())
     batch = dict(tokenizer(["glad today", "furious at work"], return_tensors="pt", padding=True))

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from hf_lcl import ContrastiveTrainer
 from hf_lcl.fitting.head import GELU_INPUT, _logistic_regression
+from hf_lcl.losses.candidates import Candidates
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -58,6 +59,34 @@ class ClassCentres(ChangedObjective):
             self.centres[label] = 0.9 * self.centres[label] + 0.1 * embeddings[labels == label].mean(0).detach()
         scores = embeddings @ functional.normalize(self.centres).T / self.args.temperature
         return (1 - self.args.alpha) * functional.cross_entropy(scores, labels)
+
+
+class CentreCandidates(ContrastiveTrainer):
+    """The running means of the classes stand among the candidates, so that the contrastive loss itself sees them."""
+
+    centres: Tensor | None = None
+
+    def _objective(self, training: bool) -> Callable:
+        objective = super()._objective(training)
+        if not training:
+            return objective
+
+        def with_centres(logits: Tensor, embeddings: Tensor, weighting: Tensor, labels: Tensor, *args, **kwargs):
+            unit = functional.normalize(embeddings.detach().float())
+            if self.centres is None:
+                self.centres = unit.new_zeros(logits.shape[1], unit.shape[1])
+            for label in labels.unique():
+                self.centres[label] = 0.9 * self.centres[label] + 0.1 * unit[labels == label].mean(0)
+            seen = self.centres.any(dim=1).nonzero().squeeze(1)
+            candidates = Candidates(
+                torch.cat([embeddings, self.centres[seen].to(embeddings.dtype)]),
+                torch.cat([labels, seen]),
+                anchor_positions=torch.arange(len(labels), device=labels.device),
+                batch_size=len(labels),
+            )
+            return objective(logits, embeddings, weighting, labels, candidates, **kwargs)
+
+        return with_centres
 
 
 class Projection(ChangedObjective):

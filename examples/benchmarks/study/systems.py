@@ -199,6 +199,7 @@ TRIALS = {
     "two views, words masked": changed(num_views=2, view="mask"),
     "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
     "class centres": changed("ClassCentres"),
+    "class centres among the candidates": changed("CentreCandidates"),
     "projection head": changed("Projection"),
     "weights detached": changed(detach_weights=True),
     "weights fitted": changed("FittedWeights"),
