@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,14 @@ class ChangedObjective(ContrastiveTrainer):
             return loss + self.extra(logits, embeddings, labels), parts
 
         return changed
+
+
+class LongDistillation(ContrastiveTrainer):
+    """The start reads few texts up to fifty times."""
+
+    def distill_mean(self) -> None:
+        with patch("hf_lcl.fitting.trainer.PASSES", 50):
+            super().distill_mean()
 
 
 class ClassCentres(ChangedObjective):

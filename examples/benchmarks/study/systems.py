@@ -186,6 +186,7 @@ def changed(ingredient: str | None = None, **training: Any) -> System:
 TRIALS = {
     "from a random head": ours(objective="lcl", distill_mean=False, head_start=False),
     "without distillation": changed(distill_mean=False),
+    "few texts distilled 50 times": changed("LongDistillation"),
     "without names as texts": changed(names_as_texts=False),
     "head refit": changed(head_refit=True),
     "temperature 0.1": changed(temperature=0.1),
