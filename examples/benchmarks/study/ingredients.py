@@ -23,12 +23,24 @@ class RisingAlpha(ContrastiveTrainer):
         return replace(super()._objective(training), alpha=0.1 + 0.9 * done)
 
 
+class LongDistillation(ContrastiveTrainer):
+    """The start reads few texts up to fifty times."""
+
+    def distill_mean(self) -> None:
+        with patch("hf_lcl.fitting.trainer.PASSES", 50):
+            super().distill_mean()
+
+
 class ChangedObjective(ContrastiveTrainer):
     """A trainer that has a say before and after the objective of a training batch."""
 
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Other embeddings and weighting logits for the objective."""
         return embeddings, weighting_logits
+
+    def candidates(self, embeddings: Tensor, labels: Tensor, candidates: Candidates | None) -> Candidates | None:
+        """Others for the batch to be compared with."""
+        return candidates
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor | float:
         """One more summand of the loss."""
@@ -39,63 +51,58 @@ class ChangedObjective(ContrastiveTrainer):
         if not training:
             return objective
 
-        def changed(logits: Tensor, embeddings: Tensor, weighting_logits: Tensor, labels: Tensor, *args, **kwargs):
+        def changed(
+            logits: Tensor,
+            embeddings: Tensor,
+            weighting_logits: Tensor,
+            labels: Tensor,
+            candidates: Candidates | None,
+            **kwargs: Any,
+        ) -> tuple[Tensor, dict]:
             embeddings, weighting_logits = self.before(embeddings, weighting_logits)
-            loss, parts = objective(logits, embeddings, weighting_logits, labels, *args, **kwargs)
+            candidates = self.candidates(embeddings, labels, candidates)
+            loss, parts = objective(logits, embeddings, weighting_logits, labels, candidates, **kwargs)
             return loss + self.extra(logits, embeddings, labels), parts
 
         return changed
 
 
-class LongDistillation(ContrastiveTrainer):
-    """The start reads few texts up to fifty times."""
+class RunningCentres(ChangedObjective):
+    """Knows the running mean of each class, so that all classes are present in each batch and no anchor is alone."""
 
-    def distill_mean(self) -> None:
-        with patch("hf_lcl.fitting.trainer.PASSES", 50):
-            super().distill_mean()
+    means: Tensor | None = None
+
+    def centres(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Those of all classes, not normalised, once a batch has joined them; zero where a class was not seen yet."""
+        unit = functional.normalize(embeddings.detach().float())
+        if self.means is None:
+            self.means = unit.new_zeros(self.model.config.num_labels, unit.shape[1])
+        for label in labels.unique():
+            self.means[label] = 0.9 * self.means[label] + 0.1 * unit[labels == label].mean(0)
+        return self.means
 
 
-class ClassCentres(ChangedObjective):
-    """The running mean of each class is a candidate too, so that all classes are present and no anchor is alone."""
-
-    centres: Tensor | None = None
+class ClassCentres(RunningCentres):
+    """One more cross-entropy: each text is to be closest to the centre of its class."""
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
-        embeddings = functional.normalize(embeddings.float())
-        if self.centres is None:
-            self.centres = embeddings.new_zeros(logits.shape[1], embeddings.shape[1])
-        for label in labels.unique():
-            self.centres[label] = 0.9 * self.centres[label] + 0.1 * embeddings[labels == label].mean(0).detach()
-        scores = embeddings @ functional.normalize(self.centres).T / self.args.temperature
+        centres = functional.normalize(self.centres(embeddings, labels))
+        scores = functional.normalize(embeddings.float()) @ centres.T / self.args.temperature
         return (1 - self.args.alpha) * functional.cross_entropy(scores, labels)
 
 
-class CentreCandidates(ContrastiveTrainer):
-    """The running means of the classes stand among the candidates, so that the contrastive loss itself sees them."""
+class CentreCandidates(RunningCentres):
+    """The centres of the classes stand among the candidates, so that the contrastive loss itself sees them."""
 
-    centres: Tensor | None = None
-
-    def _objective(self, training: bool) -> Callable:
-        objective = super()._objective(training)
-        if not training:
-            return objective
-
-        def with_centres(logits: Tensor, embeddings: Tensor, weighting: Tensor, labels: Tensor, *args, **kwargs):
-            unit = functional.normalize(embeddings.detach().float())
-            if self.centres is None:
-                self.centres = unit.new_zeros(logits.shape[1], unit.shape[1])
-            for label in labels.unique():
-                self.centres[label] = 0.9 * self.centres[label] + 0.1 * unit[labels == label].mean(0)
-            seen = self.centres.any(dim=1).nonzero().squeeze(1)
-            candidates = Candidates(
-                torch.cat([embeddings, self.centres[seen].to(embeddings.dtype)]),
-                torch.cat([labels, seen]),
-                anchor_positions=torch.arange(len(labels), device=labels.device),
-                batch_size=len(labels),
-            )
-            return objective(logits, embeddings, weighting, labels, candidates, **kwargs)
-
-        return with_centres
+    def candidates(self, embeddings: Tensor, labels: Tensor, candidates: Candidates | None) -> Candidates:
+        centres = self.centres(embeddings, labels)
+        seen = centres.any(dim=1).nonzero().squeeze(1)
+        return Candidates(
+            torch.cat([embeddings, centres[seen].to(embeddings.dtype)]),
+            torch.cat([labels, seen]),
+            anchor_positions=torch.arange(len(labels), device=labels.device),
+            batch_size=len(labels),
+        )
 
 
 class Projection(ChangedObjective):
