@@ -95,6 +95,17 @@ def test_trials_are_measured_against_what_they_change():
     assert f"| {trial} | +50.0" in page
 
 
+def test_tables_show_runs_of_any_precision(flags, tmp_path):
+    for seed, precision in enumerate(([], ["--bf16"])):
+        (settings,) = accuracy.parse_arguments((accuracy.Settings,), [*flags, *precision])
+        run = accuracy.settings_of(settings, CELL, "lcl", seed)
+        accuracy.Ledger(settings.results).add(run, {**finished(1, 0), "settings": run})
+    accuracy.main([*flags, "--table"])
+    page = (tmp_path / "accuracy.md").read_text()
+    assert "| lcl | 50.0 ± 0.0 (2) |" in page
+    assert "- precision: bfloat16, float32" in page
+
+
 @pytest.mark.slow
 def test_finished_runs_are_kept_and_shown(flags, tmp_path):
     systems = ["--systems", "trainer-ce", "ce", "lcl"]

@@ -126,11 +126,13 @@ def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
 
 
 def origin(runs: Runs) -> list[str]:
-    """Machines and versions that any of the runs had."""
+    """Machines, precisions and versions that any of the runs had."""
     finished = [run for seeds in runs.values() for run in seeds.values()]
     lines = ["## Machine and versions", ""]
     for key, name in (("device", "device"), ("threads", "threads")):
         lines.append(f"- {name}: {', '.join(sorted({str(run['machine'][key]) for run in finished}))}")
+    precisions = {"bfloat16" if run["settings"].get("bf16") else "float32" for run in finished}
+    lines.append(f"- precision: {', '.join(sorted(precisions))}")
     packages: dict[str, set[str]] = {}
     for run in finished:
         for package, number in run["versions"].items():
