@@ -195,6 +195,7 @@ TRIALS = {
     "alpha 0.9": changed(alpha=0.9),
     "alpha 1, without contrast": changed(alpha=1.0),
     "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **START),
+    "cross-entropy, learning rate 1e-4": ours(objective="ce", **START | {"learning_rate": 1e-4}),
     "alpha from 0.1 to 1": changed("RisingAlpha"),
     "two views, dropout": changed(num_views=2),
     "two views, words masked": changed(num_views=2, view="mask"),
