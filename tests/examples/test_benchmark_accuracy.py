@@ -95,6 +95,14 @@ def test_trials_are_measured_against_what_they_change():
     assert f"| {trial} | +50.0" in page
 
 
+def test_seconds_are_those_of_one_machine():
+    elsewhere = finished(1, 0) | {"seconds": 100.0, "machine": {"device": "another", "threads": 1}}
+    runs = {(CELL, "ce"): {0: finished(1, 0), 1: elsewhere, 2: elsewhere}, (CELL, "lcl"): {1: elsewhere}}
+    page = markdown(runs, [CELL], ["ce", "lcl"])
+    assert "| ce | 1 s, 0 MiB |\n| lcl |  |" in page
+    assert "- device: another, any" in page
+
+
 def test_tables_show_runs_of_any_precision(flags, tmp_path):
     for seed, precision in enumerate(([], ["--bf16"])):
         (settings,) = accuracy.parse_arguments((accuracy.Settings,), [*flags, *precision])

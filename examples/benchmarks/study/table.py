@@ -59,9 +59,9 @@ _ABOUT_INTERVALS = (
     "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
 )
 _ABOUT_COST = (
-    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over seeds. "
-    "In brackets: seconds that all threads of the process worked, which do not depend on what else the machine did, "
-    "where the run counted them."
+    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over the seeds "
+    "that ran on one kind of machine, the same for all of a column. In brackets: seconds that all threads of the "
+    "process worked, which do not depend on what else the machine did, where the run counted them."
 )
 
 
@@ -96,13 +96,20 @@ def correct(run: dict[str, Any]) -> np.ndarray:
 
 
 def _cost(runs: Runs, cell: str, system: str) -> str:
-    finished = runs.get((cell, system), {}).values()
+    device = _first_device(runs, cell)
+    finished = [run for run in runs.get((cell, system), {}).values() if run["machine"]["device"] == device]
     if not finished:
         return ""
     seconds, peak = (median(run[name] for run in finished) for name in ("seconds", "peak_bytes"))
     of_cpu = [run["cpu_seconds"] for run in finished if "cpu_seconds" in run]
     worked = f" ({median(of_cpu):.0f})" if of_cpu else ""
     return f"{seconds:.0f} s{worked}, {peak / MIB:.0f} MiB"
+
+
+def _first_device(runs: Runs, cell: str) -> str:
+    """What the lowest seed of a cell ran on."""
+    by_seed = {seed: run for (name, _), seeds in runs.items() if name == cell for seed, run in seeds.items()}
+    return by_seed[min(by_seed)]["machine"]["device"]
 
 
 def _budgets(cells: list[str]) -> list[str]:
