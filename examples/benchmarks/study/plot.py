@@ -8,7 +8,7 @@ from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
 from hf_lcl.extras import load_extra
 
 from .cost import REFERENCE, goal_of
-from .table import Runs
+from .table import Runs, timed_runs
 
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
         for panel, cell in zip(panels, started):
             for index, system in enumerate(systems):
-                finished = runs.get((cell, system), {}).values()
-                if finished:
+                timed = timed_runs(runs, cell, system)
+                if timed:
                     panel.plot(
-                        median(run["seconds"] for run in finished),
-                        100 * mean(run["metrics"]["accuracy"] for run in finished),
+                        median(run["seconds"] for run in timed),
+                        100 * mean(run["metrics"]["accuracy"] for run in runs[cell, system].values()),
                         MARKERS[index % len(MARKERS)],
                         color=theme.colors[index % len(theme.colors)],
                         label=system,

@@ -96,20 +96,20 @@ def correct(run: dict[str, Any]) -> np.ndarray:
 
 
 def _cost(runs: Runs, cell: str, system: str) -> str:
-    device = _first_device(runs, cell)
-    finished = [run for run in runs.get((cell, system), {}).values() if run["machine"]["device"] == device]
-    if not finished:
+    timed = timed_runs(runs, cell, system)
+    if not timed:
         return ""
-    seconds, peak = (median(run[name] for run in finished) for name in ("seconds", "peak_bytes"))
-    of_cpu = [run["cpu_seconds"] for run in finished if "cpu_seconds" in run]
+    seconds, peak = (median(run[name] for run in timed) for name in ("seconds", "peak_bytes"))
+    of_cpu = [run["cpu_seconds"] for run in timed if "cpu_seconds" in run]
     worked = f" ({median(of_cpu):.0f})" if of_cpu else ""
     return f"{seconds:.0f} s{worked}, {peak / MIB:.0f} MiB"
 
 
-def _first_device(runs: Runs, cell: str) -> str:
-    """What the lowest seed of a cell ran on."""
+def timed_runs(runs: Runs, cell: str, system: str) -> list[dict[str, Any]]:
+    """Those whose seconds may be compared with other systems': on what the lowest seed of the cell ran on."""
     by_seed = {seed: run for (name, _), seeds in runs.items() if name == cell for seed, run in seeds.items()}
-    return by_seed[min(by_seed)]["machine"]["device"]
+    device = by_seed[min(by_seed)]["machine"]["device"]
+    return [run for run in runs.get((cell, system), {}).values() if run["machine"]["device"] == device]
 
 
 def _budgets(cells: list[str]) -> list[str]:
