@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from hf_lcl import ContrastiveTrainer
+from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.fitting.head import GELU_INPUT, _logistic_regression
 from hf_lcl.losses.candidates import Candidates
 
@@ -103,6 +104,42 @@ class CentreCandidates(RunningCentres):
             anchor_positions=torch.arange(len(labels), device=labels.device),
             batch_size=len(labels),
         )
+
+
+class FadingContrast(ContrastiveTrainer):
+    """
+    Each anchor counts as far as the classifier errs about it, and the weighting head learns from embeddings that it
+    cannot move: nothing goes on training the encoder where the classifier has nothing left to learn.
+    """
+
+    def _objective(self, training: bool) -> Callable:
+        objective = super()._objective(training)
+        if not training:
+            return objective
+
+        def faded(
+            logits: Tensor,
+            embeddings: Tensor,
+            weighting_logits: Tensor | None,
+            labels: Tensor,
+            candidates: Candidates | None,
+            **kwargs: Any,
+        ) -> tuple[Tensor, dict]:
+            if objective.name == "scl":
+                contrastive = supervised_contrastive_loss
+            else:
+                weighting_logits = self.model.weighting_network(embeddings.detach())
+                contrastive = partial(label_aware_contrastive_loss, weighting_logits=weighting_logits)
+            cross_entropies, parts = replace(objective, alpha=1.0)(
+                logits, embeddings, weighting_logits, labels, candidates, **kwargs
+            )
+            of_anchors = contrastive(embeddings, labels, temperature=objective.temperature, reduction="none")
+            errors = 1 - logits.detach().float().softmax(dim=-1).gather(1, labels.unsqueeze(1)).squeeze(1)
+            valid = (parts["valid_anchors"].value * len(labels)).clamp(min=1)
+            contrast = (errors * of_anchors).sum() / valid
+            return objective.alpha * cross_entropies + (1 - objective.alpha) * contrast, parts
+
+        return faded
 
 
 class Projection(ChangedObjective):

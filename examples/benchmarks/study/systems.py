@@ -200,6 +200,8 @@ TRIALS = {
     "two views, dropout": changed(num_views=2),
     "two views, words masked": changed(num_views=2, view="mask"),
     "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
+    "contrast that fades": changed("FadingContrast"),
+    "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **START),
     "class centres": changed("ClassCentres"),
     "class centres among the candidates": changed("CentreCandidates"),
     "projection head": changed("Projection"),
