@@ -194,12 +194,12 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
 
 def write_tables(settings: Settings, ledger: Ledger) -> None:
     """All lines with these settings, whatever the seed and precision; the later where a seed ran in both."""
+    any_precision = {"bf16": None}
     runs: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for run in ledger.runs():
         at = run["settings"]
         cell, system, seed = at["cell"], at["system"], at["seed"]
         known = cell in settings.cells and system in settings.systems
-        any_precision = {"bf16": None}
         if known and at | any_precision == settings_of(settings, cell, system, seed) | any_precision:
             runs.setdefault((cell, system), {})[seed] = run
     page, picture = (cost_table, plot_curves) if settings.curves else (markdown, plot)

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.fitting.head import GELU_INPUT, _logistic_regression
 from hf_lcl.losses.candidates import Candidates
+from hf_lcl.losses.objective import Objective
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -49,23 +50,23 @@ class ChangedObjective(ContrastiveTrainer):
 
     def _objective(self, training: bool) -> Callable:
         objective = super()._objective(training)
-        if not training:
-            return objective
+        return partial(self.changed, objective) if training else objective
 
-        def changed(
-            logits: Tensor,
-            embeddings: Tensor,
-            weighting_logits: Tensor,
-            labels: Tensor,
-            candidates: Candidates | None,
-            **kwargs: Any,
-        ) -> tuple[Tensor, dict]:
-            embeddings, weighting_logits = self.before(embeddings, weighting_logits)
-            candidates = self.candidates(embeddings, labels, candidates)
-            loss, parts = objective(logits, embeddings, weighting_logits, labels, candidates, **kwargs)
-            return loss + self.extra(logits, embeddings, labels), parts
-
-        return changed
+    def changed(
+        self,
+        objective: Objective,
+        logits: Tensor,
+        embeddings: Tensor,
+        weighting_logits: Tensor | None,
+        labels: Tensor,
+        candidates: Candidates | None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict]:
+        """What takes the place of `objective`."""
+        embeddings, weighting_logits = self.before(embeddings, weighting_logits)
+        candidates = self.candidates(embeddings, labels, candidates)
+        loss, parts = objective(logits, embeddings, weighting_logits, labels, candidates, **kwargs)
+        return loss + self.extra(logits, embeddings, labels), parts
 
 
 class RunningCentres(ChangedObjective):
@@ -106,40 +107,35 @@ class CentreCandidates(RunningCentres):
         )
 
 
-class FadingContrast(ContrastiveTrainer):
+class FadingContrast(ChangedObjective):
     """
     Each anchor counts as far as the classifier errs about it, and the weighting head learns from embeddings that it
     cannot move: nothing goes on training the encoder where the classifier has nothing left to learn.
     """
 
-    def _objective(self, training: bool) -> Callable:
-        objective = super()._objective(training)
-        if not training:
-            return objective
-
-        def faded(
-            logits: Tensor,
-            embeddings: Tensor,
-            weighting_logits: Tensor | None,
-            labels: Tensor,
-            candidates: Candidates | None,
-            **kwargs: Any,
-        ) -> tuple[Tensor, dict]:
-            if objective.name == "scl":
-                contrastive = supervised_contrastive_loss
-            else:
-                weighting_logits = self.model.weighting_network(embeddings.detach())
-                contrastive = partial(label_aware_contrastive_loss, weighting_logits=weighting_logits)
-            cross_entropies, parts = replace(objective, alpha=1.0)(
-                logits, embeddings, weighting_logits, labels, candidates, **kwargs
-            )
-            of_anchors = contrastive(embeddings, labels, temperature=objective.temperature, reduction="none")
-            errors = 1 - logits.detach().float().softmax(dim=-1).gather(1, labels.unsqueeze(1)).squeeze(1)
-            valid = (parts["valid_anchors"].value * len(labels)).clamp(min=1)
-            contrast = (errors * of_anchors).sum() / valid
-            return objective.alpha * cross_entropies + (1 - objective.alpha) * contrast, parts
-
-        return faded
+    def changed(
+        self,
+        objective: Objective,
+        logits: Tensor,
+        embeddings: Tensor,
+        weighting_logits: Tensor | None,
+        labels: Tensor,
+        candidates: Candidates | None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict]:
+        if objective.name == "scl":
+            contrastive = supervised_contrastive_loss
+        else:
+            weighting_logits = self.model.weighting_network(embeddings.detach())
+            contrastive = partial(label_aware_contrastive_loss, weighting_logits=weighting_logits)
+        cross_entropies, parts = replace(objective, alpha=1.0)(
+            logits, embeddings, weighting_logits, labels, candidates, **kwargs
+        )
+        of_anchors = contrastive(embeddings, labels, temperature=objective.temperature, reduction="none")
+        errors = 1 - logits.detach().float().softmax(dim=-1).gather(1, labels.unsqueeze(1)).squeeze(1)
+        valid = (parts["valid_anchors"].value * len(labels)).clamp(min=1)
+        contrast = (errors * of_anchors).sum() / valid
+        return objective.alpha * cross_entropies + (1 - objective.alpha) * contrast, parts
 
 
 class Projection(ChangedObjective):
