@@ -171,6 +171,8 @@ SYSTEMS = {
     "ce": ours(objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
+    # The objective alone, with the head and the learning rate of `trainer-ce`.
+    "lcl-random-head": ours(objective="lcl", distill_mean=False, head_start=False),
     "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **START),
     "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **START),
     "scl-two-phase": ours(objective="scl", two_phase=True, **START | {"head_start": False}),
@@ -184,7 +186,6 @@ def changed(ingredient: str | None = None, **training: Any) -> System:
 
 # One change at a time.
 TRIALS = {
-    "from a random head": ours(objective="lcl", distill_mean=False, head_start=False),
     "without distillation": changed(distill_mean=False),
     "few texts distilled 50 times": changed("LongDistillation"),
     "without names as texts": changed(names_as_texts=False),
