@@ -1,5 +1,6 @@
 """Finished runs as tables: what was reached, by how much, at what cost, and what was not run."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from statistics import mean, median, stdev
@@ -106,9 +107,11 @@ def _cost(runs: Runs, cell: str, system: str) -> str:
 
 
 def timed_runs(runs: Runs, cell: str, system: str) -> list[dict[str, Any]]:
-    """Those whose seconds may be compared with other systems': on what the lowest seed of the cell ran on."""
-    by_seed = {seed: run for (name, _), seeds in runs.items() if name == cell for seed, run in seeds.items()}
-    device = by_seed[min(by_seed)]["machine"]["device"]
+    """Those whose seconds may be compared with other systems': on the device that most systems of the cell ran on."""
+    rows = [seeds.values() for (name, _), seeds in runs.items() if name == cell]
+    # Each system counts once a device, and of devices with as many the first run's is taken.
+    devices = Counter(device for row in rows for device in dict.fromkeys(run["machine"]["device"] for run in row))
+    ((device, _),) = devices.most_common(1)
     return [run for run in runs.get((cell, system), {}).values() if run["machine"]["device"] == device]
 
 
