@@ -20,6 +20,8 @@ TEXTS = 3_200
 PASSES = 10
 LEARNING_RATE = 4e-4
 WARMUP = 0.1
+# Weight of the other tokens' staying as they are; without it, fine-tuning has less to start from.
+KEPT = 1.0
 
 
 def distill_mean(
@@ -34,7 +36,8 @@ def distill_mean(
     Trains the encoder, without labels, until its first token holds what the mean of its tokens held before.
 
     sentence-transformers trains most of its encoders by the mean of their tokens, while a BERT-like classifier reads
-    the first token alone, which has learned little of what tells texts apart. The teacher is the encoder as it is.
+    the first token alone, which has learned little of what tells texts apart. The teacher is the encoder as it is; the
+    other tokens are to go on saying what it says of them.
 
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper of a classifier that reads the first token.
@@ -63,10 +66,13 @@ def distill_mean(
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         with context():
             with torch.no_grad():
-                states = teacher(**inputs).last_hidden_state
-                mean = pool(states, token_mask(states, inputs.get("attention_mask")), "mean").float()
-            first = student(**inputs).last_hidden_state[:, 0].float()
-        loss = functional.mse_loss(first, mean) + 1 - functional.cosine_similarity(first, mean).mean()
+                target = teacher(**inputs).last_hidden_state.float()
+                mask = token_mask(target, inputs.get("attention_mask"))
+                target[:, 0] = pool(target, mask, "mean")
+            distances = _distances(student(**inputs).last_hidden_state.float(), target)
+        others = mask[:, 1:]
+        of_others = (distances[:, 1:] * others).sum(dim=1) / others.sum(dim=1).clamp(min=1)
+        loss = (distances[:, 0] + KEPT * of_others).mean()
         loss.backward()
         for parameter in learned:
             if parameter.grad is not None:  # a pooler that nothing here reads
@@ -75,3 +81,9 @@ def distill_mean(
         schedule.step()
         optimizer.zero_grad()
     student.train(was_training)
+
+
+def _distances(states: Tensor, target: Tensor) -> Tensor:
+    """How far each token is from its target, in length and in direction."""
+    squares = functional.mse_loss(states, target, reduction="none").mean(dim=-1)
+    return squares + 1 - functional.cosine_similarity(states, target, dim=-1)

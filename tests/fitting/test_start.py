@@ -1,5 +1,6 @@
 """What happens before the first step: the mean goes into the first token, and a new classifier is fitted."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoModel, AutoModelForSequenceClassification, TrainerCallback
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
-from hf_lcl.fitting import distill_mean, distills_mean
+from hf_lcl.fitting import distill_mean, distills_mean, mean_distillation
 from hf_lcl.fitting.head import PENALTY
 from hf_lcl.fitting.trainer import names_as_texts
 from hf_lcl.pooling import pool
@@ -143,6 +144,38 @@ def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert
     trainer.distill_mean()
     after = cosine_similarity(states()[:, 0], mean).mean()
     assert 1 - after < 0.5 * (1 - before)
+
+
+def test_the_other_tokens_go_on_saying_what_they_said(bert, tokenizer, splits, monkeypatch):
+    texts = tokenizer.pad([{"input_ids": row["input_ids"]} for row in splits["test"]], return_tensors="pt")
+    others = texts["attention_mask"][:, 1:].bool()
+    for module in bert.modules():
+        if isinstance(module, torch.nn.Dropout):  # its noise moves an encoder as small as this as far
+            module.p = 0.0
+
+    def moved(kept):
+        """Mean squared distance that the tokens go, the first one apart."""
+        monkeypatch.setattr(mean_distillation, "KEPT", kept)
+        model = LCLForSequenceClassification.from_native(copy.deepcopy(bert).eval())
+
+        def states():
+            with torch.no_grad():
+                return model.native.bert(**texts).last_hidden_state[:, 1:][others]
+
+        before = states()
+        distill_mean(model, [dict(texts)] * 50, 50)
+        return (states() - before).square().mean()
+
+    a, b = moved(kept=1.0), moved(kept=0.0)
+    print("MOVED", a, b)
+    assert a < 0.5 * b
+
+
+def test_a_text_of_one_token_has_no_others_to_keep(bert):
+    model = LCLForSequenceClassification.from_native(bert)
+    batch = {"input_ids": torch.tensor([[2, 5, 3], [2, 0, 0]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
+    distill_mean(model, [batch, batch], 2)
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 
 def test_of_few_texts_each_is_read_ten_times(make_trainer, splits, bert):
