@@ -2,8 +2,10 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -58,13 +60,17 @@ class System:
     has_own_budget: bool = False
 
 
-def ours(model: dict[str, Any] | None = None, ingredient: str | None = None, **training: Any) -> System:
+def ours(
+    model: dict[str, Any] | None = None, ingredient: str | None = None, keeps_tokens: bool = False, **training: Any
+) -> System:
     """
     A system of this library.
 
     Args:
         model (`dict`, *optional*): arguments of `LCLForSequenceClassification.from_encoder`.
         ingredient (`str`, *optional*): name of the trainer in `ingredients`, in place of `ContrastiveTrainer`.
+        keeps_tokens (`bool`, *optional*, defaults to `False`): whether the start lets the other tokens say what they
+            said, as the library's does, or lets them go, as it did at first.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -77,18 +83,23 @@ def ours(model: dict[str, Any] | None = None, ingredient: str | None = None, **t
     training = {name: value for name, value in (defaults | training).items() if value or name in training}
     if training["objective"] == "ce":
         training = {name: value for name, value in training.items() if name not in ("alpha", "temperature")}
+    changes = {"ingredient": ingredient, "keeps_tokens": keeps_tokens}
     options = {"training": training, "model": model or {}}
-    return System(fit_ours, options | ({"ingredient": ingredient} if ingredient else {}))
+    return System(fit_ours, options | {name: value for name, value in changes.items() if value})
 
 
-def fit_ours(task: Task, training: dict[str, Any], model: dict[str, Any], ingredient: str | None = None) -> Fitted:
+def fit_ours(task: Task, **options: Any) -> Fitted:
     """`ContrastiveTrainer`."""
-    trainer, tokens = train_ours(task, training, model, ingredient)
+    trainer, tokens = train_ours(task, **options)
     return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
 
 
 def train_ours(
-    task: Task, training: dict[str, Any], model: dict[str, Any], ingredient: str | None = None
+    task: Task,
+    training: dict[str, Any],
+    model: dict[str, Any],
+    ingredient: str | None = None,
+    keeps_tokens: bool = False,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
     """A `ContrastiveTrainer` that has trained, and all texts as it reads them."""
     tokenizer, tokens = tokenized(task)
@@ -104,7 +115,8 @@ def train_ours(
         processing_class=tokenizer,
     )
     watch(task, trainer, tokens)
-    trainer.train()
+    with nullcontext() if keeps_tokens else patch("hf_lcl.fitting.mean_distillation.KEPT", 0.0):
+        trainer.train()
     return trainer, tokens
 
 
@@ -162,9 +174,11 @@ def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
     return trainer.predict(tokens).predictions.argmax(axis=1)
 
 
-# What the contrastive objectives do by default where the encoder was trained by its mean; a classifier that is fitted
-# before the first step needs smaller steps than a random one.
-START = {"distill_mean": True, "head_start": True, "learning_rate": 5e-5}
+# What the contrastive objectives do by default where the encoder was trained by its mean. One learning rate for all
+# cells: a classifier that is fitted before the first step needs no larger one where classes are many.
+START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps_tokens": True}
+# The start as it was at first, and the smaller steps that it did best with.
+FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
     # Cross-entropy with all that the contrastive objectives get.
@@ -176,12 +190,15 @@ SYSTEMS = {
     "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **START),
     "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **START),
     "scl-two-phase": ours(objective="scl", two_phase=True, **START | {"head_start": False}),
+    "ce-free-tokens": ours(objective="ce", **FREE_TOKENS),
+    "scl-free-tokens": ours(objective="scl", **FREE_TOKENS),
+    "lcl-free-tokens": ours(objective="lcl", **FREE_TOKENS),
 }
 
 
 def changed(ingredient: str | None = None, **training: Any) -> System:
-    """`lcl`, but for this."""
-    return ours(ingredient=ingredient, objective="lcl", **START | training)
+    """`lcl-free-tokens`, but for this."""
+    return ours(ingredient=ingredient, objective="lcl", **FREE_TOKENS | training)
 
 
 # One change at a time.
@@ -195,14 +212,14 @@ TRIALS = {
     "alpha 0.1": changed(alpha=0.1),
     "alpha 0.9": changed(alpha=0.9),
     "alpha 1, without contrast": changed(alpha=1.0),
-    "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **START),
-    "cross-entropy, learning rate 1e-4": ours(objective="ce", **START | {"learning_rate": 1e-4}),
+    "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **FREE_TOKENS),
+    "cross-entropy, learning rate 1e-4": ours(objective="ce", **FREE_TOKENS | {"learning_rate": 1e-4}),
     "alpha from 0.1 to 1": changed("RisingAlpha"),
     "two views, dropout": changed(num_views=2),
     "two views, words masked": changed(num_views=2, view="mask"),
     "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
     "contrast that fades": changed("FadingContrast"),
-    "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **START),
+    "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **FREE_TOKENS),
     "class centres": changed("ClassCentres"),
     "class centres among the candidates": changed("CentreCandidates"),
     "projection head": changed("Projection"),

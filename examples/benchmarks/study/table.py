@@ -18,7 +18,7 @@ from .systems import TRIALS
 Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 # What gains are counted from: for systems, and for trials.
-REFERENCES, BASE = ("trainer-ce", "ce"), ("lcl",)
+REFERENCES, BASE = ("trainer-ce", "ce", "ce-free-tokens"), ("lcl-free-tokens",)
 MIB = 2**20
 
 
