@@ -177,7 +177,7 @@ def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
 # What the contrastive objectives do by default where the encoder was trained by its mean. One learning rate for all
 # cells: a classifier that is fitted before the first step needs no larger one where classes are many.
 START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps_tokens": True}
-# The start as it was at first, and the smaller steps that it did best with.
+# The start as it was at first, and the smaller steps that it was followed by.
 FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
