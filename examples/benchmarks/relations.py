@@ -99,7 +99,7 @@ def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> 
         "encoder": settings.encoder_name,
         **{name: getattr(settings, name) for name in names},
         # Cross-entropy begins where LCL does by default.
-        "options": ours(objective=objective, distill_mean=True, head_start=True).options,
+        "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True).options,
     }
 
 
