@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -33,7 +33,7 @@ from .preparation import (
     prepare_objective,
     warn_of_equal_views,
 )
-from .scaling import CandidatePool, FreshQueue, GradientCache
+from .scaling import FreshQueue, ScalingTrainer
 from .search import SearchingTrainer
 from .training_args import ContrastiveTrainingArguments
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(BatchingTrainer, FittingTrainer, ScalingTrainer, SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -160,12 +160,7 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
         """Makes what the arguments decide and training keeps; each trial of a search has its own."""
         args = self.args
         self._views = Views(args.num_views, args.view, args.view_rate, self._tokenizer)
-        self._cache: GradientCache | None = None
-        if args.mini_batch_size is not None:
-            # Reformer's positions need one length.
-            trim = model.config.text_config.model_type != "reformer"
-            self._cache = GradientCache(args.mini_batch_size, trim=trim)
-        self._pool = CandidatePool(args)
+        self._prepare_scaling(model)
         self._monitor = CollapseMonitor() if args.is_contrastive else None
         self._confusable = ConfusableClassesCallback() if args.sampler == "confusable" else None
         for callback in self._own_callbacks:
@@ -227,7 +222,7 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
     ) -> tuple[LCLOutput, Tensor, dict[str, Part]]:
         """The loss over views, mini-batches, processes and the queue."""
         inputs, labels = self._views(inputs, labels)
-        outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
+        outputs = self._run_batch(model, inputs)
         candidates = self._pool.candidates(outputs.embeddings, labels, step=self.state.global_step)
         try:
             loss, parts = self._objective(training=True)(
@@ -252,19 +247,6 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
         if self._confusable is not None:
             self._confusable.observe(labels, outputs.logits)
         return outputs, loss, parts
-
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
-        """As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`]."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if self._cache is not None:
-            self._cache.backward(
-                model,
-                no_sync=partial(self.accelerator.no_sync, model),
-                context=self.compute_loss_context_manager,
-            )
-        return loss
 
     def _objective(self, training: bool) -> Objective:
         """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
@@ -331,18 +313,3 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, SearchingTrainer, Publ
             {f"{metric_key_prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
         )
         return output
-
-    # Saving
-
-    # The two methods that every process runs when the state of a run is saved and taken up again; there is no public
-    # hook that knows the checkpoint of a resumed run.
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        if self.args.should_save:
-            self._pool.queue.save(output_dir)  # the same in all processes
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)
-        if checkpoint is not None:
-            self._pool.queue.load(checkpoint, self.args.device)

@@ -4,6 +4,7 @@ from .gather import gather_rows
 from .gradient_cache import GradientCache
 from .pool import CandidatePool
 from .queue import EmbeddingQueue, FreshQueue
+from .trainer import ScalingTrainer
 
 
-__all__ = ["CandidatePool", "EmbeddingQueue", "FreshQueue", "GradientCache", "gather_rows"]
+__all__ = ["CandidatePool", "EmbeddingQueue", "FreshQueue", "GradientCache", "ScalingTrainer", "gather_rows"]
