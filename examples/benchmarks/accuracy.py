@@ -193,7 +193,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
 
 
 def write_tables(settings: Settings, ledger: Ledger) -> None:
-    """All lines with these settings, whatever the seed and precision; the later where a seed ran in both."""
+    """All lines with these settings, whatever the seed and precision; the later where a seed ran more than once."""
     any_precision = {"bf16": None}
     runs: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for run in ledger.runs():

@@ -33,6 +33,14 @@ class LongDistillation(ContrastiveTrainer):
             super().distill_mean()
 
 
+class PenalisedStart(ContrastiveTrainer):
+    """The head starts with a penalty thirty times as strong, so that the training texts still teach the encoder."""
+
+    def fit_classifier(self) -> None:
+        with patch("hf_lcl.fitting.head.PENALTY", 0.1):
+            super().fit_classifier()
+
+
 class ChangedObjective(ContrastiveTrainer):
     """A trainer that has a say before and after the objective of a training batch."""
 

@@ -205,6 +205,8 @@ def changed(ingredient: str | None = None, **training: Any) -> System:
 TRIALS = {
     "without distillation": changed(distill_mean=False),
     "few texts distilled 50 times": changed("LongDistillation"),
+    "head start penalised": changed("PenalisedStart"),
+    "cross-entropy, head start penalised": ours(ingredient="PenalisedStart", objective="ce", **FREE_TOKENS),
     "without names as texts": changed(names_as_texts=False),
     "head refit": changed(head_refit=True),
     "temperature 0.1": changed(temperature=0.1),

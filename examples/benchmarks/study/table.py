@@ -18,7 +18,7 @@ from .systems import TRIALS
 Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 # What gains are counted from: for systems, and for trials.
-REFERENCES, BASE = ("trainer-ce", "ce", "ce-free-tokens"), ("lcl-free-tokens",)
+REFERENCES, BASE = ("trainer-ce", "ce", "lcl"), ("lcl-free-tokens",)
 MIB = 2**20
 
 
@@ -60,9 +60,10 @@ _ABOUT_INTERVALS = (
     "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
 )
 _ABOUT_COST = (
-    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way: medians over the seeds "
-    "that ran on one kind of machine, the same for all of a column. In brackets: seconds that all threads of the "
-    "process worked, which do not depend on what else the machine did, where the run counted them."
+    "Seconds from texts to a finished classifier, and MiB that the process grew by on the way (on a GPU: that it took "
+    "of the GPU's memory): medians over the seeds that ran on one kind of machine, the same for all of a column. In "
+    "brackets: seconds that all threads of the process worked, where the run counted them; on a CPU, what else the "
+    "machine did does not count."
 )
 
 
