@@ -177,6 +177,21 @@ class RDrop(ChangedObjective):
         return (divergence + functional.kl_div(other, one, log_target=True, reduction="batchmean")) / 2
 
 
+class Uncorrelated(ChangedObjective):
+    """The dimensions of the embeddings are not to repeat one another (Cor-Reg, Zhang et al. 2022, and its factor)."""
+
+    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+        correlations = torch.corrcoef(embeddings.float().T)
+        return 0.04 * torch.linalg.matrix_norm(correlations - torch.eye(len(correlations), device=logits.device))
+
+
+class LookingOn(ChangedObjective):
+    """The weighting head learns from embeddings that it cannot move."""
+
+    def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
+        return embeddings, self.model.weighting_network(embeddings.detach())
+
+
 class FittedWeights(ContrastiveTrainer):
     """The weighting head begins as a logistic regression on the frozen encoder, as the classifier does."""
 

@@ -197,8 +197,8 @@ SYSTEMS = {
 
 
 def changed(ingredient: str | None = None, **training: Any) -> System:
-    """`lcl-free-tokens`, but for this."""
-    return ours(ingredient=ingredient, objective="lcl", **FREE_TOKENS | training)
+    """`lcl`, but for this."""
+    return ours(ingredient=ingredient, objective="lcl", **START | training)
 
 
 # One change at a time.
@@ -206,7 +206,7 @@ TRIALS = {
     "without distillation": changed(distill_mean=False),
     "few texts distilled 50 times": changed("LongDistillation"),
     "head start penalised": changed("PenalisedStart"),
-    "cross-entropy, head start penalised": ours(ingredient="PenalisedStart", objective="ce", **FREE_TOKENS),
+    "cross-entropy, head start penalised": ours(ingredient="PenalisedStart", objective="ce", **START),
     "without names as texts": changed(names_as_texts=False),
     "head refit": changed(head_refit=True),
     "temperature 0.1": changed(temperature=0.1),
@@ -214,22 +214,23 @@ TRIALS = {
     "alpha 0.1": changed(alpha=0.1),
     "alpha 0.9": changed(alpha=0.9),
     "alpha 1, without contrast": changed(alpha=1.0),
-    "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **FREE_TOKENS),
-    "cross-entropy, learning rate 1e-4": ours(objective="ce", **FREE_TOKENS | {"learning_rate": 1e-4}),
+    "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **START),
     "alpha from 0.1 to 1": changed("RisingAlpha"),
     "two views, dropout": changed(num_views=2),
     "two views, words masked": changed(num_views=2, view="mask"),
     "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
+    "dimensions uncorrelated": changed("Uncorrelated"),
     "contrast that fades": changed("FadingContrast"),
-    "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **FREE_TOKENS),
+    "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **START),
     "class centres": changed("ClassCentres"),
     "class centres among the candidates": changed("CentreCandidates"),
     "projection head": changed("Projection"),
     "weights detached": changed(detach_weights=True),
+    "weighting head does not train the encoder": changed("LookingOn"),
     "weights fitted": changed("FittedWeights"),
     "weights fitted, detached": changed("FittedWeights", detach_weights=True),
     "weights a tenth alike": changed("MixedWeights"),
-    "learning rate 1e-4": changed(learning_rate=1e-4),
+    "learning rate 5e-5": changed(learning_rate=5e-5),
     "learning rate 2e-4": changed(learning_rate=2e-4),
     "head 20 times as fast": changed("FastHead"),
     "queue of 256": changed(queue_size=256),

@@ -11,14 +11,13 @@ import numpy as np
 from hf_lcl.evaluation.comparison import paired_test
 
 from .cells import CELLS
-from .systems import TRIALS
 
 
 # Cell and system to the runs of each seed.
 Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
-# What gains are counted from: for systems, and for trials.
-REFERENCES, BASE = ("trainer-ce", "ce", "lcl"), ("lcl-free-tokens",)
+# What gains are counted from.
+REFERENCES = ("trainer-ce", "ce", "lcl")
 MIB = 2**20
 
 
@@ -35,7 +34,7 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         ("Macro F1", _ABOUT_METRICS, partial(_figure, runs, metric="macro_f1")),
         *(
             (f"Accuracy beyond {reference}", _ABOUT_INTERVALS, partial(_gain, runs, reference=reference))
-            for reference in (REFERENCES if TRIALS.keys().isdisjoint(systems) else BASE)
+            for reference in REFERENCES
             if reference in rows
         ),
         ("Cost", _ABOUT_COST, partial(_cost, runs)),
