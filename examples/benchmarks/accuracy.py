@@ -45,7 +45,7 @@ from study.curve import Curve
 from study.plot import plot, plot_curves
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS
-from study.table import markdown
+from study.table import markdown, repetitions
 from tqdm import tqdm
 from transformers.utils import logging
 
@@ -196,14 +196,18 @@ def write_tables(settings: Settings, ledger: Ledger) -> None:
     """All lines with these settings, whatever the seed and precision; the later where a seed ran more than once."""
     any_precision = {"bf16": None}
     runs: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    repeated = []
     for run in ledger.runs():
         at = run["settings"]
         cell, system, seed = at["cell"], at["system"], at["seed"]
         known = cell in settings.cells and system in settings.systems
         if known and at | any_precision == settings_of(settings, cell, system, seed) | any_precision:
-            runs.setdefault((cell, system), {})[seed] = run
+            seeds = runs.setdefault((cell, system), {})
+            if seed in seeds:
+                repeated.append((seeds[seed], run))
+            seeds[seed] = run
     page, picture = (cost_table, plot_curves) if settings.curves else (markdown, plot)
-    table = page(runs, settings.cells, settings.systems)
+    table = page(runs, settings.cells, settings.systems) + repetitions(repeated)
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
     picture(runs, settings.cells, settings.systems, settings.results.with_suffix(".png"))
     print(table)

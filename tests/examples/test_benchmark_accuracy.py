@@ -115,6 +115,20 @@ def test_tables_show_runs_of_any_precision(flags, tmp_path):
     assert "- precision: bfloat16, float32" in page
 
 
+def test_of_runs_that_were_repeated_the_later_counts_and_their_distance_is_told(flags, tmp_path):
+    (settings,) = accuracy.parse_arguments((accuracy.Settings,), flags)
+    for seed, *figures in ((0, 0.25, 0.75), (1, 0.5, 0.25)):
+        run = accuracy.settings_of(settings, CELL, "lcl", seed)
+        for figure in figures:
+            metrics = {"accuracy": figure, "macro_f1": figure}
+            accuracy.Ledger(settings.results).add(run, {**finished(1, 0), "settings": run, "metrics": metrics})
+    accuracy.main([*flags, "--table"])
+    page = (tmp_path / "accuracy.md").read_text()
+    assert "| lcl | 50.0 ± 35.4 (2) |" in page
+    assert "2 runs are there a second time" in page
+    assert f"+12.50 points on average; without the sign, 37.50 in the median and 50.0 at most (lcl on {CELL}" in page
+
+
 @pytest.mark.slow
 def test_finished_runs_are_kept_and_shown(flags, tmp_path):
     systems = ["--systems", "trainer-ce", "ce", "lcl"]

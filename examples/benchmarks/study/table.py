@@ -148,3 +148,23 @@ def origin(runs: Runs) -> list[str]:
         for package, number in run["versions"].items():
             packages.setdefault(package, set()).add(number)
     return [*lines, *(f"- {package} {', '.join(sorted(numbers))}" for package, numbers in packages.items()), ""]
+
+
+def repetitions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """How far apart two runs of the same settings and seed are: a section, or nothing where none ran twice."""
+    if not pairs:
+        return ""
+    differences = [100 * (later["metrics"]["accuracy"] - earlier["metrics"]["accuracy"]) for earlier, later in pairs]
+    sizes = [abs(difference) for difference in differences]
+    furthest = pairs[sizes.index(max(sizes))][1]["settings"]
+    return "\n".join(
+        [
+            "",
+            "## Runs that were repeated",
+            "",
+            f"{len(pairs)} runs are there a second time, mostly on another device. Beyond the first, their accuracy "
+            f"is {mean(differences):+.2f} points on average; without the sign, {median(sizes):.2f} in the median and "
+            f"{max(sizes):.1f} at most ({furthest['system']} on {furthest['cell']}, seed {furthest['seed']}).",
+            "",
+        ]
+    )
