@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 
+import datasets
 import numpy as np
 from torch.utils.data import IterableDataset
 from transformers.utils import logging
@@ -114,9 +115,7 @@ class BalancedStream(IterableDataset):
         waiting: list[dict[str, Any]] = []
         for epoch in count(self.epoch):
             rng = np.random.default_rng((self.seed, epoch))
-            if hasattr(self.dataset, "set_epoch"):
-                self.dataset.set_epoch(epoch)
-            rows, read, ended = iter(self.dataset), 0, False
+            rows, read, ended = iter(at_epoch(self.dataset, epoch)), 0, False
             while not ended:
                 room = self.buffer_size - len(waiting)
                 buffer = waiting + list(islice(rows, room))
@@ -156,3 +155,16 @@ class BalancedStream(IterableDataset):
             seed=int(rng.integers(2**32)),
         )
         return list(sampler)
+
+
+def at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[str, Any]]:
+    """The same rows in their order of an epoch, where they have one."""
+    if isinstance(dataset, datasets.IterableDataset):
+        # Its `set_epoch` adds to a number in memory that worker processes share: two at once would add twice. Nothing
+        # public gives a process a number of its own.
+        own = object.__new__(type(dataset))
+        own.__setstate__({**dataset.__getstate__(), "_epoch": epoch})
+        return own
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+    return dataset

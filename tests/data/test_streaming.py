@@ -121,12 +121,33 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert len({order(0, 0), order(1, 0), order(0, 1), order(1, 1)}) == 4
 
 
-def test_the_source_is_told_its_epoch():
+def test_the_source_is_read_in_the_order_of_its_epoch():
     source = IterableDataset.from_generator(lambda: iter(stream(LABELS["equal"]))).shuffle(seed=0, buffer_size=100)
     rows = balance_stream(source, 8, buffer_size=16, endless=True)
     rows.set_epoch(3)
+    read = numbers(islice(rows, 2000))
+    for epoch, passed in ((3, read[:1000]), (4, read[1000:])):
+        source.set_epoch(epoch)
+        in_order = balance_stream(list(source), 8, buffer_size=16, endless=True)
+        in_order.set_epoch(epoch)
+        assert passed == numbers(islice(in_order, 1000))
+
+
+def test_a_source_of_ones_own_is_told_its_epoch():
+    class Source(torch.utils.data.IterableDataset):
+        epochs: tuple = ()
+
+        def set_epoch(self, epoch):
+            self.epochs += (epoch,)
+
+        def __iter__(self):
+            return iter(stream(LABELS["equal"]))
+
+    source = Source()
+    rows = balance_stream(source, 8, buffer_size=16, endless=True)
+    rows.set_epoch(3)
     assert len(list(islice(rows, 1500))) == 1500
-    assert source.epoch == 4
+    assert source.epochs == (3, 4)
 
 
 def test_endless_passes_hold_every_row_once_each_and_keep_the_batches_whole():
@@ -211,3 +232,20 @@ def test_a_stream_sorted_by_class_warns_once(caplog):
     warnings = [record for record in caplog.records if "sorted by class" in record.message]
     assert len(warnings) == 1
     assert "buffer_size=128" in warnings[0].message
+
+
+def test_the_epoch_of_a_worker_is_its_own():
+    rows = Dataset.from_list(stream(LABELS["equal"])).to_iterable_dataset(num_shards=4).shuffle(seed=0, buffer_size=8)
+    balanced = balance_stream(rows, batch_size=10, buffer_size=100)
+    orders = {}
+    for workers in (0, 2):
+        for epoch in (3, 0):
+            balanced.set_epoch(epoch)
+            loaded = DataLoader(balanced, batch_size=None, num_workers=workers)
+            orders[workers, epoch] = numbers(loaded)
+            assert rows.epoch == 0
+    assert orders[0, 0] != orders[0, 3]
+    assert orders[2, 0] != orders[2, 3]
+    assert all(sorted(order) == list(range(1000)) for order in orders.values())
+    balanced.set_epoch(3)
+    assert numbers(balanced) == orders[0, 3]
