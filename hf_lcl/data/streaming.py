@@ -43,7 +43,7 @@ def balance_stream(
 
     Args:
         dataset (`Iterable[dict]`): tokenised rows with `labels`, such as a `datasets.IterableDataset`. If it has a
-            method `set_epoch`, that is called before each pass.
+            method `set_epoch`, each pass is in the order of its epoch.
         batch_size (`int`): rows per batch and process.
         samples_per_class (`int`, *optional*, defaults to 2): rows of one class in a batch, at least 2.
         buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. The more, the better the

@@ -156,15 +156,17 @@ def repetitions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         return ""
     differences = [100 * (later["metrics"]["accuracy"] - earlier["metrics"]["accuracy"]) for earlier, later in pairs]
     sizes = [abs(difference) for difference in differences]
+    elsewhere = sum(earlier["machine"]["device"] != later["machine"]["device"] for earlier, later in pairs)
     furthest = pairs[sizes.index(max(sizes))][1]["settings"]
     return "\n".join(
         [
             "",
             "## Runs that were repeated",
             "",
-            f"{len(pairs)} runs are there a second time, mostly on another device. Beyond the first, their accuracy "
-            f"is {mean(differences):+.2f} points on average; without the sign, {median(sizes):.2f} in the median and "
-            f"{max(sizes):.1f} at most ({furthest['system']} on {furthest['cell']}, seed {furthest['seed']}).",
+            f"{len(pairs)} runs are there a second time, {elsewhere} of them on another device. Beyond the "
+            f"first, their accuracy is {mean(differences):+.2f} points on average; without the sign, "
+            f"{median(sizes):.2f} in the median and {max(sizes):.1f} at most "
+            f"({furthest['system']} on {furthest['cell']}, seed {furthest['seed']}).",
             "",
         ]
     )
