@@ -192,6 +192,14 @@ class LookingOn(ChangedObjective):
         return embeddings, self.model.weighting_network(embeddings.detach())
 
 
+class ProjectionLookingOn(Projection):
+    """Both changes: the classifier, and contrast behind two layers, are all that trains the encoder."""
+
+    def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
+        weighting_logits = self.model.weighting_network(embeddings.detach())
+        return super().before(embeddings, weighting_logits)
+
+
 class FittedWeights(ContrastiveTrainer):
     """The weighting head begins as a logistic regression on the frozen encoder, as the classifier does."""
 

@@ -236,6 +236,7 @@ TRIALS = {
     "projection head": changed("Projection"),
     "weights detached": changed(detach_weights=True),
     "weighting head does not train the encoder": changed("LookingOn"),
+    "projection head, weighting head does not train the encoder": changed("ProjectionLookingOn"),
     "weights fitted": changed("FittedWeights"),
     "weights fitted, detached": changed("FittedWeights", detach_weights=True),
     "weights a tenth alike": changed("MixedWeights"),
