@@ -11,7 +11,7 @@ from study.cells import CELLS, few_of_each, load_cell
 from study.cost import seconds_to
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS, ours
-from study.table import correct, markdown
+from study.table import correct, markdown, usual_machine
 
 
 CELL = "emoint, 8 each"
@@ -95,13 +95,18 @@ def test_trials_are_measured_against_what_they_change():
     assert f"| {trial} | +50.0" in page
 
 
-def test_seconds_are_those_of_the_machine_that_most_systems_ran_on():
+def test_seconds_stand_beside_those_of_the_same_machine():
     elsewhere = finished(1, 0) | {"seconds": 100.0, "machine": {"device": "another", "threads": 1}}
     here = finished(1, 0)
     seeds = {"scl": {0: elsewhere}, "trainer-ce": {1: here}, "ce": {0: here, 1: elsewhere}, "lcl": {1: here}}
-    page = markdown({(CELL, name): runs for name, runs in seeds.items()}, [CELL], ["trainer-ce", "ce", "scl", "lcl"])
-    assert "| trainer-ce | 1 s, 0 MiB |\n| ce | 1 s, 0 MiB |\n| scl |  |\n| lcl | 1 s, 0 MiB |" in page
+    runs = {(CELL, name): row for name, row in seeds.items()}
+    page = markdown(runs, [CELL], ["trainer-ce", "ce", "scl", "lcl"])
+    group = ", few texts of each class"
+    other, ours = (page.partition(f"## Cost on {name} in float32{group}")[2] for name in ("another", "any"))
+    assert "| ce | 100 s, 0 MiB |\n| scl | 100 s, 0 MiB |\n\n" in other.partition("## ")[0]
+    assert "| trainer-ce | 1 s, 0 MiB |\n| ce | 1 s, 0 MiB |\n| lcl | 1 s, 0 MiB |\n\n" in ours
     assert "- device: another, any" in page
+    assert usual_machine(runs, CELL) == "any in float32"
 
 
 def test_tables_show_runs_of_any_precision(flags, tmp_path):

@@ -37,7 +37,6 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
             for reference in REFERENCES
             if reference in rows
         ),
-        ("Cost", _ABOUT_COST, partial(_cost, runs)),
     ]
     measured_on = sorted({run["settings"]["tested_on"] for seeds in runs.values() for run in seeds.values()})
     lines = ["# What fine-tunes best, and by how much", ""]
@@ -46,6 +45,9 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         for group, names in groups.items():
             if names:
                 lines += [f"## {title}, {group}", "", about, "", *table(names, rows, figure), ""]
+    for machine in sorted({machine_of(run) for seeds in runs.values() for run in seeds.values()}):
+        for group, names in groups.items():
+            lines += _costs(runs, names, rows, machine, f"## Cost on {machine}, {group}")
     return "\n".join([*lines, *_budgets(started), *_not_run(runs, cells, systems), *origin(runs)])
 
 
@@ -60,9 +62,8 @@ _ABOUT_INTERVALS = (
 )
 _ABOUT_COST = (
     "Seconds from texts to a finished classifier, and MiB that the process grew by on the way (on a GPU: that it took "
-    "of the GPU's memory): medians over the seeds that ran on one kind of machine, the same for all of a column. In "
-    "brackets: seconds that all threads of the process worked, where the run counted them; on a CPU, what else the "
-    "machine did does not count."
+    "of the GPU's memory): medians over the seeds that ran there. In brackets: seconds that all threads of the "
+    "process worked, where the run counted them; on a CPU, what else the machine did does not count."
 )
 
 
@@ -96,8 +97,17 @@ def correct(run: dict[str, Any]) -> np.ndarray:
     return bits[: run["texts"]["test"]].astype(float)
 
 
-def _cost(runs: Runs, cell: str, system: str) -> str:
-    timed = timed_runs(runs, cell, system)
+def _costs(runs: Runs, cells: list[str], systems: list[str], machine: str, title: str) -> list[str]:
+    """What ran on a machine, as a table; nothing where nothing did."""
+    cells = [cell for cell in cells if any(timed_runs(runs, cell, system, machine) for system in systems)]
+    systems = [system for system in systems if any(timed_runs(runs, cell, system, machine) for cell in cells)]
+    if not cells:
+        return []
+    return [title, "", _ABOUT_COST, "", *table(cells, systems, partial(_cost, runs, machine=machine)), ""]
+
+
+def _cost(runs: Runs, cell: str, system: str, machine: str) -> str:
+    timed = timed_runs(runs, cell, system, machine)
     if not timed:
         return ""
     seconds, peak = (median(run[name] for run in timed) for name in ("seconds", "peak_bytes"))
@@ -106,13 +116,27 @@ def _cost(runs: Runs, cell: str, system: str) -> str:
     return f"{seconds:.0f} s{worked}, {peak / MIB:.0f} MiB"
 
 
-def timed_runs(runs: Runs, cell: str, system: str) -> list[dict[str, Any]]:
-    """Those whose seconds may be compared with other systems': on the device that most systems of the cell ran on."""
+def timed_runs(runs: Runs, cell: str, system: str, machine: str) -> list[dict[str, Any]]:
+    """Those whose seconds may be compared with other systems' on that machine."""
+    return [run for run in runs.get((cell, system), {}).values() if machine_of(run) == machine]
+
+
+def machine_of(run: dict[str, Any]) -> str:
+    """What the seconds of a run depend on, beside itself."""
+    return f"{run['machine']['device']} in {_precision(run)}"
+
+
+def usual_machine(runs: Runs, cell: str) -> str:
+    """The one that most systems of a cell ran on."""
     rows = [seeds.values() for (name, _), seeds in runs.items() if name == cell]
-    # Each system counts once a device, and of devices with as many the first run's is taken.
-    devices = Counter(device for row in rows for device in dict.fromkeys(run["machine"]["device"] for run in row))
-    ((device, _),) = devices.most_common(1)
-    return [run for run in runs.get((cell, system), {}).values() if run["machine"]["device"] == device]
+    # Each system counts once a machine, and of machines with as many the first run's is taken.
+    machines = Counter(machine for row in rows for machine in dict.fromkeys(map(machine_of, row)))
+    ((machine, _),) = machines.most_common(1)
+    return machine
+
+
+def _precision(run: dict[str, Any]) -> str:
+    return "bfloat16" if run["settings"].get("bf16") else "float32"
 
 
 def _budgets(cells: list[str]) -> list[str]:
@@ -141,8 +165,7 @@ def origin(runs: Runs) -> list[str]:
     lines = ["## Machine and versions", ""]
     for key, name in (("device", "device"), ("threads", "threads")):
         lines.append(f"- {name}: {', '.join(sorted({str(run['machine'][key]) for run in finished}))}")
-    precisions = {"bfloat16" if run["settings"].get("bf16") else "float32" for run in finished}
-    lines.append(f"- precision: {', '.join(sorted(precisions))}")
+    lines.append(f"- precision: {', '.join(sorted(set(map(_precision, finished))))}")
     packages: dict[str, set[str]] = {}
     for run in finished:
         for package, number in run["versions"].items():
