@@ -11,7 +11,7 @@ from study.cells import CELLS, few_of_each, load_cell
 from study.cost import seconds_to
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS, ours
-from study.table import correct, markdown, usual_machine
+from study.table import correct, markdown
 
 
 CELL = "emoint, 8 each"
@@ -106,7 +106,6 @@ def test_seconds_stand_beside_those_of_the_same_machine():
     assert "| ce | 100 s, 0 MiB |\n| scl | 100 s, 0 MiB |\n\n" in other.partition("## ")[0]
     assert "| trainer-ce | 1 s, 0 MiB |\n| ce | 1 s, 0 MiB |\n| lcl | 1 s, 0 MiB |\n\n" in ours
     assert "- device: another, any" in page
-    assert usual_machine(runs, CELL) == "any in float32"
 
 
 def test_tables_show_runs_of_any_precision(flags, tmp_path):

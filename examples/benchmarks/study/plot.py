@@ -8,7 +8,7 @@ from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
 from hf_lcl.extras import load_extra
 
 from .cost import REFERENCE, goal_of
-from .table import Runs, timed_runs, usual_machine
+from .table import Runs, machine_of, timed_runs
 
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
         figure = new_figure(3.2 * COLUMNS, 2.6 * rows + 0.8)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
         for panel, cell in zip(panels, started):
-            machine = usual_machine(runs, cell)
+            # That of the first system, which the others are to be compared with.
+            first = next(runs[cell, system] for system in systems if (cell, system) in runs)
+            machine = machine_of(list(first.values())[-1])
             for index, system in enumerate(systems):
                 timed = timed_runs(runs, cell, system, machine)
                 if timed:

@@ -1,6 +1,5 @@
 """Finished runs as tables: what was reached, by how much, at what cost, and what was not run."""
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from statistics import mean, median, stdev
@@ -124,15 +123,6 @@ def timed_runs(runs: Runs, cell: str, system: str, machine: str) -> list[dict[st
 def machine_of(run: dict[str, Any]) -> str:
     """What the seconds of a run depend on, beside itself."""
     return f"{run['machine']['device']} in {_precision(run)}"
-
-
-def usual_machine(runs: Runs, cell: str) -> str:
-    """The one that most systems of a cell ran on."""
-    rows = [seeds.values() for (name, _), seeds in runs.items() if name == cell]
-    # Each system counts once a machine, and of machines with as many the first run's is taken.
-    machines = Counter(machine for row in rows for machine in dict.fromkeys(map(machine_of, row)))
-    ((machine, _),) = machines.most_common(1)
-    return machine
 
 
 def _precision(run: dict[str, Any]) -> str:
