@@ -33,7 +33,7 @@ from hf_lcl import (
     tokenize_texts,
 )
 from hf_lcl.baselines import build_baseline
-from hf_lcl.cli import one_line_errors, parse_arguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.recipes import load_recipe, recipe_names
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
 from hf_lcl.hub.card_facts import describe_hardware, package_versions

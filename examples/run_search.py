@@ -26,8 +26,9 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
-from hf_lcl.arguments import DataArguments, ModelArguments
-from hf_lcl.cli import format_table, one_line_errors, parse_arguments
+from hf_lcl.commands.arguments import DataArguments, ModelArguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.data.tables import format_table
 from hf_lcl.extras import load_extra
 from hf_lcl.search import SharedStudy, paper_grid, paper_space, validation_metric, wide_space
 from hf_lcl.search.report import (

@@ -1,7 +1,7 @@
 """
 Label-aware and supervised contrastive fine-tuning for text classifiers, as an extension of the Hugging Face Trainer.
 
-The way of one text through the package: `data` (file, labels, tokens, class-balanced batch) -> `modeling` (one forward
+The way of one text through the package: `data` (file, labels, tokens, class-balanced batch) -> `model` (one forward
 pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a standard classifier and its card).
 """
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from . import baselines  # noqa: F401 - registers its model type
-from .configuration import LCLConfig
-from .modeling import LCLForSequenceClassification
-from .outputs import LCLOutput
+from .model.configuration import LCLConfig
+from .model.modeling import LCLForSequenceClassification
+from .model.outputs import LCLOutput
 from .version import __version__
 
 

@@ -13,19 +13,19 @@ from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
-from .collapse import CollapseMonitor
 from .data import ContrastiveDataCollator
 from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
-from .data.trainer import BatchingTrainer, check_stream
 from .data.views import Views, texts_alone
-from .fitting import FittingTrainer, Start, distills_mean, fits_head
 from .hub.publishing import PublishingTrainer
+from .losses.meter import PartMeter
 from .losses.objective import Objective, Part
-from .modeling import LCLForSequenceClassification
-from .outputs import LCLOutput
-from .parts import PartMeter
-from .preparation import (
+from .model.modeling import LCLForSequenceClassification
+from .model.outputs import LCLOutput
+from .scaling import FreshQueue
+from .training.batching import BatchingTrainer, check_stream
+from .training.collapse import CollapseMonitor
+from .training.preparing import (
     balanced_weights,
     checked_labels,
     log_priors,
@@ -33,8 +33,9 @@ from .preparation import (
     prepare_objective,
     warn_of_equal_views,
 )
-from .scaling import FreshQueue, ScalingTrainer
-from .search import SearchingTrainer
+from .training.search import SearchingTrainer
+from .training.start import FittingTrainer, Start, distills_mean, fits_head
+from .training.step import ScalingTrainer
 from .training_args import ContrastiveTrainingArguments
 
 

@@ -21,10 +21,10 @@ import transformers
 from tiny_architectures import ARCHITECTURES, tiny_wrapper
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.architectures import CANNOT_BE_WRAPPED
-from hf_lcl.hidden_states import run_with_last_hidden_state
 from hf_lcl.hub import save_sequence_classifier
 from hf_lcl.losses.objective import Objective
+from hf_lcl.model.architectures import CANNOT_BE_WRAPPED
+from hf_lcl.model.hidden_states import run_with_last_hidden_state
 
 
 ROOT = Path(__file__).parent.parent

@@ -30,7 +30,7 @@ from hf_lcl import (
     encode_labels,
     tokenize_texts,
 )
-from hf_lcl.cli import one_line_errors, parse_arguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.recipes import load_recipe
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
 

@@ -20,9 +20,10 @@ from environment import machine, versions
 from transformers import AutoTokenizer
 
 from hf_lcl import LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
-from hf_lcl.cli import format_table, one_line_errors, parse_arguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.labels import label_column
 from hf_lcl.data.lengths import token_counts
+from hf_lcl.data.tables import format_table
 
 
 # Bytes beyond the mapped files.

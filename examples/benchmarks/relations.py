@@ -28,7 +28,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from hf_lcl import LCLForSequenceClassification, tokenize_texts
-from hf_lcl.cli import one_line_errors, parse_arguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.recipes import get_recipe, recipe_names
 from hf_lcl.evaluation import label_relations
 from hf_lcl.evaluation.inference import run_model

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from transformers import AutoModel, AutoTokenizer
 
-from ..arguments import DataArguments
-from ..cli import one_line_errors, parse_arguments
+from ..commands.arguments import DataArguments
+from ..commands.parsing import one_line_errors, parse_arguments
 from ..data.preprocessing import check_texts
 from .building import build_baseline
 from .recurrent import RecurrentConfig

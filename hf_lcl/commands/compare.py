@@ -10,17 +10,18 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
-from ..arguments import DataArguments, ModelArguments
-from ..cli import format_table, one_line_errors, parse_arguments
+from ..data.tables import format_table
 from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger, fingerprint
 from ..evaluation.summary import add_findings, read_summary
 from ..hub.card_facts import describe_hardware, package_versions, training_settings
 from ..hub.model_card import refresh_card
-from ..job import read_data, run_job
 from ..losses.objective import OBJECTIVES
 from ..training_args import ContrastiveTrainingArguments, check_choice
+from .arguments import DataArguments, ModelArguments
+from .job import read_data, run_job
+from .parsing import one_line_errors, parse_arguments
 from .train import ARGUMENTS, make_trainer
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from transformers import EvalPrediction
 
-from ..cli import format_table, one_line_errors
+from ..data.tables import format_table
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
 from ..evaluation.finished import class_names, labelled_texts, load_finished
 from ..evaluation.inference import run_model
 from ..evaluation.ledger import fingerprint
 from .model_flags import add_labelled_data, data_arguments, model_parser
+from .parsing import one_line_errors
 
 
 DESCRIPTION = """\

@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 from typing import Any
 
-from ..arguments import DataArguments
-from ..cli import HelpFormatter
+from .arguments import DataArguments
+from .parsing import HelpFormatter
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:

@@ -18,12 +18,12 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..arguments import DataArguments
-from ..cli import one_line_errors
 from ..data.rows import STREAM_FORMATS, Row, read_rows
 from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
+from .arguments import DataArguments
 from .model_flags import data_arguments, model_parser
+from .parsing import one_line_errors
 
 
 logger = logging.get_logger(__name__)

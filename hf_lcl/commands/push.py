@@ -2,8 +2,8 @@
 
 from argparse import ArgumentParser
 
-from ..cli import HelpFormatter, one_line_errors
 from ..hub import push_folder
+from .parsing import HelpFormatter, one_line_errors
 
 
 DESCRIPTION = """\

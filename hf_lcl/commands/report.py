@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ..cli import one_line_errors
 from ..evaluation.finished import labelled_texts, load_finished
 from ..evaluation.report import write_report
 from .model_flags import add_labelled_data, data_arguments, model_parser
+from .parsing import one_line_errors
 
 
 DESCRIPTION = """\

@@ -3,12 +3,12 @@
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from ..arguments import DataArguments, ModelArguments
-from ..cli import one_line_errors, parse_arguments
 from ..evaluation import classification_metrics
-from ..job import read_data, run_job
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
+from .arguments import DataArguments, ModelArguments
+from .job import read_data, run_job
+from .parsing import one_line_errors, parse_arguments
 
 
 ARGUMENTS = (ModelArguments, DataArguments, ContrastiveTrainingArguments)

@@ -16,11 +16,11 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
-from ..arguments import DataArguments
-from ..configuration import LCLConfig
+from ..commands.arguments import DataArguments
 from ..data import encode_labels, tokenize_texts
 from ..data.lengths import token_counts
-from ..modeling import LCLForSequenceClassification
+from ..model.configuration import LCLConfig
+from ..model.modeling import LCLForSequenceClassification
 
 
 logger = logging.get_logger(__name__)

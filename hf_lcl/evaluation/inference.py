@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.lengths import token_counts
-from ..modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ..modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification
 
 
 NATIVE_PREFIX = "native."

@@ -8,7 +8,7 @@ from huggingface_hub import CommitInfo, ModelCard, ModelCardData
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification
 from .card_merging import GENERATED, sealed
 from .contents import CARD, published_files, training_state_files
 from .requests import commit_files, create_repo

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from ..evaluation.ledger import fingerprint
-from ..modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification
 from .card_facts import describe_hardware, evaluation_curve, package_versions, training_settings
 from .export import save_adapter, save_sequence_classifier
 from .model_card import CardFacts, write_card

@@ -4,7 +4,6 @@ from .gather import gather_rows
 from .gradient_cache import GradientCache
 from .pool import CandidatePool
 from .queue import EmbeddingQueue, FreshQueue
-from .trainer import ScalingTrainer
 
 
-__all__ = ["CandidatePool", "EmbeddingQueue", "FreshQueue", "GradientCache", "ScalingTrainer", "gather_rows"]
+__all__ = ["CandidatePool", "EmbeddingQueue", "FreshQueue", "GradientCache", "gather_rows"]

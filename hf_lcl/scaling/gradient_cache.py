@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from ..outputs import LCLOutput
+from ..model.outputs import LCLOutput
 
 
 # What a loss reads of an output.

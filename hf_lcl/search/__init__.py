@@ -1,9 +1,8 @@
-"""Which settings serve best: spaces to search, a study that several processes share, and what it found."""
+"""A study that several processes share, and what it found."""
 
-from .metric import validation_metric
-from .spaces import paper_grid, paper_space, wide_space
+from ..training.search_metric import validation_metric
+from ..training.search_spaces import paper_grid, paper_space, wide_space
 from .study import SharedStudy
-from .trainer import SearchingTrainer
 
 
-__all__ = ["SearchingTrainer", "SharedStudy", "paper_grid", "paper_space", "validation_metric", "wide_space"]
+__all__ = ["SharedStudy", "paper_grid", "paper_space", "validation_metric", "wide_space"]

@@ -13,7 +13,7 @@ from ..evaluation.plots import Theme, save_picture
 from ..evaluation.plots.matrices import readable_on
 from ..evaluation.plots.theme import new_figure
 from ..extras import load_extra
-from .spaces import PAPER_VALUES
+from ..training.search_spaces import PAPER_VALUES
 
 
 if TYPE_CHECKING:

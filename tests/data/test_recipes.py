@@ -13,7 +13,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
 
 from hf_lcl import encode_labels
-from hf_lcl.arguments import DataArguments
+from hf_lcl.commands.arguments import DataArguments
 from hf_lcl.data import recipes
 from hf_lcl.data.recipes import get_recipe, load_recipe, recipe_names
 

@@ -20,7 +20,7 @@ def run() -> Callable[[list[str]], None]:
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch):
     """As where the extra `plots` is not installed: these runs are many; the tests of `train` look at the pictures."""
-    monkeypatch.setattr("hf_lcl.job.find_spec", lambda package: None)
+    monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
 
 
 @pytest.fixture

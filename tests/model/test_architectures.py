@@ -10,9 +10,9 @@ from torch.nn import functional
 from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrainedModel, set_seed
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.hidden_states import run_with_last_hidden_state
 from hf_lcl.losses.objective import Objective
-from hf_lcl.pooling import pool, pooled_tokens
+from hf_lcl.model.hidden_states import run_with_last_hidden_state
+from hf_lcl.model.pooling import pool, pooled_tokens
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from tiny_architectures import tiny_config
 from transformers import AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.pooling import default_pooling, pool, token_mask
+from hf_lcl.model.pooling import default_pooling, pool, token_mask
 
 
 HIDDEN = torch.arange(2 * 4 * 3, dtype=torch.float32).view(2, 4, 3)

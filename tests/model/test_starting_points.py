@@ -27,7 +27,7 @@ def said(monkeypatch, caplog):
     def lines(name: str) -> list[str]:
         return [record.getMessage() for record in caplog.records if record.name == name]
 
-    return lambda: lines("hf_lcl.starting_points")
+    return lambda: lines("hf_lcl.model.loading")
 
 
 def same_weights(module: torch.nn.Module, other: torch.nn.Module) -> bool:

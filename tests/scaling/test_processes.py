@@ -10,7 +10,8 @@ import torch
 from process import STEPS
 from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
 
-from hf_lcl import LCLForSequenceClassification, modeling
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.model import modeling
 
 
 SCRIPT = Path(__file__).with_name("process.py")

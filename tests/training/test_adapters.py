@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from hf_lcl import ContrastiveTrainer, LCLForSequenceClassification
-from hf_lcl.adapters import head_modules
+from hf_lcl.model.adapters import head_modules
 
 
 LORA = LoraConfig(r=4, lora_alpha=64, target_modules=["query", "value"])

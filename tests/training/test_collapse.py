@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from hf_lcl import ContrastiveTrainingArguments
-from hf_lcl.collapse import WINDOW, CollapseMonitor, Health
+from hf_lcl.training.collapse import WINDOW, CollapseMonitor, Health
 
 
 def health(**values) -> Health:

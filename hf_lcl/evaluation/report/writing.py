@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...extras import load_extra
 from ...hub.model_card import refresh_card
-from ...modeling import LCLForSequenceClassification
+from ...model.modeling import LCLForSequenceClassification
 from ..calibration import fold_temperature
 from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
 from ..inference import run_model

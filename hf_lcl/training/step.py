@@ -5,10 +5,10 @@ from functools import partial
 from torch import Tensor, nn
 from transformers import Trainer
 
-from ..modeling import LCLForSequenceClassification
-from ..outputs import LCLOutput
-from .gradient_cache import GradientCache
-from .pool import CandidatePool
+from ..model.modeling import LCLForSequenceClassification
+from ..model.outputs import LCLOutput
+from ..scaling.gradient_cache import GradientCache
+from ..scaling.pool import CandidatePool
 
 
 class ScalingTrainer(Trainer):

@@ -2,7 +2,6 @@
 
 from .head import fit_head
 from .mean_distillation import distill_mean
-from .trainer import FittingTrainer, Start, distills_mean, fits_head
 
 
-__all__ = ["FittingTrainer", "Start", "distill_mean", "distills_mean", "fit_head", "fits_head"]
+__all__ = ["distill_mean", "fit_head"]

@@ -8,11 +8,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
-from .configuration import LCLConfig
-from .data.labels import label_column
-from .losses import Objective
-from .modeling import LCLForSequenceClassification
-from .training_args import ContrastiveTrainingArguments
+from ..data.labels import label_column
+from ..losses import Objective
+from ..model.configuration import LCLConfig
+from ..model.modeling import LCLForSequenceClassification
+from ..training_args import ContrastiveTrainingArguments
 
 
 if TYPE_CHECKING:

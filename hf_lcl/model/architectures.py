@@ -21,7 +21,7 @@ def check_architecture(model_type: str) -> None:
     Example:
 
     ```python
-    >>> from hf_lcl.architectures import check_architecture
+    >>> from hf_lcl.model.architectures import check_architecture
 
     >>> check_architecture("electra")
     ```

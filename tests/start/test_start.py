@@ -14,10 +14,10 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoModel, AutoModelForSequenceClassification, TrainerCallback
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
-from hf_lcl.fitting import distill_mean, distills_mean, mean_distillation
-from hf_lcl.fitting.head import PENALTY
-from hf_lcl.fitting.trainer import names_as_texts
-from hf_lcl.pooling import pool
+from hf_lcl.model.pooling import pool
+from hf_lcl.start import distill_mean, mean_distillation
+from hf_lcl.start.head import PENALTY
+from hf_lcl.training.start import distills_mean, names_as_texts
 
 
 class AtFirstStep(TrainerCallback):
@@ -214,7 +214,7 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert trainer.state.global_step == 1
     assert changed(after, trainer.model.state_dict()) >= {"classifier", "model"}
-    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.fitting.trainer"]
+    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
     assert len(told) == 1
     assert told[0].startswith("The classifier starts from random weights. The logits of EuroBertFor")
 

@@ -15,9 +15,7 @@ from .adapters import adapter_settings, insert_adapter, merged_copy
 from .architectures import check_architecture
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
-from .outputs import LCLOutput
-from .pooling import default_pooling, pool, pooled_tokens
-from .starting_points import (
+from .loading import (
     StartingPoint,
     hub_arguments,
     label_arguments,
@@ -25,6 +23,8 @@ from .starting_points import (
     pools_mean,
     transformer_folder,
 )
+from .outputs import LCLOutput
+from .pooling import default_pooling, pool, pooled_tokens
 from .weighting import build_weighting_network
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.utils import logging
 
-from .training_args import ContrastiveTrainingArguments
+from ..training_args import ContrastiveTrainingArguments
 
 
 logger = logging.get_logger(__name__)
@@ -70,7 +70,7 @@ class CollapseMonitor(TrainerCallback):
 
     ```python
     >>> import torch
-    >>> from hf_lcl.collapse import CollapseMonitor
+    >>> from hf_lcl.training.collapse import CollapseMonitor
 
     >>> monitor = CollapseMonitor()
     >>> labels = torch.tensor([0, 0, 1, 1])

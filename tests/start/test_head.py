@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.fitting.head import PENALTY, find_head, fit_head, head_inputs, straighten
+from hf_lcl.start.head import PENALTY, find_head, fit_head, head_inputs, straighten
 
 
 # Their classifiers mean over the logits of tokens.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification
 
 
 # Mean size of what goes into the curve of a head: at this one smooth curves are straight, and known by their slope ...
@@ -198,7 +198,7 @@ def fit_head(
     Example:
 
     ```python
-    >>> from hf_lcl.fitting import fit_head
+    >>> from hf_lcl.start import fit_head
 
     >>> fit_head(model, trainer.get_eval_dataloader(train))
     ```

@@ -9,12 +9,12 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
+from ..data.tables import format_table
+from ..evaluation import confused_pairs, per_class_table
+from ..evaluation.report import write_report
+from ..trainer import ContrastiveTrainer
+from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
-from .cli import format_table
-from .evaluation import confused_pairs, per_class_table
-from .evaluation.report import write_report
-from .trainer import ContrastiveTrainer
-from .training_args import ContrastiveTrainingArguments
 
 
 logger = logging.get_logger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .losses.objective import Part
+from .objective import Part
 
 
 class PartMeter:
@@ -17,7 +17,7 @@ class PartMeter:
     ```python
     >>> import torch
     >>> from hf_lcl.losses.objective import Part
-    >>> from hf_lcl.parts import PartMeter
+    >>> from hf_lcl.losses.meter import PartMeter
 
     >>> meter = PartMeter()
     >>> meter.add({"loss_ce": Part(torch.tensor(1.0))})

@@ -10,14 +10,14 @@ from typing import Any
 from datasets import Dataset, DatasetDict, load_dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from .configuration import POOLINGS, WEIGHTINGS
-from .data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
-from .data.preprocessing import check_text_columns
-from .data.recipes import DATA_VARIABLE, get_recipe, load_recipe
-from .data.summary import DataSummary
-from .modeling import LCLForSequenceClassification
-from .starting_points import transformer_folder
-from .training_args import check_choice
+from ..data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
+from ..data.preprocessing import check_text_columns
+from ..data.recipes import DATA_VARIABLE, get_recipe, load_recipe
+from ..data.summary import DataSummary
+from ..model.configuration import POOLINGS, WEIGHTINGS
+from ..model.loading import transformer_folder
+from ..model.modeling import LCLForSequenceClassification
+from ..training_args import check_choice
 
 
 @dataclass

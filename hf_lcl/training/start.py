@@ -20,11 +20,11 @@ from transformers.utils import logging
 
 from ..data.lengths import token_counts
 from ..data.views import texts_alone
-from ..modeling import LCLForSequenceClassification
-from ..pooling import default_pooling
+from ..model.modeling import LCLForSequenceClassification
+from ..model.pooling import default_pooling
+from ..start.head import fit_head
+from ..start.mean_distillation import PASSES, TEXTS, distill_mean
 from ..training_args import ContrastiveTrainingArguments
-from .head import fit_head
-from .mean_distillation import PASSES, TEXTS, distill_mean
 
 
 logger = logging.get_logger(__name__)
@@ -130,7 +130,7 @@ def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase)
     Example:
 
     ```python
-    >>> from hf_lcl.fitting.trainer import names_as_texts
+    >>> from hf_lcl.training.start import names_as_texts
 
     >>> [tokenizer.decode(row["input_ids"]) for row in names_as_texts({0: "card_arrival", 1: "LABEL_1"}, tokenizer)]
     ['[CLS] card arrival [SEP]']

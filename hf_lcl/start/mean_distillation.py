@@ -10,8 +10,8 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from ..modeling import LCLForSequenceClassification
-from ..pooling import pool, token_mask
+from ..model.modeling import LCLForSequenceClassification
+from ..model.pooling import pool, token_mask
 
 
 # Texts after which the first token classifies as well as the mean does: small sets are read several times, but not so
@@ -49,7 +49,7 @@ def distill_mean(
     Example:
 
     ```python
-    >>> from hf_lcl.fitting import distill_mean
+    >>> from hf_lcl.start import distill_mean
 
     >>> batches = list(trainer.get_train_dataloader())
     >>> distill_mean(trainer.model, batches, len(batches))

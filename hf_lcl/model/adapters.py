@@ -1,15 +1,22 @@
 """LoRA and its kin: a few trainable weights inside a frozen encoder, by way of the `peft` library."""
 
 import copy
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
-from .extras import load_extra
-
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
+
+
+def _import_peft() -> ModuleType:
+    try:  # not by `hf_lcl.extras`: this folder travels alone
+        import peft
+    except ModuleNotFoundError as error:
+        raise ImportError('peft is not installed: pip install "hf_lcl[peft]"') from error
+    return peft
 
 
 def head_modules(native: PreTrainedModel) -> list[str]:
@@ -39,7 +46,7 @@ def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict
         TypeError: if `peft_config` is no configuration of `peft`.
         ValueError: for prompt learning, which changes the inputs instead of the layers and has no merged classifier.
     """
-    peft = load_extra("peft", extra="peft")
+    peft = _import_peft()
     if not isinstance(peft_config, peft.PeftConfig):
         raise TypeError(f"peft_config is a {type(peft_config).__name__}: use peft.LoraConfig(...).")
     if peft_config.is_prompt_learning:
@@ -66,7 +73,7 @@ def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftMo
     Returns:
         `PeftModel`: peft's view of it, which saves and merges the adapter.
     """
-    peft = load_extra("peft", extra="peft")
+    peft = _import_peft()
     return peft.get_peft_model(native, peft.PeftConfig.from_peft_type(**settings))
 
 

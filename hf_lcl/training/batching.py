@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from transformers import Trainer
 
+from ..data.lengths import token_counts
+from ..data.sampler import LabelBalancedSampler
+from ..data.streaming import BalancedStream, balance_stream
+from ..data.views import VIEW_PREFIX
 from ..training_args import ContrastiveTrainingArguments
-from .lengths import token_counts
-from .sampler import LabelBalancedSampler
-from .streaming import BalancedStream, balance_stream
-from .views import VIEW_PREFIX
 
 
 class BatchingTrainer(Trainer):

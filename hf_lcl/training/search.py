@@ -10,8 +10,8 @@ from transformers import Trainer
 from transformers.trainer_utils import BestRun, HPSearchBackend, TrainOutput
 
 from ..extras import load_extra
-from .metric import validation_metric
-from .spaces import wide_space
+from .search_metric import validation_metric
+from .search_spaces import wide_space
 
 
 if TYPE_CHECKING:
