@@ -1,5 +1,6 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
@@ -16,14 +17,14 @@ from transformers.utils import logging
 from .data import ContrastiveDataCollator
 from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
-from .data.views import Views, texts_alone
+from .data.views import VIEW_PREFIX, Views, texts_alone
 from .hub.publishing import PublishingTrainer
 from .losses.meter import PartMeter
 from .losses.objective import Objective, Part
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .scaling import FreshQueue
-from .training.batching import BatchingTrainer, check_stream
+from .training.batching import check_stream, draws_balanced_batches, order_stream, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
     balanced_weights,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(BatchingTrainer, FittingTrainer, ScalingTrainer, SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -189,6 +190,36 @@ class ContrastiveTrainer(BatchingTrainer, FittingTrainer, ScalingTrainer, Search
             self._train_parts.reset()  # of a trial that was pruned
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model
+
+    # Data
+
+    def _set_signature_columns_if_needed(self) -> None:
+        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
+            if self.args.view == "column":
+                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        # The public way to a batch structure that survives sharding over processes is an order of indices.
+        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
+            return super()._get_train_sampler(train_dataset)
+        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
+        if not isinstance(self.train_dataset, torch.utils.data.IterableDataset):
+            return super().get_train_dataloader()
+        batch_size = self._train_batch_size
+        stream = order_stream(self.train_dataset, self.args, batch_size, self._unwrapped.config.num_labels)
+        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
+        # and cannot join batches of different lengths to hand them out.
+        config = self.accelerator.dataloader_config
+        dispatch, config.dispatch_batches = config.dispatch_batches, False
+        dataloader = self._get_dataloader(stream, "Training", batch_size, is_training=True)
+        config.dispatch_batches = dispatch
+        return dataloader
 
     # Loss
 

@@ -1,59 +1,14 @@
 """What a trainer draws its batches from: class-balanced orders of a training set, and of a stream."""
 
-import inspect
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer
 
 from ..data.lengths import token_counts
 from ..data.sampler import LabelBalancedSampler
 from ..data.streaming import BalancedStream, balance_stream
-from ..data.views import VIEW_PREFIX
 from ..training_args import ContrastiveTrainingArguments
-
-
-class BatchingTrainer(Trainer):
-    """The part of [`ContrastiveTrainer`] that brings texts into batches."""
-
-    def _set_signature_columns_if_needed(self) -> None:
-        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
-            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
-            if self.args.view == "column":
-                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
-        # The public way to a batch structure that survives sharding over processes is an order of indices.
-        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
-            return super()._get_train_sampler(train_dataset)
-        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
-
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
-        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
-        stream = self.train_dataset
-        if not isinstance(stream, torch.utils.data.IterableDataset):
-            return super().get_train_dataloader()
-        if draws_balanced_batches(self.args) and not isinstance(stream, BalancedStream):
-            # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
-            stream = balance_stream(
-                stream,
-                self._train_batch_size,
-                self.args.samples_per_class,
-                seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-                group_lengths=self.args.group_lengths,
-                endless=True,
-                num_labels=self._unwrapped.config.num_labels,
-            )
-        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
-        # and cannot join batches of different lengths to hand them out.
-        config = self.accelerator.dataloader_config
-        dispatch, config.dispatch_batches = config.dispatch_batches, False
-        dataloader = self._get_dataloader(stream, "Training", self._train_batch_size, is_training=True)
-        config.dispatch_batches = dispatch
-        return dataloader
 
 
 def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
@@ -91,6 +46,24 @@ def prepare_sampler(
         drop_last=args.dataloader_drop_last,
         confusable_share=args.confusable_share if args.sampler == "confusable" else 0.0,
         seed=args.seed if args.data_seed is None else args.data_seed,
+    )
+
+
+def order_stream(
+    stream: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
+) -> torch.utils.data.IterableDataset:
+    """A stream in the order of its batches, which no sampler can bring it into; see [`balance_stream`]."""
+    if not draws_balanced_batches(args) or isinstance(stream, BalancedStream):
+        return stream
+    # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
+    return balance_stream(
+        stream,
+        batch_size,
+        args.samples_per_class,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+        group_lengths=args.group_lengths,
+        endless=True,
+        num_labels=num_labels,
     )
 
 
