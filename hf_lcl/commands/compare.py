@@ -15,8 +15,8 @@ from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger, fingerprint
 from ..evaluation.summary import add_findings, read_summary
+from ..hub.card import refresh_card
 from ..hub.card_facts import describe_hardware, package_versions, training_settings
-from ..hub.model_card import refresh_card
 from ..losses.objective import OBJECTIVES
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments, ModelArguments

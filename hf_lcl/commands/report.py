@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..evaluation.finished import labelled_texts, load_finished
 from ..evaluation.report import write_report
+from ..hub.card import refresh_card
 from .model_flags import add_labelled_data, data_arguments, model_parser
 from .parsing import one_line_errors
 
@@ -48,4 +49,5 @@ def main(argv: list[str] | None = None) -> None:
             fold=flags.fold_temperature,
             model=model,
         )
+        refresh_card(folder)
         print(page)

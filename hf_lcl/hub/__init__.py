@@ -1,7 +1,7 @@
 """What leaves the machine: a standard sequence classifier and its card."""
 
+from .card import CardFacts, render_card, write_card
 from .export import save_adapter, save_sequence_classifier
-from .model_card import CardFacts, render_card, write_card
 from .push import push_folder, push_model
 from .requests import PushError
 

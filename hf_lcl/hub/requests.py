@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
 )
 from transformers.utils import logging
 
+from .card_merging import card_to_publish
 from .contents import CARD, check_secrets, is_weights
-from .remote_card import card_to_publish
 
 
 WAITS = (1.0, 2.0, 4.0)  # seconds between the attempts at one request
@@ -86,7 +86,7 @@ def commit_files(
     Makes one commit of all files; of those that the Hub has already, nothing is sent.
 
     Weights that an earlier commit left beside the new ones (shards, an adapter) are removed, since they would be
-    loaded instead. What was written by hand into a card on the Hub stays, see [`remote_card.card_to_publish`].
+    loaded instead. What was written by hand into a card on the Hub stays, see [`card_merging.card_to_publish`].
 
     Args:
         files (`dict[str, Path | bytes]`): by their names on the Hub.

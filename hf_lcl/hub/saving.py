@@ -10,9 +10,9 @@ from transformers import Trainer
 
 from ..evaluation.ledger import fingerprint
 from ..model.modeling import LCLForSequenceClassification
+from .card import CardFacts, write_card
 from .card_facts import describe_hardware, evaluation_curve, package_versions, training_settings
 from .export import save_adapter, save_sequence_classifier
-from .model_card import CardFacts, write_card
 
 
 class SavingTrainer(Trainer):

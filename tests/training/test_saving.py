@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.hub.model_card import GENERATED
+from hf_lcl.hub.card_merging import GENERATED
 
 
 # Run in a process in which `import hf_lcl` fails.

@@ -7,7 +7,6 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...extras import load_extra
-from ...hub.model_card import refresh_card
 from ...model.modeling import LCLForSequenceClassification
 from ..calibration import fold_temperature
 from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
@@ -40,8 +39,7 @@ def write_report(
 ) -> Path:
     """
     Writes `report/` into the folder of a finished model: `index.html` (one page that needs nothing beside it), each
-    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. None of them holds a text. A card
-    that was generated in the folder gets the results and the pictures.
+    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. None of them holds a text.
 
     Any sequence classifier of transformers will do. Training curves need a `trainer_state.json` in the folder or in
     its last `checkpoint-*`; label relations need that checkpoint to be an [`LCLForSequenceClassification`], or the
@@ -128,7 +126,6 @@ def write_report(
     if before is not None and before["fingerprints"] == facts["fingerprints"] and "baseline" in before:
         facts["baseline"] = before["baseline"]
     write_summary(output_dir, facts)
-    refresh_card(output_dir)
     return page
 
 

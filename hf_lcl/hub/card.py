@@ -18,7 +18,7 @@ from .card_merging import GENERATED, merged, only_parts, sealed
 
 __all__ = ["GENERATED", "CardFacts", "refresh_card", "render_card", "write_card"]
 
-TEMPLATE = Path(__file__).with_name("model_card_template.md")
+TEMPLATE = Path(__file__).with_name("card.md")
 OBJECTIVE_NAMES = {
     "ce": "cross-entropy",
     "scl": "cross-entropy and supervised contrastive loss",

@@ -3,7 +3,7 @@
 import pytest
 
 from hf_lcl.hub import CardFacts, render_card
-from hf_lcl.hub.remote_card import card_to_publish
+from hf_lcl.hub.card_merging import card_to_publish
 
 
 def generated(accuracy: float = 0.5, **facts) -> str:

@@ -10,12 +10,12 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
 
 from hf_lcl import ContrastiveTrainingArguments
+from hf_lcl.hub.card import GENERATED, render_card, write_card
 from hf_lcl.hub.card_facts import CardFacts, evaluation_curve, training_settings
 from hf_lcl.hub.card_merging import PART, merged
-from hf_lcl.hub.model_card import GENERATED, render_card, write_card
 
 
-GOLDEN = Path(__file__).with_name("model_card.golden.md")
+GOLDEN = Path(__file__).with_name("card.golden.md")
 FACTS = CardFacts(
     model_name="me/feelings",
     labels=["furious", "annoyed", "a|b"],
