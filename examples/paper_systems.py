@@ -14,11 +14,13 @@ class System:
     Args:
         training (`dict`): fields of `ContrastiveTrainingArguments`, in place of those of all systems.
         model (`dict`): arguments of `LCLForSequenceClassification.from_encoder`.
+        formula (`dict`): fields of the objective, in place of those of the arguments.
         baseline (`str`, *optional*): a recurrent encoder that starts from nothing, instead of a pretrained one.
     """
 
     training: dict[str, Any]
     model: dict[str, Any] = field(default_factory=dict)
+    formula: dict[str, Any] = field(default_factory=dict)
     baseline: str | None = None
 
 
@@ -27,8 +29,6 @@ CONTRASTIVE = {
     "temperature": 0.3,
     "normalize_embeddings": True,
     "detach_weights": False,
-    "weight_placement": "outside",
-    "temperature_scaling": "none",
     "distill_mean": False,
     "head_start": False,
     "head_refit": False,
@@ -48,6 +48,7 @@ DEFAULTS = {item.name: item.default for item in fields(ContrastiveTrainingArgume
 DOT_PRODUCTS = {"normalize_embeddings": False, "temperature": 10.0, "alpha": 0.2}
 # Each text beside a copy of it that lacks some words: in place of the synonyms of WordNet.
 VIEWS = {"num_views": 2, "view": "word_dropout"}
+BY_POSITIVES = {"temperature_scaling": "positives"}
 FROM_NOTHING = {"learning_rate": 1e-3, "num_train_epochs": 10}
 
 PLAIN = {"pooling": "cls", "weighting": "none"}
@@ -61,13 +62,13 @@ SYSTEMS = {
     "gru-lcl": System({**LCL, **FROM_NOTHING}, HEAD | LAST, baseline="gru"),
     "ce": System(CE, PLAIN),
     "scl": System(SCL, PLAIN),
-    "scl-two-phase": System({**SCL, "two_phase": True}, PLAIN),
+    "scl-two-phase": System({**SCL, "alpha": 0.0, "head_refit": True}, PLAIN),
     "scl-mean": System(SCL, {**PLAIN, "pooling": "mean"}),
     "scl-views": System({**SCL, **VIEWS}, PLAIN),
     "scl-dot": System({**SCL, **DOT_PRODUCTS}, PLAIN),
     # The lowest temperature that the later paper searched; see "33 % on EmoInt" in the README.
     "scl-dot-0.07": System({**SCL, **DOT_PRODUCTS, "temperature": 0.07}, PLAIN),
-    "scl-positives": System({**SCL, "temperature_scaling": "positives"}, PLAIN),
+    "scl-positives": System(SCL, PLAIN, BY_POSITIVES),
     "scl-defaults": System({"objective": "scl", **DEFAULTS}, {"weighting": "none"}),
     "lcl": System(LCL, HEAD),
     "lcl-encoder": System(LCL, {**HEAD, "weighting": "encoder"}),
@@ -75,7 +76,7 @@ SYSTEMS = {
     "lcl-mean": System(LCL, {**HEAD, "pooling": "mean"}),
     "lcl-views": System({**LCL, **VIEWS}, HEAD),
     "lcl-dot": System({**LCL, **DOT_PRODUCTS}, HEAD),
-    "lcl-inside": System({**LCL, "weight_placement": "inside"}, HEAD),
-    "lcl-positives": System({**LCL, "temperature_scaling": "positives"}, HEAD),
+    "lcl-inside": System(LCL, HEAD, {"weight_placement": "inside"}),
+    "lcl-positives": System(LCL, HEAD, BY_POSITIVES),
     "lcl-defaults": System({"objective": "lcl", **DEFAULTS}),
 }

@@ -12,7 +12,7 @@ it shows what there is, beside the figures that the papers print. `--max_train_s
 
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,21 @@ from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.recipes import load_recipe, recipe_names
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
 from hf_lcl.hub.card_facts import describe_hardware, package_versions
+from hf_lcl.losses import Objective
 
 
 METRICS = ("accuracy", "macro_f1", "weighted_f1")
+
+
+class PaperTrainer(ContrastiveTrainer):
+    """Trains by a formula that is in print and that hf_lcl has no argument for."""
+
+    def __init__(self, *args: Any, formula: dict[str, Any], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._formula = formula
+
+    def _objective(self, training: bool) -> Objective:
+        return replace(super()._objective(training), **self._formula)
 
 
 @dataclass
@@ -103,7 +115,7 @@ def settings_of(args: PaperArguments, name: str, dataset: str, seed: int) -> dic
         "bf16": args.bf16,
         **system.training,
     }
-    return {
+    settings = {
         "system": name,
         "dataset": dataset,
         "seed": seed,
@@ -113,6 +125,7 @@ def settings_of(args: PaperArguments, name: str, dataset: str, seed: int) -> dic
         "model": system.model,
         "training": training,
     }
+    return settings | ({"formula": system.formula} if system.formula else {})
 
 
 def run(args: PaperArguments, settings: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +175,10 @@ def train_and_test(
         **settings["training"],
     )
     model = LCLForSequenceClassification.from_encoder(encoder, id2label=dict(enumerate(names)), **settings["model"])
-    trainer = ContrastiveTrainer(
+    trainer = PaperTrainer(
         model,
         training,
+        formula=settings.get("formula", {}),
         train_dataset=splits["train"],
         processing_class=tokenizer,
         compute_metrics=classification_metrics,

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     load_extra("optuna", extra="search")
     if search_args.space == "paper":
         load_extra("matplotlib", extra="plots")
-        if not training_args.is_contrastive or training_args.two_phase:
+        if not training_args.is_contrastive:
             raise ValueError(
                 "space='paper' searches alpha and temperature: use objective='scl' or 'lcl', or space='wide'."
             )
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError("A trial runs in one process: give the command several times instead of torchrun.")
     folder = Path(training_args.output_dir)
     # A search keeps no models: the best setting is trained again by run_classification.py.
-    if training_args.eval_strategy == "no" and not training_args.two_phase:
+    if training_args.eval_strategy == "no" and not training_args.head_refit:
         training_args.eval_strategy = IntervalStrategy.EPOCH
     settings = given_settings(model_args, data_args, training_args)
     training_args.save_strategy, training_args.load_best_model_at_end = SaveStrategy.NO, False

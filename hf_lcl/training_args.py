@@ -1,20 +1,35 @@
 """Every setting of a training run: those of transformers, and those of the contrastive objective."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 from transformers.utils import logging
 
 from .data.views import VIEWS
-from .losses.cross_entropy import check_focal
-from .losses.inputs import TEMPERATURE_SCALINGS, WEIGHT_PLACEMENTS
 from .losses.objective import OBJECTIVES
 
 
 logger = logging.get_logger(__name__)
 
 SAMPLERS = ("auto", "balanced", "confusable", "random")
+# Arguments that nothing measured supported, and what to write instead.
+REMOVED_ARGUMENTS = {
+    "focal_gamma": "use class_weights='balanced' where rare classes should count more",
+    "temperature_scaling": "pass a temperature per anchor to the loss functions",
+    "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
+    "weight_placement": "the weight of the anchor's own class stands outside the logarithm; "
+    "examples/reproduce_paper.py has the formula that the paper prints",
+}
+
+
+def refuse_removed(names: Iterable[str]) -> None:
+    """Raises a `TypeError` that says what to write instead of an argument that was removed."""
+    for name in names:
+        if name in REMOVED_ARGUMENTS:
+            raise TypeError(f"{name} was removed: {REMOVED_ARGUMENTS[name]}.")
 
 
 @dataclass
@@ -33,24 +48,12 @@ class ContrastiveTrainingArguments(TrainingArguments):
             L2-normalised embeddings (cosines) or plain dot products; the latter need a temperature of about 10.
         detach_weights (`bool`, *optional*, defaults to `False`): whether to keep the contrastive loss's gradient from
             the weighting network.
-        weight_placement (`str`, *optional*, defaults to `"outside"`): whether `"lcl"` has the weight of an anchor's
-            own class `"outside"` the logarithm, as in the paper's code and its later correction, or `"inside"`, as in
-            the paper's Eq. 3. See [`label_aware_contrastive_loss`].
-        temperature_scaling (`str`, *optional*, defaults to `"none"`): `"positives"` multiplies the temperature by the
-            anchor's number of positives. For comparison: the authors of "Happy is Farther From Sad Than Joyful" report
-            that such a temperature did not help. See [`supervised_contrastive_loss`].
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
         logit_adjustment_tau (`float`, *optional*, defaults to 0.0): how much of the classes' shares of the training
             set the cross-entropies take into account while training, so that logits need not: 1 makes the classifier
             one for which all classes count alike, 0 changes nothing. Evaluation and the saved model do not adjust.
             [Paper](https://huggingface.co/papers/2007.07314).
-        focal_gamma (`float`, *optional*, defaults to 0.0): makes texts that are classified well count less in the
-            cross-entropies, the more the higher; 0 changes nothing. Not together with `label_smoothing_factor`.
-            [Paper](https://huggingface.co/papers/1708.02002).
-        two_phase (`bool`, *optional*, defaults to `False`): whether the contrastive loss trains the encoder alone, as
-            if `alpha` were 0, and the classifier is fitted to the frozen encoder afterwards, by cross-entropy on
-            features that are computed once. Only once `train()` has ended are its predictions worth anything.
         distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
             labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
             mean pooling, whose classifier would read a token that knows little; not for `"ce"` or `alpha=1`, which are
@@ -128,14 +131,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
     detach_weights: bool = field(
         default=False, metadata={"help": "Keep the contrastive loss's gradient from the weighting network."}
     )
-    weight_placement: str = field(
-        default="outside",
-        metadata={"help": "Weight of the anchor's own class in lcl: outside the logarithm, or inside as in Eq. 3."},
-    )
-    temperature_scaling: str = field(
-        default="none",
-        metadata={"help": "none, or positives: temperature times the anchor's number of positives (did not help)."},
-    )
     class_weights: list[str] | None = field(
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
@@ -145,13 +140,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         metadata={
             "help": "Adjust logits by this times the classes' log shares while training: 1 favours rare classes."
         },
-    )
-    focal_gamma: float = field(
-        default=0.0, metadata={"help": "Let texts that are classified well count less (focal loss); 2 is usual."}
-    )
-    two_phase: bool = field(
-        default=False,
-        metadata={"help": "Train the encoder by the contrastive loss alone, and fit the classifier afterwards."},
     )
     distill_mean: bool | None = field(
         default=None,
@@ -209,11 +197,13 @@ class ContrastiveTrainingArguments(TrainingArguments):
         metadata={"help": "With peft_config: save the merged standard classifier instead of the adapter alone."},
     )
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> "ContrastiveTrainingArguments":
+        refuse_removed(kwargs)
+        return super().__new__(cls)
+
     def __post_init__(self):
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("sampler", self.sampler, SAMPLERS)
-        check_choice("weight_placement", self.weight_placement, WEIGHT_PLACEMENTS)
-        check_choice("temperature_scaling", self.temperature_scaling, TEMPERATURE_SCALINGS)
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]: it is the share of cross-entropy in the loss.")
         if not self.temperature > 0:
@@ -227,9 +217,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
             )
         if self.logit_adjustment_tau < 0:
             raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
-        check_focal(self.focal_gamma, self.label_smoothing_factor)
         self._check_views()
-        self._check_two_phase()
         if not 0 <= self.confusable_share <= 1:
             raise ValueError(f"confusable_share={self.confusable_share} must lie in [0, 1].")
         if min(self.queue_size, self.queue_warmup_steps) < 0:
@@ -251,7 +239,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(
                 "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."
             )
-        for name in ("two_phase", "distill_mean", "head_start", "head_refit"):
+        for name in ("distill_mean", "head_start", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
                 raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
         if self.queue_size and self.world_size > 1 and not self.gather_across_devices:
@@ -272,21 +260,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
                 f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: set "
                 "ce_on_views=True, or leave it out."
             )
-
-    def _check_two_phase(self) -> None:
-        if not self.two_phase:
-            return
-        if self.objective != "scl":
-            raise ValueError(
-                f"two_phase=True trains the encoder by the contrastive loss alone, which objective={self.objective!r} "
-                "does not have: use objective='scl'."
-            )
-        for name in ("label_smoothing_factor", "logit_adjustment_tau", "focal_gamma"):
-            if getattr(self, name):
-                raise ValueError(
-                    f"{name}={getattr(self, name)} changes a cross-entropy that two_phase=True leaves to logistic "
-                    "regression: leave one of them out. class_weights works with both."
-                )
 
     @property
     def is_contrastive(self) -> bool:

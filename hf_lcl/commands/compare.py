@@ -42,9 +42,9 @@ The flags are those of `train` (see there), and may stand in the same file. Into
 A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
 # What means nothing to the other objectives, or is refused by them.
 OVERRIDES = {
-    "ce": {"two_phase": "false", "num_views": "1", "view": "dropout", "queue_size": "0", "queue_warmup_steps": "0"},
+    "ce": {"num_views": "1", "view": "dropout", "queue_size": "0", "queue_warmup_steps": "0"},
     "scl": {},
-    "lcl": {"two_phase": "false"},
+    "lcl": {},
 }
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
+from ..training_args import refuse_removed
+
 
 SETTINGS_FILES = (".json", ".yaml", ".yml")
 
@@ -49,12 +51,14 @@ def parse_arguments(
 
     Raises:
         ValueError: for a value that a dataclass refuses, or a file that is missing or has keys that nobody knows.
+        TypeError: for an argument that was removed.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
+    flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
     if argv and not argv[0].startswith("-") and Path(argv[0]).suffix in SETTINGS_FILES:
         settings = _read_settings(Path(argv[0]))
-        flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
+        refuse_removed(settings.keys() - flags.keys())
         unknown = sorted(settings.keys() - flags.keys())
         if unknown:
             raise ValueError(f"The settings file {argv[0]} has {', '.join(unknown)}, which is no flag: see --help.")
@@ -62,6 +66,8 @@ def parse_arguments(
             flags[name].required = False
         parser.set_defaults(**settings)
         argv = argv[1:]
+    given = {flag.removeprefix("--").split("=")[0].replace("-", "_") for flag in argv if flag.startswith("--")}
+    refuse_removed(given - flags.keys())
     return parser.parse_args_into_dataclasses(argv)
 
 

@@ -22,7 +22,6 @@ TEMPLATE = Path(__file__).with_name("card.md")
 OBJECTIVE_NAMES = {
     "ce": "cross-entropy",
     "scl": "cross-entropy and supervised contrastive loss",
-    "two_phase": "supervised contrastive loss, and a classifier fitted afterwards",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
@@ -68,7 +67,7 @@ def render_card(facts: CardFacts) -> ModelCard:
         facts=facts,
         base_model=base_model,
         dataset=dataset,
-        objective=OBJECTIVE_NAMES["two_phase" if facts.settings.get("two_phase") else facts.objective],
+        objective=OBJECTIVE_NAMES[facts.objective],
         metric_names=METRIC_NAMES,
         splits=list(dict.fromkeys([*facts.splits, *facts.fingerprints])),
         trust=", trust_remote_code=True" if facts.remote_code else "",

@@ -161,7 +161,6 @@ def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:
     shown = ALWAYS + (OF_OBJECTIVE if args.is_contrastive else ())
     # What another argument has taken the place of.
     unused = {"num_train_epochs"} if args.max_steps > 0 else set()
-    unused |= {"alpha"} if args.two_phase else set()
     changed = [
         name
         for name in defaults

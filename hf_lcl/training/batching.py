@@ -93,7 +93,7 @@ def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTra
             f"logit_adjustment_tau={args.logit_adjustment_tau} takes the classes' shares of the training set, but "
             "train_dataset is a stream: leave it out, and weigh the classes with class_weights=[1.0, 2.5, ...]."
         )
-    for name in ("two_phase", "distill_mean", "head_start", "head_refit"):
+    for name in ("distill_mean", "head_start", "head_refit"):
         if getattr(args, name):
             raise ValueError(
                 f"{name}=True reads the training set by itself, but train_dataset is a stream: leave it out, or "

@@ -164,8 +164,7 @@ class CollapseMonitor(TrainerCallback):
                 f"{found} The likely cause: {1 - now.valid_anchors:.0%} of the texts had no positive in their batch. "
                 "Use sampler='balanced', a larger per_device_train_batch_size, or num_views=2."
             )
-        told = (
+        return (
             f"{found} The likely cause: steps that are too large. Lower learning_rate (now {args.learning_rate:g}), "
-            "or set warmup_steps=0.1"
+            f"set warmup_steps=0.1, or raise alpha (now {args.alpha:g}) for more cross-entropy."
         )
-        return f"{told}." if args.two_phase else f"{told}, or raise alpha (now {args.alpha:g}) for more cross-entropy."

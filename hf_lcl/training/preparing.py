@@ -186,17 +186,14 @@ def prepare_objective(
     )
     return Objective(
         name=args.objective,
-        alpha=0.0 if args.two_phase else args.alpha,
+        alpha=args.alpha,
         temperature=args.temperature,
         normalize=args.normalize_embeddings,
         detach_weights=args.detach_weights,
-        weight_placement=args.weight_placement,
-        temperature_scaling=args.temperature_scaling,
         weighting_is_trained=config.weighting != "classifier",
         class_weights=class_weights,
         label_smoothing=args.label_smoothing_factor,
         logit_adjustment=logit_adjustment,
-        focal_gamma=args.focal_gamma,
         ce_on_views=args.ce_on_views,
     )
 

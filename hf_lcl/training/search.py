@@ -58,7 +58,7 @@ class SearchingTrainer(Trainer):
             ImportError: if optuna is not installed.
             RuntimeError: for a trainer without `model_init`.
             ValueError: without an `eval_dataset`, for a `direction` that the default metric does not have, or for
-                `two_phase=True` with evaluations before the classifier is fitted.
+                `head_refit=True` with evaluations before the classifier is fitted.
 
         Example:
 
@@ -79,9 +79,9 @@ class SearchingTrainer(Trainer):
             load_extra("optuna", extra="search")
         if self.eval_dataset is None:
             raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
-        if self.args.two_phase and self.args.eval_strategy != "no":
+        if self.args.head_refit and self.args.eval_strategy != "no":
             raise ValueError(
-                "two_phase=True fits the classifier when training ends, but "
+                "head_refit=True fits the classifier when training ends, but "
                 f"eval_strategy={self.args.eval_strategy.value!r} judges it before: set eval_strategy='no'."
             )
         if compute_objective is None:

@@ -61,6 +61,5 @@ def wide_space(trial: "BaseTrial", args: ContrastiveTrainingArguments) -> dict[s
     if args.is_contrastive:
         lowest, highest = (0.03, 1.0) if args.normalize_embeddings else (1.0, 1000.0)
         chosen["temperature"] = trial.suggest_float("temperature", lowest, highest, log=True)
-        if not args.two_phase:  # which has no share of cross-entropy
-            chosen["alpha"] = trial.suggest_float("alpha", 0.05, 0.95)
+        chosen["alpha"] = trial.suggest_float("alpha", 0.05, 0.95)
     return chosen

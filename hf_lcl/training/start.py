@@ -37,9 +37,9 @@ class FittingTrainer(Trainer):
     """The part of [`ContrastiveTrainer`] that is at work before the first step and after the last."""
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As in `transformers.Trainer`; with `two_phase` or `head_refit` the classifier is fitted at the end."""
+        """As in `transformers.Trainer`; with `head_refit` the classifier is fitted at the end."""
         output = super().train(*args, **kwargs)
-        if self.args.two_phase or self.args.head_refit:
+        if self.args.head_refit:
             self.fit_classifier()
         return output
 
@@ -110,7 +110,7 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
     """Whether the classifier is fitted before the first step."""
     if args.head_start is not None:
         return args.head_start
-    return model.starting_point.has_new_head and not args.two_phase and _starts_by_default(args, dataset)
+    return model.starting_point.has_new_head and _starts_by_default(args, dataset)
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:

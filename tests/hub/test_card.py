@@ -132,9 +132,7 @@ def test_the_formula_is_the_one_that_was_trained_with():
     outside, inside = r"-\frac{w_{i,y_i}}{|P(i)|}", r"\log\frac{w_{i,y_i}\exp(h_i\cdot h_p/\tau)}"
     for card, found, missing in (
         (trained("lcl"), outside, inside),
-        (trained("lcl", weight_placement="inside"), inside, outside),
         (trained("scl"), r"$$L = \alpha\,L_e + (1-\alpha)\,L_{SCL} ", "After the last step"),
-        (trained("scl", two_phase=True), "$$L = L_{SCL} ", r"\alpha"),
         (trained("scl", normalize_embeddings=True), "`h_i` is the L2-normalised embedding", "first step"),
         (trained("ce"), "Objective: cross-entropy.", "$$"),
     ):
@@ -148,7 +146,6 @@ def test_the_formula_is_the_one_that_was_trained_with():
         ("distill_mean", "Before the first step, the encoder's first token was taught"),
         ("head_start", "Before the first step, the classifier was fitted"),
         ("head_refit", "After the last step, the classifier was fitted"),
-        ("two_phase", "After the last step, the classifier was fitted"),
     ],
 )
 def test_what_was_done_beside_the_steps_is_said(setting, sentence):
@@ -273,10 +270,10 @@ def test_settings_are_those_of_the_objective_and_whatever_is_not_the_default(tmp
 
 
 def test_arguments_that_others_have_taken_the_place_of_are_left_out(tmp_path):
-    args = ContrastiveTrainingArguments(str(tmp_path), objective="scl", two_phase=True, max_steps=5, use_cpu=True)
+    args = ContrastiveTrainingArguments(str(tmp_path), objective="scl", head_refit=True, max_steps=5, use_cpu=True)
     settings = training_settings(args)
-    assert {"alpha", "num_train_epochs"}.isdisjoint(settings)
-    assert (settings["max_steps"], settings["two_phase"]) == (5, True)
+    assert "num_train_epochs" not in settings
+    assert (settings["max_steps"], settings["head_refit"]) == (5, True)
 
 
 def test_the_curve_is_the_evaluations_with_the_loss_before_each():

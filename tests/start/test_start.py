@@ -88,7 +88,6 @@ def test_a_new_classifier_is_fitted_before_the_first_step(weights_at_first_step,
         {"objective": "ce"},
         {"objective": "lcl", "alpha": 1.0},
         {"objective": "lcl", "head_start": False},
-        {"objective": "scl", "two_phase": True},
     ],
 )
 def test_nothing_is_fitted_where_training_is_plain_or_it_was_declined(weights_at_first_step, encoder_folder, settings):

@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from hf_lcl import ContrastiveTrainingArguments
 
+TWO_PHASES = {"objective": "scl", "alpha": 0.0, "head_start": False, "head_refit": True}
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_it_learns_a_separable_set(make_trainer, bf16):
     settings = {"num_train_epochs": 40, "learning_rate": 3e-3, "logging_steps": 50}
-    trainer = make_trainer(objective="scl", two_phase=True, bf16=bf16, **settings)
+    trainer = make_trainer(**TWO_PHASES, bf16=bf16, **settings)
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] > 0.9
 
 
 def test_the_first_phase_does_not_touch_the_classifier_and_the_second_not_the_encoder(make_trainer, monkeypatch):
-    trainer = make_trainer(objective="scl", two_phase=True, max_steps=4)
+    trainer = make_trainer(**TWO_PHASES, max_steps=4)
     before = {name: tensor.clone() for name, tensor in trainer.model.native.state_dict().items()}
     between = {}
     fit = trainer.fit_classifier
@@ -35,7 +35,7 @@ def test_the_first_phase_does_not_touch_the_classifier_and_the_second_not_the_en
 
 
 def test_the_second_phase_reads_each_text_once(make_trainer):
-    trainer = make_trainer(objective="scl", two_phase=True, max_steps=1, names_as_texts=False)
+    trainer = make_trainer(**TWO_PHASES, max_steps=1, names_as_texts=False)
     rows = []
     trainer.model.native.bert.register_forward_hook(lambda _, args, output: rows.append(len(output[0])))
     trainer.train()
@@ -47,23 +47,8 @@ def test_the_second_phase_reads_each_text_once(make_trainer):
 def test_what_is_saved_is_the_fitted_classifier(make_trainer, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
-    trainer = make_trainer(objective="scl", two_phase=True, max_steps=4)
+    trainer = make_trainer(**TWO_PHASES, max_steps=4)
     trainer.train()
     trainer.save_model()
     loaded = AutoModelForSequenceClassification.from_pretrained(trainer.args.output_dir)
     assert torch.equal(loaded.classifier.weight, trainer.model.native.classifier.weight)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"objective": "lcl"}, "objective='scl'"),
-        ({"objective": "ce"}, "objective='scl'"),
-        ({"objective": "scl", "focal_gamma": 2.0}, "focal_gamma=2.0"),
-        ({"objective": "scl", "label_smoothing_factor": 0.1}, "label_smoothing_factor=0.1"),
-        ({"objective": "scl", "logit_adjustment_tau": 1.0}, "logit_adjustment_tau=1.0"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(tmp_path, settings, named):
-    with pytest.raises(ValueError, match=named):
-        ContrastiveTrainingArguments(str(tmp_path), two_phase=True, **settings)

@@ -7,6 +7,8 @@ import torch
 from transformers import TrainingArguments
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.training_args import REMOVED_ARGUMENTS
 
 
 @pytest.mark.parametrize(
@@ -28,8 +30,6 @@ from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSeque
         ({"view_rate": 1.0}, "view_rate=1.0 must lie between 0 and 1"),
         ({"num_views": 2, "objective": "ce"}, "of no use to objective='ce'.*set ce_on_views=True"),
         ({"logit_adjustment_tau": -1.0}, "logit_adjustment_tau=-1.0 cannot be negative"),
-        ({"focal_gamma": -1.0}, "focal_gamma=-1.0 cannot be negative"),
-        ({"focal_gamma": 2.0, "label_smoothing_factor": 0.1}, "focal_gamma=2.0.*label_smoothing=0.1.*set one of them"),
         ({"class_weights": "heavy"}, "class_weights='heavy' must be 'balanced' or one positive number per class"),
         ({"class_weights": [1.0, -1.0]}, "must be 'balanced' or one positive number per class"),
     ],
@@ -136,3 +136,16 @@ def test_the_wrapper_of_a_regression_model(make_trainer, bert_config):
     bert_config.problem_type, bert_config.num_labels = "regression", 1
     with pytest.raises(ValueError, match="regression"):
         make_trainer(LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config)))
+
+
+@pytest.mark.parametrize("name", sorted(REMOVED_ARGUMENTS))
+def test_an_argument_that_was_removed_says_what_to_write_instead(name, tmp_path):
+    with pytest.raises(TypeError, match=f"^{name} was removed: "):
+        ContrastiveTrainingArguments("out", **{name: 1})
+    for spelling in (f"--{name}=1", f"--{name.replace('_', '-')}"):
+        with pytest.raises(TypeError, match=f"^{name} was removed: "):
+            parse_arguments((ContrastiveTrainingArguments,), ["--output_dir=out", spelling, "1"])
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"output_dir: out\n{name}: 1\n")
+    with pytest.raises(TypeError, match=f"^{name} was removed: "):
+        parse_arguments((ContrastiveTrainingArguments,), [str(settings)])

@@ -69,8 +69,6 @@ def test_every_cause_names_what_helps(tmp_path):
     told = monitor._told(collapsed, args, 50)
     assert "learning_rate (now 5e-05)" in told
     assert "raise alpha (now 0.5)" in told
-    two_phase = ContrastiveTrainingArguments(str(tmp_path), objective="scl", two_phase=True)
-    assert "alpha" not in monitor._told(collapsed, two_phase, 50)
     assert "sampler='balanced'" in monitor._told(health(spread=0.001, valid_anchors=0.1), args, 50)
 
 

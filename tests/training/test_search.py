@@ -196,7 +196,7 @@ def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_sear
     ("settings", "arguments", "message"),
     [
         ({}, {"direction": "minimize"}, "direction='minimize'.*eval_macro_f1.*maximize"),
-        ({"objective": "scl", "two_phase": True, "eval_strategy": "epoch"}, {}, "two_phase=True.*eval_strategy='no'"),
+        ({"objective": "scl", "head_refit": True, "eval_strategy": "epoch"}, {}, "head_refit=True.*eval_strategy='no'"),
     ],
 )
 def test_searches_that_would_mislead_are_refused(make_searcher, settings, arguments, message):
@@ -224,7 +224,6 @@ def test_the_spaces(tmp_path):
         ({}, {"alpha", "temperature"}, 1),
         ({"normalize_embeddings": False}, {"alpha", "temperature"}, 1000),
         ({"objective": "ce"}, set(), None),
-        ({"objective": "scl", "two_phase": True}, {"temperature"}, 1),
     ):
         args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **settings)
         chosen = wide_space(study.ask(), args)

@@ -198,7 +198,7 @@ SYSTEMS = {
     "lcl-random-head": ours(objective="lcl", distill_mean=False, head_start=False),
     "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **START),
     "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **START),
-    "scl-two-phase": ours(objective="scl", two_phase=True, **START | {"head_start": False}),
+    "scl-two-phase": ours(objective="scl", alpha=0.0, **START | {"head_start": False, "head_refit": True}),
     "ce-free-tokens": ours(objective="ce", **FREE_TOKENS),
     "scl-free-tokens": ours(objective="scl", **FREE_TOKENS),
     "lcl-free-tokens": ours(objective="lcl", **FREE_TOKENS),
