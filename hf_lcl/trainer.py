@@ -1,26 +1,25 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
 import inspect
-from collections import Counter
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.labels import label_names
 from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
-from .data.views import VIEW_PREFIX, Views, texts_alone
+from .data.views import VIEW_PREFIX, texts_alone
 from .hub.publishing import PublishingTrainer
 from .losses.meter import PartMeter
-from .losses.objective import Objective, Part
+from .losses.objective import Objective
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .scaling import FreshQueue
@@ -36,7 +35,7 @@ from .training.preparing import (
 )
 from .training.search import SearchingTrainer
 from .training.start import FittingTrainer, Start, distills_mean, fits_head
-from .training.step import ScalingTrainer
+from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
 
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -130,8 +129,7 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
         self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
         self._class_names = None if train_dataset is None else label_names(train_dataset)
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
-        self._train_parts, self._eval_parts = PartMeter(), PartMeter()
-        self._told_about_lone_anchors = False
+        self._eval_parts = PartMeter()
         self._own_callbacks: list[TrainerCallback] = []
         if model is not None:
             model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
@@ -161,8 +159,7 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
     def _follow_arguments(self, model: LCLForSequenceClassification) -> None:
         """Makes what the arguments decide and training keeps; each trial of a search has its own."""
         args = self.args
-        self._views = Views(args.num_views, args.view, args.view_rate, self._tokenizer)
-        self._prepare_scaling(model)
+        self._step = Step(args, self._tokenizer)
         self._monitor = CollapseMonitor() if args.is_contrastive else None
         self._confusable = ConfusableClassesCallback() if args.sampler == "confusable" else None
         for callback in self._own_callbacks:
@@ -170,7 +167,7 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
                 self.remove_callback(callback)
         data = self.train_dataset
         self._start = Start(self, distills_mean(args, model, data), fits_head(args, model, data))
-        queue = FreshQueue(self._pool.queue) if args.queue_size else None
+        queue = FreshQueue(self._step.pool.queue) if args.queue_size else None
         self._own_callbacks = [own for own in (self._start, queue, self._monitor, self._confusable) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
@@ -187,7 +184,6 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
         )
         if trial is not None:
             self._follow_arguments(model)
-            self._train_parts.reset()  # of a trial that was pruned
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model
 
@@ -221,7 +217,27 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
         config.dispatch_batches = dispatch
         return dataloader
 
-    # Loss
+    # Steps
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """
+        As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`].
+
+        Raises:
+            FloatingPointError: when the loss is not finite: before the weights are touched.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._step.finish(
+            model,
+            id2label=self._unwrapped.config.id2label,
+            step=self.state.global_step,
+            batch_size=self._train_batch_size,
+            no_sync=partial(self.accelerator.no_sync, model),
+            context=self.compute_loss_context_manager,
+        )
+        return loss
 
     def compute_loss(
         self,
@@ -230,55 +246,30 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, LCLOutput]:
-        """
-        The objective on one batch. In evaluation the outputs are logits only.
-
-        Raises:
-            FloatingPointError: in training, when the loss is not finite: before the weights are touched.
-        """
+        """The objective on one batch. In evaluation the outputs are logits only."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
+        objective = self._objective(training=model.training)
         if model.training:
-            outputs, loss, parts = self._training_loss(model, inputs, labels)
-            self._train_parts.add(parts, scale=1 / self.current_gradient_accumulation_steps)
+            outputs, loss, labels = self._step.loss(
+                model,
+                inputs,
+                labels,
+                config=self._unwrapped.config,
+                objective=objective,
+                step=self.state.global_step,
+                scale=1 / self.current_gradient_accumulation_steps,
+                average=partial(self.accelerator.reduce, reduction="mean"),
+            )
+            if self._monitor is not None:
+                self._monitor.observe(outputs.embeddings, outputs.logits, labels)
+            if self._confusable is not None:
+                self._confusable.observe(labels, outputs.logits)
         else:
             outputs = model(**texts_alone(inputs))
-            loss, parts = self._objective(training=False)(
-                outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
-            )
+            loss, parts = objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)
             self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
         return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
-
-    def _training_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], labels: Tensor
-    ) -> tuple[LCLOutput, Tensor, dict[str, Part]]:
-        """The loss over views, mini-batches, processes and the queue."""
-        inputs, labels = self._views(inputs, labels)
-        outputs = self._run_batch(model, inputs)
-        candidates = self._pool.candidates(outputs.embeddings, labels, step=self.state.global_step)
-        try:
-            loss, parts = self._objective(training=True)(
-                outputs.logits,
-                outputs.embeddings,
-                outputs.weighting_logits,
-                labels,
-                candidates,
-                views=self.args.num_views,
-            )
-        except ValueError as error:
-            if outputs.embeddings.isfinite().all():
-                raise
-            self._stop(str(error))  # names the texts
-        # The Trainer looks at the value of each loss anyway (`logging_nan_inf_filter`).
-        if not torch.isfinite(loss):
-            values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
-            self._stop(f"The loss is {loss.item()} ({values}).")
-        self._tell_about_lone_anchors(parts, labels)
-        if self._monitor is not None:
-            self._monitor.observe(outputs.embeddings, outputs.logits, labels)
-        if self._confusable is not None:
-            self._confusable.observe(labels, outputs.logits)
-        return outputs, loss, parts
 
     def _objective(self, training: bool) -> Objective:
         """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
@@ -299,35 +290,25 @@ class ContrastiveTrainer(FittingTrainer, ScalingTrainer, SearchingTrainer, Publi
     def _log_priors(self) -> np.ndarray:
         return log_priors(self._train_labels, self._unwrapped.config.num_labels)
 
-    def _stop(self, problem: str) -> NoReturn:
-        checkpoint = get_last_checkpoint(self.args.output_dir)
-        kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
-        raise FloatingPointError(
-            f"Stopped at step {self.state.global_step + 1}, before the weights were updated. {problem} {kept} Lower "
-            "the learning rate, raise the temperature, or train without fp16."
-        )
+    # The two methods that every process runs when the state of a run is saved and taken up again; there is no public
+    # hook that knows the checkpoint of a resumed run.
 
-    def _tell_about_lone_anchors(self, parts: dict[str, Part], labels: Tensor) -> None:
-        # Looked at until it was said once; an epoch's last texts may be too few to pair.
-        if self._told_about_lone_anchors or len(labels) < self._train_batch_size or "valid_anchors" not in parts:
-            return
-        if parts["valid_anchors"].value > 0:
-            return
-        self._told_about_lone_anchors = True
-        names = self._unwrapped.config.id2label
-        counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
-        logger.warning(
-            f"No text of the batch at step {self.state.global_step + 1} has another of its class ({counts}): it "
-            "taught cross-entropy alone. Use sampler='balanced', a larger per_device_train_batch_size (with "
-            "mini_batch_size where memory is short), or queue_size."
-        )
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.should_save:
+            self._step.pool.queue.save(output_dir)  # the same in all processes
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            self._step.pool.queue.load(checkpoint, self.args.device)
 
     # Logging
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """As in `transformers.Trainer`; lines with a training loss also get its parts."""
         if "loss" in logs:
-            logs = logs | self._train_parts.averages(reduce=lambda totals: self.accelerator.reduce(totals, "sum"))
+            logs = logs | self._step.parts.averages(reduce=lambda totals: self.accelerator.reduce(totals, "sum"))
         super().log(logs, start_time)
 
     def evaluation_loop(

@@ -1,53 +1,169 @@
-"""How a trainer takes a step over more texts than one pass holds, and what it keeps of them from run to run."""
+"""One batch of training: its views, their forward pass, the texts they are compared with, the loss and its parts."""
 
-from functools import partial
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor, nn
-from transformers import Trainer
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
-from ..model.modeling import LCLForSequenceClassification
+from ..data.views import Views
+from ..losses.meter import PartMeter
+from ..losses.objective import Objective, Part
+from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
 from ..scaling.gradient_cache import GradientCache
 from ..scaling.pool import CandidatePool
+from ..training_args import ContrastiveTrainingArguments
 
 
-class ScalingTrainer(Trainer):
-    """The part of [`ContrastiveTrainer`] that runs a batch through the model, and that keeps the queue."""
+logger = logging.get_logger(__name__)
 
-    def _prepare_scaling(self, model: LCLForSequenceClassification) -> None:
-        """Makes what `mini_batch_size` and `queue_size` ask for."""
+
+class Step:
+    """
+    Computes the loss of a training batch, as the arguments say it at that moment, and adds up its parts.
+
+    [`~Step.loss`] is the forward pass. [`~Step.finish`] comes after `loss.backward()`: it sends gradients from the
+    outputs of mini-batches on to the weights, and reads from the device, once per batch and while the device still
+    works on the backward pass, whether the loss was finite.
+
+    Args:
+        args ([`ContrastiveTrainingArguments`]): all settings.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): knows the special tokens, which views never touch.
+    """
+
+    def __init__(self, args: ContrastiveTrainingArguments, tokenizer: PreTrainedTokenizerBase | None = None):
+        self.args = args
+        self.parts = PartMeter()
+        self.pool = CandidatePool(args)
+        self._tokenizer = tokenizer
+        self._cache: GradientCache | None = None
+        self._has_warned = False
+
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        labels: Tensor,
+        *,
+        config: LCLConfig,
+        objective: Objective,
+        step: int = 0,
+        scale: float = 1.0,
+        average: Callable[[Tensor], Tensor] = lambda numbers: numbers,
+    ) -> tuple[LCLOutput, Tensor, Tensor]:
+        """
+        The loss over views, mini-batches and processes.
+
+        Args:
+            model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
+            inputs (`dict[str, torch.Tensor]`): its keyword arguments, one row per text.
+            labels (`torch.LongTensor` of shape `(texts,)`): classes.
+            config ([`LCLConfig`]): the model's.
+            objective ([`Objective`]): what is minimised.
+            step (`int`, *optional*, defaults to 0): updates of the weights so far.
+            scale (`float`, *optional*, defaults to 1.0): how much the batch counts among the parts.
+            average (`Callable`, *optional*): the mean over all processes, so that all of them stop at the same step.
+
+        Returns:
+            `tuple[LCLOutput, torch.Tensor, torch.LongTensor]`: outputs, loss and labels of all views.
+        """
         args = self.args
-        # Reformer's positions need one length.
-        trim = model.config.text_config.model_type != "reformer"
-        self._cache = None if args.mini_batch_size is None else GradientCache(args.mini_batch_size, trim=trim)
-        self._pool = CandidatePool(args)
-
-    def _run_batch(self, model: nn.Module, inputs: dict[str, Tensor]) -> LCLOutput:
-        """A batch in one pass or in mini-batches."""
-        return model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
-
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
-        """As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`]."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if self._cache is not None:
-            self._cache.backward(
-                model,
-                no_sync=partial(self.accelerator.no_sync, model),
-                context=self.compute_loss_context_manager,
+        inputs, labels = Views(args.num_views, args.view, args.view_rate, self._tokenizer)(inputs, labels)
+        self._cache = None
+        if args.mini_batch_size is not None:
+            # Reformer's positions need one length.
+            self._cache = GradientCache(args.mini_batch_size, trim=config.text_config.model_type != "reformer")
+        outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
+        candidates = self.pool.candidates(outputs.embeddings, labels, step=step)
+        try:
+            loss, parts = objective(
+                outputs.logits,
+                outputs.embeddings,
+                outputs.weighting_logits,
+                labels,
+                candidates,
+                views=args.num_views,
             )
-        return loss
+        except ValueError as error:
+            if outputs.embeddings.isfinite().all():
+                raise
+            raise self._not_finite(str(error), step) from error  # names the texts
+        self.parts.add(parts, scale=scale)
+        self._labels, self._last_parts = labels, parts
+        valid = parts["valid_anchors"].value if "valid_anchors" in parts else loss.new_ones(())
+        self._read = read_later(average(torch.stack([loss.detach().float(), valid.float()])))
+        return outputs, loss, labels
 
-    # The two methods that every process runs when the state of a run is saved and taken up again; there is no public
-    # hook that knows the checkpoint of a resumed run.
+    def finish(
+        self,
+        model: nn.Module,
+        *,
+        id2label: dict[int, str],
+        step: int = 0,
+        batch_size: int = 1,
+        no_sync: Callable[[], AbstractContextManager] = nullcontext,
+        context: Callable[[], AbstractContextManager] = nullcontext,
+    ) -> None:
+        """
+        The rest of the backward pass, and a look at the loss.
 
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        if self.args.should_save:
-            self._pool.queue.save(output_dir)  # the same in all processes
+        Args:
+            model (`nn.Module`): as in [`~Step.loss`].
+            id2label (`dict[int, str]`): names of the classes.
+            step (`int`, *optional*, defaults to 0): updates of the weights so far.
+            batch_size (`int`, *optional*, defaults to 1): texts of a full batch.
+            no_sync (`Callable`, *optional*): see [`GradientCache.backward`].
+            context (`Callable`, *optional*): likewise.
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)
-        if checkpoint is not None:
-            self._pool.queue.load(checkpoint, self.args.device)
+        Raises:
+            FloatingPointError: if the loss was not finite.
+        """
+        if self._cache is not None:
+            self._cache.backward(model, no_sync=no_sync, context=context)
+        labels, parts = self._labels, self._last_parts
+        loss, valid_anchors = self._read()
+        if not math.isfinite(loss):
+            raise self._not_finite(f"The loss is {loss} ({_values(parts)}).", step)
+        # An epoch's last texts may be too few to pair.
+        if valid_anchors > 0 or self._has_warned or len(labels) < batch_size:
+            return
+        self._has_warned = True
+        counts = ", ".join(f"{id2label[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
+        logger.warning(
+            f"No text of the batch at step {step + 1} has another of its class ({counts}): the contrastive loss is 0 "
+            "for this step. Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size "
+            "where memory is short)."
+        )
+
+    def _not_finite(self, problem: str, step: int) -> FloatingPointError:
+        checkpoint = get_last_checkpoint(self.args.output_dir)
+        kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
+        return FloatingPointError(
+            f"Stopped at step {step + 1}, before the weights were updated. {problem} {kept} Lower the learning rate, "
+            "raise the temperature, or train without fp16."
+        )
+
+
+def read_later(numbers: Tensor) -> Callable[[], list[float]]:
+    """Starts to copy a few numbers to the host; what it returns waits for them, but not for work queued since."""
+    if numbers.device.type != "cuda":
+        return numbers.tolist
+    copy = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
+    has_arrived = torch.cuda.Event()
+    has_arrived.record()
+
+    def read() -> list[float]:
+        has_arrived.synchronize()
+        return copy.tolist()
+
+    return read
+
+
+def _values(parts: dict[str, Part]) -> str:
+    return ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())

@@ -88,7 +88,7 @@ class Process:
         if self.processes > 1 and synchronisations != [True] * 2:
             raise RuntimeError(f"{len(synchronisations)} synchronisations in two steps.")
         gradients = {key: parameter.grad for key, parameter in trainer.model.named_parameters()}
-        parts = trainer._train_parts.averages(lambda totals: trainer.accelerator.reduce(totals, "sum"))
+        parts = trainer._step.parts.averages(lambda totals: trainer.accelerator.reduce(totals, "sum"))
         return gradients | {f"part {key}": torch.tensor(value) for key, value in parts.items()}
 
     def run(self) -> dict[str, torch.Tensor]:
@@ -126,7 +126,7 @@ class Process:
         resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-2")
         pairs = zip(whole.model.parameters(), resumed.model.parameters(), strict=True)
         difference = max((mine - its).abs().max().item() for mine, its in pairs)
-        return {"difference": torch.tensor(difference), "queue": torch.tensor(len(resumed._pool.queue))}
+        return {"difference": torch.tensor(difference), "queue": torch.tensor(len(resumed._step.pool.queue))}
 
     def train_and_save(self, name: str, resume: bool = False) -> None:
         """A whole training with 12 rows in each step, and the classifier that it ends with."""

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from transformers.utils import logging
 
 from hf_lcl import label_aware_contrastive_loss
 from hf_lcl.losses import Objective
@@ -95,10 +94,10 @@ class TestTrainer:
     def test_evaluation_neither_uses_nor_fills_it(self, make_trainer):
         trainer = make_trainer(queue_size=40, max_steps=2, per_device_eval_batch_size=6)
         trainer.train()
-        before = trainer._pool.queue.labels.clone()
+        before = trainer._step.pool.queue.labels.clone()
         metrics = trainer.evaluate()
         assert metrics["eval_candidates_per_anchor"] == 5
-        assert torch.equal(trainer._pool.queue.labels, before)
+        assert torch.equal(trainer._step.pool.queue.labels, before)
 
     def test_a_second_training_starts_with_an_empty_one(self, make_trainer):
         trainer = make_trainer(queue_size=40, max_steps=2)
@@ -125,22 +124,3 @@ class TestTrainer:
     def test_negative_sizes_are_refused(self, make_trainer, settings):
         with pytest.raises(ValueError, match="cannot be negative"):
             make_trainer(**settings)
-
-
-def test_a_batch_without_positives_is_told_once(make_trainer, splits, caplog, monkeypatch):
-    monkeypatch.setattr(logging.get_logger("transformers"), "propagate", True)
-    monkeypatch.setattr(logging.get_logger("hf_lcl.trainer"), "propagate", True)
-    # One text of each class, over and over.
-    first = [splits["train"]["labels"].index(label) for label in range(4)]
-    trainer = make_trainer(
-        train=splits["train"].select(first * 3), per_device_train_batch_size=4, sampler="random", max_steps=1
-    )
-    batch = trainer.data_collator([trainer.train_dataset[index] for index in range(4)])
-    batch = {key: tensor for key, tensor in batch.items() if key in ("input_ids", "attention_mask", "labels")}
-    trainer.current_gradient_accumulation_steps = 1
-    trainer.model.train()
-    for _ in range(3):
-        trainer.compute_loss(trainer.model, batch)
-    lines = [record.getMessage() for record in caplog.records if "another of its class" in record.getMessage()]
-    assert len(lines) == 1
-    assert all(word in lines[0] for word in ("angry: 1", "proud: 1", "sampler='balanced'", "queue_size"))

@@ -1,0 +1,98 @@
+"""A step over one batch, without a trainer."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy, normalize
+
+from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl.losses.objective import Objective
+from hf_lcl.training.step import Step
+
+
+@pytest.fixture
+def model(bert):
+    """Without dropout, in training mode."""
+    for module in bert.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return LCLForSequenceClassification.from_native(bert, weighting="none").train()
+
+
+@pytest.fixture
+def batch(splits, tokenizer):
+    """Inputs and labels of twelve texts."""
+    rows = splits["train"].select(range(12))
+    inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
+    return dict(inputs), torch.tensor(rows["labels"][:])
+
+
+@pytest.fixture
+def make_step(tmp_path):
+    def make(**settings):
+        settings = {"objective": "scl", "per_device_train_batch_size": 12, "use_cpu": True} | settings
+        return Step(ContrastiveTrainingArguments(str(tmp_path), **settings))
+
+    return make
+
+
+def test_the_loss_is_that_of_the_formula(model, batch, make_step):
+    inputs, labels = batch
+    step = make_step()
+    _, loss, _ = step.loss(model, inputs, labels, config=model.config, objective=Objective("scl", alpha=0.25))
+    with torch.no_grad():
+        outputs = model(**inputs)
+    unit = normalize(outputs.embeddings.double())
+    similarities = (unit @ unit.T / 0.3).masked_fill(torch.eye(12, dtype=torch.bool), -math.inf)
+    log_p = similarities.log_softmax(dim=1)
+    positives = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~torch.eye(12, dtype=torch.bool)
+    anchors = [-log_p[i][positives[i]].mean() for i in range(12) if positives[i].any()]
+    expected = 0.25 * cross_entropy(outputs.logits, labels) + 0.75 * torch.stack(anchors).mean()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert step.parts.averages()["valid_anchors"] == len(anchors) / 12
+
+
+def test_mini_batches_give_the_gradient_of_the_whole(model, batch, make_step):
+    def gradients(**settings):
+        model.zero_grad()
+        step = make_step(**settings)
+        _, loss, _ = step.loss(model, *batch, config=model.config, objective=Objective("scl"))
+        loss.backward()
+        step.finish(model, id2label=model.config.id2label)
+        return {name: tensor.grad.clone() for name, tensor in model.named_parameters() if tensor.grad is not None}
+
+    whole, parts = gradients(), gradients(mini_batch_size=5)
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch, make_step):
+    step = make_step(objective="ce")
+    model.native.classifier.register_forward_hook(lambda module, inputs, output: output * math.inf)
+    step.loss(model, *batch, config=model.config, objective=Objective("ce"), step=6)
+    with pytest.raises(FloatingPointError, match=r"^Stopped at step 7, .* The loss is nan \(loss_ce=nan\)"):
+        step.finish(model, id2label=model.config.id2label, step=6)
+
+
+def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batch, make_step):
+    step = make_step()
+    settings = {"config": model.config, "objective": Objective("scl")}
+    _, loss, _ = step.loss(model, *batch, average=lambda numbers: numbers * math.nan, **settings)
+    assert loss.isfinite()
+    with pytest.raises(FloatingPointError, match="The loss is nan"):
+        step.finish(model, id2label=model.config.id2label)
+
+
+def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog):
+    step = make_step()
+    inputs, labels = batch
+    lone = [labels.tolist().index(label) for label in sorted(set(labels.tolist()))]
+    texts = {name: tensor[lone] for name, tensor in inputs.items()}
+    for _ in range(2):
+        step.loss(model, texts, labels[lone], config=model.config, objective=Objective("scl"))
+        step.finish(model, id2label=model.config.id2label, batch_size=4)
+    told = [record.getMessage() for record in caplog.records if "has another of its class" in record.getMessage()]
+    assert len(told) == 1
+    assert "LABEL_3: 1" in told[0]
