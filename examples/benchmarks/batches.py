@@ -9,6 +9,7 @@ knows, by its accuracy on the test set.
 A finished run is one line of the results; a rerun skips it. Prints the table of all lines, and writes it beside them.
 """
 
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -31,8 +32,11 @@ from hf_lcl import (
     tokenize_texts,
 )
 from hf_lcl.commands.parsing import one_line_errors, parse_arguments
-from hf_lcl.data.recipes import load_recipe
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
+
+
+sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the recipes of the data sets
+from recipes import load_recipe
 
 
 WAYS = {

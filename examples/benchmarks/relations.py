@@ -11,6 +11,7 @@ Both objectives train on the same texts, from the same start, for the same numbe
 line of the results; a rerun skips it. The tables are printed and written beside them.
 """
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,13 @@ from transformers import AutoTokenizer
 
 from hf_lcl import LCLForSequenceClassification, tokenize_texts
 from hf_lcl.commands.parsing import one_line_errors, parse_arguments
-from hf_lcl.data.recipes import get_recipe, recipe_names
 from hf_lcl.evaluation import label_relations
 from hf_lcl.evaluation.inference import run_model
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
+
+
+sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the recipes of the data sets
+from recipes import get_recipe, recipe_names
 
 
 OBJECTIVES = ("ce", "lcl")

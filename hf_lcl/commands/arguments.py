@@ -1,6 +1,5 @@
 """The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 
 from ..data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
 from ..data.preprocessing import check_text_columns
-from ..data.recipes import DATA_VARIABLE, get_recipe, load_recipe
 from ..data.summary import DataSummary
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
@@ -108,8 +106,6 @@ class DataArguments:
     Args:
         train_file, validation_file, test_file (`str`, *optional*): csv, json, jsonl or parquet, gzipped or not.
         dataset_name (`str`, *optional*): a data set on the Hub instead of files.
-        recipe (`str`, *optional*): a data set of the papers instead of either; see [`data.recipes.load_recipe`].
-        data_dir (`str`, *optional*): folder that holds the data sets of recipes, instead of the Hub.
         text_column_names (`str`, *optional*): one column or several, separated by commas.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two text columns are a sentence pair.
         label_column_name (`str`, *optional*): class names or ids.
@@ -123,12 +119,6 @@ class DataArguments:
 
     dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
-    recipe: str | None = field(
-        default=None, metadata={"help": "A data set by name, such as sst5, goemotions or empathetic_dialogues."}
-    )
-    data_dir: str | None = field(
-        default=None, metadata={"help": "Folder with a folder per recipe; defaults to $HF_LCL_DATA, else the Hub."}
-    )
     train_file: str | None = field(default=None, metadata={"help": "csv, json, jsonl or parquet (.gz may follow)."})
     validation_file: str | None = field(default=None, metadata={"help": "Of the same kind as the train file."})
     test_file: str | None = field(default=None, metadata={"help": "Of the same kind; its labels are optional."})
@@ -170,12 +160,6 @@ class DataArguments:
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise ValueError(f"{name}={limit} leaves no rows: use at least 1, or leave it out.")
-        if self.recipe is not None:
-            get_recipe(self.recipe)
-            if self.dataset_name is not None or self.files:
-                raise ValueError(f"recipe={self.recipe!r} says which data to use: leave out files and dataset_name.")
-        elif self.data_dir is not None:
-            raise ValueError(f"data_dir={self.data_dir!r} is where recipes are looked for: name one with --recipe.")
 
     @property
     def files(self) -> dict[str, str]:
@@ -190,19 +174,6 @@ class DataArguments:
         Args:
             splits (`DatasetDict`): as from [`DataArguments.load`] or [`DataArguments.prepare`].
         """
-        if self.recipe is None:
-            facts = {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits)}
-        else:
-            recipe = get_recipe(self.recipe)
-            from_hub = recipe.hub is not None and self.data_dir is None and DATA_VARIABLE not in os.environ
-            facts = {
-                "dataset_tags": recipe.hub and recipe.hub.path,
-                "dataset_revision": recipe.hub.revision if from_hub else None,
-                "dataset": recipe.title,
-                "language": recipe.language,
-                "data_notes": [recipe.selection, f"Licence of the data: {recipe.licence}."],
-                "data_citation": recipe.citation,
-            }
         limits = {split: reasons for split, reasons in self.dropped.items() if reasons}
         left_out = [
             f"{count:,} rows of the {split} split were left out ({reason})."
@@ -210,7 +181,11 @@ class DataArguments:
             for reason, count in reasons.items()
             if count
         ]
-        return facts | {"data_notes": facts.get("data_notes", []) + left_out}
+        return {
+            "dataset_tags": self.dataset_name,
+            "dataset_revision": _revision(splits),
+            "data_notes": left_out,
+        }
 
     def text_columns(self, splits: DatasetDict) -> list[str]:
         """Names of the text columns of `splits`; raises a `ValueError` where one of these lacks one of them."""
@@ -229,16 +204,14 @@ class DataArguments:
             token (`str`, *optional*): Hub token.
 
         Raises:
-            ValueError: if neither a file, a data set nor a recipe was named, or what was named cannot be read.
+            ValueError: if neither a file nor a data set was named, or what was named cannot be read.
         """
-        if self.recipe is not None:
-            splits, _ = load_recipe(self.recipe, self.data_dir, cache_dir=cache_dir, token=token)
-        elif self.dataset_name is not None:
+        if self.dataset_name is not None:
             splits = load_dataset(self.dataset_name, self.dataset_config_name, cache_dir=cache_dir, token=token)
         elif self.files:
             splits = load_splits(self.files, cache_dir=cache_dir)
         else:
-            raise ValueError("No data: give --train_file and --validation_file, or --dataset_name, or --recipe.")
+            raise ValueError("No data: give --train_file and --validation_file, or --dataset_name.")
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for wanted in ("train", "validation", "test"):

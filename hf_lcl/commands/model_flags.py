@@ -43,8 +43,6 @@ def add_labelled_data(parser: ArgumentParser) -> Any:
     group.add_argument("--label_column_name", help="column of class names or ids; default: label")
     group.add_argument("--dataset_name", help="instead of files: a data set on the Hub")
     group.add_argument("--dataset_config_name", help="its configuration")
-    group.add_argument("--recipe", help="instead of either: a data set by name, such as sst5")
-    group.add_argument("--data_dir", help="folder with a folder per recipe; default: $HF_LCL_DATA, else the Hub")
     return group
 
 

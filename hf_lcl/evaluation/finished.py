@@ -106,7 +106,7 @@ def labelled_texts(
         ValueError: for data that cannot be read, has no test split or lacks a column, and for labels that the model
             does not know.
     """
-    if not (data_args.files or data_args.dataset_name or data_args.recipe):
+    if not (data_args.files or data_args.dataset_name):
         raise ValueError("No test split: give --test_file.")
     splits = data_args.load()
     if "test" not in splits:

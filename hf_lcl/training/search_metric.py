@@ -30,7 +30,7 @@ def validation_metric(
 
     ```python
     >>> from hf_lcl import ContrastiveTrainingArguments, classification_metrics
-    >>> from hf_lcl.search import validation_metric
+    >>> from hf_lcl.training.search_metric import validation_metric
 
     >>> validation_metric(ContrastiveTrainingArguments("out"), classification_metrics, num_labels=3)
     ('eval_macro_f1', 'maximize')

@@ -19,7 +19,7 @@ from hf_lcl.commands.parsing import one_line_errors
 
 
 pytest.importorskip("optuna")
-SEARCH = SCRIPT.with_name("run_search.py")
+SEARCH = SCRIPT.with_name("search") / "run_search.py"
 
 
 @pytest.fixture(scope="module")

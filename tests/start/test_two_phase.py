@@ -6,6 +6,7 @@ import torch
 
 TWO_PHASES = {"objective": "scl", "alpha": 0.0, "head_start": False, "head_refit": True}
 
+
 @pytest.mark.parametrize("bf16", [False, True])
 def test_it_learns_a_separable_set(make_trainer, bf16):
     settings = {"num_train_epochs": 40, "learning_rate": 3e-3, "logging_steps": 50}

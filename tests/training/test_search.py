@@ -8,6 +8,9 @@ from operator import itemgetter
 
 import pytest
 import torch
+from paper_space import paper_grid, paper_space
+from search_report import heat_map_values
+from shared_study import SharedStudy
 from transformers import EvalPrediction, set_seed
 
 from hf_lcl import (
@@ -16,8 +19,8 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
-from hf_lcl.search import SharedStudy, paper_grid, paper_space, validation_metric, wide_space
-from hf_lcl.search.report import heat_map_values
+from hf_lcl.training.search_metric import validation_metric
+from hf_lcl.training.search_spaces import wide_space
 
 
 optuna = pytest.importorskip("optuna")
@@ -196,7 +199,11 @@ def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_sear
     ("settings", "arguments", "message"),
     [
         ({}, {"direction": "minimize"}, "direction='minimize'.*eval_macro_f1.*maximize"),
-        ({"objective": "scl", "head_refit": True, "eval_strategy": "epoch"}, {}, "head_refit=True.*eval_strategy='no'"),
+        (
+            {"objective": "scl", "head_refit": True, "eval_strategy": "epoch"},
+            {},
+            "head_refit=True.*eval_strategy='no'",
+        ),
     ],
 )
 def test_searches_that_would_mislead_are_refused(make_searcher, settings, arguments, message):

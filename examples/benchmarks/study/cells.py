@@ -1,5 +1,6 @@
 """The data of the study: which texts a run may learn from, and for how long."""
 
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from hf_lcl import load_splits
-from hf_lcl.data.recipes import load_recipe
 
 from .curve import Curve
+
+
+sys.path.append(str(Path(__file__).parents[2] / "paper"))  # the recipes of the data sets
+from recipes import load_recipe
 
 
 @dataclass(frozen=True)

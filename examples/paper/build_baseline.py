@@ -1,20 +1,20 @@
 """
 Writes a recurrent encoder to train from scratch, and a tokenizer that knows the words of a training file.
 
-    python -m hf_lcl.baselines --kind gru --train_file train.jsonl --output_dir baselines/gru
+    python examples/paper/build_baseline.py --kind gru --train_file train.jsonl --output_dir baselines/gru
 
-Then train on it: `python examples/run_classification.py --model_name_or_path baselines/gru ...`
+Then train on it: `python -m hf_lcl train --model_name_or_path baselines/gru --trust_remote_code ...`
 """
 
 from dataclasses import dataclass, field
 
+from baselines import build_baseline
+from recurrent import RecurrentConfig
 from transformers import AutoModel, AutoTokenizer
 
-from ..commands.arguments import DataArguments
-from ..commands.parsing import one_line_errors, parse_arguments
-from ..data.preprocessing import check_texts
-from .building import build_baseline
-from .recurrent import RecurrentConfig
+from hf_lcl.commands.arguments import DataArguments
+from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.data.preprocessing import check_texts
 
 
 @dataclass

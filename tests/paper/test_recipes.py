@@ -2,20 +2,15 @@
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import recipes
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
+from recipes import get_recipe, load_recipe, recipe_names
 
 from hf_lcl import encode_labels
-from hf_lcl.commands.arguments import DataArguments
-from hf_lcl.data import recipes
-from hf_lcl.data.recipes import get_recipe, load_recipe, recipe_names
 
 
 NUM_CLASSES = {
@@ -311,57 +306,3 @@ def test_files_of_a_repository_are_read_as_the_recipe_says(tmp_path, monkeypatch
     assert {split: len(dataset) for split, dataset in splits.items()} == {"train": 54, "validation": 6, "test": 60}
     names = ["abbreviation", "entity", "description", "human", "location", "numeric"]
     assert pairs(splits["test"]) == [(f"question {i}", names[i % 6]) for i in range(60)]
-
-
-# On the command line
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"recipe": "sst6"}, "recipe='sst6' is unknown: use one of"),
-        ({"recipe": "sst5", "train_file": "a.jsonl"}, "recipe='sst5' says which data to use: leave out files"),
-        ({"recipe": "sst5", "dataset_name": "a/b"}, "leave out files and dataset_name"),
-        ({"data_dir": "data"}, "data_dir='data' is where recipes are looked for: name one with --recipe"),
-    ],
-)
-def test_arguments_that_do_not_go_together(settings, message):
-    with pytest.raises(ValueError, match=message):
-        DataArguments(**settings)
-
-
-def test_arguments_read_a_recipe(write, tmp_path):
-    for split in SPLITS:
-        write("sst2", split, rows_of("sst2", per_class=5))
-    arguments = DataArguments(recipe="sst2", data_dir=str(tmp_path), max_train_samples=4)
-    splits = arguments.load()
-    assert {split: len(dataset) for split, dataset in splits.items()} == {"train": 4, "validation": 10, "test": 10}
-    assert arguments.text_columns(splits) == ["text"]
-    facts = arguments.card_facts(splits)
-    assert (facts["dataset_tags"], facts["dataset"], facts["language"]) == ("SetFit/sst2", "SST-2", "en")
-    assert facts["dataset_revision"] is None  # these are not the Hub's files
-    assert facts["data_notes"][-1] == "6 rows of the train split were left out (max_train_samples)."
-    assert "Socher et al. (2013)" in facts["data_citation"]
-    assert DataArguments(recipe="tsa").card_facts(splits)["dataset_tags"] is None
-
-
-@pytest.mark.slow
-def test_script_trains_on_a_recipe_or_ends_in_one_line(write, tmp_path, raw_splits, encoder_folder):
-    script = Path(__file__).parents[2] / "examples" / "run_classification.py"
-    command = [sys.executable, str(script), f"--model_name_or_path={encoder_folder}", "--recipe=sst2", "--do_train"]
-    command += ["--do_predict", "--max_steps=2", "--use_cpu", "--objective=scl", f"--output_dir={tmp_path / 'out'}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    failed = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert failed.returncode == 1
-    assert failed.stderr.strip().splitlines()[-1].startswith("error: recipe 'sst2' cannot be loaded from the Hub")
-    assert "Traceback" not in failed.stderr
-
-    for split, dataset in raw_splits.items():
-        labels = ["positive" if row["label"] in ("glad", "proud") else "negative" for row in dataset]
-        write("sst2", split, [{"text": text, "label": label} for text, label in zip(dataset["text"], labels)])
-    ran = subprocess.run([*command, f"--data_dir={tmp_path}"], capture_output=True, text=True, env=environment)
-    assert ran.returncode == 0, ran.stderr
-    config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["id2label"] == {"0": "negative", "1": "positive"}
-    assert "SetFit/sst2" in (tmp_path / "out" / "README.md").read_text()
-    assert json.loads((tmp_path / "out" / "all_results.json").read_text())["predict_samples"] == 24

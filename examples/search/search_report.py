@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from paper_space import PAPER_VALUES
 
-from ..evaluation.plots import Theme, save_picture
-from ..evaluation.plots.matrices import readable_on
-from ..evaluation.plots.theme import new_figure
-from ..extras import load_extra
-from ..training.search_spaces import PAPER_VALUES
+from hf_lcl.evaluation.plots import Theme, save_picture
+from hf_lcl.evaluation.plots.matrices import readable_on
+from hf_lcl.evaluation.plots.theme import new_figure
+from hf_lcl.extras import load_extra
 
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def train_word_tokenizer(
     Example:
 
     ```python
-    >>> from hf_lcl.baselines import train_word_tokenizer
+    >>> from word_tokenizer import train_word_tokenizer
 
     >>> tokenizer = train_word_tokenizer(["Glad, so glad!", "So late again..."], min_frequency=1, stop_words=["so"])
     >>> tokenizer.tokenize("So glad it's late")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recurrent import RecurrentConfig, RecurrentForSequenceClassification, RecurrentModel
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.baselines import RecurrentConfig, RecurrentForSequenceClassification, RecurrentModel
 
 
 KINDS = ("rnn", "gru", "lstm")

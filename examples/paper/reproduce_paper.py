@@ -2,9 +2,9 @@
 """
 Every system of the two papers on every data set of theirs:
 
-    python examples/reproduce_paper.py --systems ce scl lcl --datasets sst5 emoint --seeds 0 1 2 \
+    python examples/paper/reproduce_paper.py --systems ce scl lcl --datasets sst5 emoint --seeds 0 1 2 \
         --encoder google/electra-base-discriminator --results paper.jsonl
-    python examples/reproduce_paper.py --results paper.jsonl --table paper.md
+    python examples/paper/reproduce_paper.py --results paper.jsonl --table paper.md
 
 A finished run is one line of the results, and is not run again; a run that was cut short is. `--table` runs nothing:
 it shows what there is, beside the figures that the papers print. `--max_train_samples` makes a run fit a laptop.
@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from baselines import build_baseline
 from datasets import DatasetDict
 from paper_systems import SYSTEMS
 from paper_tables import markdown
+from recipes import load_recipe, recipe_names
 from tqdm import tqdm
 from transformers import AutoTokenizer, set_seed
 
@@ -32,9 +34,7 @@ from hf_lcl import (
     encode_labels,
     tokenize_texts,
 )
-from hf_lcl.baselines import build_baseline
 from hf_lcl.commands.parsing import one_line_errors, parse_arguments
-from hf_lcl.data.recipes import load_recipe, recipe_names
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
 from hf_lcl.hub.card_facts import describe_hardware, package_versions
 from hf_lcl.losses import Objective

@@ -5,8 +5,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from paper_systems import SYSTEMS
-
-from hf_lcl.data.recipes import recipe_names
+from recipes import recipe_names
 
 
 # Accuracy in percent, from Tables 1 and 2 and section 4 of "Happy is Farther From Sad Than Joyful".

@@ -4,13 +4,12 @@ import json
 import os
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset
 
-from .reading import load_splits
+from hf_lcl import load_splits
 
 
 SPLITS = ("train", "validation", "test")
@@ -179,7 +178,7 @@ class Recipe:
 
 @cache
 def _recipes() -> dict[str, Recipe]:
-    entries = json.loads(files(__package__).joinpath("recipes.json").read_text(encoding="utf-8"))
+    entries = json.loads(Path(__file__).with_name("recipes.json").read_text(encoding="utf-8"))
     recipes = {}
     for name, entry in entries.items():
         hub = entry.pop("hub", None)
@@ -227,7 +226,7 @@ def load_recipe(name: str, data_dir: str | Path | None = None, **kwargs: Any) ->
     Example:
 
     ```python
-    >>> from hf_lcl.data.recipes import get_recipe
+    >>> from recipes import get_recipe
 
     >>> recipe = get_recipe("sst5")
     >>> recipe.classes

@@ -2,7 +2,7 @@
 """
 Searches the settings of `run_classification.py` by a validation metric:
 
-    python examples/run_search.py --space wide --n_trials 30 \
+    python examples/search/run_search.py --space wide --n_trials 30 \
         --model_name_or_path google/electra-base-discriminator \
         --train_file train.jsonl --validation_file validation.jsonl --objective lcl --output_dir search
     python examples/run_classification.py search/best.json
@@ -18,6 +18,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from paper_space import paper_grid, paper_space
+from search_report import (
+    given_settings,
+    ranked,
+    save_heat_map,
+    trial_row,
+    write_best,
+    write_trials,
+)
+from shared_study import SharedStudy
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_lcl import (
@@ -30,15 +40,8 @@ from hf_lcl.commands.arguments import DataArguments, ModelArguments
 from hf_lcl.commands.parsing import one_line_errors, parse_arguments
 from hf_lcl.data.tables import format_table
 from hf_lcl.extras import load_extra
-from hf_lcl.search import SharedStudy, paper_grid, paper_space, validation_metric, wide_space
-from hf_lcl.search.report import (
-    given_settings,
-    ranked,
-    save_heat_map,
-    trial_row,
-    write_best,
-    write_trials,
-)
+from hf_lcl.training.search_metric import validation_metric
+from hf_lcl.training.search_spaces import wide_space
 from hf_lcl.training_args import check_choice
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from baselines import build_baseline
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.baselines import build_baseline
 
 
 # Run in a process in which `import hf_lcl` fails.
@@ -164,12 +164,13 @@ def test_the_documented_commands(raw_splits, tmp_path):
     folder, out = str(tmp_path / "gru"), tmp_path / "out"
     sizes = ("--embedding_size=24", "--hidden_size=32")
     files = [f"--{name}_file={tmp_path}/{name}.jsonl" for name in raw_splits]
-    built = command("-m", "hf_lcl.baselines", "--kind=gru", files[0], f"--output_dir={folder}", *sizes)
+    built = command("examples/paper/build_baseline.py", "--kind=gru", files[0], f"--output_dir={folder}", *sizes)
     assert built.returncode == 0, built.stderr
     assert built.stdout.startswith(f"{folder}: a gru of ")
     trained = command(
         "examples/run_classification.py",
         f"--model_name_or_path={folder}",
+        "--trust_remote_code",
         *files,
         f"--output_dir={out}",
         *("--objective=scl", "--do_train", "--do_eval", "--do_predict", "--use_cpu", "--num_train_epochs=25"),
@@ -191,8 +192,8 @@ def test_the_documented_commands(raw_splits, tmp_path):
 )
 def test_the_command_ends_in_one_line_for_bad_input(raw_splits, tmp_path, flags, message):
     raw_splits["train"].to_json(str(tmp_path / "train.jsonl"))
-    start = ("-m", "hf_lcl.baselines", f"--train_file={tmp_path}/train.jsonl", f"--output_dir={tmp_path}/out")
-    process = command(*start, *flags)
+    files = (f"--train_file={tmp_path}/train.jsonl", f"--output_dir={tmp_path}/out")
+    process = command("examples/paper/build_baseline.py", *files, *flags)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith(message)
     assert "Traceback" not in process.stderr

@@ -1,14 +1,19 @@
-"""From texts to a folder that training starts from."""
+"""Recurrent baselines: an RNN, GRU or LSTM with random weights and the words of the training texts, in a folder."""
 
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
+from recurrent import RecurrentConfig, RecurrentForSequenceClassification, RecurrentModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, set_seed
+from word_tokenizer import train_word_tokenizer
 
-from .recurrent import RecurrentConfig, RecurrentModel
-from .word_tokenizer import train_word_tokenizer
+
+# In this process; elsewhere `trust_remote_code=True` takes the code from the folder.
+AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig, exist_ok=True)
+AutoModel.register(RecurrentConfig, RecurrentModel, exist_ok=True)
+AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification, exist_ok=True)
 
 
 def build_baseline(
@@ -53,7 +58,7 @@ def build_baseline(
 
     ```python
     >>> from hf_lcl import LCLForSequenceClassification
-    >>> from hf_lcl.baselines import build_baseline
+    >>> from baselines import build_baseline
 
     >>> folder = build_baseline("gru", splits["train"]["text"], "baselines/gru", hidden_size=128)
     >>> model = LCLForSequenceClassification.from_encoder(folder, num_labels=12)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.utils import logging
 
-from ..extras import load_extra
+from hf_lcl.extras import load_extra
 
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial, Trial
 
-    from ..trainer import ContrastiveTrainer
+    from hf_lcl.trainer import ContrastiveTrainer
 
 logger = logging.get_logger(__name__)
 

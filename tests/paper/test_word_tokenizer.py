@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
-
-from hf_lcl.baselines import train_word_tokenizer
+from word_tokenizer import train_word_tokenizer
 
 
 TEXTS = [

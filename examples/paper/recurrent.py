@@ -54,7 +54,7 @@ class RecurrentConfig(PreTrainedConfig):
     Example:
 
     ```python
-    >>> from hf_lcl.baselines import RecurrentConfig
+    >>> from recurrent import RecurrentConfig
 
     >>> RecurrentConfig(kind="lstm", hidden_size=512, bidirectional=True).hidden_size
     512
@@ -149,7 +149,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
 
     ```python
     >>> import torch
-    >>> from hf_lcl.baselines import RecurrentConfig, RecurrentModel
+    >>> from recurrent import RecurrentConfig, RecurrentModel
 
     >>> model = RecurrentModel(RecurrentConfig(vocab_size=100, hidden_size=64)).eval()
     >>> states = model(input_ids=torch.tensor([[7, 8, 9], [5, 0, 0]])).last_hidden_state
@@ -246,7 +246,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
 
     ```python
     >>> import torch
-    >>> from hf_lcl.baselines import RecurrentConfig, RecurrentForSequenceClassification
+    >>> from recurrent import RecurrentConfig, RecurrentForSequenceClassification
 
     >>> model = RecurrentForSequenceClassification(RecurrentConfig(vocab_size=100, num_labels=4))
     >>> model(input_ids=torch.tensor([[7, 8, 9]])).logits.shape

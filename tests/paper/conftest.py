@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from baselines import RecurrentConfig, RecurrentForSequenceClassification, train_word_tokenizer
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerFast
 
 from hf_lcl import encode_labels, tokenize_texts
-from hf_lcl.baselines import RecurrentConfig, RecurrentForSequenceClassification, train_word_tokenizer
 
 
 @pytest.fixture(scope="session")
