@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.labels import label_names
-from .data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
+from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
 from .hub.publishing import PublishingTrainer
 from .losses.meter import PartMeter
@@ -161,14 +161,13 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
         args = self.args
         self._step = Step(args, self._tokenizer)
         self._monitor = CollapseMonitor() if args.is_contrastive else None
-        self._confusable = ConfusableClassesCallback() if args.sampler == "confusable" else None
         for callback in self._own_callbacks:
             if callback in self.callback_handler.callbacks:  # the user may have taken it away
                 self.remove_callback(callback)
         data = self.train_dataset
         self._start = Start(self, distills_mean(args, model, data), fits_head(args, model, data))
         queue = FreshQueue(self._step.pool.queue) if args.queue_size else None
-        self._own_callbacks = [own for own in (self._start, queue, self._monitor, self._confusable) if own is not None]
+        self._own_callbacks = [own for own in (self._start, queue, self._monitor) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
 
@@ -263,8 +262,6 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
             )
             if self._monitor is not None:
                 self._monitor.observe(outputs.embeddings, outputs.logits, labels)
-            if self._confusable is not None:
-                self._confusable.observe(labels, outputs.logits)
         else:
             outputs = model(**texts_alone(inputs))
             loss, parts = objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)

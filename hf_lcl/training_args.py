@@ -14,9 +14,10 @@ from .losses.objective import OBJECTIVES
 
 logger = logging.get_logger(__name__)
 
-SAMPLERS = ("auto", "balanced", "confusable", "random")
+SAMPLERS = ("auto", "balanced", "random")
 # Arguments that nothing measured supported, and what to write instead.
 REMOVED_ARGUMENTS = {
+    "confusable_share": "use sampler='balanced', which is as accurate",
     "focal_gamma": "use class_weights='balanced' where rare classes should count more",
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
     "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
@@ -76,17 +77,14 @@ class ContrastiveTrainingArguments(TrainingArguments):
         ce_on_views (`bool`, *optional*, defaults to `False`): whether the cross-entropies count each view instead of
             each text once.
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
-            texts each, so that anchors have positives; `"confusable"` draws classes that the model takes for one
-            another into the same batch more often; `"random"` is transformers' own; `"auto"` is balanced for `"scl"`
-            and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
+            texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
+            `"scl"` and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
         classes_per_batch (`int`, *optional*): classes in a balanced batch; by default as many as fit.
         oversample (`bool`, *optional*, defaults to `False`): whether balanced batches draw every class as often as the
             most frequent one.
         group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
             which leaves little padding.
-        confusable_share (`float`, *optional*, defaults to 0.5): how often `sampler="confusable"` draws a class because
-            it is close to those in the batch, from 0 to 1.
         mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
             with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
         gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
@@ -163,10 +161,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     )
     sampler: str = field(
         default="auto",
-        metadata={
-            "help": "balanced (several texts per class in each batch), confusable (close classes together), random, "
-            "or auto (balanced unless ce)."
-        },
+        metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
     )
     samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
     classes_per_batch: int | None = field(
@@ -177,9 +172,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
     )
     group_lengths: bool = field(
         default=True, metadata={"help": "Let texts of like length share a balanced batch: little padding."}
-    )
-    confusable_share: float = field(
-        default=0.5, metadata={"help": "How often the confusable sampler draws a class because it is a close one."}
     )
     mini_batch_size: int | None = field(
         default=None,
@@ -218,8 +210,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         if self.logit_adjustment_tau < 0:
             raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
         self._check_views()
-        if not 0 <= self.confusable_share <= 1:
-            raise ValueError(f"confusable_share={self.confusable_share} must lie in [0, 1].")
         if min(self.queue_size, self.queue_warmup_steps) < 0:
             raise ValueError(
                 f"queue_size={self.queue_size} and queue_warmup_steps={self.queue_warmup_steps} cannot be negative."

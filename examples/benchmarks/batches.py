@@ -43,8 +43,6 @@ WAYS = {
     "random": {"sampler": "random"},
     "balanced": {"sampler": "balanced", "group_lengths": False},
     "balanced, by length": {"sampler": "balanced"},
-    "confusable 0.25": {"sampler": "confusable", "confusable_share": 0.25},
-    "confusable 0.5": {"sampler": "confusable", "confusable_share": 0.5},
 }
 
 
@@ -148,7 +146,10 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown(runs: list[dict[str, Any]]) -> str:
-    """A row for each way, a column for each encoder and data set: mean ± standard deviation over the seeds."""
+    """
+    A row for each way, those of earlier versions included, a column for each encoder and data set: mean ± standard
+    deviation over the seeds.
+    """
     cells: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in WAYS}
     columns: dict[str, None] = {}
     for run in runs:
@@ -156,7 +157,7 @@ def markdown(runs: list[dict[str, Any]]) -> str:
         texts = f", {at['max_train_samples']} texts" if at["max_train_samples"] else ""
         column = f"{at['encoder']}, {at['data']}{texts}"
         columns[column] = None
-        cells[at["batches"]][column].append(100 * run["metrics"]["accuracy"])
+        cells.setdefault(at["batches"], defaultdict(list))[column].append(100 * run["metrics"]["accuracy"])
     lines = [
         "# Which texts share a batch",
         "",

@@ -1,13 +1,9 @@
 """Turns of classes to batches: how many texts of each class stand in each batch of an epoch."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-
-
-# Given the texts by class in a batch so far: classes that might be drawn before their turn, the first choice first.
-Neighbours = Callable[[dict[int, int]], list[int]]
 
 
 class Packer:
@@ -31,7 +27,6 @@ class Packer:
         batch_size (`int`): texts per batch.
         portion (`int`): texts of a class per turn, at least 2.
         most_classes (`int`): classes in a batch, unless these run out of texts.
-        neighbours (`Callable`, *optional*): names classes to draw before their turn, by one turn at the most.
     """
 
     def __init__(
@@ -41,11 +36,9 @@ class Packer:
         batch_size: int,
         portion: int,
         most_classes: int,
-        neighbours: Neighbours | None = None,
     ):
         self.line, self.left = line[::-1], left  # the first stands last, where it can be popped
         self.batch_size, self.portion, self.most_classes = batch_size, portion, most_classes
-        self.neighbours = neighbours
         self.pairs = sum(texts // 2 for texts in left)
         self.ahead = [0] * len(left)  # texts that a class got before their turn
         self.by_frequency = [(-texts, label) for label, texts in enumerate(left)]
@@ -95,9 +88,6 @@ class Packer:
 
     def _draw(self, batch: dict[int, int], waiting: list[int]) -> tuple[int, bool]:
         """The class to draw from, and whether it is its turn."""
-        for label in self.neighbours(batch) if self.neighbours is not None else ():
-            if self.left[label] and self.ahead[label] <= 0:
-                return label, False
         while (label := self._next()) in batch and label not in waiting:
             waiting.append(label)
         return label, True

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from .confusable import Neighbours
 from .packing import Packer, mend
 
 
@@ -28,7 +27,7 @@ class LabelBalancedSampler(Sampler[int]):
     give positives; they come last. Texts of a class stand next to each other in a batch, so that most keep a positive
     where the batch is cut or padded with texts of another.
 
-    The order depends on `seed`, the epoch and the similarity alone. It is the same on all processes, and accelerate
+    The order depends on `seed` and the epoch alone. It is the same on all processes, and accelerate
     hands whole batches to each of them.
 
     Args:
@@ -46,8 +45,6 @@ class LabelBalancedSampler(Sampler[int]):
             share a batch, so that there is little padding.
         drop_last (`bool`, *optional*, defaults to `False`): whether to leave out the texts that do not fill a batch:
             classes with one text first, and by `lengths` the longest or the shortest, epoch by epoch.
-        confusable_share (`float`, *optional*, defaults to 0.0): how often a class is drawn because it is close to
-            those in the batch, from 0 to 1, once [`~LabelBalancedSampler.set_similarity`] has said which are close.
         seed (`int`, *optional*, defaults to 0): of the order.
 
     Raises:
@@ -77,27 +74,22 @@ class LabelBalancedSampler(Sampler[int]):
         oversample: bool = False,
         lengths: Sequence[int] | None = None,
         drop_last: bool = False,
-        confusable_share: float = 0.0,
         seed: int = 0,
     ):
         # Here and below, a class is its place among those that occur.
-        self._ids, self._labels, self._texts = np.unique(labels, return_inverse=True, return_counts=True)
+        _, self._labels, self._texts = np.unique(labels, return_inverse=True, return_counts=True)
         _check(self._texts, batch_size, samples_per_class, classes_per_batch)
         if lengths is not None and np.shape(lengths) != self._labels.shape:
             raise ValueError(
                 f"lengths has shape {np.shape(lengths)} for {len(self._labels)} texts: give one per text."
             )
-        if not 0 <= confusable_share <= 1:
-            raise ValueError(f"confusable_share={confusable_share} must lie in [0, 1].")
         self._draws = np.full_like(self._texts, self._texts.max()) if oversample else self._texts
-        self._similarity: np.ndarray | None = None
         self.batch_size = batch_size
         self._portion = samples_per_class if classes_per_batch is None else batch_size // classes_per_batch
         self._most_classes = classes_per_batch or batch_size
         self.oversample = oversample
         self.lengths = None if lengths is None else np.asarray(lengths)
         self.drop_last = drop_last
-        self.confusable_share = confusable_share
         self.seed = seed
         self.epoch = 0
 
@@ -109,28 +101,6 @@ class LabelBalancedSampler(Sampler[int]):
         """Chooses the epoch whose order comes next. May be called several times."""
         self.epoch = epoch
 
-    def set_similarity(self, similarity: np.ndarray) -> None:
-        """
-        Says which classes are close. Holds for the orders to come; may be called again at any time.
-
-        Args:
-            similarity (`np.ndarray` of shape `(num_labels, num_labels)`): by class ids; the greater, the closer, on
-                any scale. The diagonal does not count.
-
-        Raises:
-            ValueError: if a class has no row in it, or if it holds a negative number or none.
-        """
-        similarity = np.array(similarity, dtype=np.float32)
-        if similarity.ndim != 2 or len(set(similarity.shape)) > 1 or len(similarity) <= self._ids.max():
-            raise ValueError(
-                f"similarity has shape {similarity.shape}: it needs a row and a column for each of the "
-                f"{self._ids.max() + 1} classes."
-            )
-        if not (similarity >= 0).all():
-            raise ValueError("similarity holds negative numbers or nan: use 0 for classes that are not close.")
-        np.fill_diagonal(similarity, 0)
-        self._similarity = similarity[np.ix_(self._ids, self._ids)]
-
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng((self.seed, self.epoch))
         # From short to long or back, so that the texts left for the last batch are not always the longest.
@@ -138,10 +108,7 @@ class LabelBalancedSampler(Sampler[int]):
         queue = self._queue(lengths, rng)
         line = self._line(queue, lengths, rng).tolist()
         pairs_possible = np.where(self._draws > 1, self._draws, 0).tolist()
-        neighbours = None
-        if self._similarity is not None and self.confusable_share > 0:
-            neighbours = Neighbours(self._similarity, self.confusable_share, rng)
-        batches = list(Packer(line, pairs_possible, self.batch_size, self._portion, self._most_classes, neighbours))
+        batches = list(Packer(line, pairs_possible, self.batch_size, self._portion, self._most_classes))
         mend(batches, rng)
 
         lonely = rng.permutation(np.flatnonzero(self._draws == 1))

@@ -13,8 +13,8 @@ from ..training_args import ContrastiveTrainingArguments
 
 def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
     """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
-    if args.sampler in ("random", "confusable"):
-        return args.sampler == "confusable"
+    if args.sampler == "random":
+        return False
     # One text per class is balanced in any order, and a second view its positive; without views the sampler says so.
     if labels is not None and args.num_views > 1 and np.bincount(labels).max() < 2:
         return False
@@ -44,7 +44,6 @@ def prepare_sampler(
         oversample=args.oversample,
         lengths=token_counts(dataset) if args.group_lengths else None,
         drop_last=args.dataloader_drop_last,
-        confusable_share=args.confusable_share if args.sampler == "confusable" else 0.0,
         seed=args.seed if args.data_seed is None else args.data_seed,
     )
 
@@ -69,10 +68,6 @@ def order_stream(
 
 def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:
     """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
-    if args.sampler == "confusable":
-        raise ValueError(
-            "sampler='confusable' chooses among all texts, but train_dataset is a stream: use sampler='balanced'."
-        )
     if args.oversample:
         raise ValueError(
             "oversample=True repeats texts of the whole training set, but train_dataset is a stream: weigh the "

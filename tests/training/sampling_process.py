@@ -11,7 +11,6 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LabelBalancedSampler
 from hf_lcl.data.lengths import token_counts
-from hf_lcl.data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
 
 
 SIZES = [14, 12, 10, 9, 8, 6, 4, 3]  # of the classes, in a run of several processes
@@ -47,32 +46,28 @@ def classifier(num_labels: int) -> BertForSequenceClassification:
 
 
 def draw_with(trainer: ContrastiveTrainer, lengths: bool = False, **options) -> LabelBalancedSampler:
-    """Makes a trainer draw its batches with these options of the sampler, between classes that are close somehow."""
-    labels = trainer.train_dataset["labels"][:]
+    """Makes a trainer draw its batches with these options of the sampler."""
     sampler = LabelBalancedSampler(
-        labels,
+        trainer.train_dataset["labels"][:],
         trainer.args.per_device_train_batch_size,
         lengths=token_counts(trainer.train_dataset) if lengths else None,
         **options,
     )
-    sampler.set_similarity(np.random.default_rng(0).random((max(labels) + 1, max(labels) + 1)) ** 6)
     trainer._get_train_sampler = lambda train_dataset=None: sampler
     return sampler
 
 
 class Steps(list):
-    """The rows of each step that a trainer takes; tells the callback what the model makes of them."""
+    """The rows of each step that a trainer takes."""
 
-    def __init__(self, trainer: ContrastiveTrainer, confusable: ConfusableClassesCallback):
-        self.compute_loss, self.confusable = trainer.compute_loss, confusable
+    def __init__(self, trainer: ContrastiveTrainer):
+        self.compute_loss = trainer.compute_loss
         trainer.compute_loss = self.step
 
     def step(self, model, inputs, return_outputs=False, num_items_in_batch=None) -> torch.Tensor:
         """The loss of the trainer."""
         self.append(row_numbers(inputs))
-        loss, outputs = self.compute_loss(model, dict(inputs), return_outputs=True)
-        self.confusable.observe(inputs["labels"], outputs.logits)
-        return loss
+        return self.compute_loss(model, inputs)
 
 
 def steps(folder: Path, checkpoint: Path | None) -> Steps:
@@ -89,16 +84,14 @@ def steps(folder: Path, checkpoint: Path | None) -> Steps:
         dataloader_pin_memory=False,
         report_to="none",
     )
-    confusable = ConfusableClassesCallback()
     trainer = ContrastiveTrainer(
         classifier(len(SIZES)),
         args,
         train_dataset=rows(SIZES),
         processing_class=AutoTokenizer.from_pretrained(folder / "tokenizer"),
-        callbacks=[SamplerEpochCallback(), confusable],
     )
-    draw_with(trainer, confusable_share=0.8)
-    taken = Steps(trainer, confusable)
+    draw_with(trainer, lengths=True)
+    taken = Steps(trainer)
     trainer.train(resume_from_checkpoint=checkpoint)
     return taken
 

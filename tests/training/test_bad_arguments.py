@@ -15,7 +15,7 @@ from hf_lcl.training_args import REMOVED_ARGUMENTS
     ("settings", "message"),
     [
         ({"objective": "mse"}, "objective='mse' is unknown: use one of 'ce', 'scl', 'lcl'"),
-        ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'confusable', 'random'"),
+        ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'random'"),
         ({"alpha": 1.5}, r"alpha=1.5 must lie in \[0, 1\]"),
         ({"alpha": -0.1}, r"alpha=-0.1 must lie in \[0, 1\]"),
         ({"temperature": 0.0}, "temperature=0.0 must be positive"),

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from sampling_process import SIZES as SHARED
 from sampling_process import Steps, classifier, draw_with, row_numbers, rows
-from transformers import TrainerState
 
 from hf_lcl.data.lengths import token_counts
-from hf_lcl.data.sampler_callbacks import ConfusableClassesCallback, SamplerEpochCallback
 
 
 SIZES = {
@@ -29,8 +27,6 @@ OPTIONS = {
     "four of a class": {"samples_per_class": 4},
     "two classes": {"classes_per_batch": 2},
     "lengths": {"lengths": True},
-    "confusable": {"confusable_share": 0.7},
-    "lengths and confusable": {"lengths": True, "confusable_share": 0.7},
     "oversampled": {"oversample": True},
     "whole batches": {"drop_last": True},
 }
@@ -86,8 +82,7 @@ def test_tokens_are_counted_in_any_data_set():
 
 
 def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
-    """The rows of each step of a run of four epochs over confusable classes."""
-    confusable = ConfusableClassesCallback()
+    """The rows of each step of a run of four epochs."""
     trainer = make_trainer(
         classifier(4),
         train=rows([20, 17, 15, 12]),
@@ -95,11 +90,10 @@ def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
         per_device_train_batch_size=8,
         num_train_epochs=4,
         save_strategy="steps",
-        callbacks=[SamplerEpochCallback(), confusable],
         **settings,
     )
-    draw_with(trainer, confusable_share=0.8).set_similarity(np.zeros((4, 4)))
-    steps = Steps(trainer, confusable)
+    draw_with(trainer, lengths=True)
+    steps = Steps(trainer)
     trainer.train(resume_from_checkpoint=checkpoint)
     return steps
 
@@ -115,33 +109,9 @@ def test_a_resumed_run_draws_what_it_would_have_drawn(make_trainer, tmp_path, st
         assert sorted(row for batch in whole[8 * epoch : 8 * epoch + 8] for row in batch) == list(range(64))
 
 
-def test_the_confusion_of_an_epoch_shapes_the_next(make_trainer):
-    confusable, told = ConfusableClassesCallback(), []
-    trainer = make_trainer(
-        classifier(4), train=rows([20, 17, 15, 12]), objective="scl", num_train_epochs=3, callbacks=[confusable]
-    )
-    sampler = draw_with(trainer, confusable_share=0.5)
-    sampler.set_similarity = told.append
-    Steps(trainer, confusable)
-    trainer.train()
-    first, second = told  # before the second and the third epoch
-    for similarity in told:
-        np.testing.assert_allclose(similarity, similarity.T)
-        np.testing.assert_allclose(similarity.sum(), 4, rtol=1e-5)
-    assert not np.array_equal(first, second)
-
-
-def test_a_new_run_forgets_the_confusion_of_the_last(make_trainer):
-    confusable = ConfusableClassesCallback()
-    confusable.similarity = np.ones((4, 4), dtype=np.float32)
-    trainer = make_trainer(objective="scl")
-    confusable.on_train_begin(trainer.args, TrainerState(stateful_callbacks=[confusable]), trainer.control)
-    assert confusable.similarity is None
-
-
 @pytest.mark.parametrize("batch_size", [4, 16, 64])
 def test_a_run_may_go_on_with_another_batch_size(make_trainer, tmp_path, batch_size):
-    settings = {"objective": "scl", "train": rows([20, 17, 15, 12]), "callbacks": [SamplerEpochCallback()]}
+    settings = {"objective": "scl", "train": rows([20, 17, 15, 12])}
     make_trainer(
         classifier(4), per_device_train_batch_size=8, save_strategy="steps", save_steps=5, max_steps=5, **settings
     ).train()
