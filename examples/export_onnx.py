@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.commands.parsing import one_line_errors
+from hf_lcl.commands.exits import one_line_errors
 
 
 TOLERANCE = 1e-4

@@ -3,6 +3,8 @@
 import sys
 from importlib import import_module
 
+from .commands.exits import one_line_errors
+
 
 # Imported when asked for: some take seconds.
 COMMANDS = {
@@ -37,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     if argv[0] not in COMMANDS:
         sys.exit(f"error: {argv[0]!r} is no command: use one of {', '.join(COMMANDS)}.")
-    import_module(f".commands.{argv[0]}", __package__).main(argv[1:])
+    with one_line_errors():
+        import_module(f".commands.{argv[0]}", __package__).main(argv[1:])
 
 
 if __name__ == "__main__":

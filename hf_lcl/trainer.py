@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, TrainOutput
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
@@ -24,6 +24,7 @@ from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .scaling import FreshQueue
 from .training.batching import check_stream, draws_balanced_batches, order_stream, prepare_sampler
+from .training.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
     balanced_weights,
@@ -153,6 +154,7 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
             callbacks=callbacks,
             **kwargs,
         )
+        self.add_callback(RunMark())
         self.add_callback(SamplerEpochCallback())
         self._follow_arguments(self._unwrapped)
 
@@ -170,6 +172,18 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
         self._own_callbacks = [own for own in (self._start, queue, self._monitor) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """
+        As in `transformers.Trainer`; `True` or `"last"` goes on from the newest whole checkpoint, where there is one.
+
+        Raises:
+            ValueError: for a folder that is no whole checkpoint of such a run.
+        """
+        resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
+        if resume_from_checkpoint is not None:
+            check_checkpoint(resume_from_checkpoint, self._unwrapped.config, self.args.objective)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""

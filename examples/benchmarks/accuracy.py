@@ -50,7 +50,8 @@ from study.table import markdown, repetitions
 from tqdm import tqdm
 from transformers.utils import logging
 
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
 from hf_lcl.extras import load_extra
 

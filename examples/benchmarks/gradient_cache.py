@@ -32,7 +32,8 @@ from tqdm import tqdm
 from transformers import AutoConfig, set_seed
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 
 
 # As ratios to the plain step over a mini-batch.

@@ -38,7 +38,8 @@ from loss_contenders import CONTENDERS, OURS, PRODUCTS, Batch, Contender
 from loss_report import GOALS, markdown, plot
 from tqdm import tqdm
 
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 
 
 PRELOADED = ("pytorch_metric_learning.losses", "sentence_transformers.sentence_transformer.losses")

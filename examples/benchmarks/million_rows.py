@@ -20,7 +20,8 @@ from environment import machine, versions
 from transformers import AutoTokenizer
 
 from hf_lcl import LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.labels import label_column
 from hf_lcl.data.lengths import token_counts
 from hf_lcl.data.tables import format_table

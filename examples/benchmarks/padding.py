@@ -22,7 +22,8 @@ from environment import versions
 from transformers import AutoTokenizer
 
 from hf_lcl import LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.lengths import token_counts
 
 

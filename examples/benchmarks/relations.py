@@ -29,7 +29,8 @@ from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from hf_lcl import LCLForSequenceClassification, tokenize_texts
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.evaluation import label_relations
 from hf_lcl.evaluation.inference import run_model
 from hf_lcl.evaluation.ledger import Ledger, fingerprint

@@ -39,7 +39,8 @@ from training_ways import LCL, PADDED, PLAIN, Bench, Settings
 from transformers import Trainer, TrainerCallback, set_seed
 
 from hf_lcl import ContrastiveTrainer
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 
 
 # Texts per second, as ratios of ours with LCL to the others.

@@ -13,7 +13,8 @@ from recurrent import RecurrentConfig
 from transformers import AutoModel, AutoTokenizer
 
 from hf_lcl.commands.arguments import DataArguments
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.preprocessing import check_texts
 
 

@@ -37,7 +37,8 @@ from hf_lcl import (
     classification_metrics,
 )
 from hf_lcl.commands.arguments import DataArguments, ModelArguments
-from hf_lcl.commands.parsing import one_line_errors, parse_arguments
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.tables import format_table
 from hf_lcl.extras import load_extra
 from hf_lcl.training.search_metric import validation_metric

@@ -1,6 +1,5 @@
 """What a search found: a table, a heat map, and the best setting as a file that can be run."""
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -14,6 +13,7 @@ from hf_lcl.evaluation.plots import Theme, save_picture
 from hf_lcl.evaluation.plots.matrices import readable_on
 from hf_lcl.evaluation.plots.theme import new_figure
 from hf_lcl.extras import load_extra
+from hf_lcl.files import write_csv, write_json
 
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ def write_trials(trials: Sequence["FrozenTrial"], metric: str, path: Path) -> No
     """
     parameters = sorted({name for trial in trials for name in trial.params})
     rows = [trial_row(trial, metric, parameters) for trial in trials]
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, list(rows[0]), (row.values() for row in rows))
 
 
 def given_settings(*arguments: Any, leave_out: Sequence[str] = ("token", "hub_token")) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def write_best(
     optuna = load_extra("optuna", extra="search")
     chosen = space(optuna.trial.FixedTrial(best.params))
     settings = settings | chosen | {"do_train": True, "do_eval": True, "output_dir": str(folder / "best")}
-    (folder / "best.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "best.json", settings)
 
 
 def save_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, folder: Path) -> list[Path]:

@@ -15,13 +15,14 @@ from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger, fingerprint
 from ..evaluation.summary import add_findings, read_summary
+from ..files import write_whole
 from ..hub.card import refresh_card
 from ..hub.card_facts import describe_hardware, package_versions, training_settings
 from ..losses.objective import OBJECTIVES
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments, ModelArguments
 from .job import read_data, run_job
-from .parsing import one_line_errors, parse_arguments
+from .parsing import parse_arguments
 from .train import ARGUMENTS, make_trainer
 
 
@@ -84,44 +85,43 @@ def main(argv: list[str] | None = None) -> None:
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
     """
     argv = sys.argv[1:] if argv is None else argv
-    with one_line_errors():
-        compare_args, model_args, data_args, training_args = _parse(argv, OVERRIDES["ce"])
-        if training_args.world_size > 1:
-            raise ValueError("A comparison runs in one process: leave torchrun out.")
-        if training_args.push_to_hub:
-            raise ValueError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
-        folder = Path(training_args.output_dir)
-        # All arguments are checked before the first run.
-        planned = [
-            _arguments_of_run(argv, folder, objective, seed)
-            for seed in compare_args.seeds
-            for objective in compare_args.objectives
-        ]
-        training_args.do_train = True
-        splits, names, tokenizer = read_data(model_args, data_args, training_args)
-        split = "test" if "test" in splits else "validation"
-        if split not in splits or "labels" not in splits[split].column_names:
-            raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
-        identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items()}
-        ledger = Ledger(folder / "runs.jsonl")
-        settings = [_settings(model_args, args, identity, split) for args in planned]
-        for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
-            title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
-            if known_by in ledger:
-                print(f"{title}: finished before", flush=True)
-                continue
-            print(f"\n=== {title} ===", flush=True)
-            ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
+    compare_args, model_args, data_args, training_args = _parse(argv, OVERRIDES["ce"])
+    if training_args.world_size > 1:
+        raise ValueError("A comparison runs in one process: leave torchrun out.")
+    if training_args.push_to_hub:
+        raise ValueError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
+    folder = Path(training_args.output_dir)
+    # All arguments are checked before the first run.
+    planned = [
+        _arguments_of_run(argv, folder, objective, seed)
+        for seed in compare_args.seeds
+        for objective in compare_args.objectives
+    ]
+    training_args.do_train = True
+    splits, names, tokenizer = read_data(model_args, data_args, training_args)
+    split = "test" if "test" in splits else "validation"
+    if split not in splits or "labels" not in splits[split].column_names:
+        raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
+    identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items()}
+    ledger = Ledger(folder / "runs.jsonl")
+    settings = [_settings(model_args, args, identity, split) for args in planned]
+    for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
+        title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
+        if known_by in ledger:
+            print(f"{title}: finished before", flush=True)
+            continue
+        print(f"\n=== {title} ===", flush=True)
+        ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
 
-        _write_baselines(planned)
-        runs = [ledger[known_by] for known_by in settings]
-        rows = comparison_rows(runs, np.asarray(splits[split]["labels"]))
-        caption = (
-            f"{model_args.model_name_or_path} on the {split} split ({len(splits[split]):,} texts) after training on "
-            f"{len(splits['train']):,}: mean ± standard deviation over seeds, in percent."
-        )
-        print(f"\n{caption}\n\n{format_table(rows)}")
-        (folder / "comparison.md").write_text(f"{caption}\n\n{markdown_table(rows)}\n", encoding="utf-8")
+    _write_baselines(planned)
+    runs = [ledger[known_by] for known_by in settings]
+    rows = comparison_rows(runs, np.asarray(splits[split]["labels"]))
+    caption = (
+        f"{model_args.model_name_or_path} on the {split} split ({len(splits[split]):,} texts) after training on "
+        f"{len(splits['train']):,}: mean ± standard deviation over seeds, in percent."
+    )
+    print(f"\n{caption}\n\n{format_table(rows)}")
+    write_whole(folder / "comparison.md", f"{caption}\n\n{markdown_table(rows)}\n")
 
 
 def _parse(argv: list[str], flags: dict[str, str]) -> tuple[Any, ...]:

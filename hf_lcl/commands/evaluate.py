@@ -1,6 +1,5 @@
 """`python -m hf_lcl evaluate`: what a finished classifier is worth on texts whose labels are known."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,11 @@ from transformers import EvalPrediction
 
 from ..data.tables import format_table
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
-from ..evaluation.finished import class_names, labelled_texts, load_finished
+from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
 from ..evaluation.ledger import fingerprint
-from .model_flags import add_labelled_data, data_arguments, model_parser
-from .parsing import one_line_errors
+from ..files import refuse_overwriting, write_json
+from .model_flags import add_labelled_data, data_arguments, files_of_model, labelled_texts, model_parser
 
 
 DESCRIPTION = """\
@@ -36,26 +35,23 @@ def main(argv: list[str] | None = None) -> None:
     add_labelled_data(parser)
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
     flags = parser.parse_args(argv)
-    with one_line_errors():
-        data_args = data_arguments(flags)
-        model, tokenizer = load_finished(
-            flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision
-        )
-        test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
-        logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
-        references = np.asarray(test["labels"])
-        metrics = {
-            "samples": len(test),
-            **classification_metrics(EvalPrediction(logits, references)),
-            "calibration_error": expected_calibration_error(logits, references),
-        }
-        per_class = per_class_table(references, logits.argmax(axis=1), names)
-        pairs = [pair._asdict() for pair in confused_pairs(references, logits.argmax(axis=1), names, top=10)]
-        for title, rows in (("results", [metrics]), ("per class", per_class), ("most often confused", pairs)):
-            if rows:
-                print(f"{title}\n{format_table(rows)}\n")
-        if flags.output_file is not None:
-            identity = fingerprint(test, ("input_ids", "labels"))
-            found = metrics | {"fingerprint": identity, "per_class": per_class, "confused_pairs": pairs}
-            flags.output_file.parent.mkdir(parents=True, exist_ok=True)
-            flags.output_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    data_args = data_arguments(flags)
+    refuse_overwriting(flags.output_file, [data_args.test_file, *files_of_model(flags.model)])
+    model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
+    logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
+    references = np.asarray(test["labels"])
+    metrics = {
+        "samples": len(test),
+        **classification_metrics(EvalPrediction(logits, references)),
+        "calibration_error": expected_calibration_error(logits, references),
+    }
+    per_class = per_class_table(references, logits.argmax(axis=1), names)
+    pairs = [pair._asdict() for pair in confused_pairs(references, logits.argmax(axis=1), names, top=10)]
+    for title, rows in (("results", [metrics]), ("per class", per_class), ("most often confused", pairs)):
+        if rows:
+            print(f"{title}\n{format_table(rows)}\n")
+    if flags.output_file is not None:
+        identity = fingerprint(test, ("input_ids", "labels"))
+        found = metrics | {"fingerprint": identity, "per_class": per_class, "confused_pairs": pairs}
+        write_json(flags.output_file, found)

@@ -1,6 +1,5 @@
 """What every training command does with its data and its trainer: read, train, measure, write down, publish."""
 
-import csv
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,12 +11,16 @@ from transformers.utils import logging
 from ..data.tables import format_table
 from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.report import write_report
+from ..files import open_whole, read_json, write_csv, write_json
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
 
 
 logger = logging.get_logger(__name__)
+
+# In a class name they are written as in Python: a line of predict_results.txt is a row.
+LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
 def read_data(
@@ -70,7 +73,6 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     if args.do_train:
         metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
         trainer.save_model()
-        trainer.save_state()
         _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
     predicted, split = None, None
     if args.do_eval:
@@ -93,7 +95,18 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
 
 def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) -> None:
     trainer.log_metrics(split, metrics)
-    trainer.save_metrics(split, metrics)
+    if not trainer.is_world_process_zero():
+        return
+    folder = Path(trainer.args.output_dir)
+    write_json(folder / f"{split}_results.json", metrics)
+    everything = folder / "all_results.json"
+    before: dict[str, float] = {}
+    if split != "train" and everything.is_file():  # another training is another model
+        try:
+            before = read_json(everything)
+        except ValueError as error:
+            logger.warning(str(error))
+    write_json(everything, before | metrics)
 
 
 def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
@@ -101,9 +114,9 @@ def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> N
     folder, id2label = Path(trainer.args.output_dir), trainer.model.config.id2label
     names = [id2label[index] for index in range(len(id2label))]
     classes = predicted.predictions.argmax(axis=-1)
-    with open(folder / "predict_results.txt", "w", encoding="utf-8") as file:
+    with open_whole(folder / "predict_results.txt") as file:
         file.write("index\tprediction\n")
-        file.writelines(f"{row}\t{names[index]}\n" for row, index in enumerate(classes))
+        file.writelines(f"{row}\t{names[index].translate(LINE_ENDS)}\n" for row, index in enumerate(classes))
     if predicted.label_ids is None:
         return
     tables = {
@@ -114,10 +127,7 @@ def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> N
         if not rows:
             continue
         print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
-        with open(folder / f"{title}.csv", "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
 
 
 def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:

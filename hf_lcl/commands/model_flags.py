@@ -2,10 +2,22 @@
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from ..data import encode_labels, tokenize_texts
+from ..data.lengths import token_counts
+from ..evaluation.finished import class_names
+from ..model.modeling import LCLForSequenceClassification
 from .arguments import DataArguments
 from .parsing import HelpFormatter
+
+
+logger = logging.get_logger(__name__)
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
@@ -54,3 +66,62 @@ def data_arguments(flags: Namespace) -> DataArguments:
         raise ValueError(f"max_seq_length={flags.max_seq_length} leaves no text: use 128, or what training used.")
     known = {item.name for item in fields(DataArguments)}
     return DataArguments(**{name: value for name, value in vars(flags).items() if name in known})
+
+
+def files_of_model(name: str) -> list[Path]:
+    """The files that a model in a folder consists of: what no output may be written over."""
+    patterns = ("config.json", "*.safetensors*", "*token*.json", "vocab*", "merges.txt", "README.md")
+    return [path for pattern in patterns for path in Path(name).glob(pattern)]
+
+
+def labelled_texts(
+    data_args: DataArguments, model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase
+) -> DatasetDict:
+    """
+    The splits but the training split, as the model takes them.
+
+    Args:
+        data_args ([`DataArguments`]): which files, columns and lengths.
+        model ([`LCLForSequenceClassification`]): names the classes. Where its names are those that transformers makes
+            up (`LABEL_0`, ...), labels may be the ids.
+        tokenizer (`PreTrainedTokenizerBase`): of the model.
+
+    Returns:
+        `DatasetDict`: tokenised rows with `labels`; a test split among them.
+
+    Raises:
+        ValueError: for data that cannot be read, has no test split or lacks a column, and for labels that the model
+            does not know.
+    """
+    if not (data_args.files or data_args.dataset_name):
+        raise ValueError("No test split: give --test_file.")
+    splits = data_args.load()
+    if "test" not in splits:
+        raise ValueError(f"No test split: give --test_file. The data has {', '.join(splits)}.")
+    splits.pop("train", None)
+    columns, label_column = data_args.text_columns(splits), data_args.label_column_name or "label"
+    for split, dataset in splits.items():
+        if label_column not in dataset.column_names:
+            raise ValueError(
+                f"The {split} split has no label column {label_column!r}; its columns are "
+                f"{', '.join(dataset.column_names)}. Name it with --label_column_name."
+            )
+    names = class_names(model.config)
+    made_up = [f"LABEL_{index}" for index in range(len(names))]
+    if names == made_up and not set(map(str, splits["test"][label_column][:])) & set(names):
+        names = [str(index) for index in range(len(names))]
+    splits, _ = encode_labels(splits, label_column, names=names)
+    splits = tokenize_texts(
+        splits,
+        tokenizer,
+        columns,
+        delimiter=data_args.text_column_delimiter,
+        sentence_pair=data_args.sentence_pair,
+        max_length=data_args.max_seq_length,
+        return_length=True,
+    )
+    for split, dataset in splits.items():
+        cut = int((token_counts(dataset) < dataset.with_format("numpy")["length"][:]).sum())
+        if cut:
+            logger.warning(f"{cut:,} texts of the {split} split have more tokens than --max_seq_length, and are cut.")
+    return splits.remove_columns("length")

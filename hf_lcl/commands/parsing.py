@@ -1,16 +1,14 @@
-"""What every command needs: flags or one file of settings, and errors in one line."""
+"""Flags, or one file of settings."""
 
 import json
 import re
 import sys
 from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import HfArgumentParser
 
 from ..training_args import refuse_removed
 
@@ -53,6 +51,8 @@ def parse_arguments(
         ValueError: for a value that a dataclass refuses, or a file that is missing or has keys that nobody knows.
         TypeError: for an argument that was removed.
     """
+    from transformers import HfArgumentParser  # takes seconds, which other parsers need not wait for
+
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
@@ -89,13 +89,3 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"The settings file {path} must hold names and values, not {settings!r}.")
     return settings
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Ends the process with one line and exit status 1 where the input, not the program, is at fault."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, FloatingPointError, ImportError) as error:
-        message = " ".join(str(error).split())
-        sys.exit(f"error: {message or type(error).__name__}")

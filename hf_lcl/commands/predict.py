@@ -23,7 +23,6 @@ from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
 from .arguments import DataArguments
 from .model_flags import data_arguments, model_parser
-from .parsing import one_line_errors
 
 
 logger = logging.get_logger(__name__)
@@ -51,23 +50,20 @@ def main(argv: list[str] | None = None) -> None:
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
     """
     flags = _parser().parse_args(argv)
-    with one_line_errors():
-        data_args = data_arguments(flags)
-        _check(flags)
-        total = None if flags.file == "-" else sum(1 for _ in _good_rows(flags))
-        model, tokenizer = load_finished(
-            flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision
-        )
-        names = class_names(model.config)
-        # A file's broken rows were told of when they were counted.
-        rows = _good_rows(flags, tell=total is None)
-        with _writer(flags.output_file) as write, tqdm(total=total, desc="predict", unit=" texts") as progress:
-            while chunk := list(islice(rows, BATCHES_AT_ONCE * flags.batch_size)):
-                encoded = _tokenize(tokenizer, [list(row.values.values()) for row in chunk], data_args)
-                logits = run_model(model, encoded, tokenizer, batch_size=flags.batch_size, progress=progress).logits
-                probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
-                for row, values in zip(chunk, probabilities):
-                    write(_record(row, values, names))
+    data_args = data_arguments(flags)
+    _check(flags)
+    total = None if flags.file == "-" else sum(1 for _ in _good_rows(flags))
+    model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    names = class_names(model.config)
+    # A file's broken rows were told of when they were counted.
+    rows = _good_rows(flags, tell=total is None)
+    with _writer(flags.output_file) as write, tqdm(total=total, desc="predict", unit=" texts") as progress:
+        while chunk := list(islice(rows, BATCHES_AT_ONCE * flags.batch_size)):
+            encoded = _tokenize(tokenizer, [list(row.values.values()) for row in chunk], data_args)
+            logits = run_model(model, encoded, tokenizer, batch_size=flags.batch_size, progress=progress).logits
+            probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
+            for row, values in zip(chunk, probabilities):
+                write(_record(row, values, names))
 
 
 def _parser() -> ArgumentParser:

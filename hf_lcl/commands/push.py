@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 
 from ..hub import push_folder
-from .parsing import HelpFormatter, one_line_errors
+from .parsing import HelpFormatter
 
 
 DESCRIPTION = """\
@@ -31,6 +31,5 @@ def main(argv: list[str] | None = None) -> None:
         action="store_true",
         help="publish the last checkpoint's model, weighting network included, in the folder training_state too",
     )
-    with one_line_errors():
-        commit = push_folder(**vars(parser.parse_args(argv)))
-        print(commit.repo_url)
+    commit = push_folder(**vars(parser.parse_args(argv)))
+    print(commit.repo_url)

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from ..evaluation.finished import labelled_texts, load_finished
+from ..evaluation.finished import load_finished
 from ..evaluation.report import write_report
 from ..hub.card import refresh_card
-from .model_flags import add_labelled_data, data_arguments, model_parser
-from .parsing import one_line_errors
+from .model_flags import add_labelled_data, data_arguments, labelled_texts, model_parser
 
 
 DESCRIPTION = """\
@@ -34,20 +33,19 @@ def main(argv: list[str] | None = None) -> None:
         help="divide the last layer of the classifier by that temperature: its own probabilities are then calibrated",
     )
     flags = parser.parse_args(argv)
-    with one_line_errors():
-        data_args, folder = data_arguments(flags), Path(flags.model)
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
-        model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
-        splits = labelled_texts(data_args, model, tokenizer)
-        page = write_report(
-            folder,
-            splits["test"],
-            splits.get("validation"),
-            tokenizer=tokenizer,
-            batch_size=flags.batch_size,
-            fold=flags.fold_temperature,
-            model=model,
-        )
-        refresh_card(folder)
-        print(page)
+    data_args, folder = data_arguments(flags), Path(flags.model)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+    model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
+    splits = labelled_texts(data_args, model, tokenizer)
+    page = write_report(
+        folder,
+        splits["test"],
+        splits.get("validation"),
+        tokenizer=tokenizer,
+        batch_size=flags.batch_size,
+        fold=flags.fold_temperature,
+        model=model,
+    )
+    refresh_card(folder)
+    print(page)

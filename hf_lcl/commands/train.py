@@ -8,7 +8,7 @@ from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
 from .job import read_data, run_job
-from .parsing import one_line_errors, parse_arguments
+from .parsing import parse_arguments
 
 
 ARGUMENTS = (ModelArguments, DataArguments, ContrastiveTrainingArguments)
@@ -42,10 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
     """
-    with one_line_errors():
-        model_args, data_args, training_args = parse_arguments(ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION)
-        splits, names, tokenizer = read_data(model_args, data_args, training_args)
-        run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
+    model_args, data_args, training_args = parse_arguments(ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION)
+    splits, names, tokenizer = read_data(model_args, data_args, training_args)
+    run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
 
 
 def make_trainer(

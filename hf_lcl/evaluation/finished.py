@@ -1,11 +1,9 @@
-"""A finished model, from a folder or the Hub: the classifier, its tokenizer, labelled texts for it, its training."""
+"""A finished model, from a folder or the Hub: the classifier, its tokenizer, its training."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from datasets import DatasetDict
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -13,17 +11,11 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
-from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils import logging
 
-from ..commands.arguments import DataArguments
-from ..data import encode_labels, tokenize_texts
-from ..data.lengths import token_counts
+from ..files import check_weights, read_json
 from ..model.configuration import LCLConfig
 from ..model.modeling import LCLForSequenceClassification
-
-
-logger = logging.get_logger(__name__)
+from ..training.checkpoints import checkpoint_of, read_state
 
 
 def load_finished(
@@ -54,6 +46,7 @@ def load_finished(
     ```
     """
     where = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
+    check_weights(name)
     try:
         model = load_training_model(Path(name)) if is_adapter(Path(name)) else _load_model(name, where)
         if model is None:
@@ -67,6 +60,12 @@ def load_finished(
     # Without its files, transformers makes up a tokenizer to which every word is unknown.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{name} holds no tokenizer: save the one it was trained with beside it.")
+    kind = model.config.text_config.problem_type or ("regression" if model.config.num_labels == 1 else None)
+    if kind not in (None, "single_label_classification"):
+        raise ValueError(
+            f"{name} is a model for {kind.replace('_', ' ')}: its outputs are no probabilities of classes that "
+            "exclude each other. Only classifiers with one label per text are supported."
+        )
     return model, tokenizer
 
 
@@ -87,78 +86,22 @@ def class_names(config: PreTrainedConfig) -> list[str]:
     return [config.id2label[index] for index in range(config.num_labels)]
 
 
-def labelled_texts(
-    data_args: DataArguments, model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase
-) -> DatasetDict:
-    """
-    The splits but the training split, as the model takes them.
-
-    Args:
-        data_args ([`DataArguments`]): which files, columns and lengths.
-        model ([`LCLForSequenceClassification`]): names the classes. Where its names are those that transformers makes
-            up (`LABEL_0`, ...), labels may be the ids.
-        tokenizer (`PreTrainedTokenizerBase`): of the model.
-
-    Returns:
-        `DatasetDict`: tokenised rows with `labels`; a test split among them.
-
-    Raises:
-        ValueError: for data that cannot be read, has no test split or lacks a column, and for labels that the model
-            does not know.
-    """
-    if not (data_args.files or data_args.dataset_name):
-        raise ValueError("No test split: give --test_file.")
-    splits = data_args.load()
-    if "test" not in splits:
-        raise ValueError(f"No test split: give --test_file. The data has {', '.join(splits)}.")
-    splits.pop("train", None)
-    columns, label_column = data_args.text_columns(splits), data_args.label_column_name or "label"
-    for split, dataset in splits.items():
-        if label_column not in dataset.column_names:
-            raise ValueError(
-                f"The {split} split has no label column {label_column!r}; its columns are "
-                f"{', '.join(dataset.column_names)}. Name it with --label_column_name."
-            )
-    names = class_names(model.config)
-    made_up = [f"LABEL_{index}" for index in range(len(names))]
-    if names == made_up and not set(map(str, splits["test"][label_column][:])) & set(names):
-        names = [str(index) for index in range(len(names))]
-    splits, _ = encode_labels(splits, label_column, names=names)
-    splits = tokenize_texts(
-        splits,
-        tokenizer,
-        columns,
-        delimiter=data_args.text_column_delimiter,
-        sentence_pair=data_args.sentence_pair,
-        max_length=data_args.max_seq_length,
-        return_length=True,
-    )
-    for split, dataset in splits.items():
-        cut = int((token_counts(dataset) < dataset.with_format("numpy")["length"][:]).sum())
-        if cut:
-            logger.warning(f"{cut:,} texts of the {split} split have more tokens than --max_seq_length, and are cut.")
-    return splits.remove_columns("length")
-
-
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter of `peft` instead of a whole model."""
     return (folder / "adapter_config.json").is_file()
 
 
 def load_training_model(folder: Path) -> LCLForSequenceClassification | None:
-    """The training model of the last checkpoint in a folder, or `None` where there is none."""
-    checkpoint = get_last_checkpoint(folder)
-    if checkpoint is None or not (Path(checkpoint) / "config.json").is_file():
-        return None
-    settings = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
-    if settings["model_type"] != LCLConfig.model_type:
+    """The training model in the last checkpoint of the run that a folder's model comes from; `None` without one."""
+    checkpoint = checkpoint_of(folder)
+    if checkpoint is None or read_json(checkpoint / "config.json")["model_type"] != LCLConfig.model_type:
         return None
     return LCLForSequenceClassification.from_pretrained(checkpoint).to(PartialState().device)
 
 
 def log_history(folder: Path) -> list[dict[str, Any]]:
     """What the Trainer logged, out of the folder or its last checkpoint; empty where it did not."""
-    for place in (folder, get_last_checkpoint(folder)):
-        if place is not None and (Path(place) / "trainer_state.json").is_file():
-            return json.loads((Path(place) / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    for place in (folder, checkpoint_of(folder)):
+        if place is not None and (log := read_state(place).get("log_history")):
+            return log
     return []

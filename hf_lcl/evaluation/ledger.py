@@ -42,13 +42,13 @@ class Ledger:
 
     def runs(self) -> list[dict[str, Any]]:
         """All finished runs, in the order in which they ended."""
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         runs = []
         for number, line in enumerate(lines, start=1):
             try:
                 run = json.loads(line or "null")
-            except json.JSONDecodeError:
-                continue  # cut
+            except ValueError:
+                continue  # cut, perhaps inside a character
             if run is None:
                 continue
             if not isinstance(run, dict) or "settings" not in run:

@@ -1,14 +1,18 @@
 """What a report found, for those who write about the model later; known to be of these weights or not."""
 
 import hashlib
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
+from transformers.utils import logging
 
+from ..files import read_json, write_json
+
+
+logger = logging.get_logger(__name__)
 
 FOLDER = "report"
 SUMMARY = "summary.json"
@@ -18,9 +22,7 @@ SMALL_TENSOR = 2**20
 
 def write_summary(output_dir: Path, findings: dict[str, Any]) -> None:
     """Writes what was found of the model in a folder, and which weights it was found of."""
-    summary = findings | {"weights": weights_fingerprint(output_dir)}
-    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    (output_dir / FOLDER / SUMMARY).write_text(text, encoding="utf-8")
+    write_json(output_dir / FOLDER / SUMMARY, findings | {"weights": weights_fingerprint(output_dir)})
 
 
 def add_findings(output_dir: str | Path, **findings: Any) -> None:
@@ -39,14 +41,18 @@ def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
 
     Returns:
         `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`,
-        `pictures` and perhaps `baseline`, or `None` where there is no report, or it is about other weights than those
-        in the folder now.
+        `pictures` and perhaps `baseline`, or `None` where there is no whole report, or it is about other weights than
+        those in the folder now.
     """
     path = Path(output_dir) / FOLDER / SUMMARY
     if not path.is_file():
         return None
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    return summary if summary.pop("weights") == weights_fingerprint(Path(output_dir)) else None
+    try:
+        summary = read_json(path)
+    except ValueError as error:
+        logger.warning(f"{error} The results of the last report are left out.")
+        return None
+    return summary if summary.pop("weights", None) == weights_fingerprint(Path(output_dir)) else None
 
 
 def weights_fingerprint(folder: Path) -> str:

@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined
 from transformers.utils import logging
 
+from ..files import write_whole
 from .card_facts import CardFacts, with_report
 from .card_merging import GENERATED, merged, only_parts, sealed
 
@@ -88,7 +89,7 @@ def write_card(facts: CardFacts, directory: str | Path) -> None:
     with _faults_logged(path):
         card = render_card(with_report(facts, directory))
         text = merged(path.read_text(encoding="utf-8"), card) if path.exists() else str(card)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
 
 
 def refresh_card(directory: str | Path) -> None:
@@ -115,7 +116,7 @@ def refresh_card(directory: str | Path) -> None:
         new = render_card(with_report(facts, directory))
         results = {name: value for name, value in new.data.to_dict().items() if name in ("metrics", "model-index")}
         results = only_parts(new, ("results", "pictures"), metadata=data.to_dict() | results)
-        path.write_text(merged(old, results), encoding="utf-8")
+        write_whole(path, merged(old, results))
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from transformers.tokenization_utils_base import (
 )
 from transformers.utils import logging
 
+from ..files import check_weights, read_json
+
 
 CARD = "README.md"
 CLASSIFIER_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
@@ -53,11 +55,12 @@ def published_files(folder: str | Path) -> dict[str, Path]:
         raise ValueError(
             f"{folder} holds no classifier (no config.json): name the folder that trainer.save_model() wrote."
         )
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     if config["model_type"] == "lcl":
         raise ValueError(
             f"{folder} is a checkpoint of a run, not a classifier: name the folder that trainer.save_model() wrote."
         )
+    check_weights(folder)
     names = {path.name for path in folder.iterdir() if path.is_file()}
     weights = {name for name in names if CLASSIFIER_WEIGHTS.fullmatch(name)}
     adapter = {name for name in names if ADAPTER.fullmatch(name)}
@@ -76,7 +79,7 @@ def _tokenizer_files(folder: Path) -> set[str]:
     if not (folder / TOKENIZER_CONFIG_FILE).is_file():
         logger.warning(f"{folder} holds no tokenizer: readers get one that knows no word.")
         return set()
-    settings = json.loads((folder / TOKENIZER_CONFIG_FILE).read_text(encoding="utf-8"))
+    settings = read_json(folder / TOKENIZER_CONFIG_FILE)
     tokenizer_class = tokenizer_class_from_name(settings["tokenizer_class"])
     return TOKENIZER_FILES | set(tokenizer_class.vocab_files_names.values() if tokenizer_class else ())
 
@@ -98,7 +101,7 @@ def training_state_files(checkpoint: str | Path) -> dict[str, Path | bytes]:
         `dict[str, Path | bytes]`
     """
     checkpoint = Path(checkpoint)
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    config = read_json(checkpoint / "config.json")
     config.pop("auto_map", None)  # names files of code, which stay here
     weights = [path for path in checkpoint.iterdir() if CLASSIFIER_WEIGHTS.fullmatch(path.name)]
     files: dict[str, Path | bytes] = {f"{TRAINING_STATE}/{path.name}": path for path in sorted(weights)}

@@ -1,14 +1,12 @@
 """The trained model as files that plain transformers (or, for an adapter, plain peft) loads."""
 
-import json
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ..files import read_json, staged, write_json
 from ..model.modeling import LCLForSequenceClassification
 
 
@@ -46,9 +44,10 @@ def save_sequence_classifier(
             for name, tensor in state_dict.items()
             if name.startswith(NATIVE_PREFIX)
         }
-    model.to_sequence_classifier().save_pretrained(save_directory, state_dict=state_dict)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(save_directory)
+    with staged(save_directory) as folder:
+        model.to_sequence_classifier().save_pretrained(folder, state_dict=state_dict)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
 
 
 def save_adapter(
@@ -77,18 +76,15 @@ def save_adapter(
     >>> classifier = PeftModel.from_pretrained(classifier, "my-adapter")
     ```
     """
-    folder = Path(save_directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    # peft adds a model card of its own, which must not stand in for ours.
-    with tempfile.TemporaryDirectory() as scratch:
-        model.adapted_classifier.save_pretrained(scratch)
-        shutil.copyfile(Path(scratch) / "adapter_model.safetensors", folder / "adapter_model.safetensors")
-        settings = json.loads((Path(scratch) / "adapter_config.json").read_text(encoding="utf-8"))
-    base_model = settings["base_model_name_or_path"]
-    if base_model is not None and Path(base_model).exists():
-        # A path of this machine says nothing to others, and is nobody's business.
-        settings["base_model_name_or_path"] = None
-    (folder / "adapter_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    model.config.text_config.save_pretrained(folder)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
+    with staged(save_directory) as folder:
+        model.adapted_classifier.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # peft's own card must not stand in for ours
+        settings = read_json(folder / "adapter_config.json")
+        base_model = settings["base_model_name_or_path"]
+        if base_model is not None and Path(base_model).exists():
+            # A path of this machine says nothing to others, and is nobody's business.
+            settings["base_model_name_or_path"] = None
+        write_json(folder / "adapter_config.json", settings)
+        model.config.text_config.save_pretrained(folder)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)

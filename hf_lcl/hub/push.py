@@ -6,9 +6,9 @@ from pathlib import Path
 
 from huggingface_hub import CommitInfo, ModelCard, ModelCardData
 from transformers import PreTrainedTokenizerBase
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..model.modeling import LCLForSequenceClassification
+from ..training.checkpoints import checkpoint_of
 from .card_merging import GENERATED, sealed
 from .contents import CARD, published_files, training_state_files
 from .requests import commit_files, create_repo
@@ -59,9 +59,12 @@ def push_folder(
     """
     files: dict[str, Path | bytes] = {**published_files(output_dir)}
     if include_training_state:
-        checkpoint = get_last_checkpoint(output_dir)
+        checkpoint = checkpoint_of(output_dir)
         if checkpoint is None:
-            raise ValueError(f"{output_dir} holds no checkpoint-*: there is no training state to publish.")
+            raise ValueError(
+                f"{output_dir} holds no whole checkpoint-* of the run that its classifier comes from: there is no "
+                "training state to publish."
+            )
         files |= training_state_files(checkpoint)
     again = retry_line(output_dir, repo_id, private, revision, include_training_state)
     repo_id = create_repo(repo_id, private=private, token=token, again=again)

@@ -1,5 +1,6 @@
 """What a trainer leaves for others: the standard classifier, its tokenizer and its card."""
 
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from torch import Tensor
 from transformers import Trainer
 
 from ..evaluation.ledger import fingerprint
+from ..files import naming_disk_faults, share_weights, write_json
 from ..model.modeling import LCLForSequenceClassification
+from ..training.checkpoints import STATE
 from .card import CardFacts, write_card
 from .card_facts import describe_hardware, evaluation_curve, package_versions, training_settings
 from .export import save_adapter, save_sequence_classifier
@@ -41,6 +44,17 @@ class SavingTrainer(Trainer):
             super()._save(output_dir, state_dict)
         finally:
             self.args.hub_token = token
+        share_weights(output_dir or self.args.output_dir)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        # There is no public hook around all that a checkpoint consists of.
+        with naming_disk_faults(self.args.output_dir):
+            super()._save_checkpoint(*args, **kwargs)
+
+    def save_state(self) -> None:
+        """Writes `trainer_state.json`, in which the log stands and which run it was."""
+        if self.is_world_process_zero():
+            write_json(Path(self.args.output_dir) / STATE, asdict(self.state))
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """
@@ -64,6 +78,8 @@ class SavingTrainer(Trainer):
             else:
                 save_sequence_classifier(model, output_dir, tokenizer=tokenizer, state_dict=state_dict)
             write_card(self._card_facts(), output_dir)
+            if Path(output_dir) == Path(self.args.output_dir):
+                self.save_state()  # which run the model comes from
 
     @property
     def _hub_name(self) -> str:

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from ..data.views import Views
@@ -19,6 +18,7 @@ from ..model.outputs import LCLOutput
 from ..scaling.gradient_cache import GradientCache
 from ..scaling.pool import CandidatePool
 from ..training_args import ContrastiveTrainingArguments
+from .checkpoints import newest_checkpoint
 
 
 logger = logging.get_logger(__name__)
@@ -142,7 +142,7 @@ class Step:
         )
 
     def _not_finite(self, problem: str, step: int) -> FloatingPointError:
-        checkpoint = get_last_checkpoint(self.args.output_dir)
+        checkpoint = newest_checkpoint(self.args.output_dir)
         kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
         return FloatingPointError(
             f"Stopped at step {step + 1}, before the weights were updated. {problem} {kept} Lower the learning rate, "

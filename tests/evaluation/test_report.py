@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.commands.report import main
+from hf_lcl.__main__ import main
 from hf_lcl.evaluation import expected_calibration_error
 from hf_lcl.evaluation.inference import run_model
 from hf_lcl.evaluation.report import write_report
@@ -34,7 +34,7 @@ def finished(make_trainer, tmp_path):
 
 
 def command_line(folder, files, *others):
-    return [str(folder), "--test_file", files["test"], *others]
+    return ["report", str(folder), "--test_file", files["test"], *others]
 
 
 def read_csv(path):
@@ -180,8 +180,8 @@ def test_a_training_model_is_its_own_weighting_network(finished, splits, tokeniz
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda line: [line[0]], "test_file"),
-        (lambda line: ["nowhere", *line[1:]], "holds no model"),
+        (lambda line: line[:2], "test_file"),
+        (lambda line: ["report", "nowhere", *line[2:]], "holds no model"),
         (lambda line: [*line, "--batch_size", "0"], "batch_size=0 must be at least 1"),
         (lambda line: [*line, "--fold_temperature"], "give --validation_file"),
         (lambda line: [*line, "--label_column_name", "feeling"], "no label column 'feeling'"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 from command_line import SCRIPT, command_line
 
-from hf_lcl.commands.parsing import one_line_errors
+from hf_lcl.commands.exits import one_line_errors
 
 
 GOOD = [{"text": "cake", "label": "glad"}, {"text": "rage", "label": "angry"}]

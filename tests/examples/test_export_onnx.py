@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.commands.parsing import one_line_errors
+from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.hub import save_sequence_classifier
 
 

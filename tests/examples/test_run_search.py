@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from command_line import SCRIPT, command_line
 
-from hf_lcl.commands.parsing import one_line_errors
+from hf_lcl.commands.exits import one_line_errors
 
 
 pytest.importorskip("optuna")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...extras import load_extra
+from ...files import open_whole
 
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def save_picture(draw: Callable[[Theme], "Figure"], folder: Path, name: str) -> 
         with load_extra("matplotlib", extra="plots").rc_context(_settings(theme)):
             paths.append(folder / f"{name}{theme.suffix}.png")
             # Without a time or a version, so that equal pictures are equal files.
-            draw(theme).savefig(paths[-1], metadata={"Software": None})
+            with open_whole(paths[-1], "wb") as file:
+                draw(theme).savefig(file, format="png", metadata={"Software": None})
     return paths
 
 

@@ -1,6 +1,5 @@
 """What a report says of a model: each function writes its pictures and numbers and returns a section."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 from transformers import EvalPrediction
 
+from ...files import write_csv
 from ..calibration import fit_temperature, reliability_bins
 from ..confusion import confused_pairs, per_class_table
 from ..inference import ModelOutputs
@@ -58,11 +58,7 @@ class Evaluated:
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Writes a table of numbers into the folder; NaN is an empty cell."""
-        with open(self.folder / name, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            for row in rows:
-                writer.writerow([_cell(value) for value in row])
+        write_csv(self.folder / name, header, ([_cell(value) for value in row] for row in rows))
 
     def write_rows(self, name: str, rows: list[dict[str, Any]], header: Sequence[str]) -> None:
         """Likewise, for rows with the keys of `header`."""

@@ -7,6 +7,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...extras import load_extra
+from ...files import write_whole
 from ...model.modeling import LCLForSequenceClassification
 from ..calibration import fold_temperature
 from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
@@ -113,7 +114,7 @@ def write_report(
         f"their tokens and labels: {identity})."
     )
     page = folder / "index.html"
-    page.write_text(render_page(output_dir.absolute().name, introduction, sections, folder), encoding="utf-8")
+    write_whole(page, render_page(output_dir.absolute().name, introduction, sections, folder))
     if fold:
         fold_temperature(model.native, facts["calibration"]["temperature"])
         model.to_sequence_classifier().save_pretrained(output_dir)

@@ -1,0 +1,81 @@
+"""How a command ends: whatever stops it, with one line and an exit status. Imports nothing heavy."""
+
+import errno
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+
+# Set in the environment, it shows where in the code an error arose.
+TRACEBACK_VARIABLE = "HF_LCL_TRACEBACK"
+EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
+REMEDIES = {
+    errno.ENOSPC: "The disk is full: make room, or name another folder.",
+    errno.EDQUOT: "The quota of this disk is used up: make room, or name another folder.",
+    errno.EFBIG: "Files may not grow so large here (ulimit -f): raise the limit, or name another folder.",
+    errno.EROFS: "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written.",
+    errno.EACCES: "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written.",
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """What SIGTERM raises, so that it ends a command as Ctrl-C does. Its message says what is on disk."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """
+    Ends the process with one line on the standard error: exit status 1 for an error, 130 after Ctrl-C, 143 after
+    SIGTERM, 141 where nobody reads the output any more. Characters that the terminal cannot show are escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
+    try:
+        yield
+        sys.stdout.flush()  # a full disk is told here, or by Python after everything, with a traceback
+    except KeyboardInterrupt as stop:
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
+            signal.signal(number, signal.SIG_DFL)  # whoever asks again does not wait
+        kept = " ".join(str(stop).split()) or "Nothing was left half written; the same command begins anew."
+        print(f"stopped: {kept}", file=sys.stderr)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):  # or Python would complain of what is left in the buffer
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            traceback.print_exc()
+        sys.exit(f"error: {_line(error)}")
+    finally:
+        if in_main_thread and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _line(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{error.filename or 'A file'} cannot be written: {error.strerror}. {REMEDIES[error.errno]}"
+    if isinstance(error, EXPECTED):
+        return message or type(error).__name__
+    if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # torch's is not imported for the sake of its name
+        return f"Out of memory: lower the batch size, or --max_seq_length. {message}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__}: {message} ({place.filename.rpartition('/')[2]}, line {place.lineno}). If the input "
+        f"is as it should be, this is a fault of hf_lcl: {TRACEBACK_VARIABLE}=1 shows where."
+    )

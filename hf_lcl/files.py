@@ -1,0 +1,217 @@
+"""Files that are never half there: written beside their place and renamed, and read with their name in every error."""
+
+import csv
+import errno
+import json
+import os
+import re
+import secrets
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+
+
+@contextmanager
+def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
+    """
+    Opens a file that gets its name once it is complete: a kill or an error leaves what stood there before.
+
+    A link stays a link, and what is no ordinary file (`/dev/stdout`, a pipe) is written to directly.
+
+    Args:
+        path (`str` or `os.PathLike`): the file; its folder is made where there is none.
+        mode (`str`, *optional*, defaults to `"w"`): `"w"` for UTF-8 text without translation of line ends, or `"wb"`.
+
+    Raises:
+        OSError: names the file, which an error of a full disk does not by itself.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.files import open_whole
+
+    >>> with open_whole("out/table.csv") as file:
+    ...     file.write("label,f1\\n")
+    ```
+    """
+    place = Path(os.path.realpath(path))
+    options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        if place.exists() and not place.is_file():
+            with open(place, mode, **options) as file:
+                yield file
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name[:200]}.{secrets.token_hex(6)}.part")
+        try:
+            with open(beside, mode.replace("w", "x"), **options) as file:
+                yield file
+            os.replace(beside, place)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a text (UTF-8) or bytes by [`open_whole`]."""
+    with open_whole(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes indented JSON by [`open_whole`]."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file; raises a `ValueError` that names it where it is cut or no JSON."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:  # of the text or of its encoding
+        raise ValueError(f"{path} is cut or no JSON ({error}): delete it, or write it again.") from error
+
+
+def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], None]:
+    r"""
+    What writes a row of a CSV file. Lines end in `\n`; a cell with a line end of any kind is quoted.
+
+    Args:
+        file (`IO[str]`): opened without translation of line ends.
+        safe (`bool`, *optional*, defaults to `False`): whether texts that a spreadsheet would compute (`=1+1`,
+            `@SUM(A1)`) get an apostrophe in front, which quoting cannot replace.
+    """
+
+    class Lines:
+        # csv quotes a lone carriage return only where its own lines end in one.
+        @staticmethod
+        def write(line: str) -> None:
+            file.write(line.removesuffix("\r\n") + "\n")
+
+    writer = csv.writer(Lines, lineterminator="\r\n")
+
+    def write(row: Iterable[Any]) -> None:
+        cells = [json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell for cell in row]
+        writer.writerow([_without_formula(cell) for cell in cells] if safe else cells)
+
+    return write
+
+
+def _without_formula(cell: Any) -> Any:
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if is_formula else cell
+
+
+def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes a table by [`csv_writer`] and [`open_whole`]."""
+    with open_whole(path) as file:
+        write = csv_writer(file)
+        write(header)
+        for row in rows:
+            write(row)
+
+
+def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | os.PathLike | None]) -> None:
+    """Raises a `ValueError` where `output` is one of the files that are read, by this or by another name."""
+    for source in inputs:
+        both = [path for path in (output, source) if path is not None and os.path.exists(path)]
+        if len(both) == 2 and os.path.samefile(*both):
+            raise ValueError(f"{output} is the file that is read ({source}): writing would destroy it. Name another.")
+
+
+def check_weights(folder: str | os.PathLike) -> None:
+    """Raises a `ValueError` that names the first `*.safetensors` file of a folder that is cut short or none."""
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+            try:
+                tensors = json.loads(file.read(length)) if length < size else None
+            except ValueError:
+                tensors = None
+        ends = [value["data_offsets"][1] for name, value in (tensors or {}).items() if name != "__metadata__"]
+        if tensors is None or size != 8 + length + max(ends, default=0):
+            raise ValueError(f"{path} is cut short or broken ({size:,} bytes): copy, download or train it again.")
+
+
+@contextmanager
+def naming_disk_faults(folder: str | os.PathLike) -> Iterator[None]:
+    """Turns what safetensors and torch raise on a full disk into an `OSError` that names the folder."""
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        is_torch = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
+        if isinstance(error, OSError) or not (number or is_torch):
+            raise
+        code = int(number[1]) if number else errno.ENOSPC  # torch does not tell which
+        raise OSError(code, os.strerror(code), str(folder)) from error
+
+
+@contextmanager
+def staged(folder: str | os.PathLike) -> Iterator[Path]:
+    """
+    A folder beside, whose files move to `folder` once all of them are written. Weights that are there are replaced as
+    a whole: shards of an older model go.
+
+    Raises:
+        OSError: names `folder`, where a disk is full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with naming_disk_faults(folder), TemporaryDirectory(prefix=".saving-", dir=folder) as scratch:
+        yield Path(scratch)
+        share_weights(scratch)
+        new = sorted(path for path in Path(scratch).iterdir())
+        for path in new:
+            os.replace(path, folder / path.name)
+        names = {path.name for path in new}
+        if any(WEIGHTS.fullmatch(name) for name in names):
+            for path in folder.iterdir():
+                if path.name not in names and WEIGHTS.fullmatch(path.name.removesuffix(".index.json")):
+                    path.unlink()
+
+
+def share_weights(folder: str | os.PathLike) -> None:
+    """Gives the weights in a folder the permissions of other new files; safetensors keeps them to their owner."""
+    os.umask(umask := os.umask(0o077))
+    for path in Path(folder).glob("*.safetensors"):
+        path.chmod(0o666 & ~umask)
+
+
+@contextmanager
+def locked(folder: str | os.PathLike) -> Iterator[None]:
+    """
+    Keeps a folder for this process; the lock ends with the process, however that ends.
+
+    Raises:
+        ValueError: if another process has it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ValueError(f"Another process writes into {folder}: wait for its end, or name another folder.") from error
+    except OSError as error:  # a file system without locks
+        if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+            raise
+    try:
+        yield
+    finally:
+        os.close(descriptor)

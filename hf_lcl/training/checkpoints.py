@@ -1,0 +1,173 @@
+"""Which checkpoints of a folder are whole, which of them a run goes on from, and which run a checkpoint belongs to."""
+
+import json
+import secrets
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging
+
+from ..files import check_weights, read_json
+
+
+logger = logging.get_logger(__name__)
+
+STATE = "trainer_state.json"
+# What torch.save writes is a zip archive, whose end says what is in it.
+ARCHIVES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
+MARK = "hf_lcl_run"
+SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
+NEWEST = (True, "true", "True", "last")
+
+
+class RunMark(TrainerCallback):
+    """Notes in the Trainer's state, and so in each checkpoint, which run it is: `id`, `started` and `objective`."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Marks a run that begins; one that goes on has the mark of its checkpoint."""
+        if state.global_step == 0 or MARK not in state.stateful_callbacks:
+            mark = {"id": secrets.token_hex(8), "started": time.time(), "objective": getattr(args, "objective", None)}
+            state.stateful_callbacks[MARK] = {"args": {}, "attributes": mark}
+
+
+def mark_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The mark in a Trainer's state; empty where another Trainer, or none, trained."""
+    return (state.get("stateful_callbacks") or {}).get(MARK, {}).get("attributes", {})
+
+
+def read_state(folder: str | Path) -> dict[str, Any]:
+    """The Trainer's state in a folder or checkpoint; empty where there is none, or (told) where it is cut."""
+    path = Path(folder) / STATE
+    try:
+        return read_json(path) if path.is_file() else {}
+    except ValueError as error:
+        logger.warning(str(error))
+        return {}
+
+
+def fault_of(checkpoint: str | Path) -> str | None:
+    """
+    What is wrong with a checkpoint, as the end of a sentence that begins with its name; `None` where it is whole.
+
+    Args:
+        checkpoint (`str` or `Path`): a folder.
+    """
+    checkpoint = Path(checkpoint)
+    if not (checkpoint / STATE).is_file() or not (checkpoint / "config.json").is_file():
+        return f"is no whole checkpoint of a training: it lacks {STATE} or config.json"
+    try:
+        for path in checkpoint.glob("*.json"):
+            read_json(path)
+        check_weights(checkpoint)
+    except ValueError as error:
+        return f"is not whole: {error}"
+    for index in checkpoint.glob("*.safetensors.index.json"):
+        for shard in sorted(set(read_json(index)["weight_map"].values())):
+            if not (checkpoint / shard).is_file():
+                return f"is not whole: {shard} is missing"
+    for pattern in ARCHIVES:
+        for path in checkpoint.glob(pattern):
+            if not zipfile.is_zipfile(path):
+                return f"is not whole: {path} is cut short"
+    # Processes that hold shards of a model write folders.
+    if not any(path.is_dir() or path.suffix == ".safetensors" for path in checkpoint.iterdir()):
+        return "is not whole: it has no weights"
+    return None
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The checkpoints of a folder, whole or not, the newest first: by the start of their run, then by step."""
+    found = [path for path in Path(folder).glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+
+    def age(path: Path) -> tuple[float, int]:
+        try:
+            mark = mark_of(json.loads((path / STATE).read_bytes()))
+        except (OSError, ValueError):
+            mark = {"started": path.stat().st_mtime}  # cut while it was written
+        return mark.get("started", 0.0), int(path.name.removeprefix("checkpoint-"))
+
+    return sorted(found, key=age, reverse=True)
+
+
+def newest_checkpoint(folder: str | Path) -> Path | None:
+    """The newest whole checkpoint of a folder; tells of newer ones that are not."""
+    for checkpoint in checkpoints(folder):
+        fault = fault_of(checkpoint)
+        if fault is None:
+            return checkpoint
+        logger.warning(f"Passed over: {checkpoint} {fault}.")
+    return None
+
+
+def checkpoint_of(folder: str | Path) -> Path | None:
+    """The newest whole checkpoint of the run that the model in a folder comes from; never one of another run."""
+    run = mark_of(read_state(folder)).get("id")
+    for checkpoint in checkpoints(folder):
+        if fault_of(checkpoint) is None and mark_of(read_state(checkpoint)).get("id") == run:
+            return checkpoint
+    return None
+
+
+def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | None:
+    """
+    The checkpoint that a run goes on from.
+
+    Args:
+        resume (`bool` or `str`, *optional*): a checkpoint; or `True`, `"true"` or `"last"` for the newest whole one in
+            `output_dir`. Where there is none, the run begins anew, and says so.
+        output_dir (`str` or `Path`): of the run.
+
+    Raises:
+        ValueError: for a folder that is no whole checkpoint.
+    """
+    if resume in (None, False, "", "false", "False"):
+        return None
+    if resume in NEWEST:
+        checkpoint = newest_checkpoint(output_dir)
+        if checkpoint is None:
+            logger.warning(f"{output_dir} holds no whole checkpoint: training begins anew.")
+            return None
+        logger.warning(f"Training goes on from {checkpoint}.")
+        return str(checkpoint)
+    fault = fault_of(resume)
+    if fault is None:
+        return str(resume)
+    inside = [str(path) for path in checkpoints(resume)]
+    remedy = f"use {inside[0]}, or `last`" if inside else "use checkpoint-N of the output folder, or `last`"
+    raise ValueError(f"resume_from_checkpoint={str(resume)!r} {fault}: {remedy}.")
+
+
+def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:
+    """
+    Raises a `ValueError` where a run cannot go on from a checkpoint, whose model has other classes, another weighting
+    network or another encoder, or was trained for another objective.
+
+    Args:
+        checkpoint (`str` or `Path`): a whole one.
+        config (`PreTrainedConfig`): of the model that would be trained on.
+        objective (`str`): of the run.
+    """
+    saved = read_json(Path(checkpoint) / "config.json")
+    now = config.to_dict()
+    inner, inner_now = saved.get("text_config") or {}, now.get("text_config") or {}
+    names, names_now = ({int(key): name for key, name in (one.get("id2label") or {}).items()} for one in (saved, now))
+    differences = [
+        ("model_type", saved.get("model_type"), now["model_type"]),
+        ("objective", mark_of(read_state(checkpoint)).get("objective", objective), objective),
+        ("weighting", saved.get("weighting"), now.get("weighting")),
+        ("number of classes", len(names), len(names_now)),
+        *((f"class {index}", names[index], names_now.get(index)) for index in names),
+        *((f"encoder's {key}", inner.get(key), inner_now.get(key)) for key in ("model_type", *SIZES) if key in inner),
+    ]
+    for what, then, here in differences:
+        if then != here:
+            raise ValueError(
+                f"{checkpoint} cannot be resumed: its {what} is {then!r}, that of this run {here!r}. Give the "
+                "settings and the data that it was trained with, or begin anew in another output_dir."
+            )
