@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from .data.views import VIEW_PREFIX, texts_alone
 from .hub.publishing import PublishingTrainer
 from .losses.meter import PartMeter
 from .losses.objective import Objective
+from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .scaling import FreshQueue
-from .training.batching import check_stream, draws_balanced_batches, order_stream, prepare_sampler
+from .start import distill_mean, fit_head
+from .start.mean_distillation import num_distillation_batches
+from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
 from .training.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
@@ -35,7 +39,7 @@ from .training.preparing import (
     warn_of_equal_views,
 )
 from .training.search import SearchingTrainer
-from .training.start import FittingTrainer, Start, distills_mean, fits_head
+from .training.start import Start, distills_mean, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -156,6 +160,7 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
         )
         self.add_callback(RunMark())
         self.add_callback(SamplerEpochCallback())
+        self.add_callback(Start(self.distill_mean, self.fit_classifier))
         self._follow_arguments(self._unwrapped)
 
     def _follow_arguments(self, model: LCLForSequenceClassification) -> None:
@@ -166,24 +171,11 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
         for callback in self._own_callbacks:
             if callback in self.callback_handler.callbacks:  # the user may have taken it away
                 self.remove_callback(callback)
-        data = self.train_dataset
-        self._start = Start(self, distills_mean(args, model, data), fits_head(args, model, data))
+        distills_mean(args, model, self.train_dataset)  # refuses what cannot be done
         queue = FreshQueue(self._step.pool.queue) if args.queue_size else None
-        self._own_callbacks = [own for own in (self._start, queue, self._monitor) if own is not None]
+        self._own_callbacks = [own for own in (queue, self._monitor) if own is not None]
         for callback in self._own_callbacks:
             self.add_callback(callback)
-
-    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """
-        As in `transformers.Trainer`; `True` or `"last"` goes on from the newest whole checkpoint, where there is one.
-
-        Raises:
-            ValueError: for a folder that is no whole checkpoint of such a run.
-        """
-        resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
-        if resume_from_checkpoint is not None:
-            check_checkpoint(resume_from_checkpoint, self._unwrapped.config, self.args.objective)
-        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
@@ -229,6 +221,54 @@ class ContrastiveTrainer(FittingTrainer, SearchingTrainer, PublishingTrainer):
         dataloader = self._get_dataloader(stream, "Training", batch_size, is_training=True)
         config.dispatch_batches = dispatch
         return dataloader
+
+    # The run
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """
+        As in `transformers.Trainer`; `True` or `"last"` goes on from the newest whole checkpoint, where there is one.
+        With `head_refit` the classifier is fitted at the end.
+
+        Raises:
+            ValueError: for a folder that is no whole checkpoint of such a run.
+        """
+        resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
+        if resume_from_checkpoint is not None:
+            config = self._unwrapped.config
+            check_checkpoint(resume_from_checkpoint, config, self.args.objective)
+            # The Trainer takes up weights alone; what was done before the first step stands in the configuration.
+            config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        if self.args.head_refit:
+            self.fit_classifier()
+        return output
+
+    def distill_mean(self) -> None:
+        """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
+        batch_size = self._train_batch_size * self.accelerator.num_processes
+        num_batches = num_distillation_batches(len(self.train_dataset), batch_size)
+        distill_mean(
+            self._unwrapped,
+            map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches)),
+            num_batches,
+            context=self.compute_loss_context_manager,
+            average=partial(self.accelerator.reduce, reduction="mean"),
+        )
+
+    def fit_classifier(self) -> None:
+        """
+        Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
+        With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
+        """
+        tokenizer = self._tokenizer if self.args.names_as_texts else None
+        texts = texts_to_fit(self.train_dataset, self._unwrapped.config.id2label, tokenizer, self.args.seed)
+        fit_head(
+            self._unwrapped,
+            # Not that of an evaluation, which would be kept for the next one where workers are persistent.
+            map(texts_alone, self.get_test_dataloader(texts)),
+            class_weights=self._class_weights,
+            gather=self.accelerator.gather_for_metrics,
+        )
 
     # Steps
 

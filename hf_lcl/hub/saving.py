@@ -138,7 +138,7 @@ class SavingTrainer(Trainer):
             for name in ("accuracy", "macro_f1", "weighted_f1")
             if evaluations and f"eval_{name}" in evaluations[-1]
         }
-        start = self._start.settings if self.state.global_step else {}
+        start = dict.fromkeys(config.start or (), True)  # by default the arguments do not tell
         facts = {
             "model_name": self._hub_name,
             "labels": [config.id2label[index] for index in range(config.num_labels)],

@@ -30,6 +30,9 @@ class LCLConfig(PreTrainedConfig):
         adapter (`dict`, *optional*):
             Settings of the `peft` adapter inside the classifier; set by
             [`~LCLForSequenceClassification.attach_adapter`].
+        start (`list[str]`, *optional*):
+            What was done to the weights before the first training step (`"distill_mean"`, `"head_start"`); set by
+            [`ContrastiveTrainer`], which does it once.
         **kwargs:
             Everything that any `PreTrainedConfig` takes. `num_labels`, `id2label`, `label2id` and `problem_type`
             are passed on to `text_config`, so that both always agree.
@@ -67,6 +70,7 @@ class LCLConfig(PreTrainedConfig):
     weighting: str = "head"
     special_token_ids: list[int] | None = None
     adapter: dict | None = None
+    start: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         if self.pooling not in POOLINGS:

@@ -132,10 +132,10 @@ def straighten(
         gather (`Callable`, *optional*): collects a tensor from all processes.
 
     Returns:
-        `bool`: whether the last layer now sees the embedding. If not (no dense layer, or a normalisation behind it),
-        the head is as it was.
+        `bool`: whether the last layer now sees the embedding. If not (no dense layer, a frozen one, or a normalisation
+        behind it), the head is as it was.
     """
-    if head.dense is None:
+    if head.dense is None or _is_frozen(head.dense):
         return False
     dense = head.dense
     before = {name: parameter.clone() for name, parameter in dense.named_parameters()}
@@ -161,6 +161,10 @@ def straighten(
     for name, parameter in before.items():
         dense.get_parameter(name).copy_(parameter)
     return False
+
+
+def _is_frozen(layer: nn.Linear) -> bool:
+    return not all(parameter.requires_grad for parameter in layer.parameters())
 
 
 def _sizes(embeddings: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,7 +197,7 @@ def fit_head(
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
 
     Raises:
-        ValueError: if the logits do not come out of a linear layer.
+        ValueError: if the logits do not come out of a linear layer, or out of a frozen one.
 
     Example:
 
@@ -205,28 +209,38 @@ def fit_head(
     """
     was_training = model.training
     model.eval()
-    head, features, labels = None, [], []
-    for batch in tqdm(batches, desc="features", leave=False):
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        if head is None:
-            head = find_head(model, inputs)
-            straighten(model, head, inputs, gather)
-        seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
-        features.append(seen.cpu())
-        labels.append(classes.cpu())
-    output = head.output
-    weight, bias = _logistic_regression(
-        torch.cat(features).double().numpy(),
-        torch.cat(labels).numpy(),
-        model.config.num_labels,
-        class_weights,
-        with_bias=output.bias is not None,
-    )
+    head, before, features, labels = None, [], [], []
+    try:
+        for batch in tqdm(batches, desc="features", leave=False):
+            inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            if head is None:
+                head = find_head(model, inputs)
+                if _is_frozen(head.output):
+                    raise ValueError("The last layer of the classifier is frozen (requires_grad=False).")
+                if head.dense is not None:
+                    before = [(weight, weight.detach().clone()) for weight in head.dense.parameters()]
+                straighten(model, head, inputs, gather)
+            seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
+            features.append(seen.cpu())
+            labels.append(classes.cpu())
+        output = head.output
+        weight, bias = _logistic_regression(
+            torch.cat(features).double().numpy(),
+            torch.cat(labels).numpy(),
+            model.config.num_labels,
+            class_weights,
+            with_bias=output.bias is not None,
+        )
+    except BaseException:  # Ctrl-C and a full device too: a head that is half changed would be neither old nor new
+        for parameter, old in before:
+            parameter.data.copy_(old)
+        raise
+    finally:
+        model.train(was_training)
     with torch.no_grad():
         output.weight.copy_(torch.from_numpy(weight))
         if output.bias is not None:
             output.bias.copy_(torch.from_numpy(bias))
-    model.train(was_training)
 
 
 def _logistic_regression(

@@ -24,6 +24,11 @@ WARMUP = 0.1
 KEPT = 1.0
 
 
+def num_distillation_batches(num_texts: int, batch_size: int) -> int:
+    """How many batches of a training set of so many texts [`distill_mean`] needs."""
+    return -(-min(TEXTS, PASSES * num_texts) // batch_size)
+
+
 def distill_mean(
     model: LCLForSequenceClassification,
     batches: Iterable[dict[str, Tensor]],
@@ -46,6 +51,11 @@ def distill_mean(
         context (`Callable`, *optional*): makes the context of the forward passes (autocast).
         average (`Callable`, *optional*): the mean of a gradient over all processes.
 
+    Frozen parameters stay as they are; where it is interrupted, all do.
+
+    Raises:
+        ValueError: if all that the encoder's output depends on is frozen.
+
     Example:
 
     ```python
@@ -62,25 +72,33 @@ def distill_mean(
     learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP * num_batches), num_batches)
-    for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        with context():
-            with torch.no_grad():
-                target = teacher(**inputs).last_hidden_state.float()
-                mask = token_mask(target, inputs.get("attention_mask"))
-                target[:, 0] = pool(target, mask, "mean")
-            distances = _distances(student(**inputs).last_hidden_state.float(), target)
-        others = mask[:, 1:]
-        of_others = (distances[:, 1:] * others).sum(dim=1) / others.sum(dim=1).clamp(min=1)
-        loss = (distances[:, 0] + KEPT * of_others).mean()
-        loss.backward()
-        for parameter in learned:
-            if parameter.grad is not None:  # a pooler that nothing here reads
-                parameter.grad = average(parameter.grad)
-        optimizer.step()
-        schedule.step()
+    try:
+        for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
+            inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+            with context():
+                with torch.no_grad():
+                    target = teacher(**inputs).last_hidden_state.float()
+                    mask = token_mask(target, inputs.get("attention_mask"))
+                    target[:, 0] = pool(target, mask, "mean")
+                distances = _distances(student(**inputs).last_hidden_state.float(), target)
+            if not distances.requires_grad:
+                raise ValueError("There is nothing to teach: all that the encoder's output depends on is frozen.")
+            others = mask[:, 1:]
+            of_others = (distances[:, 1:] * others).sum(dim=1) / others.sum(dim=1).clamp(min=1)
+            loss = (distances[:, 0] + KEPT * of_others).mean()
+            loss.backward()
+            for parameter in learned:
+                if parameter.grad is not None:  # a pooler that nothing here reads
+                    parameter.grad = average(parameter.grad)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+    except BaseException:  # Ctrl-C and a full device too: half of it would be no start for another attempt
+        student.load_state_dict(teacher.state_dict())
+        raise
+    finally:
         optimizer.zero_grad()
-    student.train(was_training)
+        student.train(was_training)
 
 
 def _distances(states: Tensor, target: Tensor) -> Tensor:

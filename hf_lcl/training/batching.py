@@ -1,5 +1,7 @@
 """What a trainer draws its batches from: class-balanced orders of a training set, and of a stream."""
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,13 @@ def order_stream(
         endless=True,
         num_labels=num_labels,
     )
+
+
+def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches of a prepared dataloader, epoch after epoch, without end."""
+    for epoch in count():
+        dataloader.set_epoch(epoch)
+        yield from dataloader
 
 
 def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:

@@ -1,29 +1,18 @@
-"""When a trainer fits the classifier, and when the encoder's first token is taught what its mean says."""
+"""What is done once to a fresh model: the mean goes into its first token, and a new classifier is fitted."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import Tensor
-from torch.utils.data import ConcatDataset, IterableDataset, Subset
-from transformers import (
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer_utils import TrainOutput
+from torch import nn
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 from transformers.utils import logging
 
 from ..data.lengths import token_counts
-from ..data.views import texts_alone
+from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
-from ..start.head import fit_head
-from ..start.mean_distillation import PASSES, TEXTS, distill_mean
 from ..training_args import ContrastiveTrainingArguments
 
 
@@ -33,90 +22,117 @@ logger = logging.get_logger(__name__)
 MOST_TEXTS = 20_000
 
 
-class FittingTrainer(Trainer):
-    """The part of [`ContrastiveTrainer`] that is at work before the first step and after the last."""
+class Start(TrainerCallback):
+    """
+    Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As in `transformers.Trainer`; with `head_refit` the classifier is fitted at the end."""
-        output = super().train(*args, **kwargs)
-        if self.args.head_refit:
-            self.fit_classifier()
-        return output
+    What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a second
+    training nor another trainer does it again. A run that is taken up again goes on without it.
 
-    def fit_classifier(self) -> None:
-        """
-        Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
+    Args:
+        distill_mean (`Callable[[], None]`): teaches the first token.
+        fit_head (`Callable[[], None]`): fits the classifier.
+    """
 
-        Of a large set it reads a part, drawn at random. With `names_as_texts`, the name of a class is a text of it.
-        See [`fit_head`].
-        """
-        rows = np.random.default_rng(self.args.seed).permutation(len(self.train_dataset))[:MOST_TEXTS]
-        by_length = rows[np.argsort(token_counts(self.train_dataset)[rows], kind="stable")]
-        texts = Subset(self.train_dataset, by_length.tolist())
-        if self.args.names_as_texts and self.processing_class is not None:
-            names = names_as_texts(self._unwrapped.config.id2label, self.processing_class)
-            texts = ConcatDataset([texts, names]) if names else texts
-        # Not that of an evaluation, which would be kept for the next one where workers are persistent.
-        batches = self.get_test_dataloader(texts)
-        fit_head(
-            self._unwrapped,
-            map(texts_alone, batches),
-            class_weights=self._class_weights,
-            gather=self.accelerator.gather_for_metrics,
-        )
+    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], None]):
+        self._distill_mean, self._fit_head = distill_mean, fit_head
 
-    def distill_mean(self) -> None:
-        """Teaches the encoder's first token, without labels, what the mean says; see [`fitting.distill_mean`]."""
-        processes = self.accelerator.num_processes
-        texts = min(TEXTS, PASSES * len(self.train_dataset))
-        num_batches = -(-texts // (self._train_batch_size * processes))
-        distill_mean(
-            self._unwrapped,
-            map(texts_alone, islice(self._epochs(), num_batches)),
-            num_batches,
-            context=self.compute_loss_context_manager,
-            average=lambda gradient: self.accelerator.reduce(gradient, "mean"),
-        )
+    def on_train_begin(  # type: ignore[override]
+        self,
+        args: ContrastiveTrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: LCLForSequenceClassification,
+        train_dataloader: DataLoader,
+        **kwargs: Any,
+    ) -> None:
+        """Distils and fits."""
+        if args.fsdp or args.deepspeed:
+            return
+        if state.global_step == 0:
+            if distills_mean(args, model, train_dataloader.dataset):
+                self._do("distill_mean", self._distill_mean, args.distill_mean, model)
+            if fits_head(args, model, train_dataloader.dataset):
+                self._do("head_start", self._fit_head, args.head_start, model)
+        model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
-    def _epochs(self) -> Iterator[dict[str, Tensor]]:
-        """Training batches, epoch after epoch."""
-        batches = self.get_train_dataloader()
-        epoch = 0
-        while True:
-            batches.set_epoch(epoch)
-            yield from batches
-            epoch += 1
+    @staticmethod
+    def _do(
+        name: str, run: Callable[[], None], is_asked_for: bool | None, model: LCLForSequenceClassification
+    ) -> None:
+        try:
+            run()
+        except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
+            if is_asked_for:
+                raise
+            logger.warning(f"{name} is left out. {error}")
+        else:
+            model.config.start = [*(model.config.start or ()), name]
 
 
 def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
-    Whether a run begins with [`~FittingTrainer.distill_mean`].
+    Whether a run begins with [`start.distill_mean`].
 
     Raises:
-        ValueError: where it is asked for and the classifier does not read the first token.
+        ValueError: where it is asked for, and the classifier does not read the first token or the encoder is frozen.
     """
-    reads_first_token = default_pooling(model.native) == "cls"
-    if args.distill_mean and not reads_first_token:
+    if args.distill_mean is False or _is_done("distill_mean", model):
+        return False
+    encoder = model.native.base_model
+    reads_first_token, learns = default_pooling(model.native) == "cls", _is_trained(encoder)
+    if not args.distill_mean:
+        is_fresh = model.starting_point.pools_mean
+        return is_fresh and reads_first_token and learns and _starts_by_default(args, dataset)
+    if not reads_first_token:
         raise ValueError(
             "distill_mean=True teaches the first token, which the classifier of "
             f"{model.config.text_config.model_type} does not read: leave it out."
         )
-    if args.distill_mean is not None:
-        return args.distill_mean
-    return model.starting_point.pools_mean and reads_first_token and _starts_by_default(args, dataset)
+    if not learns:
+        raise ValueError("distill_mean=True teaches the encoder, which is frozen (requires_grad=False): leave it out.")
+    return True
 
 
 def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """Whether the classifier is fitted before the first step."""
     if args.head_start is not None:
-        return args.head_start
+        return args.head_start and not _is_done("head_start", model)
     return model.starting_point.has_new_head and _starts_by_default(args, dataset)
+
+
+def _is_done(name: str, model: LCLForSequenceClassification) -> bool:
+    return name in (model.config.start or ())
+
+
+def _is_trained(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
     # Plain cross-entropy is transformers' own training, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
+
+
+def texts_to_fit(
+    dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, seed: int = 0
+) -> Dataset:
+    """
+    What a classifier is fitted to: the training set, or a part of a large one that is drawn at random; by length, so
+    that there is little padding; and the names of the classes.
+
+    Args:
+        dataset: the training set, tokenised.
+        id2label (`dict[int, str]`): names of the classes.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): the model's; without it names are no texts.
+        seed (`int`, *optional*, defaults to 0): of the draw.
+    """
+    rows = np.random.default_rng(seed).permutation(len(dataset))[:MOST_TEXTS]
+    by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
+    texts = Subset(dataset, by_length.tolist())
+    names = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
+    return ConcatDataset([texts, names]) if names else texts
 
 
 def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
@@ -138,40 +154,3 @@ def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase)
     """
     spoken = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
     return [{**tokenizer(name), "labels": label} for label, name in spoken.items() if any(map(str.isalpha, name))]
-
-
-class Start(TrainerCallback):
-    """
-    What is done before the first step of a run, and not where a run is taken up again.
-
-    Args:
-        trainer ([`FittingTrainer`]): the trainer.
-        distills_mean (`bool`): whether to begin with [`~FittingTrainer.distill_mean`].
-        fits_head (`bool`): whether to fit the classifier then.
-    """
-
-    def __init__(self, trainer: FittingTrainer, distills_mean: bool, fits_head: bool):
-        self._trainer, self._distills_mean, self._fits_head = trainer, distills_mean, fits_head
-
-    @property
-    def settings(self) -> dict[str, bool]:
-        """What is done, by the arguments that ask for it: by default they do not tell."""
-        steps = {"distill_mean": self._distills_mean, "head_start": self._fits_head}
-        return {name: True for name, is_done in steps.items() if is_done}
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Distils and fits."""
-        if state.global_step > 0:
-            return
-        if self._distills_mean:
-            self._trainer.distill_mean()
-        if self._fits_head:
-            try:
-                self._trainer.fit_classifier()
-            except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
-                if args.head_start:
-                    raise
-                self._fits_head = False
-                logger.warning(f"The classifier starts from random weights. {error}")

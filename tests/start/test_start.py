@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification, TrainerC
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.model.pooling import pool
-from hf_lcl.start import distill_mean, mean_distillation
+from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import PENALTY
-from hf_lcl.training.start import distills_mean, names_as_texts
+from hf_lcl.training.start import Start, distills_mean, names_as_texts
 
 
 class AtFirstStep(TrainerCallback):
@@ -215,7 +215,7 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert changed(after, trainer.model.state_dict()) >= {"classifier", "model"}
     told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
     assert len(told) == 1
-    assert told[0].startswith("The classifier starts from random weights. The logits of EuroBertFor")
+    assert told[0].startswith("head_start is left out. The logits of EuroBertFor")
 
 
 def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):
@@ -294,3 +294,141 @@ def test_names_count_where_the_classifier_is_fitted(make_trainer, encoder_folder
 
 def tokenizer_batch(tokenizer, texts):
     return tokenizer(texts, return_tensors="pt", padding=True)
+
+
+class Stops(TrainerCallback):
+    """Raises an error at a step: Ctrl-C, or memory that was not enough."""
+
+    def __init__(self, error, step=1):
+        self.error, self.step = error, step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step and self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+class TestOnlyAFreshModelIsStarted:
+    """Weights that were trained are never overwritten."""
+
+    @pytest.fixture
+    def fresh(self, as_sentence_transformer):
+        return new_classifier(as_sentence_transformer({"pooling_mode": "mean"}))
+
+    @pytest.fixture
+    def moved_by_a_second_training(self, make_trainer):
+        """What changes in a training that changes nothing itself."""
+
+        def run(trainer):
+            before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+            trainer.args.learning_rate = 0.0
+            trainer.args.weight_decay = 0.0
+            trainer.optimizer = trainer.lr_scheduler = None
+            trainer.train()
+            return changed(before, trainer.model.state_dict())
+
+        return run
+
+    def test_a_second_training_goes_on(self, make_trainer, fresh, moved_by_a_second_training):
+        trainer = make_trainer(model=fresh, objective="lcl", max_steps=1, head_start=True)
+        trainer.train()
+        assert fresh.config.start == ["distill_mean", "head_start"]
+        assert moved_by_a_second_training(trainer) == set()
+
+    def test_so_does_another_trainer(self, make_trainer, fresh, moved_by_a_second_training):
+        make_trainer(model=fresh, objective="lcl", max_steps=1).train()
+        other = make_trainer(model=fresh, objective="lcl", max_steps=1)
+        assert moved_by_a_second_training(other) == set()
+
+    def test_a_model_that_cross_entropy_trained_is_not_fresh(self, make_trainer, fresh, moved_by_a_second_training):
+        make_trainer(model=fresh, objective="ce", max_steps=1).train()
+        assert moved_by_a_second_training(make_trainer(model=fresh, objective="scl", max_steps=1)) == set()
+
+    def test_after_a_training_that_was_stopped(self, make_trainer, fresh, moved_by_a_second_training):
+        trainer = make_trainer(model=fresh, objective="lcl", max_steps=2, callbacks=[Stops(KeyboardInterrupt())])
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train()
+        assert moved_by_a_second_training(trainer) == set()
+
+    def test_a_smaller_batch_is_no_reason_for_another_start(self, make_trainer, fresh, monkeypatch):
+        trainer = make_trainer(
+            model=fresh,
+            objective="lcl",
+            max_steps=2,
+            auto_find_batch_size=True,
+            callbacks=[Stops(RuntimeError("CUDA out of memory."))],
+        )
+        starts, start = [], next(own for own in trainer.callback_handler.callbacks if isinstance(own, Start))
+        fit = start._fit_head
+        monkeypatch.setattr(start, "_fit_head", lambda: (starts.append("fit"), fit()))
+        trainer.train()
+        assert trainer._train_batch_size < 16
+        assert starts == ["fit"]
+
+    def test_a_checkpoint_knows_and_the_classifier_does_not_say(self, make_trainer, fresh, tmp_path):
+        settings = {"objective": "lcl", "save_strategy": "steps", "save_steps": 1}
+        trainer = make_trainer(model=fresh, max_steps=1, **settings)
+        trainer.train()
+        trainer.save_model()
+        checkpoint = tmp_path / "out" / "checkpoint-1"
+        loaded = LCLForSequenceClassification.from_pretrained(checkpoint)
+        assert loaded.config.start == ["distill_mean", "head_start"]
+        assert "head_start" not in (tmp_path / "out" / "config.json").read_text()
+        resumed = make_trainer(model=new_classifier(tmp_path / "encoder"), max_steps=2, folder="resumed", **settings)
+        resumed.train(resume_from_checkpoint=str(checkpoint))
+        assert resumed.model.config.start == ["distill_mean", "head_start"]
+        resumed.save_model()
+        assert "| head_start | True |" in (tmp_path / "resumed" / "README.md").read_text()
+
+
+class TestAStartThatWasInterrupted:
+    """Leaves the model as it was, so that the next attempt is the first one."""
+
+    @pytest.mark.parametrize("part", ["distill_mean", "fit_head"])
+    def test_nothing_is_left_of_it(self, bert, tokenizer, part):
+        model = LCLForSequenceClassification.from_native(bert)
+        batch = dict(tokenizer(["glad today", "furious at work"], return_tensors="pt", padding=True))
+        batch["labels"] = torch.tensor([0, 1])
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+        def batches():
+            yield batch
+            yield batch
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            distill_mean(model, batches(), 4) if part == "distill_mean" else fit_head(model, batches())
+        assert changed(before, model.state_dict()) == set()
+        assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class TestWhatIsFrozenStays:
+    """`requires_grad=False` is respected before the first step as after it."""
+
+    def test_a_frozen_encoder_trains_with_defaults(self, weights_at_first_step, as_sentence_transformer):
+        model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}))
+        model.native.bert.requires_grad_(False)
+        before, after, trainer = weights_at_first_step(model, objective="lcl")
+        assert changed(before, after) == {"classifier"}
+        assert changed(after, trainer.model.state_dict()) == {"classifier", "weighting_network"}
+
+    def test_where_only_the_pooler_learns_the_mean_has_nowhere_to_go(
+        self, weights_at_first_step, as_sentence_transformer
+    ):
+        model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}))
+        model.native.bert.requires_grad_(False)
+        model.native.bert.pooler.requires_grad_(True)
+        before, after, _ = weights_at_first_step(model, objective="lcl")
+        assert changed(before, after) == {"pooler", "classifier"}
+        assert model.config.start == ["head_start"]
+
+    def test_a_frozen_classifier_is_not_fitted(self, weights_at_first_step, encoder_folder):
+        model = new_classifier(encoder_folder)
+        model.native.classifier.requires_grad_(False)
+        before, after, _ = weights_at_first_step(model, objective="lcl")
+        assert changed(before, after) == set()
+
+    def test_what_is_asked_for_and_cannot_be_done_is_an_error(self, make_trainer, bert):
+        bert.bert.requires_grad_(False)
+        with pytest.raises(ValueError, match="distill_mean=True teaches the encoder, which is frozen"):
+            make_trainer(model=bert, objective="scl", distill_mean=True)
