@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import cached_property, partial
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import EvalLoopOutput, EvalPrediction, TrainOutput
+from transformers.trainer_utils import BestRun, EvalLoopOutput, EvalPrediction, HPSearchBackend, TrainOutput
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.labels import label_names
 from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
+from .extras import load_extra
 from .hub.publishing import PublishingTrainer
 from .losses.meter import PartMeter
 from .losses.objective import Objective
@@ -38,19 +40,21 @@ from .training.preparing import (
     prepare_objective,
     warn_of_equal_views,
 )
-from .training.search import SearchingTrainer
+from .training.search import prepare_search, validation_metric
+from .training.search_spaces import wide_space
 from .training.start import Start, distills_mean, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
 
 if TYPE_CHECKING:
+    import optuna
     from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
+class ContrastiveTrainer(PublishingTrainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
@@ -177,21 +181,6 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
         for callback in self._own_callbacks:
             self.add_callback(callback)
 
-    def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
-        """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
-        if trial is not None:
-            # The Trainer takes over a trial's arguments when the model is there: too late for its weighting network.
-            self._hp_search_setup(trial)
-            set_seed(self.args.seed)
-        model = super().call_model_init(trial)
-        model = prepare_model(
-            model, self.args, self._train_labels, self._class_names, self._tokenizer, self._peft_config
-        )
-        if trial is not None:
-            self._follow_arguments(model)
-            set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
-        return model
-
     # Data
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -238,7 +227,13 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
             check_checkpoint(resume_from_checkpoint, config, self.args.objective)
             # The Trainer takes up weights alone; what was done before the first step stands in the configuration.
             config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
-        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        try:
+            output = super().train(resume_from_checkpoint, *args, **kwargs)
+        except FloatingPointError as error:
+            if self.hp_search_backend != HPSearchBackend.OPTUNA:
+                raise
+            # A trial that diverges is an answer, and ends no search.
+            raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
         if self.args.head_refit:
             self.fit_classifier()
         return output
@@ -377,3 +372,80 @@ class ContrastiveTrainer(SearchingTrainer, PublishingTrainer):
             {f"{metric_key_prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
         )
         return output
+
+    # Searching
+
+    def hyperparameter_search(
+        self,
+        hp_space: "Callable[[optuna.Trial], dict[str, Any]] | None" = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] | None = None,
+        backend: str | HPSearchBackend = "optuna",
+        hp_name: "Callable[[optuna.Trial], str] | None" = None,
+        **kwargs: Any,
+    ) -> BestRun | list[BestRun]:
+        """
+        As in `transformers.Trainer`, with defaults that suit a loss whose size depends on what is searched: the space
+        is [`training.search_spaces.wide_space`], and trials are compared by [`training.search.validation_metric`]. A
+        trial whose loss is not finite is pruned. What a trial reports counts by hundredths of an epoch, so that
+        pruning compares trials of different batch sizes after equally many texts.
+
+        Raises:
+            ImportError: if optuna is not installed.
+            RuntimeError: for a trainer without `model_init`.
+            ValueError: for a `direction` that the default metric does not have; see also
+                [`training.search.prepare_search`].
+
+        Example:
+
+        ```python
+        >>> trainer = ContrastiveTrainer(
+        ...     model_init=lambda: "google/electra-base-discriminator",
+        ...     args=ContrastiveTrainingArguments("out", eval_strategy="epoch", save_strategy="no"),
+        ...     train_dataset=train,
+        ...     eval_dataset=validation,
+        ...     processing_class=tokenizer,
+        ...     compute_metrics=classification_metrics,
+        ... )
+        >>> best = trainer.hyperparameter_search(n_trials=10)
+        >>> best.hyperparameters  # {"learning_rate": ..., "temperature": ..., ...}
+        ```
+        """
+        if backend == HPSearchBackend.OPTUNA:
+            load_extra("optuna", extra="search")
+        prepare_search(self.args, self.eval_dataset)
+        if compute_objective is None:
+            metric, natural = self._search_metric
+            if direction not in (None, natural):
+                raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {natural}d.")
+            compute_objective, direction = itemgetter(metric), natural
+        hp_space = hp_space or partial(wide_space, args=self.args)
+        return super().hyperparameter_search(
+            hp_space, compute_objective, n_trials, direction or "minimize", backend, hp_name, **kwargs
+        )
+
+    @cached_property
+    def _search_metric(self) -> tuple[str, str]:
+        # Kept: the Trainer drops the model after each trial.
+        sets = list(self.eval_dataset) if isinstance(self.eval_dataset, dict) else []
+        return validation_metric(self.args, self.compute_metrics, self.model.config.num_labels, sets)
+
+    def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
+        """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
+        if trial is not None:
+            # The Trainer takes over a trial's arguments when the model is there: too late for its weighting network.
+            self._hp_search_setup(trial)
+            set_seed(self.args.seed)
+        model = super().call_model_init(trial)
+        model = prepare_model(
+            model, self.args, self._train_labels, self._class_names, self._tokenizer, self._peft_config
+        )
+        if trial is not None:
+            self._follow_arguments(model)
+            set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
+        return model
+
+    def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
+        # The Trainer counts updates, of which a small batch makes more from the same texts.
+        super()._report_to_hp_search(trial, round(100 * self.state.epoch), metrics)

@@ -98,7 +98,7 @@ class SharedStudy:
         self.optuna = load_extra("optuna", extra="search")
         self.path, self.name, self.direction, self.seed = path, name, direction, seed
         self._planned, self._grace = trials, timedelta(seconds=grace_seconds)
-        # After one epoch at the earliest, and with five trials to compare with; see SearchingTrainer on the steps.
+        # After one epoch at the earliest, and with five trials to compare with; see ContrastiveTrainer on the steps.
         pruners = self.optuna.pruners
         self._pruner = pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=100) if prune else pruners.NopPruner()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,123 +1,87 @@
-"""A Trainer whose searches compare what is worth comparing."""
+"""What the trials of a hyperparameter search are compared by, and what a search needs before it begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import cached_property, partial
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from transformers import Trainer
-from transformers.trainer_utils import BestRun, HPSearchBackend, TrainOutput
+import numpy as np
+from transformers import EvalPrediction
 
-from ..extras import load_extra
-from .search_metric import validation_metric
-from .search_spaces import wide_space
+from ..training_args import ContrastiveTrainingArguments
 
 
-if TYPE_CHECKING:
-    import optuna
+def prepare_search(args: ContrastiveTrainingArguments, eval_dataset: Any) -> None:
+    """
+    Refuses a search that cannot compare its trials, and makes `args` ready for the values of trials.
 
+    Args:
+        args ([`ContrastiveTrainingArguments`]): fields of type float get a float.
+        eval_dataset: the trainer's.
 
-class SearchingTrainer(Trainer):
-    """The searching part of [`ContrastiveTrainer`]."""
-
-    def hyperparameter_search(
-        self,
-        hp_space: "Callable[[optuna.Trial], dict[str, Any]] | None" = None,
-        compute_objective: Callable[[dict[str, float]], float] | None = None,
-        n_trials: int = 20,
-        direction: str | list[str] | None = None,
-        backend: str | HPSearchBackend = "optuna",
-        hp_name: "Callable[[optuna.Trial], str] | None" = None,
-        **kwargs: Any,
-    ) -> BestRun | list[BestRun]:
-        """
-        As in `transformers.Trainer`, with defaults that suit a loss whose size depends on what is searched. A trial
-        whose loss is not finite is pruned. What a trial reports counts by hundredths of an epoch, so that pruning
-        compares trials of different batch sizes after equally many texts.
-
-        Args:
-            hp_space (`Callable[[optuna.Trial], dict]`, *optional*): fields of [`ContrastiveTrainingArguments`] for a
-                trial; defaults to [`search.wide_space`].
-            compute_objective (`Callable[[dict], float]`, *optional*): what to compare, given the metrics; defaults to
-                `metric_for_best_model`, else macro F1 or accuracy where `compute_metrics` has them, else the
-                cross-entropy; see [`search.validation_metric`].
-            n_trials (`int`, *optional*, defaults to 20): number of trials.
-            direction (`str`, *optional*): `"maximize"` or `"minimize"`; by default what suits the metric, and
-                `"minimize"` with a `compute_objective`.
-            backend (`str`, *optional*, defaults to `"optuna"`): as in the Trainer; optuna comes with the extra
-                `search`.
-            hp_name (`Callable[[optuna.Trial], str]`, *optional*): names the folder of a trial.
-            **kwargs: of `optuna.create_study` (`storage`, `study_name`, `sampler`, `pruner`, ...) and `timeout`. For a
-                search that may be killed, or shared by processes, see [`search.SharedStudy`].
-
-        Returns:
-            `BestRun`: the number (`run_id`), value (`objective`) and values of the best trial.
-
-        Raises:
-            ImportError: if optuna is not installed.
-            RuntimeError: for a trainer without `model_init`.
-            ValueError: without an `eval_dataset`, for a `direction` that the default metric does not have, or for
-                `head_refit=True` with evaluations before the classifier is fitted.
-
-        Example:
-
-        ```python
-        >>> trainer = ContrastiveTrainer(
-        ...     model_init=lambda: "google/electra-base-discriminator",
-        ...     args=ContrastiveTrainingArguments("out", eval_strategy="epoch", save_strategy="no"),
-        ...     train_dataset=train,
-        ...     eval_dataset=validation,
-        ...     processing_class=tokenizer,
-        ...     compute_metrics=classification_metrics,
-        ... )
-        >>> best = trainer.hyperparameter_search(n_trials=10)
-        >>> best.hyperparameters  # {"learning_rate": ..., "temperature": ..., ...}
-        ```
-        """
-        if backend == HPSearchBackend.OPTUNA:
-            load_extra("optuna", extra="search")
-        if self.eval_dataset is None:
-            raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
-        if self.args.head_refit and self.args.eval_strategy != "no":
-            raise ValueError(
-                "head_refit=True fits the classifier when training ends, but "
-                f"eval_strategy={self.args.eval_strategy.value!r} judges it before: set eval_strategy='no'."
-            )
-        if compute_objective is None:
-            metric, natural = self._search_metric
-            if direction not in (None, natural):
-                raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {natural}d.")
-            compute_objective, direction = itemgetter(metric), natural
-        for field in fields(self.args):
-            # The Trainer casts a trial's value to the type of the present one: after temperature=10, 0.07 would be 0.
-            value = getattr(self.args, field.name)
-            if field.type is float and value is not None:
-                setattr(self.args, field.name, float(value))
-        return super().hyperparameter_search(
-            hp_space or partial(wide_space, args=self.args),
-            compute_objective,
-            n_trials,
-            direction or "minimize",
-            backend,
-            hp_name,
-            **kwargs,
+    Raises:
+        ValueError: without an `eval_dataset`, or for `head_refit=True` with evaluations before the classifier is
+            fitted.
+    """
+    if eval_dataset is None:
+        raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
+    if args.head_refit and args.eval_strategy != "no":
+        raise ValueError(
+            "head_refit=True fits the classifier when training ends, but "
+            f"eval_strategy={args.eval_strategy.value!r} judges it before: set eval_strategy='no'."
         )
+    for field in fields(args):
+        # The Trainer casts a trial's value to the type of the present one: after temperature=10, 0.07 would be 0.
+        value = getattr(args, field.name)
+        if field.type is float and value is not None:
+            setattr(args, field.name, float(value))
 
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """As in `transformers.Trainer`; a trial that diverges is pruned: that is an answer, and ends no search."""
-        try:
-            return super().train(*args, **kwargs)
-        except FloatingPointError as error:
-            if self.hp_search_backend != HPSearchBackend.OPTUNA:
-                raise
-            raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
 
-    @cached_property
-    def _search_metric(self) -> tuple[str, str]:
-        # Kept: the Trainer drops the model after each trial.
-        return validation_metric(self.args, self.compute_metrics, self.model.config.num_labels)
+def validation_metric(
+    args: ContrastiveTrainingArguments,
+    compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None,
+    num_labels: int,
+    evaluation_sets: Sequence[str] = (),
+) -> tuple[str, str]:
+    """
+    The metric that trials are compared by, and its direction: `metric_for_best_model` where it is given, else macro F1
+    or accuracy where `compute_metrics` has them, else the cross-entropy. Never the whole loss: it depends on the
+    temperature and the batch that a trial tries.
 
-    def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
-        # The Trainer counts updates, of which a small batch makes more from the same texts.
-        super()._report_to_hp_search(trial, round(100 * self.state.epoch), metrics)
+    Args:
+        args ([`ContrastiveTrainingArguments`]): may have `metric_for_best_model` and `greater_is_better`.
+        compute_metrics (`Callable`, *optional*): the trainer's; asked once, with one right prediction per class.
+        num_labels (`int`): number of classes.
+        evaluation_sets (`Sequence[str]`, *optional*): names of several evaluation sets, which metrics begin with.
+
+    Returns:
+        `tuple[str, str]`: such as `("eval_macro_f1", "maximize")`.
+
+    Raises:
+        ValueError: if there are several evaluation sets, and `metric_for_best_model` names none of them.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import ContrastiveTrainingArguments, classification_metrics
+    >>> from hf_lcl.training.search import validation_metric
+
+    >>> validation_metric(ContrastiveTrainingArguments("out"), classification_metrics, num_labels=3)
+    ('eval_macro_f1', 'maximize')
+    ```
+    """
+    chosen = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    metric = "loss_ce"
+    if compute_metrics is not None:
+        perfect = EvalPrediction(np.eye(num_labels, dtype=np.float32), np.arange(num_labels))
+        names = {name.removeprefix("eval_") for name in compute_metrics(perfect)}
+        metric = next((name for name in ("macro_f1", "accuracy") if name in names), metric)
+    of_set = max((name for name in evaluation_sets if chosen.startswith(f"{name}_")), key=len, default=None)
+    if evaluation_sets and of_set is None:
+        raise ValueError(
+            f"eval_dataset holds several sets ({', '.join(evaluation_sets)}), and a search compares trials by one "
+            f"number: name it, such as metric_for_best_model='{evaluation_sets[0]}_{metric}'."
+        )
+    if chosen != "loss":  # which is also what load_best_model_at_end puts there
+        falls = chosen.removeprefix(f"{of_set}_").startswith("loss") or args.greater_is_better is False
+        return f"eval_{chosen}", "minimize" if falls else "maximize"
+    return f"eval_{metric}", "minimize" if metric == "loss_ce" else "maximize"

@@ -19,7 +19,7 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
-from hf_lcl.training.search_metric import validation_metric
+from hf_lcl.training.search import validation_metric
 from hf_lcl.training.search_spaces import wide_space
 
 
@@ -73,6 +73,29 @@ def accuracy_alone(prediction: EvalPrediction) -> dict[str, float]:
 def test_what_trials_are_compared_by(tmp_path, compute_metrics, settings, expected):
     args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **settings)
     assert validation_metric(args, compute_metrics, num_labels=4) == expected
+
+
+SETS = ("short", "short_texts", "long")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"metric_for_best_model": "long_accuracy"}, ("eval_long_accuracy", "maximize")),
+        ({"metric_for_best_model": "eval_short_texts_loss_ce"}, ("eval_short_texts_loss_ce", "minimize")),
+    ],
+)
+def test_of_several_evaluation_sets_the_metric_names_one(tmp_path, settings, expected):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **settings)
+    assert validation_metric(args, classification_metrics, 4, evaluation_sets=SETS) == expected
+
+
+@pytest.mark.parametrize("metric", [None, "accuracy", "loss"])
+def test_a_search_over_several_evaluation_sets_asks_for_the_metric(make_searcher, splits, metric):
+    trainer = make_searcher(metric_for_best_model=metric)
+    trainer.eval_dataset = {"short": splits["validation"], "long": splits["test"]}
+    with pytest.raises(ValueError, match=r"several sets \(short, long\).*metric_for_best_model='short_macro_f1'"):
+        trainer.hyperparameter_search(n_trials=1)
 
 
 def test_a_search_needs_no_arguments(make_searcher):
