@@ -26,7 +26,6 @@ from .losses.objective import Objective
 from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
-from .scaling import FreshQueue
 from .start import distill_mean, fit_head
 from .start.mean_distillation import num_distillation_batches
 from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
@@ -176,8 +175,7 @@ class ContrastiveTrainer(PublishingTrainer):
             if callback in self.callback_handler.callbacks:  # the user may have taken it away
                 self.remove_callback(callback)
         distills_mean(args, model, self.train_dataset)  # refuses what cannot be done
-        queue = FreshQueue(self._step.pool.queue) if args.queue_size else None
-        self._own_callbacks = [own for own in (queue, self._monitor) if own is not None]
+        self._own_callbacks = [] if self._monitor is None else [self._monitor]
         for callback in self._own_callbacks:
             self.add_callback(callback)
 
@@ -335,19 +333,6 @@ class ContrastiveTrainer(PublishingTrainer):
     @cached_property
     def _log_priors(self) -> np.ndarray:
         return log_priors(self._train_labels, self._unwrapped.config.num_labels)
-
-    # The two methods that every process runs when the state of a run is saved and taken up again; there is no public
-    # hook that knows the checkpoint of a resumed run.
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        if self.args.should_save:
-            self._step.pool.queue.save(output_dir)  # the same in all processes
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)
-        if checkpoint is not None:
-            self._step.pool.queue.load(checkpoint, self.args.device)
 
     # Logging
 

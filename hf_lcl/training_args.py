@@ -19,6 +19,8 @@ SAMPLERS = ("auto", "balanced", "random")
 REMOVED_ARGUMENTS = {
     "confusable_share": "use sampler='balanced', which is as accurate",
     "focal_gamma": "use class_weights='balanced' where rare classes should count more",
+    "queue_size": "use a larger per_device_train_batch_size, with mini_batch_size where memory is short",
+    "queue_warmup_steps": "leave it out, as queue_size",
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
     "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
     "weight_placement": "the weight of the anchor's own class stands outside the logarithm; "
@@ -89,9 +91,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
             with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
         gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
             each are compared with the texts of all, as if one process held the whole batch.
-        queue_size (`int`, *optional*, defaults to 0): how many embeddings of past batches anchors are compared with
-            beside those of their own batch.
-        queue_warmup_steps (`int`, *optional*, defaults to 0): for how many steps the queue is filled but not used.
         merge_adapter (`bool`, *optional*, defaults to `True`): with `peft_config`, whether what is saved and pushed is
             the standard classifier with the adapter merged into it, or the adapter and its classifier head alone.
 
@@ -180,10 +179,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
     gather_across_devices: bool = field(
         default=True, metadata={"help": "Compare the texts of all processes with one another."}
     )
-    queue_size: int = field(
-        default=0, metadata={"help": "Embeddings of past batches to compare with, beside the batch itself."}
-    )
-    queue_warmup_steps: int = field(default=0, metadata={"help": "Steps that fill the queue without using it."})
     merge_adapter: bool = field(
         default=True,
         metadata={"help": "With peft_config: save the merged standard classifier instead of the adapter alone."},
@@ -210,12 +205,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         if self.logit_adjustment_tau < 0:
             raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
         self._check_views()
-        if min(self.queue_size, self.queue_warmup_steps) < 0:
-            raise ValueError(
-                f"queue_size={self.queue_size} and queue_warmup_steps={self.queue_warmup_steps} cannot be negative."
-            )
-        if self.queue_size and not self.is_contrastive:
-            raise ValueError(f"queue_size={self.queue_size} is of no use to objective='ce': leave it out.")
         if self.logit_adjustment_tau and (self.oversample or self.class_weights):
             logger.warning_once(
                 f"logit_adjustment_tau={self.logit_adjustment_tau} makes up for rare classes, and so does "
@@ -232,8 +221,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         for name in ("distill_mean", "head_start", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
                 raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
-        if self.queue_size and self.world_size > 1 and not self.gather_across_devices:
-            raise ValueError("queue_size needs gather_across_devices with several processes: one queue for all.")
 
     def _check_views(self) -> None:
         check_choice("view", self.view, VIEWS)

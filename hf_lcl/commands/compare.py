@@ -43,7 +43,7 @@ The flags are those of `train` (see there), and may stand in the same file. Into
 A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
 # What means nothing to the other objectives, or is refused by them.
 OVERRIDES = {
-    "ce": {"num_views": "1", "view": "dropout", "queue_size": "0", "queue_warmup_steps": "0"},
+    "ce": {"num_views": "1", "view": "dropout"},
     "scl": {},
     "lcl": {},
 }

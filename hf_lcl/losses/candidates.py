@@ -8,7 +8,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Candidates:
     """
-    The texts that the anchors of one process are compared with: the batch of all processes, then a queue.
+    The texts that the anchors of one process are compared with: the batch of all processes, and what else is
+    given after it.
 
     Args:
         embeddings (`torch.Tensor` of shape `(candidates, hidden)`): not normalised; the batch with its graph.

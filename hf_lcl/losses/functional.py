@@ -61,7 +61,7 @@ def supervised_contrastive_loss(
             less. For comparison: "Happy is Farther From Sad Than Joyful" reports that a temperature which changes with
             the number of positives did not help.
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
-            compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
+            compared with, such as the batch of all processes; in the dtype of `embeddings`. Gradients flow
             into it. Left out, the anchors are compared with one another.
         candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes.
         anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors
@@ -143,7 +143,7 @@ def label_aware_contrastive_loss(
             stands `"outside"` the logarithm, or `"inside"`, as in the paper's Eq. 3.
         temperature_scaling (`str`, *optional*, defaults to `"none"`): as in [`supervised_contrastive_loss`].
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
-            compared with, such as the batch of all processes and a queue; in the dtype of `embeddings`. Gradients flow
+            compared with, such as the batch of all processes; in the dtype of `embeddings`. Gradients flow
             into it. Left out, the anchors are compared with one another.
         candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes.
         anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors

@@ -1,9 +1,8 @@
-"""Batches beyond what one pass on one device can hold: more processes, mini-batches, a queue of past embeddings."""
+"""Batches beyond what one pass on one device can hold: mini-batches, and the batch of all processes."""
 
+from .candidates import gather_candidates
 from .gather import gather_rows
 from .gradient_cache import GradientCache
-from .pool import CandidatePool
-from .queue import EmbeddingQueue, FreshQueue
 
 
-__all__ = ["CandidatePool", "EmbeddingQueue", "FreshQueue", "GradientCache", "gather_rows"]
+__all__ = ["GradientCache", "gather_candidates", "gather_rows"]

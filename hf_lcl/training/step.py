@@ -15,8 +15,7 @@ from ..losses.meter import PartMeter
 from ..losses.objective import Objective, Part
 from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
-from ..scaling.gradient_cache import GradientCache
-from ..scaling.pool import CandidatePool
+from ..scaling import GradientCache, gather_candidates
 from ..training_args import ContrastiveTrainingArguments
 from .checkpoints import newest_checkpoint
 
@@ -40,7 +39,6 @@ class Step:
     def __init__(self, args: ContrastiveTrainingArguments, tokenizer: PreTrainedTokenizerBase | None = None):
         self.args = args
         self.parts = PartMeter()
-        self.pool = CandidatePool(args)
         self._tokenizer = tokenizer
         self._cache: GradientCache | None = None
         self._has_warned = False
@@ -80,7 +78,8 @@ class Step:
             # Reformer's positions need one length.
             self._cache = GradientCache(args.mini_batch_size, trim=config.text_config.model_type != "reformer")
         outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
-        candidates = self.pool.candidates(outputs.embeddings, labels, step=step)
+        gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
+        candidates = gather_candidates(outputs.embeddings, labels) if gathers else None
         try:
             loss, parts = objective(
                 outputs.logits,

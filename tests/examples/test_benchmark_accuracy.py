@@ -71,9 +71,9 @@ def test_each_seed_draws_its_own_texts(data_dir):
 
 def test_a_default_that_changes_makes_another_run_and_an_option_that_is_off_does_not():
     plain = ours(objective="lcl").options
-    assert ours(objective="lcl", queue_size=0).options["training"] == plain["training"] | {"queue_size": 0}
+    assert ours(objective="lcl", head_refit=False).options["training"] == plain["training"] | {"head_refit": False}
     assert plain["training"]["temperature"]
-    assert "queue_size" not in plain["training"]
+    assert "head_refit" not in plain["training"]
     assert "temperature" not in ours(objective="ce").options["training"]
 
 

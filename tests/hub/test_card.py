@@ -257,7 +257,7 @@ def test_settings_are_those_of_the_objective_and_whatever_is_not_the_default(tmp
     assert settings["weight_decay"] == 0.1
     assert settings["num_views"] == 2
     assert settings["lr_scheduler_type"] == "cosine"
-    assert {"view", "queue_size", "adam_beta1", "run_name", "hub_token", "output_dir"}.isdisjoint(settings)
+    assert {"view", "adam_beta1", "run_name", "hub_token", "output_dir"}.isdisjoint(settings)
     assert not any(str(tmp_path) in str(value) or "hf_x" in str(value) for value in settings.values())
     plain = training_settings(ContrastiveTrainingArguments(str(tmp_path), objective="ce", use_cpu=True))
     assert list(plain) == [

@@ -1,4 +1,4 @@
-"""Anchors compared with more than their own batch: gathered batches and a queue, and what does not go together."""
+"""Anchors compared with more than their own batch: all processes, past embeddings, and what does not go together."""
 
 from functools import partial
 
@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
+from hf_lcl.losses import Objective
+from hf_lcl.losses.candidates import Candidates
 
 
 pytestmark = pytest.mark.usefixtures("form")
@@ -42,7 +44,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     return embeddings, LABELS, weighting_logits
 
 
-def queue() -> tuple[Tensor, Tensor]:
+def past_batch() -> tuple[Tensor, Tensor]:
     """Embeddings and labels of past batches; some are of class 5, of which no anchor is."""
     generator = torch.Generator().manual_seed(1)
     return torch.randn(7, 5, generator=generator, dtype=torch.float64), torch.tensor([2, 5, 0, 0, 5, 4, 1])
@@ -91,9 +93,9 @@ def test_shares_of_a_batch_against_all_of_it_add_up_to_the_whole(loss, shares):
 
 
 @every_variant
-def test_text_alone_in_its_batch_finds_positives_in_the_queue(loss):
+def test_text_alone_in_its_batch_finds_positives_among_the_candidates(loss):
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     value = loss(
         embeddings,
         labels,
@@ -111,7 +113,7 @@ def test_text_alone_in_its_batch_finds_positives_in_the_queue(loss):
 @every_variant
 def test_mean_is_over_the_anchors_that_have_a_positive_among_the_candidates(loss):
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     candidates = {"candidate_embeddings": past, "candidate_labels": past_labels}
     per_anchor = loss(embeddings, labels, logits, reduction="none", **candidates)
     # No candidate is of class 3.
@@ -122,7 +124,7 @@ def test_mean_is_over_the_anchors_that_have_a_positive_among_the_candidates(loss
 @every_variant
 def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(loss):
     embeddings, labels, logits = batch()
-    past = queue()[0].requires_grad_()
+    past = past_batch()[0].requires_grad_()
     labels_of_past = torch.full((len(past),), 5)
     value = loss(embeddings, labels, logits, candidate_embeddings=past, candidate_labels=labels_of_past)
     value.backward()
@@ -136,7 +138,7 @@ def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(loss):
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_gradient_is_that_of_finite_differences(loss, reduction, positions):
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     rows = torch.tensor([5, 1, 3])
 
     def function(h: Tensor, c: Tensor, z: Tensor) -> Tensor:
@@ -157,7 +159,7 @@ def test_gradient_is_that_of_finite_differences(loss, reduction, positions):
 
 @every_variant
 def test_anchors_of_a_process_without_texts_give_zero(loss):
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     embeddings, labels, logits = (x[:0] for x in batch())
     value = loss(
         embeddings,
@@ -176,7 +178,7 @@ def test_anchors_of_a_process_without_texts_give_zero(loss):
 @pytest.mark.parametrize("dtype", [torch.int32, torch.uint8], ids=str)
 def test_labels_and_positions_may_be_of_any_integer_type(loss, dtype):
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     candidates = torch.cat([embeddings, past])
     candidate_labels, positions = torch.cat([labels, past_labels]), torch.arange(len(labels))
     results = [
@@ -233,7 +235,7 @@ def test_candidates_that_do_not_fit_are_named_with_what_is_allowed(loss, changed
 
 def test_label_of_a_candidate_without_a_column_is_named():
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     with pytest.raises(
         ValueError, match=r"candidate_labels must be in \[0, 5\), because weighting_logits have 5 columns"
     ):
@@ -245,7 +247,31 @@ def test_label_of_a_candidate_without_a_column_is_named():
 @both
 def test_rows_of_candidates_with_nan_are_named(loss):
     embeddings, labels, logits = batch()
-    past, past_labels = queue()
+    past, past_labels = past_batch()
     past[4, 2] = torch.nan
     with pytest.raises(ValueError, match=r"candidate_embeddings holds NaN or infinity in 1 of 7 rows \(4\)"):
         loss(embeddings, labels, logits, candidate_embeddings=past, candidate_labels=past_labels)
+
+
+def test_the_objective_compares_with_past_embeddings_and_trains_the_batch_alone():
+    generator = torch.Generator().manual_seed(0)
+    logits, embeddings, weighting = (
+        torch.randn(4, 3, generator=generator).double().requires_grad_() for _ in range(3)
+    )
+    past, labels, past_labels = torch.randn(5, 3).double(), torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 2, 1, 1])
+    candidates = Candidates(
+        torch.cat([embeddings, past]), torch.cat([labels, past_labels]), torch.arange(4), batch_size=4
+    )
+    loss, parts = Objective("lcl", alpha=0.0)(logits, embeddings, weighting, labels, candidates)
+    # By hand: the rows of the four anchors out of the loss of all nine texts.
+    everything = label_aware_contrastive_loss(
+        candidates.embeddings,
+        candidates.labels,
+        torch.cat([weighting, torch.zeros(5, 3).double()]),
+        reduction="none",
+    )
+    torch.testing.assert_close(loss, everything[:4].mean())
+    assert parts["candidates_per_anchor"].value == 8
+    assert parts["positives_per_anchor"].value == (2 + 3 + 3 + 1) / 4
+    loss.backward()
+    assert embeddings.grad.abs().sum() > 0

@@ -162,7 +162,6 @@ class TestTrainer:
             {"objective": "lcl"},
             {"gradient_accumulation_steps": 2},
             {"gradient_checkpointing": True},
-            {"queue_size": 24},
             {"class_weights": "balanced", "label_smoothing_factor": 0.1},
         ],
         ids=str,

@@ -76,9 +76,7 @@ def test_a_whole_run_ends_in_the_same_weights_and_metrics(results, processes, na
 
 @pytest.mark.parametrize("processes", [1, *MANY])
 def test_a_resumed_run_ends_in_the_same_weights(results, processes):
-    resumed = results(processes)["resume"]
-    assert resumed["difference"] == 0
-    assert resumed["queue"] == 20
+    assert results(processes)["resume"]["difference"] == 0
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ def test_a_search_needs_no_arguments(make_searcher):
 
 SETTINGS = [
     {"objective": "lcl", "per_device_train_batch_size": 8, "alpha": 0.2, "temperature": 0.07},
-    {"objective": "lcl", "per_device_train_batch_size": 8, "queue_size": 16, "num_views": 2, "view": "word_dropout"},
+    {"objective": "lcl", "per_device_train_batch_size": 8, "num_views": 2},
     {"objective": "lcl", "per_device_train_batch_size": 16, "sampler": "random", "seed": 7, "max_steps": 9},
     {"objective": "ce", "per_device_train_batch_size": 4, "learning_rate": 3e-3},
     # Last: the Trainer cannot set a number back to None.

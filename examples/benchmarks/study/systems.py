@@ -243,5 +243,4 @@ TRIALS = {
     "learning rate 5e-5": changed(learning_rate=5e-5),
     "learning rate 2e-4": changed(learning_rate=2e-4),
     "head 20 times as fast": changed("FastHead"),
-    "queue of 256": changed(queue_size=256),
 }
