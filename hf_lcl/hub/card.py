@@ -1,5 +1,6 @@
 """The card of a trained classifier: a pure function of a few facts about the run."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,8 @@ from transformers.utils import logging
 
 from ..files import write_whole
 from .card_facts import CardFacts, with_report
-from .card_merging import GENERATED, merged, only_parts, sealed
+from .card_merging import GENERATED, merged, only_parts, parse_card, sealed
 
-
-__all__ = ["GENERATED", "CardFacts", "refresh_card", "render_card", "write_card"]
 
 TEMPLATE = Path(__file__).with_name("card.md")
 OBJECTIVE_NAMES = {
@@ -26,11 +25,9 @@ OBJECTIVE_NAMES = {
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
-# What the Hub calls them.
-METRIC_TYPES = {
-    "macro_f1": {"metric_type": "f1", "metric_name": "Macro F1", "metric_args": {"average": "macro"}},
-    "weighted_f1": {"metric_type": "f1", "metric_name": "Weighted F1", "metric_args": {"average": "weighted"}},
-}
+# What begins HTML, an entity, code, a formula or a link by itself, and what else marks words; not the _ in snake_case.
+ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")
+ESCAPES = re.compile(r"[*|~\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 # As a card's table of arguments names it.
 SEED = re.compile(r"^\| seed \| (\d+) \|$", re.MULTILINE)
 
@@ -60,15 +57,16 @@ def render_card(facts: CardFacts) -> ModelCard:
     """
     base_model, dataset = _hub_id(facts.base_model), _hub_id(facts.dataset)
     data = _metadata(facts, base_model, dataset)
-    environment = Environment(undefined=StrictUndefined)
-    environment.filters |= {"bold": _bold, "cell": _cell, "duration": _duration, "number": _number}
+    # What is no text of the template is a name, a number or a sentence of somebody else's: escaped unless it is Raw.
+    environment = Environment(undefined=StrictUndefined, finalize=_escaped)
+    environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        card_data=data.to_yaml(),
-        generated=GENERATED,
+        card_data=Raw(data.to_yaml()),
+        generated=Raw(GENERATED),
         facts=facts,
         base_model=base_model,
         dataset=dataset,
-        objective=OBJECTIVE_NAMES[facts.objective],
+        objective=facts.objective and OBJECTIVE_NAMES[facts.objective],
         metric_names=METRIC_NAMES,
         splits=list(dict.fromkeys([*facts.splits, *facts.fingerprints])),
         trust=", trust_remote_code=True" if facts.remote_code else "",
@@ -102,21 +100,20 @@ def refresh_card(directory: str | Path) -> None:
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         if GENERATED not in old:
             return
-        data = ModelCard(old, ignore_metadata_errors=True).data
+        data = parse_card(old).data
         seed = SEED.search(old)
+        datasets, results = data.get("datasets"), data.get("eval_results")
         facts = CardFacts(
-            model_name=data.model_name or Path(directory).absolute().name,
+            model_name=data.get("model_name") or Path(directory).absolute().name,
             labels=[],
-            objective="ce",
-            settings={},
             seeds=[int(seed[1])] if seed else [],
-            dataset=data.datasets[0] if isinstance(data.datasets, list) else data.datasets,
-            dataset_revision=data.eval_results[0].dataset_revision if data.eval_results else None,
+            dataset=datasets[0] if isinstance(datasets, list) else datasets,
+            dataset_revision=results[0].dataset_revision if results else None,
         )
         new = render_card(with_report(facts, directory))
-        results = {name: value for name, value in new.data.to_dict().items() if name in ("metrics", "model-index")}
-        results = only_parts(new, ("results", "pictures"), metadata=data.to_dict() | results)
-        write_whole(path, merged(old, results))
+        found = {name: value for name, value in new.data.to_dict().items() if name in ("metrics", "model-index")}
+        new = only_parts(new, ("results", "pictures"), metadata=data.to_dict() | found)
+        write_whole(path, merged(old, new))
 
 
 @contextmanager
@@ -124,15 +121,17 @@ def _faults_logged(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of any kind: the model is worth more than its card
-        logger.warning(f"The model card {path} was not written: {type(error).__name__}: {error}")
+        reason = " ".join(str(error).split())
+        logger.warning(f"The model card {path} was not written: {type(error).__name__}: {reason}")
 
 
 def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> ModelCardData:
-    results = None
-    if facts.metrics:
-        fingerprint = facts.fingerprints.get(facts.split)
+    results = []
+    for name, value in facts.metrics.items():
+        fingerprint = facts.fingerprints.get(facts.split or "")
         local = f"own data, fingerprint {fingerprint}" if fingerprint else "own data"
-        results = [
+        average = name.removesuffix("_f1") if name.endswith("_f1") else None
+        results.append(
             EvalResult(
                 task_type="text-classification",
                 task_name="Text classification",
@@ -140,13 +139,14 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
                 dataset_name=facts.dataset_title or dataset or local,
                 dataset_split=facts.split,
                 dataset_revision=facts.dataset_revision if dataset else None,
+                # The Hub knows F1 alone, and how it was averaged as an argument.
+                metric_type="f1" if average else name,
+                metric_name=f"{average.capitalize()} F1" if average else None,
+                metric_args={"average": average} if average else None,
                 metric_value=round(value, 4),
-                **METRIC_TYPES.get(name, {"metric_type": name}),
             )
-            for name, value in facts.metrics.items()
-        ]
-    relation = {"base_model_relation": "adapter" if facts.adapter else "finetune"} if base_model else {}
-    return ModelCardData(
+        )
+    data = ModelCardData(
         library_name="peft" if facts.adapter else "transformers",
         pipeline_tag="text-classification",
         base_model=base_model,
@@ -156,9 +156,11 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
         metrics=["accuracy", "f1"] if facts.metrics else None,
         tags=["hf_lcl", "text-classification", *["custom_code"] * facts.remote_code, *facts.tags],
         model_name=facts.model_name if results else None,
-        eval_results=results,
-        **relation,
+        eval_results=results or None,
     )
+    if base_model:
+        data["base_model_relation"] = "adapter" if facts.adapter else "finetune"
+    return data
 
 
 def _hub_id(name: str | None) -> str | None:
@@ -170,9 +172,26 @@ def _hub_id(name: str | None) -> str | None:
     return name
 
 
-def _cell(value: Any) -> str:
-    """Inside a table and outside of HTML."""
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+class Raw(str):
+    """A text that is markdown already."""
+
+
+def _escaped(value: Any) -> str:
+    """A name as letters: in one line, and neither HTML, a mark of a part, a link, a picture, code nor a formula."""
+    if isinstance(value, Raw):
+        return value
+    text = ENTITIES.sub(lambda match: f"&#{ord(match[0])};", " ".join(str(value).split()))
+    return ESCAPES.sub(r"\\\g<0>", text)
+
+
+def _prose(value: str) -> Raw:
+    """A sentence of the author's, which may hold links, but no HTML."""
+    return Raw(" ".join(value.split()).replace("<", "&lt;"))
+
+
+def _code(value: str) -> Raw:
+    """A string of Python inside a block of code."""
+    return Raw(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
 
 
 def _number(value: Any) -> str:
@@ -180,7 +199,7 @@ def _number(value: Any) -> str:
 
 
 def _bold(text: str, condition: bool) -> str:
-    return f"**{text}**" if condition and text else text
+    return Raw(f"**{text}**") if condition and text else text
 
 
 def _duration(seconds: float) -> str:

@@ -59,8 +59,8 @@ class CardFacts:
     Args:
         model_name (`str`): title of the card.
         labels (`list[str]`): class names by id.
-        objective (`str`): `"ce"`, `"scl"` or `"lcl"`.
-        settings (`dict[str, Any]`): training arguments worth printing, by name; see [`training_settings`].
+        objective (`str`, *optional*): `"ce"`, `"scl"` or `"lcl"`.
+        settings (`dict[str, Any]`, *optional*): training arguments worth printing, by name; see [`training_settings`].
         metrics (`dict[str, float]`, *optional*): results by name, without a prefix.
         split (`str`, *optional*): the split that `metrics` were measured on.
         rows (`int`, *optional*): number of texts in that split.
@@ -93,8 +93,8 @@ class CardFacts:
 
     model_name: str
     labels: list[str]
-    objective: str
-    settings: dict[str, Any]
+    objective: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     split: str | None = None
     rows: int | None = None

@@ -28,9 +28,20 @@ TOKENIZER_FILES = {
     SPECIAL_TOKENS_MAP_FILE,
     TOKENIZER_CONFIG_FILE,
 }
-PICTURE = re.compile(r"!\[[^]]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
+PICTURE = re.compile(r"!\[[^][]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
 TRAINING_STATE = "training_state"
-TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
+# Tokens by their shapes, as secret scanners know them.
+SECRET = re.compile(
+    rb"""(?x) (?<![A-Za-z0-9]) (?:
+        hf_[A-Za-z0-9]{30,} | hf_oauth_[A-Za-z0-9_.-]{20,} | api_org_[A-Za-z0-9]{30,}  # Hugging Face
+        | sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{19,}  # OpenAI, Anthropic
+        | gh[opsur]_[A-Za-z0-9]{36,} | github_pat_[A-Za-z0-9_]{22,} | glpat-[A-Za-z0-9_-]{20,}  # GitHub, GitLab
+        | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9]) | AIza[A-Za-z0-9_-]{35}  # AWS, Google
+        | xox[abeoprs]-[A-Za-z0-9-]{10,} | [rs]k_live_[A-Za-z0-9]{20,}  # Slack, Stripe
+        | npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,}
+        | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
+    )"""
+)
 
 logger = logging.get_logger(__name__)
 
@@ -48,7 +59,8 @@ def published_files(folder: str | Path) -> dict[str, Path]:
         `dict[str, Path]`
 
     Raises:
-        ValueError: if the folder holds no classifier, a checkpoint of a run, or a classifier and an adapter.
+        ValueError: if the folder holds no classifier, a checkpoint of a run, or a classifier and an adapter, or if one
+            of the files is a link out of the folder.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -71,7 +83,15 @@ def published_files(folder: str | Path) -> dict[str, Path]:
     has_code = any("--" not in reference for reference in config.get("auto_map", {}).values())
     code = {name for name in names if has_code and name.endswith(".py")}
     others = names & (_tokenizer_files(folder) | {"config.json", CARD})
-    return {name: folder / name for name in sorted(weights | adapter | code | others | _pictures(folder))}
+    published = sorted(weights | adapter | code | others | _pictures(folder))
+    return {name: _inside(folder, folder / name) for name in published}
+
+
+def _inside(folder: Path, path: Path) -> Path:
+    """`path`; raises a `ValueError` where links lead out of the folder."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{path} is a link out of the folder, to {path.resolve()}: put the file itself there.")
+    return path
 
 
 def _tokenizer_files(folder: Path) -> set[str]:
@@ -99,11 +119,14 @@ def training_state_files(checkpoint: str | Path) -> dict[str, Path | bytes]:
 
     Returns:
         `dict[str, Path | bytes]`
+
+    Raises:
+        ValueError: if the checkpoint, or one of its files, is a link out of the folder that it lies in.
     """
-    checkpoint = Path(checkpoint)
-    config = read_json(checkpoint / "config.json")
+    folder, checkpoint = Path(checkpoint).parent, Path(checkpoint)
+    config = read_json(_inside(folder, checkpoint / "config.json"))
     config.pop("auto_map", None)  # names files of code, which stay here
-    weights = [path for path in checkpoint.iterdir() if CLASSIFIER_WEIGHTS.fullmatch(path.name)]
+    weights = [_inside(folder, path) for path in checkpoint.iterdir() if CLASSIFIER_WEIGHTS.fullmatch(path.name)]
     files: dict[str, Path | bytes] = {f"{TRAINING_STATE}/{path.name}": path for path in sorted(weights)}
     files[f"{TRAINING_STATE}/config.json"] = json.dumps(_without_folders(config), indent=2).encode()
     return files
@@ -126,10 +149,14 @@ def is_weights(name: str) -> bool:
 
 
 def check_secrets(files: dict[str, Path | bytes], token: str | None) -> None:
-    """Raises a `ValueError` that names the file in which a Hub token stands."""
+    """Raises a `ValueError` that names the file and the line in which the token in use, or any other, stands."""
     for name, file in files.items():
         if name.endswith(".safetensors"):
             continue
         content = file if isinstance(file, bytes) else file.read_bytes()
-        if TOKEN.search(content) or (token and token.encode() in content):
-            raise ValueError(f"{name} contains a Hub token: take it out, and publish again.")
+        places = [match.start() for match in SECRET.finditer(content)]
+        if token and token.encode() in content:
+            places.append(content.index(token.encode()))
+        if places:
+            line = content.count(b"\n", 0, min(places)) + 1
+            raise ValueError(f"{name}, line {line} contains a token: take it out, and publish again.")

@@ -4,12 +4,13 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, ModelCard, ModelCardData
+from huggingface_hub import CommitInfo, ModelCard
 from transformers import PreTrainedTokenizerBase
 
 from ..model.modeling import LCLForSequenceClassification
 from ..training.checkpoints import checkpoint_of
-from .card_merging import GENERATED, sealed
+from .card import CardFacts, render_card
+from .card_merging import only_parts
 from .contents import CARD, published_files, training_state_files
 from .requests import commit_files, create_repo
 
@@ -151,29 +152,11 @@ def push_model(
 
 def _short_card(model: LCLForSequenceClassification, repo_id: str, tags: list[str] | None) -> ModelCard:
     """What is known without the trainer."""
-    data = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-classification",
-        tags=["hf_lcl", "text-classification", *(model.model_tags or []), *(tags or [])],
+    names = sorted((model.config.id2label or {}).items())
+    facts = CardFacts(
+        repo_id,
+        labels=[name for _, name in names],
+        remote_code=bool(getattr(model.config.text_config, "auto_map", None)),
+        tags=[*(model.model_tags or []), *(tags or [])],
     )
-    labels = ", ".join(model.config.id2label[index] for index in range(model.config.num_labels))
-    text = f"""---
-{data.to_yaml()}
----
-
-{GENERATED}
-
-<!-- hf_lcl:begin summary -->
-# {repo_id}
-
-A text classifier with {model.config.num_labels} classes: {labels}. It is an ordinary transformers model.
-
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", model="{repo_id}")
-print(classify("A text of yours"))
-```
-<!-- hf_lcl:end summary -->
-"""
-    return sealed(ModelCard(text))
+    return only_parts(render_card(facts), ("summary", "labels", "limits"))

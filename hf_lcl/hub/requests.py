@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 from transformers.utils import logging
 
-from .card_merging import card_to_publish
+from .card_merging import card_to_publish, parse_card
 from .contents import CARD, check_secrets, is_weights
 
 
@@ -103,20 +103,23 @@ def commit_files(
         `huggingface_hub.CommitInfo`: the commit, or the latest one where nothing was new.
 
     Raises:
-        ValueError: if a file contains a token.
+        ValueError: if a file contains a token, or the metadata of the card cannot be read.
         PushError: if the Hub refuses, or a fault has not passed after four attempts.
     """
     check_secrets(files, token or get_token())
+    if CARD in files and (card := _text(files[CARD])).startswith("---"):
+        parse_card(card)
     api = HfApi(token=token)
 
     def commit() -> CommitInfo:
         head = _head(api, repo_id, revision)
-        there = {file.rfilename for file in head.siblings}
+        there = {file.rfilename for file in head.siblings or []}
         added: dict[str, Path | bytes] = dict(files)
         if CARD in files and CARD in there:
-            card = added.pop(CARD)
+            del added[CARD]
             if replaces_card:
-                added[CARD] = card_to_publish(_read_card(api, repo_id, head.sha), _text(card)).encode()
+                standing = Path(api.hf_hub_download(repo_id, CARD, revision=head.sha))
+                added[CARD] = card_to_publish(_text(standing), _text(files[CARD])).encode()
         folders = {name.rpartition("/")[0] for name in files}
         left = [name for name in there - set(files) if name.rpartition("/")[0] in folders and is_weights(name)]
         return api.create_commit(
@@ -139,12 +142,10 @@ def _head(api: HfApi, repo_id: str, revision: str | None) -> ModelInfo:
     try:
         return api.model_info(repo_id, revision=revision)
     except RevisionNotFoundError:
+        if revision is None:
+            raise
         api.create_branch(repo_id, branch=revision, exist_ok=True)
         return api.model_info(repo_id, revision=revision)
-
-
-def _read_card(api: HfApi, repo_id: str, commit: str) -> str:
-    return _text(Path(api.hf_hub_download(repo_id, CARD, revision=commit)))
 
 
 def _text(file: Path | bytes) -> str:

@@ -1,6 +1,8 @@
 """The card: a pure function of facts, valid for the Hub, and never written over somebody's work."""
 
+import ast
 import re
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -8,11 +10,13 @@ import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
+from markdown_it import MarkdownIt
 
 from hf_lcl import ContrastiveTrainingArguments
-from hf_lcl.hub.card import GENERATED, render_card, write_card
+from hf_lcl.hub.card import render_card, write_card
 from hf_lcl.hub.card_facts import CardFacts, evaluation_curve, training_settings
-from hf_lcl.hub.card_merging import PART, merged
+from hf_lcl.hub.card_merging import GENERATED, PART, merged
+from hf_lcl.hub.contents import published_files
 
 
 GOLDEN = Path(__file__).with_name("card.golden.md")
@@ -162,6 +166,77 @@ def test_models_of_emotions_come_with_a_warning(labels, warned):
     assert ("mental state" in card) == warned
 
 
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</details>",
+    "<!-- hf_lcl:end labels -->",
+    "# a heading",
+    "---",
+    "joy\n---\n# joy",
+    "[click](https://evil.example)",
+    "![tracked](https://evil.example/pixel.png)",
+    "https://evil.example",
+    "www.evil.example",
+    "**bold** and __bold__ and _so_ on",
+    "`code`",
+    "```\ncode\n```",
+    "$x^2$ and \\(x\\)",
+    "~~gone~~",
+    "a|b",
+    "&lt;b&gt;",
+    "\\",
+    "snake_case",
+]
+
+
+READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def named(name: str) -> str:
+    """A card in which all that a run names is called so."""
+    row = {"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+    pair = {"true": name, "predicted": name, "count": 1, "share": 0.1}
+    facts = {"labels": [name] * 3, "per_class": [row], "confused_pairs": [pair], "dataset_title": name, "split": name}
+    facts |= {"hardware": name, "splits": {name: 3}, "settings": FACTS.settings | {"argument": name}}
+    return str(render_card(replace(FACTS, dataset=None, **facts)))
+
+
+def seen(text: str) -> list[str]:
+    """What a reader of markdown sees: a line for each paragraph, heading and cell."""
+    blocks = [block for block in READER.parse(text) if block.type == "inline"]
+    return ["".join(part.content for part in block.children) for block in blocks]
+
+
+def structure(text: str) -> list[str]:
+    """The kinds of all blocks, and of all that stands in their lines."""
+    return [part.type for block in READER.parse(text) for part in (block, *(block.children or []))]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_letters_to_a_reader_and_nothing_else(name):
+    card = named(name)
+    assert seen(parts(card)["labels"])[4::2] == [" ".join(name.split())] * 3
+    assert structure(ModelCard(card).text) == structure(ModelCard(named("refund")).text)
+    assert set(parts(card)) == set(parts(str(render_card(FACTS))))
+    # Some readers make links of whatever looks like one.
+    assert "://evil" not in ModelCard(card).text
+    assert "www.evil" not in ModelCard(card).text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_name_of_a_model_is_the_heading_and_a_string_in_the_code(name):
+    card = render_card(replace(FACTS, model_name=name, adapter=True))
+    summary = parts(str(card))["summary"]
+    assert seen(summary)[0] == " ".join(name.split())
+    blocks = [block.type for block in READER.parse(summary) if block.level == 0 and block.nesting >= 0]
+    assert blocks == ["heading_open", "paragraph_open", "fence"]
+    code = ast.parse(next(block.content for block in READER.parse(summary) if block.type == "fence"))
+    strings = [node.value for node in ast.walk(code) if isinstance(node, ast.Constant)]
+    assert strings.count(name) == 2
+    assert card.data.model_name == name
+    assert ModelCard(str(card)).data.model_name == name
+
+
 def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
     write_card(FACTS, tmp_path)
     first = (tmp_path / "README.md").read_text()
@@ -225,6 +300,42 @@ def test_metadata_that_nobody_changed_follows_the_run():
 def test_windows_line_ends_are_no_change():
     text = str(render_card(FACTS)).replace("\n", "\r\n")
     assert "| accuracy | 0.5000 |" in merged(text, render_card(replace(FACTS, metrics={"accuracy": 0.5}, baseline={})))
+
+
+def test_marks_that_nobody_closed_are_read_in_one_pass():
+    text = GENERATED + "\n<!-- hf_lcl:begin labels -->\nsome words" * 3000
+    start = time.process_time()
+    assert merged(text, render_card(FACTS)).count("some words") == 3000
+    assert time.process_time() - start < 1
+
+
+def test_pictures_that_nobody_closed_are_read_in_one_pass(plain):
+    (plain / "README.md").write_text("![" * 50_000)
+    start = time.process_time()
+    published_files(plain)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "line", "reason"),
+    [
+        ("license: mit\ntags: [a, b", ", line 3", "expected ',' or ']'"),
+        ("license: mit\n\tlanguage: en", ", line 3", "found character"),
+        ("- license", "", "should be a dict"),
+        ("1: mit", "", "keywords must be strings"),
+    ],
+)
+def test_broken_metadata_is_one_line(tmp_path, caplog, metadata, line, reason):
+    text = f"---\n{metadata}\n---\n{GENERATED}\n# My words"
+    with pytest.raises(ValueError, match=f"metadata of README.md{line} is broken") as caught:
+        merged(text, render_card(BARE))
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "README.md").write_text(text)
+    write_card(BARE, tmp_path)
+    assert (tmp_path / "README.md").read_text() == text
+    assert f"README.md{line} is broken" in caplog.messages[-1]
+    assert "\n" not in caplog.messages[-1]
 
 
 @pytest.mark.parametrize("text", ["# My words", "", str(render_card(FACTS)).replace(GENERATED, "")])

@@ -6,18 +6,36 @@ from pathlib import Path
 
 import pytest
 import torch
-from emulator import WRITE_TOKEN
+from emulator import TOKENS, WRITE_TOKEN
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 from safetensors.torch import load as load_weights
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
-from hf_lcl.hub import push_folder, push_model
+from hf_lcl.hub import PushError, push_folder, push_model
+from hf_lcl.hub.card_merging import PART
 from hf_lcl.hub.push import retry_line
 
 
 PUBLISHED = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 REPO = "anna/feelings"
+# Put together here, so that no scanner takes this file for a leak.
+SECRETS = {
+    "hub": "hf_" + "aB3" * 12,
+    "hub login": "hf_" + "oauth_" + "eyJhbGciOiJFZERTQSJ9.eyJzY29wZSI6W10sInN1YiI6IjYyMS.x-_Y",
+    "openai": "sk" + "-" + "aB3d" * 12,
+    "openai project": "sk" + "-proj-" + "aB3_" * 20,
+    "anthropic": "sk" + "-ant-api03-" + "aB3-" * 20,
+    "github": "ghp" + "_" + "aB3d" * 9,
+    "github, fine-grained": "github" + "_pat_" + "11ABCDEFG0_" + "aB3d" * 14,
+    "gitlab": "glpat" + "-" + "aB3d_" * 4,
+    "aws": "AKIA" + "IOSFODNN7EXAMPLE",
+    "google": "AIza" + "SyA-1234567890abcdefghijklmnopqrstu",
+    "slack": "xoxb" + "-123456789012-abcdef",
+    "private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
+}
 
 
 def published(hub, repo=REPO, revision="main") -> set[str]:
@@ -40,8 +58,9 @@ def saved(make_trainer):
     trainer.save_model()
     folder = Path(trainer.args.output_dir)
     trainer.model.save_pretrained(folder / "checkpoint-8")
+    trainer.state.save_to_json(str(folder / "checkpoint-8" / "trainer_state.json"))
     others = ("training_args.bin", "predict_results.txt", ".env", "runs/events.1", "run-0/model.safetensors")
-    for name in (*others, "checkpoint-8/optimizer.pt"):
+    for name in (*others, "checkpoint-8/notes.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("furious neighbour")
     return folder
@@ -181,6 +200,36 @@ class TestWhileTraining:
         trainer.train()
         assert hub.commits(REPO) == ["Training in progress, step 1"]
 
+    def test_saving_elsewhere_publishes_what_was_saved_there(self, hub, make_trainer, tmp_path):
+        trainer = make_trainer(push_to_hub=True, hub_strategy="end", hub_model_id=REPO)
+        trainer.save_model()
+        trainer.model.native.classifier.bias.data += 1
+        trainer.save_model(str(tmp_path / "other"))
+        here, there = (tmp_path / name / "model.safetensors" for name in ("out", "other"))
+        assert here.read_bytes() != there.read_bytes()
+        assert hub.files(REPO)["model.safetensors"] == there.read_bytes()
+
+    def test_saving_waits_for_the_push_that_still_reads_the_files(self, hub, make_trainer, monkeypatch):
+        trainer = make_trainer(push_to_hub=True, hub_strategy="end", hub_model_id=REPO)
+        asked, answer, answers = threading.Event(), threading.Event(), hub.answer
+
+        def slowly(method, url, *others):
+            if "/preupload/" in url:
+                asked.set()
+                answer.wait(10)
+            return answers(method, url, *others)
+
+        monkeypatch.setattr(hub, "answer", slowly)
+        first = trainer.push_to_hub(blocking=False)
+        old = (Path(trainer.args.output_dir) / "model.safetensors").read_bytes()
+        assert asked.wait(10)
+        trainer.model.native.classifier.bias.data += 1
+        threading.Timer(0.2, answer.set).start()
+        trainer.save_model()
+        assert first.done()
+        assert hub.files(REPO, first.result().oid)["model.safetensors"] == old
+        assert hub.files(REPO)["model.safetensors"] != old
+
     def test_saving_publishes_too(self, hub, make_trainer):
         trainer = make_trainer(push_to_hub=True, hub_strategy="end", hub_model_id=REPO)
         trainer.save_model()
@@ -227,12 +276,75 @@ class TestFolder:
         push_folder(saved, REPO)
         assert published(hub) == PUBLISHED
 
-    def test_a_file_with_a_token_is_not_published(self, hub, saved):
-        (saved / "README.md").write_text(f"export HF_TOKEN={WRITE_TOKEN}")
-        with pytest.raises(ValueError, match=r"README.md contains a Hub token") as caught:
-            push_folder(saved, REPO)
-        assert WRITE_TOKEN not in str(caught.value)
+    def test_a_classifier_in_shards_is_published_whole(self, hub, saved, tmp_path, logits):
+        model = AutoModelForSequenceClassification.from_pretrained(saved)
+        shards = tmp_path / "shards"
+        model.save_pretrained(shards, max_shard_size="40KB")
+        AutoTokenizer.from_pretrained(saved).save_pretrained(shards)
+        push_folder(shards, REPO)
+        pulled = write(tmp_path / "pulled", hub)
+        assert len(list(pulled.glob("model-*-of-*.safetensors"))) > 1
+        assert torch.equal(logits(AutoModelForSequenceClassification.from_pretrained(pulled)), logits(model))
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [*(("README.md", kind) for kind in SECRETS), ("tokenizer_config.json", "hub"), ("config.json", "openai")],
+    )
+    def test_a_file_with_a_token_is_not_published(self, hub, plain, name, kind):
+        (plain / "README.md").write_text("# My words\n\n")
+        first, *rest = (plain / name).read_text().splitlines()
+        secret = f'"key": "{SECRETS[kind]}",' if name.endswith("json") else f"key={SECRETS[kind]}"
+        (plain / name).write_text("\n".join([first, "", secret, *rest]))
+        with pytest.raises(ValueError, match=f"^{name}, line 3 contains a token") as caught:
+            push_folder(plain, REPO)
+        assert SECRETS[kind] not in str(caught.value)
         assert published(hub) == set()
+
+    def test_the_token_in_use_is_found_whatever_it_looks_like(self, hub, plain, monkeypatch):
+        monkeypatch.setitem(TOKENS, "open sesame", ("anna", "write"))
+        (plain / "README.md").write_text("Log in.\nThe password is open sesame.\n")
+        with pytest.raises(ValueError, match=r"^README.md, line 2 contains a token"):
+            push_folder(plain, REPO, token="open sesame")
+        assert published(hub) == set()
+        push_folder(plain, REPO, token=WRITE_TOKEN)
+        assert "README.md" in published(hub)
+
+    @pytest.mark.parametrize(
+        "text", ["risk-averse-and-otherwise-hesitant-customers", "sk-learn-based-classification-of-texts"]
+    )
+    def test_words_that_look_a_little_like_a_token_are_none(self, hub, plain, text):
+        (plain / "README.md").write_text(text)
+        push_folder(plain, REPO)
+        assert hub.files(REPO)["README.md"].decode() == text
+
+    @pytest.mark.parametrize("name", ["tokenizer_config.json", "model.safetensors", "report"])
+    def test_a_link_out_of_the_folder_is_not_followed(self, hub, plain, tmp_path, name):
+        outside = tmp_path / "private"
+        if name == "report":
+            outside.mkdir()
+            (outside / "picture.png").write_bytes(b"private")
+            (plain / "README.md").write_text("![A picture](report/picture.png)")
+        else:
+            (plain / name).rename(outside)
+        (plain / name).symlink_to(outside)
+        with pytest.raises(ValueError, match=rf"{name}.* is a link out of the folder, to .*private"):
+            push_folder(plain, REPO)
+        assert hub.requests == []
+
+    def test_a_link_inside_of_the_folder_is(self, hub, plain, tmp_path):
+        (plain / "blobs").mkdir()
+        (plain / "config.json").rename(plain / "blobs" / "abc")
+        (plain / "config.json").symlink_to(Path("blobs") / "abc")
+        (tmp_path / "link").symlink_to(plain)
+        push_folder(tmp_path / "link", REPO)
+        assert hub.files(REPO)["config.json"] == (plain / "blobs" / "abc").read_bytes()
+
+    def test_nor_is_one_out_of_a_checkpoint(self, hub, saved, tmp_path):
+        (saved / "checkpoint-8").rename(tmp_path / "elsewhere")
+        (saved / "checkpoint-8").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match=r"checkpoint-8.* is a link out of the folder"):
+            push_folder(saved, REPO, include_training_state=True)
+        assert hub.requests == []
 
     def test_what_is_no_classifier(self, hub, saved, tmp_path):
         with pytest.raises(ValueError, match=r"empty holds no classifier \(no config.json\)"):
@@ -251,7 +363,7 @@ class TestFolder:
     def test_a_training_state_without_a_checkpoint(self, hub, make_trainer):
         trainer = make_trainer()
         trainer.save_model()
-        with pytest.raises(ValueError, match="holds no checkpoint"):
+        with pytest.raises(ValueError, match="holds no whole checkpoint"):
             push_folder(trainer.args.output_dir, REPO, include_training_state=True)
 
 
@@ -264,6 +376,20 @@ class TestModel:
         assert published(hub) == PUBLISHED
         again = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
         assert torch.equal(logits(again), logits(model))
+
+    def test_the_card_names_the_classes_and_nothing_that_a_name_could_be_taken_for(self, hub, bert):
+        names = ["<script>", "<!-- hf_lcl:end labels -->", "[a](https://evil.example)", "a|b\n---\n# c"]
+        bert.config.id2label = dict(enumerate(names))
+        LCLForSequenceClassification.from_native(bert).push_to_hub(REPO, tags=["mine"])
+        card = ModelCard(hub.files(REPO)["README.md"].decode())
+        assert {"hf_lcl", "mine"} <= set(card.data.tags)
+        parts = {part["name"]: part["content"] for part in PART.finditer(card.text)}
+        assert set(parts) == {"summary", "labels", "limits"}
+        reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+        cells = [block for block in reader.parse(parts["labels"]) if block.type == "inline"][3:]
+        assert all(part.type == "text" for cell in cells for part in cell.children)
+        seen = ["".join(part.content for part in cell.children) for cell in cells]
+        assert seen == ["0", names[0], "1", names[1], "2", names[2], "3", "a|b --- # c"]
 
     def test_no_file_tells_the_folder_that_it_came_from(self, hub, encoder_folder, tmp_path):
         model = LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4, weighting="encoder")
@@ -301,6 +427,23 @@ class TestCard:
         (saved / "README.md").write_text("# My other words")
         push_folder(saved, REPO)
         assert hub.files(REPO)["README.md"] == b"# My other words"
+
+    def test_broken_metadata_here_is_one_line_and_nothing_is_sent(self, hub, plain):
+        (plain / "README.md").write_text("---\ntags: [a, b\n---\n# My words")
+        with pytest.raises(ValueError, match=r"^The metadata of README.md, line 2 is broken .*$"):
+            push_folder(plain, REPO)
+        assert published(hub) == set()
+
+    def test_broken_metadata_on_the_hub_is_one_line_and_stays(self, hub, saved):
+        push_folder(saved, REPO)
+        hub.write(REPO, "README.md", "---\nlicense: mit\ntags: [a, b\n---\n# My words")
+        (saved / "README.md").write_text((saved / "README.md").read_text() + "\nMore.")
+        with pytest.raises(
+            PushError, match=r"^.*The metadata of README.md on the Hub, line 3 is broken .*$"
+        ) as caught:
+            push_folder(saved, REPO)
+        assert "\n" not in str(caught.value)
+        assert b"[a, b" in hub.files(REPO)["README.md"]
 
     def test_a_model_without_a_trainer_keeps_it(self, hub, saved, bert):
         push_folder(saved, REPO)
