@@ -2,11 +2,13 @@
 
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
+from transformers import Trainer
 
 from hf_lcl import load_splits
 
@@ -87,6 +89,7 @@ class Task:
         bf16 (`bool`): whether to compute in bfloat16 where it is safe.
         max_seq_length (`int`): longer texts are cut to this many tokens.
         curve ([`Curve`], *optional*): where to note what the validation texts say after each epoch.
+        follow (`Callable`, *optional*): is given a trainer, before it trains, and all texts as it reads them.
     """
 
     encoder: str
@@ -96,6 +99,7 @@ class Task:
     bf16: bool
     max_seq_length: int
     curve: Curve | None = None
+    follow: Callable[[Trainer, DatasetDict], None] | None = None
 
     @property
     def names(self) -> list[str]:

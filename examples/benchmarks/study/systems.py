@@ -145,9 +145,11 @@ def fit_trainer(task: Task) -> Fitted:
 
 
 def watch(task: Task, trainer: Trainer, tokens: DatasetDict) -> None:
-    """Has the curve of a task drawn, where it has one."""
+    """Has the curve of a task drawn, where it has one, and lets those look on who asked to."""
     if task.curve is not None:
         trainer.add_callback(AfterEachEpoch(task.curve, lambda: predictions(trainer, tokens["validation"])))
+    if task.follow is not None:
+        task.follow(trainer, tokens)
 
 
 def tokenized(task: Task) -> tuple[Any, DatasetDict]:

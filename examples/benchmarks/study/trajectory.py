@@ -1,0 +1,234 @@
+"""What one training says of all stops, means of its weights and heads: judged on other texts while it runs."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
+
+
+# Inverse strengths of the L2 penalty of a refit, for features whose mean squared length is 1.
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+FOLDS = 3
+
+
+class Reader:
+    """
+    Reads texts with a classifier as it is: what its last layer is given. Random states stay as they are.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`): pads batches.
+        rows (`Iterable[dict]`): tokenised texts with `labels`.
+        batch_size (`int`, *optional*, defaults to 64): texts of like length that are read at once.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, rows: Iterable[dict[str, Any]], batch_size: int = 64):
+        rows = list(rows)
+        self.labels = np.array([row["labels"] for row in rows])
+        order = np.argsort([len(row["input_ids"]) for row in rows], kind="stable")
+        inputs = [{name: row[name] for name in tokenizer.model_input_names if name in row} for row in rows]
+        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        self._batches = [tokenizer.pad([inputs[row] for row in part], return_tensors="pt") for part in parts]
+        self._restore = np.argsort(order)
+
+    def __call__(self, classifier: PreTrainedModel) -> np.ndarray:
+        """Features `(texts, features)` in double precision, in the order of the rows."""
+        given: list[Tensor] = []
+        hook = last_layer(classifier).register_forward_pre_hook(lambda _, args: given.append(args[0].double().cpu()))
+        was_training = classifier.training
+        classifier.eval()
+        try:
+            with torch.inference_mode():
+                for batch in self._batches:
+                    classifier(**batch.to(classifier.device))
+        finally:
+            hook.remove()
+            classifier.train(was_training)
+        return torch.cat(given).numpy()[self._restore]
+
+
+def last_layer(classifier: PreTrainedModel) -> nn.Linear:
+    """The layer that makes the logits."""
+    return [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)][-1]
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Accuracy and mean negative log-likelihood."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    likelihood = -log_probabilities[np.arange(len(labels)), labels].mean()
+    return [round(float((logits.argmax(axis=1) == labels).mean()), 4), round(float(likelihood), 4)]
+
+
+class Refit:
+    """
+    Logistic regressions on features of the training texts, one for each penalty.
+
+    Args:
+        features (`np.ndarray` of shape `(texts, features)`): of the training texts; all classes are among them.
+        labels (`np.ndarray` of shape `(texts,)`): class ids.
+    """
+
+    def __init__(self, features: np.ndarray, labels: np.ndarray):
+        self._mean = features.mean(axis=0)
+        self._scale = np.sqrt(np.square(features - self._mean).sum(axis=1).mean()).clip(min=1e-12)
+        self._features, self._labels = self._scaled(features), labels
+        self._fitted = {penalty: regression(penalty).fit(self._features, labels) for penalty in PENALTIES}
+
+    def _scaled(self, features: np.ndarray) -> np.ndarray:
+        return (features - self._mean) / self._scale
+
+    def logits(self, features: np.ndarray, penalty: float) -> np.ndarray:
+        """Of other texts, `(texts, classes)`."""
+        fitted, scaled = self._fitted[penalty], self._scaled(features)
+        return scaled @ fitted.coef_.T + fitted.intercept_
+
+    def chosen(self) -> float:
+        """The penalty that gives left-out training texts the highest likelihood."""
+        folds = StratifiedKFold(min(FOLDS, np.bincount(self._labels).min()), shuffle=True, random_state=0)
+        losses = {}
+        for penalty in PENALTIES:
+            probabilities = cross_val_predict(
+                regression(penalty), self._features, self._labels, cv=folds, method="predict_proba"
+            )
+            losses[penalty] = log_loss(self._labels, probabilities)
+        return min(losses, key=lambda penalty: losses[penalty])
+
+
+def regression(penalty: float) -> LogisticRegression:
+    """Not fitted yet."""
+    return LogisticRegression(C=penalty, max_iter=1000)
+
+
+def judge(classifier: PreTrainedModel, train: Reader, held_out: Reader) -> dict[str, Any]:
+    """
+    Accuracy and negative log-likelihood of a classifier with its trained head, with heads that are refitted to the
+    same features, and with the mean of both (`half`).
+    """
+    layer = last_layer(classifier)
+    weight, bias = (tensor.detach().double().cpu().numpy() for tensor in (layer.weight, layer.bias))
+    features, labels = held_out(classifier), held_out.labels
+    trained, refit = features @ weight.T + bias, Refit(train(classifier), train.labels)
+    by_penalty = {penalty: refit.logits(features, penalty) for penalty in PENALTIES}
+    return {
+        "trained": scores(trained, labels),
+        "refit": {str(penalty): scores(logits, labels) for penalty, logits in by_penalty.items()},
+        # Both heads are linear on the same features: the mean of their weights has the mean of their logits.
+        "half": {str(penalty): scores((trained + logits) / 2, labels) for penalty, logits in by_penalty.items()},
+        "penalty": str(refit.chosen()),
+    }
+
+
+def stops(epochs: int, shares: tuple[float, ...]) -> list[int]:
+    """Ends of epochs, by the share of the training that is done then."""
+    return sorted({max(1, round(share * epochs)) for share in shares})
+
+
+def windows(ends: list[int]) -> list[tuple[int, int]]:
+    """
+    Of which iterates the mean is looked at: all behind the first epoch and up to the second one. At each end the last
+    two thirds of what was done, which are half to one and a half of a point between, and all at the last.
+    """
+    return list(dict.fromkeys([*((end // 3, end) for end in ends), (0, ends[-1])]))
+
+
+class Trajectory(TrainerCallback):
+    """
+    Looks at iterates and at means of iterates. The training itself goes on as without it, to the last bit.
+
+    Args:
+        classifier (`PreTrainedModel`): the one in training.
+        look (`Callable[[], dict]`): what there is to say of it as it is.
+        stops (`list[int]`): after how many epochs to look at the iterate; 0 is what a training begins with.
+        windows (`list[tuple[int, int]]`): of which epochs to look at the mean, as for [`windows`].
+    """
+
+    def __init__(
+        self,
+        classifier: PreTrainedModel,
+        look: Callable[[], dict[str, Any]],
+        stops: list[int],
+        windows: list[tuple[int, int]],
+    ):
+        self.points: list[dict[str, Any]] = []
+        self.looking_seconds = 0.0
+        self._classifier, self._look, self._stops, self._windows = classifier, look, stops, windows
+        self._epoch_sum, self._epoch_steps = self._zeros(), 0
+        self._sums: dict[tuple[int, int], list[Tensor]] = {}
+        self._steps = dict.fromkeys(windows, 0)
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter.detach() for parameter in self._classifier.parameters()]
+
+    def _zeros(self) -> list[Tensor]:
+        return [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters()]
+
+    def _add_point(self, **at: Any) -> None:
+        start = time.process_time()
+        self.points.append({**at, **self._look()})
+        self.looking_seconds += time.process_time() - start
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """What the start has made."""
+        if 0 in self._stops:
+            self._add_point(epoch=0)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """One more iterate."""
+        add(self._epoch_sum, self._parameters())
+        self._epoch_steps += 1
+
+    def on_epoch_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Looks at the iterate, and at the means that end here."""
+        epoch = round(state.epoch)
+        for window in self._windows:
+            if window[0] < epoch <= window[1]:
+                add(self._sums.setdefault(window, self._zeros()), self._epoch_sum)
+                self._steps[window] += self._epoch_steps
+        self._epoch_sum, self._epoch_steps = self._zeros(), 0
+        if epoch in self._stops:
+            self._add_point(epoch=epoch)
+        for window in [window for window in self._sums if window[1] == epoch]:
+            mean = [total / self._steps[window] for total in self._sums.pop(window)]
+            with other_weights(self._parameters(), mean):
+                self._add_point(window=list(window))
+
+
+@contextmanager
+def other_weights(parameters: list[Tensor], others: list[Tensor]) -> Iterator[None]:
+    """Has other values in the place of parameters, for a while."""
+    kept = [parameter.clone() for parameter in parameters]
+    overwrite(parameters, others)
+    try:
+        yield
+    finally:
+        overwrite(parameters, kept)
+
+
+def overwrite(tensors: list[Tensor], others: list[Tensor]) -> None:
+    """In place."""
+    for tensor, other in zip(tensors, others, strict=True):
+        tensor.copy_(other)
+
+
+def add(tensors: list[Tensor], others: list[Tensor]) -> None:
+    """In place."""
+    for tensor, other in zip(tensors, others, strict=True):
+        tensor.add_(other)
+
+
+def epoch_losses(history: list[dict[str, Any]], num_labels: int) -> dict[str, list[float]]:
+    """Epoch means of the two cross-entropies, as shares of what guessing has, from the log of a trainer."""
+    logged = [line for line in history if "loss" in line]
+    return {
+        name: [round(line[name] / np.log(num_labels), 4) for line in logged]
+        for name in ("loss_ce", "loss_weighting")
+        if logged and name in logged[0]
+    }
