@@ -1,7 +1,228 @@
-"""What the trajectories say."""
+"""What trajectories say of clocks, means of weights and heads: tables of what each choice falls short of the best."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from statistics import mean, stdev
 from typing import Any
 
+from .table import origin, table
 
-def markdown(runs: list[dict[str, Any]], cells: list[str]) -> str:
-    return ""
+
+Run = dict[str, Any]
+# Cell and seed to the runs of each system.
+Draws = dict[tuple[str, int], dict[str, Run]]
+
+# Up to which share of what guessing has the epoch means of both cross-entropies have to fall: the classifier's, and
+# the weighting network's, where there is one. A training goes on for half as long again.
+CLOCKS = {
+    "0.1, 0.9": (0.1, 0.9),
+    "0.05, 0.9": (0.05, 0.9),
+    "0.05, 0.85": (0.05, 0.85),
+    "0.05, 0.75": (0.05, 0.75),
+    "0.02, 0.85": (0.02, 0.85),
+    "0.05, any": (0.05, float("inf")),
+    "0.02, any": (0.02, float("inf")),
+}
+GOES_ON = 1.5
+HEADS = ("trained", "refit", "half", "refit, penalty 3")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    One way to end a training.
+
+    Args:
+        system (`str`): the objective.
+        when (`float` or `str`): share of the epochs, or name of a clock.
+        weights (`str`): `"iterate"`, `"mean"` of the last two thirds, or mean of `"all"` iterates.
+        head (`str`): one of `HEADS`; the penalty of the first two that are refitted is chosen by cross-validation.
+    """
+
+    system: str
+    when: float | str
+    weights: str
+    head: str
+
+    @property
+    def name(self) -> str:
+        """As tables call it."""
+        when = f"clock {self.when}" if isinstance(self.when, str) else f"{self.when:.0%} of the epochs"
+        return f"{self.system}, {when}, {self.weights}, {self.head}"
+
+
+def choices() -> list[Choice]:
+    """All that are compared."""
+    lcl_ends = (0.2, 0.3, 0.45, 0.65, 1.0, *CLOCKS)
+    ce_ends = (0.2, 0.5, 1.0, "0.05, any", "0.02, any")
+    found = [Choice("lcl", *each) for each in product(lcl_ends, ("iterate", "mean"), HEADS)]
+    found += [Choice("ce", *each) for each in product(ce_ends, ("iterate", "mean"), HEADS)]
+    return found + [Choice(system, 1.0, "all", head) for system, head in product(("lcl", "ce"), HEADS)]
+
+
+def fired(losses: dict[str, list[float]], clock: tuple[float, float]) -> int | None:
+    """
+    The first epoch, counted from 1, whose losses are small enough.
+
+    Args:
+        losses (`dict[str, list[float]]`): of each epoch, as shares of what guessing has.
+        clock (`tuple[float, float]`): how small `loss_ce` and, where there is one, `loss_weighting` have to be.
+    """
+    measured = [losses[name] for name in ("loss_ce", "loss_weighting") if name in losses]
+    for epoch, values in enumerate(zip(*measured), start=1):
+        if all(value <= limit for value, limit in zip(values, clock)):
+            return epoch
+    return None
+
+
+def end_of(run: Run, when: float | str) -> int:
+    """After how many epochs a training ends; of those at which it was looked at, the closest."""
+    epochs = run["settings"]["budget"]["epochs"]
+    looked_at = [point["epoch"] for point in run["points"] if point.get("epoch")]
+    if isinstance(when, str):
+        start = fired(run["losses"], CLOCKS[when])
+        wanted = epochs if start is None else min(epochs, GOES_ON * start)
+    else:
+        wanted = when * epochs
+    return min(looked_at, key=lambda epoch: abs(epoch - wanted))
+
+
+def scores_of(run: Run, choice: Choice) -> tuple[float, float, float]:
+    """Accuracy, negative log-likelihood and the share of the epochs that a choice would have had in a run."""
+    epochs = run["settings"]["budget"]["epochs"]
+    end = end_of(run, choice.when)
+    at = {"iterate": ("epoch", end), "mean": ("window", [end // 3, end]), "all": ("window", [0, epochs])}
+    key, value = at[choice.weights]
+    point = next(point for point in run["points"] if point.get(key) == value)
+    if choice.head == "trained":
+        accuracy, likelihood = point["trained"]
+    elif choice.head == "refit, penalty 3":
+        accuracy, likelihood = point["refit"]["3.0"]
+    else:
+        accuracy, likelihood = point[choice.head][point["penalty"]]
+    return accuracy, likelihood, end / epochs
+
+
+def draws_of(runs: Iterable[Run]) -> Draws:
+    """Runs that learned from the same texts."""
+    draws: Draws = defaultdict(dict)
+    for run in runs:
+        draws[run["settings"]["cell"], run["settings"]["seed"]][run["settings"]["system"]] = run
+    return draws
+
+
+def best_of(draw: dict[str, Run]) -> float:
+    """Accuracy of the best system as it ends today."""
+    return max(run["end"][0] for run in draw.values())
+
+
+def markdown(runs: list[Run], cells: list[str]) -> str:
+    """All tables as a page."""
+    draws = draws_of(run for run in runs if run["settings"]["cell"] in cells)
+    if not draws:
+        return "# When to stop, which weights, which head\n\nNo run has finished.\n"
+    cells = [cell for cell in cells if any(at == cell for at, _ in draws)]
+    held_out = sorted({run["texts"]["test"] for run in runs})
+    lines = ["# When to stop, which weights, which head", ""]
+    lines += [f"Judged by {', '.join(map(str, held_out))} texts that are in no test set.", ""]
+    lines += ["## Systems as they end today", "", "Accuracy in percent: mean over seeds (seeds).", ""]
+    systems = list(dict.fromkeys(system for draw in draws.values() for system in draw))
+    lines += [*table(cells, systems, lambda cell, system: _accuracy(draws, cell, system)), ""]
+    lines += ["## Clocks", "", _ABOUT_CLOCKS, ""]
+    lines += [
+        *table(cells, [f"lcl, {name}" for name in CLOCKS], lambda cell, name: _fires(draws, cell, name)),
+        *table(cells, ["ce, 0.05, any", "ce, 0.02, any"], lambda cell, name: _fires(draws, cell, name))[2:],
+        "",
+    ]
+    lines += ["## Choices", "", _ABOUT_CHOICES, "", *_regrets(draws, cells), ""]
+    lines += ["## Penalty of a refit", "", _ABOUT_PENALTIES, "", *_penalties(draws, cells), ""]
+    by_seed: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
+    for (cell, seed), draw in draws.items():
+        for system, run in draw.items():
+            by_seed[cell, system][seed] = run
+    return "\n".join([*lines, *origin(by_seed)])
+
+
+_ABOUT_CLOCKS = (
+    "The first epoch at which the mean cross-entropies of an epoch, as shares of the logarithm of the number of "
+    "classes, are as low as the name says (classifier, weighting network), in percent of the epochs, for each seed."
+)
+_ABOUT_CHOICES = (
+    "Points of accuracy that a choice is behind the best system of the same draw (its regret, negative where it is "
+    "ahead): mean over seeds (seeds); mean over cells ± standard error over draws; the worst cell. NLL: mean negative "
+    "log-likelihood of the held-out texts. Steps: share of today's. Where a clock has not struck, a training ends "
+    "where it ends today. `mean` is the one over the last two thirds of the iterates, `all` over all. The best mean "
+    "regret comes first."
+)
+_ABOUT_PENALTIES = (
+    "Accuracy and NLL of the mean of the last two thirds at the clock `0.05, 0.85`, and of today's last iterate, by "
+    "the inverse penalty of the refit, beside the trained head and the penalty that cross-validation chose: means "
+    "over all draws of a cell."
+)
+
+
+def _accuracy(draws: Draws, cell: str, system: str) -> str:
+    values = [100 * draw[system]["end"][0] for (at, _), draw in draws.items() if at == cell and system in draw]
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread} ({len(values)})" if values else ""
+
+
+def _fires(draws: Draws, cell: str, name: str) -> str:
+    system, clock = name.split(", ", 1)
+    found = []
+    for (at, _), draw in sorted(draws.items()):
+        if at == cell and system in draw:
+            run = draw[system]
+            epoch = fired(run["losses"], CLOCKS[clock])
+            found.append("never" if epoch is None else f"{epoch / run['settings']['budget']['epochs']:.0%}")
+    return ", ".join(found)
+
+
+def _regrets(draws: Draws, cells: list[str]) -> list[str]:
+    rows = []
+    for choice in choices():
+        judged = {
+            at: (100 * (best_of(draw) - accuracy), likelihood, share)
+            for at, draw in draws.items()
+            if {"lcl", "ce"} <= draw.keys()
+            for accuracy, likelihood, share in [scores_of(draw[choice.system], choice)]
+        }
+        of_cells = {cell: [regret for (at, _), (regret, *_) in judged.items() if at == cell] for cell in cells}
+        means = {cell: mean(values) for cell, values in of_cells.items() if values}
+        if means:
+            all_regrets = [regret for regret, *_ in judged.values()]
+            error = f" ± {stdev(all_regrets) / len(all_regrets) ** 0.5:.1f}" if len(all_regrets) > 1 else ""
+            figures = [f"{means[cell]:.1f} ({len(of_cells[cell])})" if cell in means else "" for cell in cells]
+            figures += [f"{mean(means.values()):.2f}{error}", f"{max(means.values()):.1f}"]
+            figures += [f"{mean(each[1] for each in judged.values()):.2f}"]
+            figures += [f"{mean(each[2] for each in judged.values()):.0%}"]
+            rows.append((mean(means.values()), f"| {choice.name} | {' | '.join(figures)} |"))
+    heads = [*cells, "mean", "worst", "NLL", "steps"]
+    return [f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads), *(row for _, row in sorted(rows))]
+
+
+def _penalties(draws: Draws, cells: list[str]) -> list[str]:
+    lines = []
+    for cell, weights in product(cells, ("mean", "iterate")):
+        found: dict[str, list[list[float]]] = defaultdict(list)
+        for (at, _), draw in draws.items():
+            if at == cell and "lcl" in draw:
+                run = draw["lcl"]
+                end = end_of(run, "0.05, 0.85" if weights == "mean" else 1.0)
+                key, value = ("window", [end // 3, end]) if weights == "mean" else ("epoch", end)
+                point = next(point for point in run["points"] if point.get(key) == value)
+                found["trained"].append(point["trained"])
+                found["chosen"].append(point["refit"][point["penalty"]])
+                for penalty, judged in point["refit"].items():
+                    found[penalty].append(judged)
+        if found:
+            if not lines:
+                lines = [f"| | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
+            figures = [
+                f"{100 * mean(accuracy for accuracy, _ in values):.1f}, {mean(loss for _, loss in values):.2f}"
+                for values in found.values()
+            ]
+            lines.append(f"| {cell}, {weights} | {' | '.join(figures)} |")
+    return lines
