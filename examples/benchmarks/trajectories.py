@@ -31,24 +31,23 @@ import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from environment import machine, versions
 from filelock import FileLock, Timeout
-from sklearn.model_selection import train_test_split
-from study.cells import CELLS, Cell, Task, few_of_each
+from study.cells import CELLS, Task, draw_cell
 from study.choice import markdown
 from study.rivals import RIVALS, encode, sentence_encoder
-from study.systems import START, System, fit_trainer, ours
+from study.systems import SYSTEMS as OF_ACCURACY
+from study.systems import System, fit_trainer
 from study.trajectory import Reader, Refit, Trajectory, epoch_losses, judge, scores, stops, windows
-from transformers import Trainer
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
-from hf_lcl.cli import one_line_errors, parse_arguments
-from hf_lcl.data.recipes import load_recipe
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
-from hf_lcl.fitting.trainer import names_as_texts
+from hf_lcl.training.start import names_as_texts
 
 
 LEARNING_RATES = ("5e-5", "1e-4", "2e-4", "5e-4")
-OURS = {name: ours(objective=name, **START) for name in ("lcl", "ce", "scl")}
+OURS = {name: OF_ACCURACY[name] for name in ("lcl", "ce", "scl")}
 # All cells by the first ones, then all by the next ones.
 ROUNDS = (
     ("lcl", "ce", "frozen"),
@@ -135,7 +134,7 @@ def run_once(settings: Settings, cell: str, system: str, seed: int) -> None:
 
 def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
     """Learns once, and is judged on the way or at the end."""
-    splits = draw(CELLS[cell], settings.data_dir, seed, settings.held_out)
+    splits = draw_cell(CELLS[cell], settings.data_dir, seed, settings.held_out)
     task = Task(settings.encoder, CELLS[cell], splits, seed, bf16=False, max_seq_length=settings.max_seq_length)
     start, cpu_start = time.perf_counter(), time.process_time()
     if system == "frozen":
@@ -154,30 +153,6 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
         "machine": machine(),
         "versions": versions("scikit-learn", "sentence-transformers"),
     }
-
-
-def draw(cell: Cell, data_dir: str | None, seed: int, held_out: int) -> DatasetDict:
-    """
-    So many texts of each class to learn from (`train`), and others to be judged by (`test`).
-
-    Args:
-        cell ([`Cell`]): how many of which data; published draws are drawn anew.
-        data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`].
-        seed (`int`): of both draws.
-        held_out (`int`): texts to be judged by: each class's share of the validation texts and the rest.
-    """
-    splits, _ = load_recipe(cell.data, data_dir=data_dir)
-    per_class = cell.per_class or int(cell.draw.rpartition("_")[2])
-    train = few_of_each(splits["train"], per_class, seed)
-    rest = concatenate_datasets([splits["validation"], splits["train"]]).select_columns(["text", "label"])
-    known = set(train["text"][:])
-    rest = rest.filter(lambda row: row["text"] not in known)
-    if len(rest) > held_out:
-        rows, _ = train_test_split(
-            np.arange(len(rest)), train_size=held_out, stratify=rest["label"][:], random_state=seed
-        )
-        rest = rest.select(rows)
-    return DatasetDict(train=train.select_columns(["text", "label"]), test=rest)
 
 
 def with_names(task: Task) -> Task:
@@ -223,7 +198,7 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
     )
     seen: dict[str, Any] = {}
 
-    def follow(trainer: Trainer, tokens: DatasetDict) -> None:
+    def follow(trainer: Any, tokens: DatasetDict) -> None:
         classifier = trainer.model.native if is_ours else trainer.model
         tokenizer = trainer.processing_class
         names = names_as_texts(dict(enumerate(task.names)), tokenizer) if is_ours else []

@@ -9,7 +9,7 @@ import torch
 import trajectories
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from study.cells import CELLS
+from study.cells import CELLS, draw_cell
 from study.choice import CLOCKS, Choice, choices, fired, markdown, scores_of
 from study.trajectory import PENALTIES, Reader, Refit, Trajectory, epoch_losses, judge, last_layer, scores, windows
 from transformers import TrainerCallback
@@ -120,7 +120,7 @@ def test_half_and_half_is_the_mean_of_two_layers(bert, splits, tokenizer):
 
 
 def test_nobody_is_judged_by_texts_that_were_learned(data_dir):
-    drawn = [trajectories.draw(CELLS[CELL], str(data_dir), seed, held_out=16) for seed in (0, 0, 1)]
+    drawn = [draw_cell(CELLS[CELL], str(data_dir), seed, held_out=16) for seed in (0, 0, 1)]
     for splits in drawn:
         assert np.bincount(splits["train"]["label"][:]).tolist() == [8] * 4
         assert np.bincount(splits["test"]["label"][:]).tolist() == [4] * 4

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, DatasetDict
+import numpy as np
+from datasets import Dataset, DatasetDict, concatenate_datasets
+from sklearn.model_selection import train_test_split
 from transformers import Trainer
 
 from hf_lcl import load_splits
@@ -132,6 +134,30 @@ def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> Da
     columns = ["text", "label"]
     named = {"train": train, "test": splits[tested_on], "validation": splits["validation"]}
     return DatasetDict({name: split.select_columns(columns) for name, split in named.items()})
+
+
+def draw_cell(cell: Cell, data_dir: str | None, seed: int, held_out: int) -> DatasetDict:
+    """
+    So many texts of each class to learn from (`train`), and others to be judged by (`test`).
+
+    Args:
+        cell ([`Cell`]): how many of which data; published draws are drawn anew.
+        data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`].
+        seed (`int`): of both draws.
+        held_out (`int`): texts to be judged by: each class's share of the validation texts and the rest.
+    """
+    splits, _ = load_recipe(cell.data, data_dir=data_dir)
+    per_class = cell.per_class or int(cell.draw.rpartition("_")[2])
+    train = few_of_each(splits["train"], per_class, seed)
+    rest = concatenate_datasets([splits["validation"], splits["train"]]).select_columns(["text", "label"])
+    known = set(train["text"][:])
+    rest = rest.filter(lambda row: row["text"] not in known)
+    if len(rest) > held_out:
+        rows, _ = train_test_split(
+            np.arange(len(rest)), train_size=held_out, stratify=rest["label"][:], random_state=seed
+        )
+        rest = rest.select(rows)
+    return DatasetDict(train=train.select_columns(["text", "label"]), test=rest)
 
 
 def few_of_each(dataset: Dataset, per_class: int, seed: int) -> Dataset:
