@@ -41,7 +41,7 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     ```
     """
     place = Path(os.path.realpath(path))
-    options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         if place.exists() and not place.is_file():
             with open(place, mode, **options) as file:

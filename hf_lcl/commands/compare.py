@@ -21,6 +21,7 @@ from ..hub.card_facts import describe_hardware, package_versions, training_setti
 from ..losses.objective import OBJECTIVES
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments, ModelArguments
+from .exits import own_command, telling_what_is_kept
 from .job import read_data, run_job
 from .parsing import parse_arguments
 from .train import ARGUMENTS, make_trainer
@@ -105,13 +106,14 @@ def main(argv: list[str] | None = None) -> None:
     identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items()}
     ledger = Ledger(folder / "runs.jsonl")
     settings = [_settings(model_args, args, identity, split) for args in planned]
-    for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
-        title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
-        if known_by in ledger:
-            print(f"{title}: finished before", flush=True)
-            continue
-        print(f"\n=== {title} ===", flush=True)
-        ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
+    with telling_what_is_kept(lambda: f"Finished runs are in {ledger.path}; to go on: {own_command()}"):
+        for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
+            title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
+            if known_by in ledger:
+                print(f"{title}: finished before", flush=True)
+                continue
+            print(f"\n=== {title} ===", flush=True)
+            ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
 
     _write_baselines(planned)
     runs = [ledger[known_by] for known_by in settings]

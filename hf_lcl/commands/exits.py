@@ -3,12 +3,15 @@
 import errno
 import io
 import os
+import re
+import shlex
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -47,7 +50,8 @@ def one_line_errors() -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
             signal.signal(number, signal.SIG_DFL)  # whoever asks again does not wait
         kept = " ".join(str(stop).split()) or "Nothing was left half written; the same command begins anew."
-        print(f"stopped: {kept}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # torchrun stops all of its processes
+            print(f"stopped: {kept}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         with suppress(OSError, ValueError):  # or Python would complain of what is left in the buffer
@@ -79,3 +83,23 @@ def _line(error: Exception) -> str:
         f"{type(error).__name__}: {message} ({place.filename.rpartition('/')[2]}, line {place.lineno}). If the input "
         f"is as it should be, this is a fault of hf_lcl: {TRACEBACK_VARIABLE}=1 shows where."
     )
+
+
+@contextmanager
+def telling_what_is_kept(kept: Callable[[], str]) -> Iterator[None]:
+    """Lets a command that is stopped end with what `kept` says of the disk, and of the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise type(stop)(kept()) from stop
+
+
+def own_command() -> str:
+    """The command of this process, as it would be typed again, without its tokens."""
+    program, *arguments = sys.argv
+    is_ours = Path(program).name in ("__main__.py", "hf-lcl")
+    shown = ["python", *(["-m", "hf_lcl"] if is_ours else [program])]
+    for before, argument in zip([program, *arguments], arguments):
+        is_token = before.startswith("--") and before.endswith("token")
+        shown.append("..." if is_token else re.sub(r"(?<=token=).+", "...", argument))
+    return shlex.join(shown)

@@ -1,23 +1,36 @@
 """What every training command does with its data and its trainer: read, train, measure, write down, publish."""
 
+import shlex
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 from datasets import DatasetDict
-from transformers import PreTrainedTokenizerBase
+from transformers import EvalPrediction, PreTrainedTokenizerBase
+from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..data.tables import format_table
 from ..evaluation import confused_pairs, per_class_table
+from ..evaluation.inference import check_token_ids
 from ..evaluation.report import write_report
-from ..files import open_whole, read_json, write_csv, write_json
+from ..files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
 from ..trainer import ContrastiveTrainer
+from ..training.checkpoints import mark_of, newest_checkpoint, read_state
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
+from .exits import own_command, telling_what_is_kept
 
 
 logger = logging.get_logger(__name__)
+
+# What else is written into output_dir, and must not be a file of texts.
+OUTPUTS = (
+    *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
+    *("predict_results.txt", "per_class.csv", "confused_pairs.csv", "config.json", "report/summary.json"),
+)
 
 # In a class name they are written as in Python: a line of predict_results.txt is a row.
 LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
@@ -39,8 +52,16 @@ def read_data(
         `tuple[DatasetDict, list[str], PreTrainedTokenizerBase]`: tokenised splits, class names by id, the tokenizer.
 
     Raises:
-        ValueError: for data that cannot be read, or that lacks a split or a column.
+        ValueError: for data that cannot be read, that lacks a split or a column, or that would be written over; for a
+            tracker that is not installed, and an `output_dir` that another process writes into.
     """
+    check_reporting(training_args)
+    folder = Path(training_args.output_dir)
+    for name in OUTPUTS:
+        refuse_overwriting(folder / name, data_args.files.values())
+    if training_args.process_index == 0 and folder.is_dir():
+        with locked(folder):  # before the work of reading
+            pass
     wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
     splits, names, tokenizer, summary = data_args.prepare(
         model_args, model_args.load_config(), needed=[split for split, is_wanted in wanted.items() if is_wanted]
@@ -65,32 +86,83 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
 
     Raises:
-        ValueError: without any of the three.
+        ValueError: without any of the three; for a metric that is not measured, token ids that the model has no
+            embedding for, and an `output_dir` that another process writes into.
     """
     args = trainer.args
     if not (args.do_train or args.do_eval or args.do_predict):
         raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
-    if args.do_train:
-        metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
-        trainer.save_model()
-        _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
-    predicted, split = None, None
-    if args.do_eval:
-        _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])})
-    if args.do_predict:
-        predicted, split = trainer.predict(splits["test"], metric_key_prefix="predict"), "test"
-        _keep(trainer, "predict", predicted.metrics | {"predict_samples": len(splits["test"])})
-    elif args.do_eval:
-        predicted, split = trainer.predict(splits["validation"]), "validation"
-    if predicted is not None and trainer.is_world_process_zero():
-        _write_tables(trainer, predicted)
-        if args.do_train and predicted.label_ids is not None:
-            _write_report(trainer, splits, split)
-    if args.push_to_hub:
-        trainer.push_to_hub(**data_args.card_facts(splits))
-    elif args.do_train:
-        trainer.create_model_card(**data_args.card_facts(splits))
+    check_best_metric(trainer)
+    for split, dataset in splits.items():
+        check_token_ids(dataset, trainer.model, f"the {split} split")
+    is_finished = False
+    with (
+        locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),
+        telling_what_is_kept(lambda: _what_is_kept(trainer, is_finished)),
+    ):
+        if args.do_train:
+            metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
+            trainer.save_model()
+            is_finished = True
+            _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
+        predicted, split = None, None
+        if args.do_eval:
+            _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])})
+        if args.do_predict:
+            predicted, split = trainer.predict(splits["test"], metric_key_prefix="predict"), "test"
+            _keep(trainer, "predict", predicted.metrics | {"predict_samples": len(splits["test"])})
+        elif args.do_eval:
+            predicted, split = trainer.predict(splits["validation"]), "validation"
+        if predicted is not None and trainer.is_world_process_zero():
+            _write_tables(trainer, predicted)
+            if args.do_train and predicted.label_ids is not None:
+                _write_report(trainer, splits, split)
+        if args.push_to_hub:
+            trainer.push_to_hub(**data_args.card_facts(splits))
+        elif args.do_train:
+            trainer.create_model_card(**data_args.card_facts(splits))
     return predicted
+
+
+def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
+    """What a run that is stopped leaves on disk, and the command that goes on."""
+    folder = trainer.args.output_dir
+    if is_finished:
+        measure = f"python -m hf_lcl evaluate {shlex.quote(folder)} --test_file FILE"
+        return f"The classifier in {folder} is finished; to measure it: {measure}"
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None or mark_of(read_state(checkpoint)) != mark_of(vars(trainer.state)):
+        return f"No checkpoint had been written yet; to begin anew: {own_command()}"
+    command = own_command()
+    command += "" if "--resume_from_checkpoint" in command else " --resume_from_checkpoint last"
+    return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
+
+
+def check_reporting(args: ContrastiveTrainingArguments) -> None:
+    """Raises a `ValueError` for a tracker in `report_to` that is unknown or not installed."""
+    usable = get_available_reporting_integrations()
+    for name in args.report_to:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ValueError(f"report_to={name!r} is unknown: use none, or one of {known}.")
+        if name not in usable:
+            raise ValueError(f"report_to={name!r} is not installed: pip install {name}, or leave it out.")
+
+
+def check_best_metric(trainer: ContrastiveTrainer) -> None:
+    """Raises a `ValueError` where `metric_for_best_model` is none that an evaluation gives."""
+    args, number = trainer.args, trainer.model.config.num_labels
+    name = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl")]
+    if args.is_contrastive:
+        known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]
+    if trainer.compute_metrics is not None:  # asked with one right prediction per class
+        measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), np.arange(number)))
+        known += [key.removeprefix("eval_") for key in measured]
+    if name not in [*known, "runtime"]:
+        raise ValueError(
+            f"metric_for_best_model={args.metric_for_best_model!r} is not measured: use one of {', '.join(known)}."
+        )
 
 
 def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) -> None:

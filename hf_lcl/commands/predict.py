@@ -1,17 +1,12 @@
 """`python -m hf_lcl predict`: a class and its probability for every text of a file or of the standard input."""
 
-import csv
-import json
-import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
 
-import numpy as np
 import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
@@ -21,8 +16,10 @@ from transformers.utils import logging
 from ..data.rows import STREAM_FORMATS, Row, read_rows
 from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
+from ..files import refuse_overwriting
 from .arguments import DataArguments
 from .model_flags import data_arguments, model_parser
+from .predictions import prediction_writer
 
 
 logger = logging.get_logger(__name__)
@@ -35,7 +32,8 @@ Gives each text of a file, or of the standard input, a class, its probability an
   echo "I got the job!" | python -m hf_lcl predict out
 
 Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. Each prediction has the
-line that its text begins on. All files are UTF-8."""
+line that its text begins on, all columns of the input, label, probability, and the probability of each class. Where
+the input has a column of such a name, ours begins with predicted_ (predicted_label). All files are UTF-8."""
 # Batches that are read, sorted by length, run and written together.
 BATCHES_AT_ONCE = 32
 # Of more broken rows, so many are told of one by one.
@@ -52,18 +50,26 @@ def main(argv: list[str] | None = None) -> None:
     flags = _parser().parse_args(argv)
     data_args = data_arguments(flags)
     _check(flags)
-    total = None if flags.file == "-" else sum(1 for _ in _good_rows(flags))
+    # A file is read twice: its broken rows are told of before anything is predicted, and its columns are known.
+    total, columns = None, []
+    if flags.file != "-":
+        total, columns = _look_through(_good_rows(flags))
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
-    names = class_names(model.config)
-    # A file's broken rows were told of when they were counted.
     rows = _good_rows(flags, tell=total is None)
-    with _writer(flags.output_file) as write, tqdm(total=total, desc="predict", unit=" texts") as progress:
-        while chunk := list(islice(rows, BATCHES_AT_ONCE * flags.batch_size)):
-            encoded = _tokenize(tokenizer, [list(row.values.values()) for row in chunk], data_args)
+    chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
+    if total is None:
+        _, columns = _look_through(chunk)
+    with (
+        prediction_writer(flags.output_file, columns, class_names(model.config), safe=flags.csv_safe) as write,
+        tqdm(total=total, desc="predict", unit=" texts") as progress,
+    ):
+        while chunk:
+            encoded = _tokenize(tokenizer, [row.texts for row in chunk], data_args)
             logits = run_model(model, encoded, tokenizer, batch_size=flags.batch_size, progress=progress).logits
             probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
             for row, values in zip(chunk, probabilities):
-                write(_record(row, values, names))
+                write(row.line, row.values, values)
+            chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
 
 
 def _parser() -> ArgumentParser:
@@ -79,6 +85,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--skip_bad_rows", action="store_true", help="leave out rows that are broken or have no text, and count them"
     )
+    parser.add_argument(
+        "--csv_safe",
+        action="store_true",
+        help="in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))",
+    )
     return parser
 
 
@@ -87,6 +98,14 @@ def _check(flags: Namespace) -> None:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
     if flags.output_file is not None and flags.output_file.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
+    if flags.csv_safe and (flags.output_file is None or flags.output_file.suffix != ".csv"):
+        raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
+    source = flags.file
+    if source == "-":
+        source = None
+        with suppress(OSError):  # what is no file
+            source = sys.stdin.fileno()
+    refuse_overwriting(flags.output_file, [source])
 
 
 def _text_columns(flags: Namespace) -> list[str] | None:
@@ -114,7 +133,16 @@ def _good_rows(flags: Namespace, tell: bool = True) -> Iterator[Row]:
         raise ValueError(f"{name} has no rows that can be read: there is nothing to predict.")
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], data_args: DataArguments) -> Dataset:
+def _look_through(rows: Iterable[Row]) -> tuple[int, list[str]]:
+    """The number of rows, and the names of all their columns."""
+    count, columns = 0, {}
+    for row in rows:
+        count += 1
+        columns |= dict.fromkeys(row.values)
+    return count, list(columns)
+
+
+def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Sequence[str]], data_args: DataArguments) -> Dataset:
     """Token ids of texts, each of which may stand in several columns."""
     if data_args.sentence_pair:
         columns = [list(column) for column in zip(*texts)]
@@ -125,48 +153,3 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], data_a
     if any(len(ids) == max_length for ids in encoded["input_ids"]):
         logger.warning_once(f"Texts of more than {max_length} tokens are cut: --max_seq_length.")
     return Dataset.from_dict(dict(encoded))
-
-
-def _record(row: Row, probabilities: np.ndarray, names: list[str]) -> dict[str, Any]:
-    best = int(probabilities.argmax())
-    return {
-        "line": row.line,
-        **row.values,
-        "label": names[best],
-        "probability": round(float(probabilities[best]), 6),
-        "probabilities": {name: round(float(value), 6) for name, value in zip(names, probabilities)},
-    }
-
-
-@contextmanager
-def _writer(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """What writes a record: into a file, which has its name once it is whole, or to the standard output."""
-    if path is None:
-        sys.stdout.reconfigure(encoding="utf-8")
-        yield _json_lines(sys.stdout)
-        sys.stdout.flush()
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        yield _json_lines(file) if path.suffix == ".jsonl" else _csv_lines(file)
-    os.replace(unfinished, path)
-
-
-def _json_lines(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    return lambda record: file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _csv_lines(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    writer = csv.writer(file, lineterminator="\n")
-    header: list[str] = []
-
-    def write(record: dict[str, Any]) -> None:
-        record = dict(record)
-        record |= {f"p({name})": value for name, value in record.pop("probabilities").items()}
-        if not header:
-            header.extend(record)
-            writer.writerow(header)
-        writer.writerow(record.values())
-
-    return write

@@ -21,12 +21,14 @@ class Row(NamedTuple):
 
     Args:
         line (`int`): the line on which it begins, from 1; in a parquet file or a JSON list, its number.
-        values (`dict[str, Any]`, *optional*): column to value, of the text columns alone; `None` in a broken row.
+        values (`dict[str, Any]`, *optional*): column to value.
+        texts (`tuple[str, ...]`): those of the text columns; empty in a broken row.
         fault (`str`, *optional*): what is wrong with a broken one.
     """
 
     line: int
     values: dict[str, Any] | None = None
+    texts: tuple[str, ...] = ()
     fault: str | None = None
 
 
@@ -140,7 +142,7 @@ def _checked(rows: Iterator[Row], columns: list[str] | None) -> Iterator[Row]:
         texts = {name: row.values.get(name) for name in columns or ["sentence" if has_sentence else "text"]}
         faults = [_fault_of_text(name, text, row.values) for name, text in texts.items()]
         fault = next((fault for fault in faults if fault is not None), None)
-        yield Row(row.line, texts) if fault is None else Row(row.line, fault=fault)
+        yield row._replace(texts=tuple(texts.values())) if fault is None else Row(row.line, fault=fault)
 
 
 def _fault_of_text(column: str, text: Any, values: dict[str, Any]) -> str | None:

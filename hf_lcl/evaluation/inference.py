@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
@@ -28,6 +29,25 @@ class ModelOutputs:
     logits: np.ndarray
     embeddings: np.ndarray
     weighting_logits: np.ndarray | None
+
+
+def check_token_ids(dataset: Dataset, model: LCLForSequenceClassification, source: str = "a text") -> None:
+    """
+    Raises a `ValueError` where a token id is beyond the embedding of a model: its tokenizer is that of another.
+
+    Args:
+        dataset (`datasets.Dataset`): rows with `input_ids`.
+        model ([`LCLForSequenceClassification`]): whose embedding is looked at.
+        source (`str`, *optional*): where the rows come from.
+    """
+    size = model.get_input_embeddings().weight.shape[0]
+    for batch in dataset.select_columns("input_ids").with_format("arrow").iter(10_000):
+        largest = pc.max(pc.list_flatten(batch["input_ids"])).as_py()
+        if largest is not None and largest >= size:
+            raise ValueError(
+                f"The tokenizer gives {source} the token id {largest}, but the model's embedding has {size:,} rows: "
+                "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
+            )
 
 
 @torch.inference_mode()
@@ -55,6 +75,7 @@ def run_model(
     Returns:
         [`ModelOutputs`]: on the CPU, in fp32.
     """
+    check_token_ids(dataset, model)
     model.eval()
     taken = inspect.signature(model.native.forward).parameters
     columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in taken]

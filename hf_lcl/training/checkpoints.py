@@ -31,9 +31,10 @@ class RunMark(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Marks a run that begins; one that goes on has the mark of its checkpoint."""
-        if state.global_step == 0 or MARK not in state.stateful_callbacks:
+        marks: Any = state.stateful_callbacks  # a dict, whatever its annotation says
+        if state.global_step == 0 or MARK not in marks:
             mark = {"id": secrets.token_hex(8), "started": time.time(), "objective": getattr(args, "objective", None)}
-            state.stateful_callbacks[MARK] = {"args": {}, "attributes": mark}
+            marks[MARK] = {"args": {}, "attributes": mark}
 
 
 def mark_of(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,12 +136,13 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
             return None
         logger.warning(f"Training goes on from {checkpoint}.")
         return str(checkpoint)
+    resume = str(resume)
     fault = fault_of(resume)
     if fault is None:
-        return str(resume)
+        return resume
     inside = [str(path) for path in checkpoints(resume)]
     remedy = f"use {inside[0]}, or `last`" if inside else "use checkpoint-N of the output folder, or `last`"
-    raise ValueError(f"resume_from_checkpoint={str(resume)!r} {fault}: {remedy}.")
+    raise ValueError(f"resume_from_checkpoint={resume!r} {fault}: {remedy}.")
 
 
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:

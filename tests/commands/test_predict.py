@@ -1,5 +1,6 @@
 """`predict` answers for every text, in its order, whatever else is in the file."""
 
+import copy
 import csv
 import io
 import json
@@ -7,9 +8,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from transformers import BertForSequenceClassification
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.predictions import prediction_writer
 
 
 NAMES = ["angry", "annoyed", "glad", "proud"]
@@ -38,7 +42,7 @@ def test_the_answers_are_those_of_transformers_in_the_order_of_the_texts(
         probabilities = reader(row["text"])
         assert list(row["probabilities"].values()) == pytest.approx(probabilities, abs=1e-5)
         assert list(row["probabilities"]) == NAMES
-        assert row["label"] == NAMES[probabilities.index(max(probabilities))]
+        assert row["predicted_label"] == NAMES[probabilities.index(max(probabilities))]  # the file has labels
         assert row["probability"] == max(row["probabilities"].values())
     assert [path.name for path in out.parent.iterdir()] == ["out.jsonl"]
 
@@ -133,3 +137,134 @@ def test_as_a_process(plain, tmp_path):
     assert bad.returncode == 1
     assert b"error: The standard input, line 2 is not UTF-8 text." in bad.stderr
     assert b"Traceback" not in bad.stderr
+
+
+def test_all_columns_stay_and_ours_give_way_to_those_of_the_input(plain, tmp_path, caplog):
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("id,label,text,p(glad),line\n007,joy,my cake,x,17\n")
+    main(["predict", str(plain), str(source), "--output_file", str(out)])
+    with open(out, encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert [row[name] for name in ("id", "label", "text", "p(glad)", "line")] == ["007", "joy", "my cake", "x", "17"]
+    assert row["predicted_label"] in NAMES
+    assert row["predicted_line"] == "2"
+    assert float(row["predicted_p(glad)"]) == pytest.approx(
+        1 - sum(float(row[f"p({name})"]) for name in NAMES if name != "glad"), abs=1e-5
+    )
+    assert "label is in the column predicted_label" in caplog.text
+
+
+def test_no_column_of_json_lines_is_lost_and_each_row_may_have_its_own(plain, tmp_path):
+    source, table, out = tmp_path / "in.jsonl", tmp_path / "out.csv", tmp_path / "out.jsonl"
+    source.write_text('{"text": "my cake", "tags": ["a", 1]}\n{"text": "the rage", "label": null, "ä": "é"}\n')
+    main(["predict", str(plain), str(source), "--output_file", str(out)])
+    first, second = read_jsonl(out)
+    assert first["tags"] == ["a", 1]
+    assert (second["label"], second["ä"]) == (None, "é")
+    assert {first["predicted_label"], second["predicted_label"]} <= set(NAMES)
+    main(["predict", str(plain), str(source), "--output_file", str(table)])
+    with open(table, encoding="utf-8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (json.loads(first["tags"]), first["ä"], second["ä"]) == (["a", 1], "", "é")
+
+
+def test_every_kind_of_line_end_inside_a_text_stays_inside_its_cell(plain, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    texts = ["my\rcake", "my\ncake", "my\r\ncake", '"', "a,b", "\r"]
+    source.write_text("".join(json.dumps({"text": f"x{text}"}) + "\n" for text in texts))
+    main(["predict", str(plain), str(source), "--output_file", str(out)])
+    with open(out, encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file, strict=True)] == [f"x{text}" for text in texts]
+    assert out.read_bytes()[-2:] not in (b"\r\n", b"\n\n")
+    assert out.read_bytes().endswith(b"\n")
+
+
+def test_formulas_are_written_as_they_are_or_safe_for_spreadsheets(plain, tmp_path, fails):
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    texts = ["=1+1", "@SUM(A1)", "+cake", "-cake", "my =cake"]
+    source.write_text("text\n" + "\n".join(texts) + "\n")
+    command = ["predict", str(plain), str(source), "--output_file", str(out)]
+    for flags, expected in ([], texts), (["--csv_safe"], [*(f"'{text}" for text in texts[:4]), texts[4]]):
+        main([*command, *flags])
+        with open(out, encoding="utf-8", newline="") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == expected
+    assert "--csv_safe changes cells of a csv file" in fails(["predict", str(plain), str(source), "--csv_safe"])
+
+
+def aliases(source):
+    """Other names of a file: a link, a hard link, another spelling, and another mount point where that is allowed."""
+    folder = source.parent
+    (folder / "link.csv").symlink_to(source)
+    (folder / "hard.csv").hardlink_to(source)
+    (folder / "sub").mkdir()
+    yield from (source, folder / "link.csv", folder / "hard.csv", folder / "sub" / ".." / source.name)
+    if subprocess.run(["mount", "--bind", str(folder), str(folder / "sub")], capture_output=True).returncode == 0:
+        yield folder / "sub" / source.name
+        subprocess.run(["umount", str(folder / "sub")], check=True)
+
+
+def test_no_input_is_written_over(plain, tmp_path, fails):
+    source = tmp_path / "in.csv"
+    source.write_text("text,id\nmy cake,1\n")
+    for name in aliases(source):
+        message = fails(["predict", str(plain), str(source), "--output_file", str(name)])
+        assert f"{name} is the file that is read ({source})" in message
+        assert source.read_text() == "text,id\nmy cake,1\n"
+    message = fails(["evaluate", str(plain), "--test_file", str(source), "--output_file", str(source)])
+    assert "writing would destroy it" in message
+    config = plain / "config.json"
+    message = fails(["evaluate", str(plain), "--test_file", str(source), "--output_file", str(config)])
+    assert "writing would destroy it" in message
+
+
+def test_two_at_once_write_one_or_the_other(plain, tmp_path):
+    """The second begins and ends while the first is at work."""
+    out = tmp_path / "out.jsonl"
+    main_source = tmp_path / "in.txt"
+    main_source.write_text("my cake\n" * 3)
+    with prediction_writer(out, ["text"], ["a", "b"]) as write:
+        write(1, {"text": "first"}, np.array([0.5, 0.5]))
+        main(["predict", str(plain), str(main_source), "--output_file", str(out)])
+        assert [row["text"] for row in read_jsonl(out)] == ["my cake"] * 3
+    assert [row["text"] for row in read_jsonl(out)] == ["first"]
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"problem_type": "multi_label_classification"}, "multi label classification"),
+        ({"problem_type": "regression"}, "regression"),
+        ({"num_labels": 1}, "regression"),
+    ],
+)
+def test_other_problems_than_one_label_a_text_are_refused(bert_config, tokenizer, tmp_path, fails, settings, kind):
+    for name, value in settings.items():
+        setattr(bert_config, name, value)
+    folder = tmp_path / "model"
+    BertForSequenceClassification(bert_config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (tmp_path / "in.csv").write_text("text,label\nmy cake,0\n")
+    commands = [["predict", str(folder), str(tmp_path / "in.csv"), f"--output_file={tmp_path / 'out.csv'}"]]
+    commands += [[name, str(folder), "--test_file", str(tmp_path / "in.csv")] for name in ("evaluate", "report")]
+    for command in commands:
+        assert f"{folder} is a model for {kind}" in fails(command)
+
+
+def test_a_cut_file_of_weights_is_named(plain, tmp_path, fails):
+    weights = plain / "model.safetensors"
+    (tmp_path / "in.csv").write_text("text,label\nmy cake,glad\n")
+    whole = weights.read_bytes()
+    for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        weights.write_bytes(whole[:size])
+        assert f"{weights} is cut short or broken" in fails(["predict", str(plain), str(tmp_path / "in.csv")])
+    assert "is cut short" in fails(["push", str(plain), "me/mine"])
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_told(plain, tokenizer, tmp_path, fails):
+    larger = copy.deepcopy(tokenizer)
+    larger.add_tokens(["elephant"])
+    larger.save_pretrained(plain)
+    (tmp_path / "in.txt").write_text("my cake\nan elephant\n")
+    message = fails(["predict", str(plain), str(tmp_path / "in.txt")])
+    assert f"token id {len(tokenizer)}, but the model's embedding has {len(tokenizer)} rows" in message

@@ -94,8 +94,8 @@ def test_broken_rows_are_told_by_their_line(tmp_path, name, content, expected):
 def test_columns(tmp_path, monkeypatch):
     (tmp_path / "a.jsonl").write_text('{"sentence": "a", "title": "b"}\n')
     path = str(tmp_path / "a.jsonl")
-    assert [row.values for row in read_rows(path)] == [{"sentence": "a"}]
-    assert [row.values for row in read_rows(path, ["title", "sentence"])] == [{"title": "b", "sentence": "a"}]
+    assert [row.texts for row in read_rows(path)] == [("a",)]
+    assert [row.texts for row in read_rows(path, ["title", "sentence"])] == [("b", "a")]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"text\na\n")))
     assert [row.values for row in read_rows("-", stream_format="csv")] == [{"text": "a"}]
 

@@ -1,0 +1,127 @@
+"""What `predict` writes of each text: every column of the input, and ours beside them."""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers.utils import logging
+
+from ..files import csv_writer, open_whole
+
+
+logger = logging.get_logger(__name__)
+
+Write = Callable[[int, Mapping[str, Any], np.ndarray], None]
+
+
+@contextmanager
+def prediction_writer(
+    path: Path | None, columns: Sequence[str], names: Sequence[str], *, safe: bool = False
+) -> Iterator[Write]:
+    """
+    What writes a prediction, given the line of a text, its row and the probabilities of all classes.
+
+    A record has the line, all columns of the row as they are, `label`, `probability`, and the probability of each
+    class: `p(NAME)` in a csv file, `probabilities` in JSON lines. One of ours whose name is a column of the input gets
+    `predicted_` in front.
+
+    Args:
+        path (`Path`, *optional*): a csv or jsonl file, which has its name once it is whole; by default JSON lines go
+            to the standard output.
+        columns (`Sequence[str]`): of the input.
+        names (`Sequence[str]`): class names by id.
+        safe (`bool`, *optional*, defaults to `False`): see [`csv_writer`].
+
+    Example:
+
+    ```python
+    >>> with prediction_writer(Path("out.csv"), ["text"], ["sad", "glad"]) as write:
+    ...     write(2, {"text": "I got the job!"}, np.array([0.1, 0.9]))
+    ```
+    """
+    is_csv = path is not None and path.suffix == ".csv"
+    ours = free_names(
+        ["line", "label", "probability", *([f"p({name})" for name in names] if is_csv else ["probabilities"])], columns
+    )
+    renamed = [f"{name} is in the column {new}" for name, new in ours.items() if name != new]
+    if renamed:
+        logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
+    known = {*columns}
+
+    def checked(line: int, values: Mapping[str, Any]) -> None:
+        new = [name for name in values if name not in known]
+        if new and (is_csv or set(new) & set(ours.values())):
+            raise ValueError(
+                f"Line {line} has a column {new[0]!r}, which the rows before it lack: give a file instead of the "
+                "standard input, or columns of the same names in each row."
+            )
+
+    if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        yield _json_lines(sys.stdout.write, ours, names, checked)
+        return
+    with open_whole(path) as file:
+        if not is_csv:
+            yield _json_lines(file.write, ours, names, checked)
+            return
+        write_row = csv_writer(file, safe)
+        line_name, *other_names = ours.values()
+        write_row([line_name, *columns, *other_names])
+
+        def write(line: int, values: Mapping[str, Any], probabilities: np.ndarray) -> None:
+            checked(line, values)
+            best = int(probabilities.argmax())
+            rounded = [round(float(value), 6) for value in probabilities]
+            write_row([line, *(values.get(name) for name in columns), names[best], rounded[best], *rounded])
+
+        yield write
+
+
+def free_names(ours: Sequence[str], columns: Collection[str]) -> dict[str, str]:
+    """
+    Our names, by themselves, with `predicted_` in front as often as it takes to be no column of the input.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.commands.predictions import free_names
+
+    >>> free_names(["label", "probability"], ["text", "label"])
+    {'label': 'predicted_label', 'probability': 'probability'}
+    ```
+    """
+    names: dict[str, str] = {}
+    for name in ours:
+        new = name
+        while new in columns or new in names.values():
+            new = f"predicted_{new}"
+        names[name] = new
+    return names
+
+
+def _json_lines(
+    write_text: Callable[[str], Any],
+    ours: Mapping[str, str],
+    names: Sequence[str],
+    checked: Callable[[int, Mapping[str, Any]], None],
+) -> Write:
+    def write(line: int, values: Mapping[str, Any], probabilities: np.ndarray) -> None:
+        checked(line, values)
+        best = int(probabilities.argmax())
+        rounded = [round(float(value), 6) for value in probabilities]
+        record = {
+            ours["line"]: line,
+            **values,
+            ours["label"]: names[best],
+            ours["probability"]: rounded[best],
+            ours["probabilities"]: dict(zip(names, rounded)),
+        }
+        write_text(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+
+    return write
