@@ -23,8 +23,8 @@ from tiny_architectures import ARCHITECTURES, tiny_wrapper
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hub import save_sequence_classifier
 from hf_lcl.losses.objective import Objective
-from hf_lcl.model.architectures import CANNOT_BE_WRAPPED
 from hf_lcl.model.hidden_states import run_with_last_hidden_state
+from hf_lcl.model.loading import CANNOT_BE_WRAPPED
 
 
 ROOT = Path(__file__).parent.parent

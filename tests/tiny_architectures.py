@@ -35,7 +35,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.model.architectures import CANNOT_BE_WRAPPED
+from hf_lcl.model.loading import CANNOT_BE_WRAPPED
 
 
 ARCHITECTURES = [name for name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if name not in CANNOT_BE_WRAPPED]

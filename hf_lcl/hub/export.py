@@ -4,10 +4,12 @@ from os import PathLike
 from pathlib import Path
 
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..files import read_json, staged, write_json
+from ..model.adapters import base_copy
 from ..model.modeling import LCLForSequenceClassification
+from ..model.probing import computes_the_same
 
 
 NATIVE_PREFIX = "native."
@@ -30,6 +32,10 @@ def save_sequence_classifier(
         state_dict (`dict[str, torch.Tensor]`, *optional*): the wrapper's weights, where they had to be gathered from
             several processes first.
 
+    Raises:
+        ValueError: if what would be saved is not whole: a fresh load lacks weights or gives other logits. The folder
+            is left as it was.
+
     Example:
 
     ```python
@@ -44,8 +50,18 @@ def save_sequence_classifier(
             for name, tensor in state_dict.items()
             if name.startswith(NATIVE_PREFIX)
         }
+    native = model.to_sequence_classifier()
     with staged(save_directory) as folder:
-        model.to_sequence_classifier().save_pretrained(folder, state_dict=state_dict)
+        native.save_pretrained(folder, state_dict=state_dict)
+        again, report = type(native).from_pretrained(folder, output_loading_info=True)
+        lost = sorted(str(key) for kind in report.values() for key in kind)
+        if lost:
+            raise ValueError(
+                f"{save_directory} was left as it was: a {type(native).__name__} loaded from it would not be whole "
+                f"({len(lost)} weights, {', '.join(lost[:5])}). Was its head replaced by hand?"
+            )
+        if state_dict is None and not computes_the_same(native, again):
+            raise ValueError(_other_logits(save_directory, native))
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
 
@@ -65,6 +81,9 @@ def save_adapter(
         save_directory (`str` or `os.PathLike`): the folder.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): saved beside the weights.
 
+    Raises:
+        ValueError: if there is no adapter, or `peft` would load another one. The folder is left as it was.
+
     Example:
 
     ```python
@@ -76,8 +95,11 @@ def save_adapter(
     >>> classifier = PeftModel.from_pretrained(classifier, "my-adapter")
     ```
     """
+    adapted = model.adapted_classifier
+    if adapted is None:
+        raise ValueError("The model has no adapter: save the classifier with save_sequence_classifier.")
     with staged(save_directory) as folder:
-        model.adapted_classifier.save_pretrained(folder)
+        adapted.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's own card must not stand in for ours
         settings = read_json(folder / "adapter_config.json")
         base_model = settings["base_model_name_or_path"]
@@ -85,6 +107,16 @@ def save_adapter(
             # A path of this machine says nothing to others, and is nobody's business.
             settings["base_model_name_or_path"] = None
         write_json(folder / "adapter_config.json", settings)
+        again = type(adapted).from_pretrained(base_copy(adapted), folder)
+        if not computes_the_same(model.native, again.get_base_model()):
+            raise ValueError(_other_logits(save_directory, model.native))
         model.config.text_config.save_pretrained(folder)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
+
+
+def _other_logits(save_directory: str | PathLike, native: PreTrainedModel) -> str:
+    return (
+        f"{save_directory} was left as it was: a {type(native).__name__} loaded from it would give other logits than "
+        "the one in memory. Was a layer or its configuration changed after it was built?"
+    )

@@ -1,14 +1,28 @@
 """LoRA and its kin: a few trainable weights inside a frozen encoder, by way of the `peft` library."""
 
 import copy
+import re
+from os import PathLike
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import cached_file
+
+from .probing import probe_logits
 
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
+
+
+# Names of tensors in a checkpoint: those that `peft` adds, and the others as they are called without an adapter.
+ADAPTER_NAMES = r"\.(default|original_module)(\.|$)"
+PLAIN_NAMES = {r"\.base_layer\.": ".", r"\.modules_to_save\.default\.": "."}
 
 
 def _import_peft() -> ModuleType:
@@ -17,6 +31,21 @@ def _import_peft() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ImportError('peft is not installed: pip install "hf_lcl[peft]"') from error
     return peft
+
+
+def check_no_adapter(classifier: Any) -> None:
+    """
+    Refuses a classifier that carries an adapter which was put into it elsewhere: its head would stay frozen.
+
+    Raises:
+        TypeError: for a `PeftModel`, or a classifier with an adapter inside (`add_adapter`, a folder of peft's).
+    """
+    if getattr(classifier, "peft_config", None):
+        raise TypeError(
+            f"The {type(classifier).__name__} has an adapter already: hand over the plain classifier and let the "
+            "trainer add the adapter, ContrastiveTrainer(..., peft_config=LoraConfig(...)), or merge it first, "
+            "PeftModel.merge_and_unload()."
+        )
 
 
 def head_modules(native: PreTrainedModel) -> list[str]:
@@ -38,28 +67,55 @@ def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict
     """
     An adapter's configuration as it is kept in [`LCLConfig`]: JSON types only, the head among the modules to train.
 
+    The adapter is tried out on a copy of the classifier, so that one that cannot be saved is refused before training.
+
     Args:
-        native (`PreTrainedModel`): the sequence classifier that it is for.
+        native (`PreTrainedModel`): the sequence classifier that it is for; left as it is.
         peft_config (`PeftConfig`): the user's, left as it is.
 
     Raises:
         TypeError: if `peft_config` is no configuration of `peft`.
-        ValueError: for prompt learning, which changes the inputs instead of the layers and has no merged classifier.
+        ValueError: for one that has no merged classifier, such as prompt learning, which changes the inputs instead
+            of the layers.
     """
     peft = _import_peft()
+    kind = type(peft_config).__name__
     if not isinstance(peft_config, peft.PeftConfig):
-        raise TypeError(f"peft_config is a {type(peft_config).__name__}: use peft.LoraConfig(...).")
+        raise TypeError(f"peft_config is a {kind}: use peft.LoraConfig(...).")
     if peft_config.is_prompt_learning:
         raise ValueError(
-            f"{type(peft_config).__name__} learns a prompt, which cannot be part of a standard classifier: use "
-            "peft.LoraConfig(...)."
+            f"{kind} learns a prompt, which cannot be part of a standard classifier: use peft.LoraConfig(...)."
         )
     settings = {
         name: sorted(value) if isinstance(value, set) else value for name, value in peft_config.to_dict().items()
     }
     settings["task_type"] = "SEQ_CLS"
     settings["modules_to_save"] = sorted({*(settings.get("modules_to_save") or ()), *head_modules(native)})
+    with torch.random.fork_rng():
+        trial = insert_adapter(copy.deepcopy(native), settings)
+        if len(_trained_whole(trial)) < len(head_modules(native)):
+            problem: str | None = "it leaves the classifier's own layers frozen"
+        else:
+            problem = _merging_problem(trial, before=probe_logits(native))
+    if problem is not None:
+        raise ValueError(f"{kind} cannot be used for a {type(native).__name__}: {problem}. Use peft.LoraConfig(...).")
     return settings
+
+
+@torch.no_grad()
+def _merging_problem(trial: "PeftModel", before: torch.Tensor) -> str | None:
+    """Why an adapter cannot be merged; `trial` is used up."""
+    for parameter in trial.parameters():
+        if parameter.requires_grad:  # as trained ones: untrained, most change nothing
+            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+    try:
+        expected = probe_logits(trial.get_base_model())
+        merged = probe_logits(_merge(trial))
+    except Exception as error:  # whatever a kind of adapter that is not made for this stumbles over
+        return str(error).rstrip(".") or type(error).__name__
+    if (merged - expected).abs().max() > 0.5 * (expected - before).abs().max():
+        return "the merged classifier gives other logits"
+    return None
 
 
 def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftModel":
@@ -77,6 +133,19 @@ def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftMo
     return peft.get_peft_model(native, peft.PeftConfig.from_peft_type(**settings))
 
 
+def adapter_tensors(name: str | PathLike, **kwargs: Any) -> dict[str, Tensor]:
+    """
+    The weights that an adapter adds to a checkpoint.
+
+    Args:
+        name (`str` or `os.PathLike`): a folder, or a repository whose weights have been downloaded.
+        **kwargs: what says where on the Hub a file is.
+    """
+    folder = Path(cached_file(name, "config.json", **kwargs)).parent
+    tensors = {key: tensor for path in folder.glob("model*.safetensors") for key, tensor in load_file(path).items()}
+    return {key: tensor for key, tensor in tensors.items() if re.search(ADAPTER_NAMES, key)}
+
+
 def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
     """
     The ordinary classifier that computes what an adapted one does.
@@ -87,4 +156,34 @@ def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
     Returns:
         `PreTrainedModel`: a copy with the adapter added to its weights.
     """
-    return copy.deepcopy(adapted).merge_and_unload()
+    return _merge(copy.deepcopy(adapted))
+
+
+def base_copy(adapted: "PeftModel") -> PreTrainedModel:
+    """
+    The classifier that an adapter is loaded into: the encoder's own weights, and a new head.
+
+    Args:
+        adapted (`PeftModel`): left as it is.
+    """
+    base = copy.deepcopy(adapted)
+    for module in _trained_whole(base).values():
+        module.original_module.apply(base.get_base_model()._init_weights)
+    return _unwrap(base, "original_module").unload()
+
+
+def _merge(adapted: "PeftModel") -> PreTrainedModel:
+    return _unwrap(adapted, "modules_to_save.default").merge_and_unload()
+
+
+def _unwrap(adapted: "PeftModel", inner: str) -> "PeftModel":
+    """Does for modules of several layers (a pooler) what peft's own unwrapping does for single layers alone."""
+    for name, module in _trained_whole(adapted).items():
+        adapted.set_submodule(name, module.get_submodule(inner))
+    return adapted
+
+
+def _trained_whole(adapted: "PeftModel") -> dict[str, nn.Module]:
+    from peft.utils import ModulesToSaveWrapper
+
+    return {name: module for name, module in adapted.named_modules() if isinstance(module, ModulesToSaveWrapper)}

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import cached_file, logging
 
-from .architectures import check_architecture
+from .classes import class_names, class_order, head_line, reorder_classes
 
 
 logger = logging.get_logger(__name__)
@@ -27,6 +34,16 @@ HUB_ARGUMENTS = (
     "proxies",
 )
 
+# An empty tokenizer of transformers has the special tokens, and at most two of blanks and bytes.
+FEWEST_TOKENS = 3
+# Architectures with a sequence classifier in transformers that cannot be wrapped, and why.
+CANNOT_BE_WRAPPED = {
+    "layoutlmv2": (
+        "its classifier reads the picture of a page beside every text, through a network of the detectron2 package. "
+        "LayoutLM, LayoutLMv3 and LiLT also take texts alone"
+    ),
+}
+
 
 @dataclass(frozen=True)
 class StartingPoint:
@@ -41,6 +58,20 @@ class StartingPoint:
 
     has_new_head: bool = False
     pools_mean: bool = False
+
+
+def check_architecture(model_type: str) -> None:
+    """
+    Refuses an architecture that cannot be wrapped.
+
+    Args:
+        model_type (`str`): `config.model_type` of a sequence classifier.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    if model_type in CANNOT_BE_WRAPPED:
+        raise ValueError(f"{model_type} cannot be used: {CANNOT_BE_WRAPPED[model_type]}.")
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -73,37 +104,58 @@ def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
         name (`str` or `os.PathLike`): a Hub id or a folder of any kind.
         **kwargs: what says where on the Hub a file is.
     """
-    try:
-        path = cached_file(name, "1_Pooling/config.json", **kwargs)
-    except OSError:  # no sentence-transformers model
+    path = _file(name, "1_Pooling/config.json", **kwargs)
+    if path is None:  # no sentence-transformers model
         return False
-    pooling = json.loads(Path(path).read_text(encoding="utf-8"))
+    pooling = json.loads(path.read_text(encoding="utf-8"))
     # The second is how older versions write it.
     return pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens", False)
 
 
-def label_arguments(
-    num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
-) -> dict[str, Any]:
+def find_tokenizer(name: str | PathLike, **kwargs: Any) -> PreTrainedTokenizerBase | None:
     """
-    The label arguments of `from_pretrained`, checked against each other; empty where none was given.
+    The tokenizer beside a model, or `None`.
+
+    Args:
+        name (`str` or `os.PathLike`): a Hub id or a folder.
+        **kwargs: what says where on the Hub a file is.
+    """
+    # Of a folder without a tokenizer, `AutoTokenizer` makes one that knows special tokens alone, or fails.
+    if _file(name, "tokenizer_config.json", **kwargs) is None:
+        return None
+    return AutoTokenizer.from_pretrained(name, **kwargs)
+
+
+def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """
+    Refuses a tokenizer whose token ids the model cannot look up.
+
+    Args:
+        config (`PreTrainedConfig`): the model's.
+        tokenizer (`PreTrainedTokenizerBase`): the one that makes its inputs.
 
     Raises:
-        ValueError: if they disagree, or ids are missing.
+        ValueError: if the tokenizer has more tokens than the model has embeddings, or special tokens alone.
     """
-    if id2label is None and label2id is not None:
-        id2label = {index: name for name, index in label2id.items()}
-    if id2label is None:
-        return {} if num_labels is None else {"num_labels": num_labels}
-    id2label = {int(index): name for index, name in id2label.items()}
-    inverse = {name: index for index, name in id2label.items()}
-    if sorted(id2label) != list(range(len(id2label))) or len(inverse) != len(id2label):
-        raise ValueError(f"id2label must name the ids 0 to {len(id2label) - 1}, each once; got {id2label}.")
-    if num_labels is not None and num_labels != len(id2label):
-        raise ValueError(f"num_labels={num_labels}, but id2label names {len(id2label)} classes: leave num_labels out.")
-    if label2id is not None and dict(label2id) != inverse:
-        raise ValueError(f"label2id={label2id} is not the inverse of id2label={id2label}: leave label2id out.")
-    return {"id2label": id2label, "label2id": inverse}
+    vocab_size = getattr(config.get_text_config(), "vocab_size", None)  # CANINE has none
+    if vocab_size is not None and len(tokenizer) > vocab_size:
+        raise ValueError(
+            f"The tokenizer has {len(tokenizer)} tokens, but the model has {vocab_size} token embeddings: use the "
+            f"model's own tokenizer, or call model.resize_token_embeddings({len(tokenizer)})."
+        )
+    if len(tokenizer) - len(set(tokenizer.all_special_ids)) < FEWEST_TOKENS:
+        raise ValueError(
+            f"The tokenizer has {len(tokenizer)} tokens, the special ones: the folder that it was loaded from "
+            f"({tokenizer.name_or_path}) holds no vocabulary. Load the tokenizer that belongs to the model."
+        )
+
+
+def _file(name: str | PathLike, file: str, **kwargs: Any) -> Path | None:
+    try:
+        path = cached_file(name, file, **kwargs)
+    except OSError:
+        return None
+    return None if path is None else Path(path)
 
 
 def load_classifier(
@@ -111,6 +163,9 @@ def load_classifier(
 ) -> tuple[PreTrainedModel, bool]:
     """
     Loads a sequence classifier, and says in one line whether its head is the checkpoint's or a new one.
+
+    A head for as many classes is kept. Where the checkpoint has a class of the same name, the class gets that row of
+    it, whatever the order; the other rows follow in theirs.
 
     Args:
         name (`str` or `os.PathLike`): a Hub id or a folder.
@@ -129,20 +184,23 @@ def load_classifier(
     try:
         if config is None:
             config = AutoConfig.from_pretrained(name, **hub_arguments(kwargs))
-        check_architecture(config.model_type)
-        if config.model_type == "lcl":
-            raise ValueError(
-                f"{name} is a checkpoint of a training run: go on with it by resume_from_checkpoint, or start from "
-                "the classifier that trainer.save_model() wrote."
-            )
-        names_before = list(config.id2label.values())
-        for field, value in labels.items():
-            setattr(config, field, value)
+    except (OSError, ValueError) as error:
+        raise _no_model(name, error, **hub_arguments(kwargs)) from error
+    check_architecture(config.model_type)
+    if config.model_type == "lcl":
+        raise ValueError(
+            f"{name} is a checkpoint of a training run: go on with it by resume_from_checkpoint, or start from the "
+            "classifier that trainer.save_model() wrote."
+        )
+    names_before = class_names(config)
+    for field, value in labels.items():
+        setattr(config, field, value)
+    try:
         native, report = AutoModelForSequenceClassification.from_pretrained(
             name, config=config, **kwargs | {"ignore_mismatched_sizes": True, "output_loading_info": True}
         )
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"No model can be loaded from {name}: {error}") from error
+        raise _no_model(name, error, **hub_arguments(kwargs)) from error
     absent = len(report["missing_keys"]) + len(report["mismatched_keys"])
     if 2 * absent > len(native.state_dict()):
         raise ValueError(
@@ -156,25 +214,16 @@ def load_classifier(
                 f"{key} in {name} has the shape {tuple(found)}, its config.json says {tuple(expected)}: the files do "
                 "not belong together."
             )
-    _tell_about_the_head(name, report, names_before, list(config.id2label.values()))
+    if absent == 0:
+        reorder_classes(native, class_order(names_before, class_names(config)))
+    logger.warning(head_line(name, report, names_before, class_names(config)))
     return native, absent > 0
 
 
-def _tell_about_the_head(name: str | PathLike, report: dict[str, Any], before: list[str], now: list[str]) -> None:
-    new = report["missing_keys"] | {key for key, *_ in report["mismatched_keys"]}
-    layers = ", ".join(sorted({key.rpartition(".")[0] for key in new}))
-    if report["mismatched_keys"]:
-        logger.warning(f"{name} has a classifier for {len(before)} classes, not {len(now)}: {layers} starts anew.")
-    elif new:
-        logger.warning(f"{name} has no classifier: {layers} starts anew.")
-    elif before == now:
-        logger.warning(f"{name} has a classifier for these {len(now)} classes: it is kept.")
-    else:
-        logger.warning(
-            f"{name} has a classifier for {len(now)} classes: it is kept, and its classes {_brief(before)} are now "
-            f"called {_brief(now)}."
+def _no_model(name: str | PathLike, error: Exception, **kwargs: Any) -> ValueError:
+    if _file(name, "adapter_config.json", **kwargs) is not None:
+        error = ValueError(
+            "it holds an adapter. Start from the plain encoder with peft_config=LoraConfig(...), or merge the adapter "
+            "first, PeftModel.from_pretrained(...).merge_and_unload()"
         )
-
-
-def _brief(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 6 else ", ".join([*names[:5], "..."])
+    return ValueError(f"No model can be loaded from {name}: {error}")

@@ -2,23 +2,33 @@
 
 import copy
 import inspect
+import re
 from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import can_return_tuple
+from transformers.utils import can_return_tuple, logging
 
-from .adapters import adapter_settings, insert_adapter, merged_copy
-from .architectures import check_architecture
+from .adapters import (
+    ADAPTER_NAMES,
+    PLAIN_NAMES,
+    adapter_settings,
+    adapter_tensors,
+    check_no_adapter,
+    insert_adapter,
+    merged_copy,
+)
+from .classes import class_names, class_order, label_arguments, reorder_classes
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
 from .loading import (
     StartingPoint,
+    check_architecture,
+    find_tokenizer,
     hub_arguments,
-    label_arguments,
     load_classifier,
     pools_mean,
     transformer_folder,
@@ -31,6 +41,9 @@ from .weighting import build_weighting_network
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
     from peft import PeftConfig, PeftModel
+
+
+logger = logging.get_logger(__name__)
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -71,6 +84,7 @@ class LCLForSequenceClassification(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _keys_to_ignore_on_load_unexpected = (ADAPTER_NAMES,)
 
     def __init__(self, config: LCLConfig, native: PreTrainedModel | None = None):
         super().__init__(config)
@@ -87,10 +101,9 @@ class LCLForSequenceClassification(PreTrainedModel):
         # In a tuple, since an attribute of its own would register every parameter a second time.
         self._adapted: tuple = ()
         self.starting_point = StartingPoint()  # of a model in memory nothing is known
-        self._frozen: list[str] = []
-        if config.adapter is not None:
-            self._insert_adapter()
         self.post_init()
+        if config.adapter is not None:
+            self._insert_adapter(config.adapter)
 
     @classmethod
     def from_native(
@@ -107,6 +120,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         Raises:
             TypeError: if `native` is not a sequence classifier.
         """
+        check_no_adapter(native)
         if not isinstance(native, PreTrainedModel) or "ForSequenceClassification" not in type(native).__name__:
             raise TypeError(
                 f"Expected a *ForSequenceClassification of transformers, got {type(native).__name__}: load it with "
@@ -167,23 +181,64 @@ class LCLForSequenceClassification(PreTrainedModel):
             has_new_head, pools_mean(pretrained_model_name_or_path, **hub_arguments(kwargs))
         )
         if model.config.pooling == "mean":
-            tokenizer = AutoTokenizer.from_pretrained(location, **hub_arguments(kwargs))
-            model.set_special_tokens(tokenizer)
+            tokenizer = find_tokenizer(location, **hub_arguments(kwargs))
+            if tokenizer is not None:
+                model.set_special_tokens(tokenizer)
+            else:
+                logger.warning(
+                    f"There is no tokenizer in {location}: the mean is taken over special tokens too, until "
+                    "set_special_tokens(tokenizer) or a trainer with the tokenizer tells which they are."
+                )
         return model
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As `PreTrainedModel.from_pretrained`; what an adapter had frozen is frozen again."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        for name in model._frozen:
-            model.get_parameter(name).requires_grad_(False)
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike, *args: Any, config: LCLConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """As `PreTrainedModel.from_pretrained`; an adapter is put in again, and what it had frozen is frozen."""
+        where = hub_arguments(kwargs)
+        if config is None:
+            config, kwargs = LCLConfig.from_pretrained(
+                pretrained_model_name_or_path, return_unused_kwargs=True, **kwargs
+            )
+        config = copy.deepcopy(config)
+        adapter, config.adapter = config.adapter, None
+        if adapter is not None:
+            kwargs.setdefault("key_mapping", PLAIN_NAMES)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, config=config, **kwargs | where)
+        if adapter is not None:
+            # Now, since some kinds compute tensors of theirs from the weights.
+            model = loaded[0] if isinstance(loaded, tuple) else loaded
+            model._insert_adapter(adapter)
+            model.load_state_dict(adapter_tensors(pretrained_model_name_or_path, **where), strict=False)
         return loaded
 
     def set_special_tokens(self, tokenizer: Any) -> None:
         """Tells `pooling="mean"` which ids frame a text ([CLS], [SEP], <s>, ...); [UNK] and [MASK] stand for words."""
         words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
         self.config.special_token_ids = sorted(set(tokenizer.all_special_ids) - words)
+
+    def set_class_names(self, names: list[str]) -> None:
+        """
+        Names the classes. One that the classifier knows by that name keeps what it has learned, whatever its id was.
+
+        Args:
+            names (`list[str]`): one name per class, by id.
+
+        Raises:
+            ValueError: if the known names come in another order and there is an adapter in the model.
+        """
+        order = class_order(class_names(self.config), names)
+        if self._adapted and order != sorted(order):
+            known = ", ".join(class_names(self.config))
+            raise ValueError(f"The model has an adapter, which fixes the order of its classes: {known}.")
+        reorder_classes(self.native, order)
+        if isinstance(self.weighting_network, PreTrainedModel):
+            reorder_classes(self.weighting_network, order)
+        elif self.weighting_network is not None:
+            self.weighting_network.reorder_classes(order)
+        for config in (self.config, self.native.config):
+            config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
 
     def attach_adapter(self, peft_config: "PeftConfig") -> None:
         """
@@ -199,13 +254,12 @@ class LCLForSequenceClassification(PreTrainedModel):
         """
         if self.config.adapter is not None:
             raise ValueError("The model has an adapter already: leave peft_config out, or start from the encoder.")
-        self.config.adapter = adapter_settings(self.native, peft_config)
-        self._insert_adapter()
+        self._insert_adapter(adapter_settings(self.native, peft_config))
 
-    def _insert_adapter(self) -> None:
+    def _insert_adapter(self, settings: dict[str, Any]) -> None:
+        self.config.adapter = settings
         networks = [self.native, self.weighting_network] if self.config.weighting == "encoder" else [self.native]
-        self._adapted = tuple(insert_adapter(network, self.config.adapter) for network in networks)
-        self._frozen = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
+        self._adapted = tuple(insert_adapter(network, settings) for network in networks)
 
     @property
     def adapted_classifier(self) -> "PeftModel | None":
@@ -293,6 +347,13 @@ class LCLForSequenceClassification(PreTrainedModel):
             "AutoModel": model_class,
             "AutoModelForSequenceClassification": model_class,
         }
+        if self._adapted:
+            state_dict = kwargs.get("state_dict") or self.state_dict()
+            # Some kinds share tensors among the layers, which a file cannot.
+            kwargs["state_dict"] = {
+                name: tensor.clone() if re.search(ADAPTER_NAMES, name) else tensor
+                for name, tensor in state_dict.items()
+            }
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True):
             custom_object_save(LCLForSequenceClassification, save_directory)

@@ -2,6 +2,7 @@
 
 import copy
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
@@ -33,6 +34,12 @@ class WeightingHead(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """From embeddings `(batch, hidden)` to weighting logits `(batch, num_labels)`."""
         return self.out_proj(self.activation(self.dense(embeddings)))
+
+    @torch.no_grad()
+    def reorder_classes(self, order: list[int]) -> None:
+        """Puts the classes into another order: for each new id the old one."""
+        for parameter in self.out_proj.parameters():
+            parameter.copy_(parameter[order])
 
 
 def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:

@@ -11,6 +11,7 @@ from transformers.utils import logging
 from ..data.labels import label_column
 from ..losses import Objective
 from ..model.configuration import LCLConfig
+from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
 
@@ -134,13 +135,13 @@ def _check(
         raise ValueError(
             f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
         )
-    if set(config.id2label.values()) == {f"LABEL_{index}" for index in range(config.num_labels)}:
-        for target in (config, config.text_config):
-            target.id2label, target.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    if set(config.id2label.values()) in (set(names), {f"LABEL_{index}" for index in range(config.num_labels)}):
+        model.set_class_names(names)  # in the order of the data
 
 
 def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
     """Whether texts are padded where the classifier does not look, with a token that both sides know."""
+    check_tokenizer(model.config, tokenizer)
     config = model.config.text_config.get_text_config()
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:

@@ -5,7 +5,13 @@ import shutil
 
 import pytest
 import torch
+from datasets import ClassLabel
+from peft import LoraConfig
+from tiny_architectures import EVERY_ARCHITECTURE, tiny_config, tiny_wrapper
 from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
     BertForMaskedLM,
     BertForSequenceClassification,
     DistilBertConfig,
@@ -17,6 +23,7 @@ from transformers import (
 from transformers.utils import logging
 
 from hf_lcl import LCLForSequenceClassification
+from hf_lcl.model.loading import check_tokenizer
 
 
 @pytest.fixture
@@ -28,6 +35,11 @@ def said(monkeypatch, caplog):
         return [record.getMessage() for record in caplog.records if record.name == name]
 
     return lambda: lines("hf_lcl.model.loading")
+
+
+@pytest.fixture
+def said_by_modeling(said, caplog):
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "hf_lcl.model.modeling"]
 
 
 def same_weights(module: torch.nn.Module, other: torch.nn.Module) -> bool:
@@ -105,6 +117,134 @@ class TestClassifier:
         model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=5)
         assert same_weights(model.native.classifier.dense, pretrained.classifier.dense)
         assert said()[0].endswith("not 5: classifier.out_proj starts anew.")
+
+
+NAMES = ["angry", "annoyed", "glad", "proud"]
+INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10)}
+
+
+class TestNamesInAnotherOrder:
+    """A class keeps what the classifier has learned about it, whatever its id is now."""
+
+    @pytest.fixture
+    def finished(self, bert, tmp_path):
+        """A folder with a classifier whose classes have names, and its logits by name."""
+        bert.config.id2label = dict(enumerate(NAMES))
+        bert.config.label2id = {name: index for index, name in enumerate(NAMES)}
+        torch.nn.init.normal_(bert.classifier.bias)
+        bert.save_pretrained(tmp_path / "finished")
+        with torch.no_grad():
+            logits = bert.eval()(**INPUTS).logits
+        return tmp_path / "finished", dict(zip(NAMES, logits.T, strict=True))
+
+    @torch.no_grad()
+    def by_name(self, model):
+        logits = model.eval()(**INPUTS).logits
+        return {model.config.id2label[index]: column for index, column in enumerate(logits.T)}
+
+    def test_from_a_folder(self, finished, said):
+        folder, expected = finished
+        now = ["proud", "angry", "glad", "annoyed"]
+        model = LCLForSequenceClassification.from_encoder(folder, id2label=dict(enumerate(now)))
+        assert list(self.by_name(model)) == now
+        for name, column in self.by_name(model).items():
+            assert torch.equal(column, expected[name]), name
+        assert said() == [
+            f"{folder} has a classifier for these 4 classes in another order (angry, annoyed, glad, proud): it is "
+            "kept, put into yours (proud, angry, glad, annoyed)."
+        ]
+
+    def test_some_of_the_names(self, finished, said):
+        folder, expected = finished
+        now = ["proud", "calm", "angry", "annoyed"]
+        model = LCLForSequenceClassification.from_encoder(folder, id2label=dict(enumerate(now)))
+        found = self.by_name(model)
+        for name in ("proud", "angry", "annoyed"):
+            assert torch.equal(found[name], expected[name]), name
+        assert torch.equal(found["calm"], expected["glad"])
+        assert said()[0].endswith("it is kept, and its classes glad are now called calm.")
+
+    @pytest.mark.parametrize("now", [["proud", "angry"], ["proud", "calm", "angry", "glad", "annoyed"]])
+    def test_fewer_or_more_of_them(self, finished, said, now):
+        LCLForSequenceClassification.from_encoder(finished[0], id2label=dict(enumerate(now)))
+        both = ", ".join(name for name in now if name != "calm")
+        assert said() == [
+            f"{finished[0]} has a classifier for 4 classes, not {len(now)}: classifier starts anew, also for the "
+            f"classes that both have ({both})."
+        ]
+
+    @pytest.mark.parametrize("weighting", ["head", "encoder", "none"])
+    def test_in_memory(self, finished, weighting, make_trainer, splits):
+        folder, expected = finished
+        native = AutoModelForSequenceClassification.from_pretrained(folder)
+        model = LCLForSequenceClassification.from_native(native, weighting=weighting)
+        with torch.no_grad():
+            before = model.eval()(**INPUTS).weighting_logits
+        now = ["proud", "angry", "glad", "annoyed"]
+        data = splits["train"].cast_column("labels", ClassLabel(names=now))
+        trainer = make_trainer(model=model, objective="scl", train=data)
+        assert trainer.model.config.id2label == trainer.model.native.config.id2label == dict(enumerate(now))
+        for name, column in self.by_name(trainer.model).items():
+            assert torch.equal(column, expected[name]), name
+        with torch.no_grad():
+            after = trainer.model(**INPUTS).weighting_logits
+        if weighting != "none":
+            assert torch.equal(after, before[:, [NAMES.index(name) for name in now]])
+
+    def test_an_adapter_fixes_the_order(self, bert):
+        model = LCLForSequenceClassification.from_native(bert)
+        model.set_class_names(NAMES)
+        model.attach_adapter(LoraConfig(target_modules=["query"]))
+        model.set_class_names(NAMES)
+        with pytest.raises(ValueError, match="fixes the order of its classes: angry, annoyed, glad, proud"):
+            model.set_class_names(NAMES[::-1])
+
+    @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+    def test_in_every_architecture(self, architecture):
+        model, inputs = tiny_wrapper(architecture)
+        model.set_class_names(["a", "b", "c", "d", "e"])
+
+        def logits():
+            torch.manual_seed(0)
+            with torch.no_grad():
+                return model.eval()(**inputs).logits
+
+        before = logits()
+        model.set_class_names(["c", "e", "a", "b", "d"])
+        torch.testing.assert_close(logits(), before[:, [2, 4, 0, 1, 3]], atol=1e-6, rtol=0)
+
+
+class TestTokenizer:
+    """The tokenizer beside a model, or none."""
+
+    @pytest.mark.parametrize("architecture", ["eurobert", "bert"])
+    def test_a_folder_without_one_is_enough_where_the_trainer_gets_one(
+        self, architecture, tmp_path, said_by_modeling, make_trainer, tokenizer
+    ):
+        AutoModel.from_config(tiny_config(architecture)).save_pretrained(tmp_path)
+        model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=4, pooling="mean", weighting="none")
+        assert model.config.special_token_ids is None
+        assert len(said_by_modeling()) == 1
+        assert said_by_modeling()[0].startswith(f"There is no tokenizer in {tmp_path}")
+        make_trainer(model=model, objective="scl", tokenizer=tokenizer)
+        assert model.config.special_token_ids == [0, 2, 3]
+
+    def test_one_with_more_tokens_than_the_model(self, bert, tokenizer):
+        check_tokenizer(bert.config, tokenizer)
+        bert.config.vocab_size = len(tokenizer) - 1
+        message = (
+            rf"The tokenizer has {len(tokenizer)} tokens, but the model has {len(tokenizer) - 1} .*resize_token_emb"
+        )
+        with pytest.raises(ValueError, match=message):
+            check_tokenizer(bert.config, tokenizer)
+
+    @pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "t5", "xlm-roberta", "albert"])
+    def test_one_that_transformers_made_of_nothing(self, architecture, tmp_path):
+        config = tiny_config(architecture)
+        config.save_pretrained(tmp_path)
+        empty = AutoTokenizer.from_pretrained(tmp_path)
+        with pytest.raises(ValueError, match=rf"has {len(empty)} tokens, the special ones: .*{tmp_path}"):
+            check_tokenizer(config, empty)
 
 
 class TestSentenceTransformers:

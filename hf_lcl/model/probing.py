@@ -1,0 +1,70 @@
+"""What a classifier makes of a few token ids: enough to see whether another one computes the same."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+NUM_TOKENS = 16
+# They give up their sparse attention for good at the first text that is too short for it.
+CHANGED_BY_SHORT_TEXTS = ("big_bird", "bigbird_pegasus")
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts a model into evaluation mode, and each of its modules back into the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.no_grad()
+def probe_logits(native: PreTrainedModel, seed: int = 0) -> Tensor:
+    """
+    The logits of a text of made-up tokens, in evaluation mode.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier of any architecture; left as it is.
+        seed (`int`, *optional*, defaults to 0): for the architectures that draw random numbers in evaluation too.
+
+    Returns:
+        `torch.FloatTensor` of shape `(1, num_labels)`, on the CPU, in fp32.
+    """
+    config = native.config.get_text_config()
+    if config.model_type in CHANGED_BY_SHORT_TEXTS:
+        native = copy.deepcopy(native)
+    vocab_size = getattr(config, "vocab_size", 128)  # CANINE reads code points
+    # From the middle of the vocabulary: special tokens stand at its ends. Encoder-decoders classify by the end token.
+    ids = torch.linspace(vocab_size // 4, vocab_size // 2, NUM_TOKENS).long()
+    if isinstance(config.eos_token_id, int):
+        ids[-1] = config.eos_token_id
+    with evaluation_mode(native), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return native(input_ids=ids[None].to(native.device), return_dict=True).logits.float().cpu()
+
+
+def computes_the_same(native: PreTrainedModel, other: PreTrainedModel) -> bool:
+    """
+    Whether two classifiers give the same logits, up to rounding on another device.
+
+    Args:
+        native (`PreTrainedModel`): a sequence classifier.
+        other (`PreTrainedModel`): the one to compare it with.
+    """
+    try:
+        expected, repeated = probe_logits(native), probe_logits(native, seed=1)
+    except Exception:  # one that needs more than token ids: nothing can be said
+        return True
+    if not torch.allclose(expected, repeated, equal_nan=True):  # Reformer hashes at random
+        return True
+    tolerance = 0.01 if native.dtype == torch.float32 else 0.1
+    atol = tolerance * expected.nan_to_num().abs().max().item()
+    return torch.allclose(probe_logits(other), expected, rtol=0, atol=atol, equal_nan=True)
