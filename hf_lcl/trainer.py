@@ -2,17 +2,30 @@
 
 import inspect
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import islice
 from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from huggingface_hub import CommitInfo
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import BestRun, EvalLoopOutput, EvalPrediction, HPSearchBackend, TrainOutput
+from transformers.trainer_utils import (
+    BestRun,
+    EvalLoopOutput,
+    EvalPrediction,
+    HPSearchBackend,
+    HubStrategy,
+    SaveStrategy,
+    TrainOutput,
+)
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
@@ -20,7 +33,12 @@ from .data.labels import label_names
 from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
 from .extras import load_extra
-from .hub.publishing import PublishingTrainer
+from .files import naming_disk_faults, share_weights, write_json
+from .hub.card import CardFacts, write_card
+from .hub.export import save_adapter, save_sequence_classifier
+from .hub.publisher import Publisher
+from .hub.requests import PushError
+from .hub.run_facts import run_facts
 from .losses.meter import PartMeter
 from .losses.objective import Objective
 from .model.configuration import LCLConfig
@@ -29,7 +47,7 @@ from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
 from .start.mean_distillation import num_distillation_batches
 from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
-from .training.checkpoints import RunMark, check_checkpoint, resume_point
+from .training.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
     balanced_weights,
@@ -53,10 +71,15 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
-class ContrastiveTrainer(PublishingTrainer):
+class ContrastiveTrainer(Trainer):
     r"""
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier.
+
+    With `push_to_hub=True`, what leaves the machine is the classifier, its tokenizer and its card, never a checkpoint;
+    `hub_strategy` says when: with `save_model()` and `push_to_hub()` (`"end"`), with each checkpoint as well, left out
+    while the push before it runs unless `hub_always_push=True` (`"every_save"`, `"checkpoint"`), or with each
+    checkpoint without exception (`"all_checkpoints"`). See [`hub.publisher.Publisher`].
 
     Everything else (resume, early stopping, best model, accumulation, mixed precision, compilation, trackers) is the
     Trainer's own. Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`),
@@ -77,7 +100,7 @@ class ContrastiveTrainer(PublishingTrainer):
         peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
             the weighting network instead of all weights. What is saved is the merged classifier, or the adapter
             (`merge_adapter=False`).
-        **others: as in `transformers.Trainer`.
+        **kwargs: as in `transformers.Trainer`.
 
     Raises:
         TypeError: for a model or arguments of the wrong class.
@@ -138,6 +161,7 @@ class ContrastiveTrainer(PublishingTrainer):
         self._class_names = None if train_dataset is None else label_names(train_dataset)
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._eval_parts = PartMeter()
+        self._publisher = Publisher(args)
         self._own_callbacks: list[TrainerCallback] = []
         if model is not None:
             model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
@@ -357,6 +381,205 @@ class ContrastiveTrainer(PublishingTrainer):
             {f"{metric_key_prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
         )
         return output
+
+    # Saving
+
+    @property
+    def _unwrapped(self) -> LCLForSequenceClassification:
+        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
+    @property
+    def _saves_adapter(self) -> bool:
+        return self._unwrapped.adapted_classifier is not None and not self.args.merge_adapter
+
+    @property
+    def _is_sharded(self) -> bool:
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
+    def _gathered_weights(self) -> dict[str, Tensor] | None:
+        """The whole weights where processes hold shards of them (FSDP, ZeRO); every process takes part."""
+        return self.accelerator.get_state_dict(self.model_wrapped) if self._is_sharded else None
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # Writes the arguments beside a checkpoint; there is no public hook that could keep the token from them.
+        token, self.args.hub_token = self.args.hub_token, None
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.args.hub_token = token
+        share_weights(output_dir or self.args.output_dir)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        # There is no public hook around all that a checkpoint consists of.
+        with naming_disk_faults(self.args.output_dir):
+            super()._save_checkpoint(*args, **kwargs)
+
+    def save_state(self) -> None:
+        """Writes `trainer_state.json`, in which the log stands and which run it was."""
+        if self.is_world_process_zero():
+            write_json(Path(self.args.output_dir) / STATE, asdict(self.state))
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """
+        Writes the standard sequence classifier, its tokenizer and its card: what plain transformers loads. With an
+        adapter and `merge_adapter=False`, the adapter and its classifier head: what plain peft loads. Checkpoints hold
+        the whole wrapper instead, weighting network included, so that a run can be resumed.
+
+        With `push_to_hub=True` the folder is published too. A fault of the Hub is logged, not raised.
+
+        Args:
+            output_dir (`str`, *optional*): the folder; defaults to `args.output_dir`.
+        """
+        # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
+        if _internal_call and output_dir is not None:
+            return super().save_model(output_dir, _internal_call)
+        self._finish_current_push()  # which still reads the files
+        output_dir = self.args.output_dir if output_dir is None else output_dir
+        state_dict = self._gathered_weights()
+        if self.args.should_save:
+            model, tokenizer = self._unwrapped, self.processing_class
+            if self._saves_adapter:
+                save_adapter(model, output_dir, tokenizer=tokenizer)
+            else:
+                save_sequence_classifier(model, output_dir, tokenizer=tokenizer, state_dict=state_dict)
+            write_card(self._card_facts(), output_dir)
+            if Path(output_dir) == Path(self.args.output_dir):
+                self.save_state()  # which run the model comes from
+        if self.args.push_to_hub and not _internal_call and self.is_world_process_zero():
+            self.callback_handler.on_push_begin(self.args, self.state, self.control)
+            try:
+                self._publisher.publish("Model save", folder=output_dir)
+            except PushError as error:
+                logger.error(str(error))
+
+    def create_model_card(
+        self,
+        language: str | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+        **facts: Any,
+    ) -> None:
+        """
+        Writes `README.md` into `args.output_dir`. The arguments are those of `transformers.Trainer` (`dataset_tags` is
+        the id of the data set on the Hub, `dataset` its name), and any other field of [`CardFacts`].
+        """
+        if not self.is_world_process_zero():
+            return
+        known = self._card_facts(
+            language=language,
+            license=license,
+            tags=[*([tags] if isinstance(tags, str) else (tags or [])), *(self._unwrapped.model_tags or [])],
+            model_name=model_name,
+            base_model=finetuned_from,
+            dataset=dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags,
+            dataset_title=", ".join(dataset) if isinstance(dataset, list) else dataset,
+            **facts,
+        )
+        write_card(known, self.args.output_dir)
+
+    def _card_facts(self, **known: Any) -> CardFacts:
+        data = self.train_dataset, self.eval_dataset
+        name, is_adapter = self._publisher.name, self._saves_adapter
+        return run_facts(name, self._unwrapped, self.args, self.state, *data, is_adapter=is_adapter, **known)
+
+    # Pushing
+
+    @property
+    def hub_model_id(self) -> str | None:
+        """The full name of the repository, once the Hub has told it."""
+        return self._publisher.repo_id
+
+    @hub_model_id.setter
+    def hub_model_id(self, name: str | None) -> None:
+        self._publisher.repo_id = name
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """
+        Creates the repository; see [`hub.publisher.Publisher`].
+
+        Raises:
+            ValueError: for a `hub_strategy` that pushes while training under FSDP or DeepSpeed.
+            PushError: if the Hub refuses. A fault that may pass is logged.
+        """
+        if self._is_sharded and self.args.hub_strategy != HubStrategy.END:
+            raise ValueError(
+                "Pushing while training under FSDP or DeepSpeed is not supported: use hub_strategy='end'."
+            )
+        if self.is_world_process_zero():
+            self.push_in_progress = None
+            self._publisher.create_repo(token, private)
+
+    def push_to_hub(
+        self,
+        commit_message: str = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        include_training_state: bool = False,
+        **kwargs: Any,
+    ) -> CommitInfo | Future | None:
+        """
+        Saves the classifier, its tokenizer and its card in `args.output_dir`, and publishes these and nothing else.
+
+        Args:
+            commit_message (`str`, *optional*, defaults to `"End of training"`): first line of the commit.
+            blocking (`bool`, *optional*, defaults to `True`): whether to wait for the Hub.
+            token (`str`, *optional*): defaults to `args.hub_token`, then to that of `hf auth login` or `HF_TOKEN`.
+            revision (`str`, *optional*): the branch; defaults to `args.hub_revision`.
+            private (`bool`, *optional*): whether a new repository is private; defaults to `args.hub_private_repo`.
+            include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the training model
+                too, weighting network included and without the optimizer, in the folder `training_state`.
+            **kwargs: what `create_model_card` takes.
+
+        Returns:
+            `CommitInfo`, the commit or the latest one where nothing was new; a `Future` of it with `blocking=False`.
+
+        Raises:
+            PushError: if the Hub refuses or cannot be reached; with `blocking=False` it is logged, and in the future.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        state_dict = self._gathered_weights() if include_training_state else None
+        if not self.is_world_process_zero():
+            return None
+        training_state = TemporaryDirectory() if include_training_state else None
+        if training_state is not None:
+            self._unwrapped.save_pretrained(training_state.name, state_dict=state_dict)
+        again = self._publisher.retry_line(None, private, revision, include_training_state)
+        try:
+            if self.hub_model_id is None:
+                self._publisher.create_repo(token, private, again)
+        finally:
+            # With the full name where the Hub has told it; in any case before a second attempt.
+            self.create_model_card(**kwargs)
+        push = partial(
+            self._publisher.publish, commit_message, token, revision, private, training_state=training_state
+        )
+        return push() if blocking else self._push_in_background(push)
+
+    def _push_in_background(self, push: partial[CommitInfo]) -> Future:
+        job, self.push_in_progress = self._publisher.in_background(push)
+        return job
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        # The Trainer's own publishes the checkpoint; there is no public hook for what goes out with one.
+        if self.args.hub_strategy == HubStrategy.END or not self.is_world_process_zero():
+            return
+        waits = self.args.hub_always_push or self.args.hub_strategy == HubStrategy.ALL_CHECKPOINTS
+        if self.push_in_progress is not None and not self.push_in_progress.is_done() and not waits:
+            return
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        by_epoch = self.args.save_strategy == SaveStrategy.EPOCH
+        progress = f"epoch {int(self.state.epoch)}" if by_epoch else f"step {self.state.global_step}"
+        self._push_in_background(partial(self._publisher.publish, f"Training in progress, {progress}"))
 
     # Searching
 
