@@ -8,11 +8,7 @@ pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a stan
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
-
-from .model.configuration import LCLConfig
-from .model.modeling import LCLForSequenceClassification
-from .model.outputs import LCLOutput
+from .auto_classes import register_when_imported
 from .version import __version__
 
 
@@ -20,6 +16,9 @@ if TYPE_CHECKING:
     from .data import ContrastiveDataCollator, LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
     from .evaluation import classification_metrics
     from .losses import LCLLoss, SupConLoss, label_aware_contrastive_loss, supervised_contrastive_loss
+    from .model.configuration import LCLConfig
+    from .model.modeling import LCLForSequenceClassification
+    from .model.outputs import LCLOutput
     from .trainer import ContrastiveTrainer
     from .training_args import ContrastiveTrainingArguments
 
@@ -42,8 +41,11 @@ __all__ = [
     "tokenize_texts",
 ]
 
-# Imported at first use: datasets, evaluate and the Trainer take seconds that loading a model need not pay.
+# Imported at first use: torch, transformers and datasets take seconds that `--help` need not pay.
 _LAZY_MODULES = {
+    "LCLConfig": "model.configuration",
+    "LCLForSequenceClassification": "model.modeling",
+    "LCLOutput": "model.outputs",
     "ContrastiveDataCollator": "data",
     "LabelBalancedSampler": "data",
     "encode_labels": "data",
@@ -58,9 +60,7 @@ _LAZY_MODULES = {
     "ContrastiveTrainingArguments": "training_args",
 }
 
-AutoConfig.register(LCLConfig.model_type, LCLConfig, exist_ok=True)
-AutoModel.register(LCLConfig, LCLForSequenceClassification, exist_ok=True)
-AutoModelForSequenceClassification.register(LCLConfig, LCLForSequenceClassification, exist_ok=True)
+register_when_imported()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What training need not wait for is imported when it is used."""
+"""What a program does not use is not imported, and the auto classes know the model all the same."""
 
 import subprocess
 import sys
@@ -6,16 +6,49 @@ import sys
 import pytest
 
 
-CODE = """
+def run(code: str) -> str:
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_the_package_and_the_list_of_commands_import_no_library():
+    heavy = "{'torch', 'transformers', 'datasets', 'numpy', 'sklearn'}"
+    code = (
+        f"import sys; from hf_lcl.__main__ import main; main(['--help']); print(sorted({heavy} & sys.modules.keys()))"
+    )
+    assert run(code).splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_what_evaluation_needs_is_not_imported_at_the_start():
+    code = """
 import sys
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl import classification_metrics, encode_labels, load_splits, tokenize_texts
 from hf_lcl.evaluation import confused_pairs
 print(sorted({"evaluate", "matplotlib", "optuna", "sklearn", "sentence_transformers"} & sys.modules.keys()))
 """
+    assert run(code) == "[]"
 
 
 @pytest.mark.slow
-def test_what_evaluation_needs_is_not_imported_at_the_start():
-    ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
-    assert ran.stdout.strip() == "[]", ran.stderr
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import hf_lcl; from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification",
+        "from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification; import hf_lcl",
+        "from hf_lcl.model.modeling import LCLForSequenceClassification",
+        "import hf_lcl; import transformers.modeling_utils",
+    ],
+)
+def test_the_auto_classes_know_the_model_in_any_order_of_imports(imports):
+    code = f"""
+{imports}
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+import hf_lcl
+assert type(AutoConfig.for_model("lcl")) is hf_lcl.LCLConfig
+for auto_class in (AutoModel, AutoModelForSequenceClassification):
+    assert auto_class._model_mapping[hf_lcl.LCLConfig] is hf_lcl.LCLForSequenceClassification
+"""
+    run(code)

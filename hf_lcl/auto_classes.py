@@ -1,0 +1,66 @@
+"""Tells transformers' auto classes of the model, once a program imports them: importing torch for it takes seconds."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+MODEL = "hf_lcl.model.modeling"
+
+
+def _register_config() -> None:
+    from transformers.models.auto.configuration_auto import AutoConfig
+
+    config = import_module("hf_lcl.model.configuration").LCLConfig
+    AutoConfig.register(config.model_type, config, exist_ok=True)
+
+
+def _register_model() -> None:
+    from transformers.models.auto.modeling_auto import AutoModel, AutoModelForSequenceClassification
+
+    model = import_module(MODEL).LCLForSequenceClassification
+    for auto_class in (AutoModel, AutoModelForSequenceClassification):
+        auto_class.register(model.config_class, model, exist_ok=True)
+
+
+# What is done when a module has been imported. The model imports the auto classes of models itself: they bring it in,
+# and it is registered when its own import is over.
+REGISTRATIONS: dict[str, Callable[[], Any]] = {
+    "transformers.models.auto.configuration_auto": _register_config,
+    "transformers.models.auto.modeling_auto": partial(import_module, MODEL),
+    MODEL: _register_model,
+}
+
+
+class _Registrar(MetaPathFinder):
+    """Finds the modules of `REGISTRATIONS` as Python does, and registers the model when one has been imported."""
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in REGISTRATIONS:
+            return None
+        sys.meta_path.remove(self)  # Python's own finders take over
+        spec = find_spec(name)
+        sys.meta_path.insert(0, self)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_register(module: ModuleType) -> None:
+            execute(module)
+            REGISTRATIONS[name]()
+
+        spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
+        return spec
+
+
+def register_when_imported() -> None:
+    """Registers [`LCLConfig`] and [`LCLForSequenceClassification`]: now, or when their auto classes are imported."""
+    sys.meta_path.insert(0, _Registrar())
+    for name in REGISTRATIONS.keys() & sys.modules.keys():
+        REGISTRATIONS[name]()
