@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from huggingface_hub import CommitInfo
 from torch import Tensor, nn
@@ -52,7 +51,6 @@ from .training.collapse import CollapseMonitor
 from .training.preparing import (
     balanced_weights,
     checked_labels,
-    log_priors,
     prepare_model,
     prepare_objective,
     warn_of_equal_views,
@@ -319,7 +317,7 @@ class ContrastiveTrainer(Trainer):
         """The objective on one batch. In evaluation the outputs are logits only."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        objective = self._objective(training=model.training)
+        objective = self._objective()
         if model.training:
             outputs, loss, labels = self._step.loss(
                 model,
@@ -339,12 +337,9 @@ class ContrastiveTrainer(Trainer):
             self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
         return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
 
-    def _objective(self, training: bool) -> Objective:
+    def _objective(self) -> Objective:
         """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
-        adjustment = None
-        if training and self.args.logit_adjustment_tau:
-            adjustment = (self.args.logit_adjustment_tau * self._log_priors).tolist()
-        return prepare_objective(self.args, self._unwrapped.config, self._class_weights, adjustment)
+        return prepare_objective(self.args, self._unwrapped.config, self._class_weights)
 
     @property
     def _class_weights(self) -> list[float] | None:
@@ -353,10 +348,6 @@ class ContrastiveTrainer(Trainer):
     @cached_property
     def _balanced_weights(self) -> list[float]:
         return balanced_weights(self._train_labels, self._unwrapped.config.num_labels)
-
-    @cached_property
-    def _log_priors(self) -> np.ndarray:
-        return log_priors(self._train_labels, self._unwrapped.config.num_labels)
 
     # Logging
 

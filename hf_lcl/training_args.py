@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from transformers.utils import logging
 
 from .data.views import VIEWS
+from .losses.checks import check_temperature
 from .losses.objective import OBJECTIVES
 
 
@@ -19,12 +20,13 @@ SAMPLERS = ("auto", "balanced", "random")
 REMOVED_ARGUMENTS = {
     "confusable_share": "use sampler='balanced', which is as accurate",
     "focal_gamma": "use class_weights='balanced' where rare classes should count more",
+    "logit_adjustment_tau": "use class_weights='balanced', which did as well",
     "queue_size": "use a larger per_device_train_batch_size, with mini_batch_size where memory is short",
     "queue_warmup_steps": "leave it out, as queue_size",
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
     "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
     "weight_placement": "the weight of the anchor's own class stands outside the logarithm; "
-    "examples/reproduce_paper.py has the formula that the paper prints",
+    "examples/paper/reproduce_paper.py has the formula that the paper prints",
 }
 
 
@@ -53,10 +55,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
             the weighting network.
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
-        logit_adjustment_tau (`float`, *optional*, defaults to 0.0): how much of the classes' shares of the training
-            set the cross-entropies take into account while training, so that logits need not: 1 makes the classifier
-            one for which all classes count alike, 0 changes nothing. Evaluation and the saved model do not adjust.
-            [Paper](https://huggingface.co/papers/2007.07314).
         distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
             labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
             mean pooling, whose classifier would read a token that knows little; not for `"ce"` or `alpha=1`, which are
@@ -132,12 +130,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
     )
-    logit_adjustment_tau: float = field(
-        default=0.0,
-        metadata={
-            "help": "Adjust logits by this times the classes' log shares while training: 1 favours rare classes."
-        },
-    )
     distill_mean: bool | None = field(
         default=None,
         metadata={"help": "Teach the first token what the mean says, before training (default: where it helps)."},
@@ -193,8 +185,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
         check_choice("sampler", self.sampler, SAMPLERS)
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]: it is the share of cross-entropy in the loss.")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature={self.temperature} must be positive; 0.05 to 0.5 is usual for cosines.")
+        check_temperature(self.temperature)
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")
         if self.mini_batch_size is not None and not 0 < self.mini_batch_size <= self.per_device_train_batch_size:
@@ -202,14 +193,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
                 f"mini_batch_size={self.mini_batch_size} must lie between 1 and per_device_train_batch_size="
                 f"{self.per_device_train_batch_size}, of which it is a part."
             )
-        if self.logit_adjustment_tau < 0:
-            raise ValueError(f"logit_adjustment_tau={self.logit_adjustment_tau} cannot be negative; 1 is usual.")
         self._check_views()
-        if self.logit_adjustment_tau and (self.oversample or self.class_weights):
-            logger.warning_once(
-                f"logit_adjustment_tau={self.logit_adjustment_tau} makes up for rare classes, and so does "
-                f"{'oversample' if self.oversample else 'class_weights'}: together they favour them twice."
-            )
         if Path(self.output_dir or "").is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         self.class_weights = _parse_class_weights(self.class_weights)

@@ -12,7 +12,7 @@ it shows what there is, beside the figures that the papers print. `--max_train_s
 
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from baselines import build_baseline
 from datasets import DatasetDict
+from paper_objective import PaperObjective
 from paper_systems import SYSTEMS
 from paper_tables import markdown
 from recipes import load_recipe, recipe_names
@@ -51,8 +52,8 @@ class PaperTrainer(ContrastiveTrainer):
         super().__init__(*args, **kwargs)
         self._formula = formula
 
-    def _objective(self, training: bool) -> Objective:
-        return replace(super()._objective(training), **self._formula)
+    def _objective(self) -> Objective:
+        return PaperObjective(**vars(super()._objective()), **self._formula)
 
 
 @dataclass

@@ -3,26 +3,18 @@
 import torch
 from torch import Tensor
 
-from .pairs import MASKED, Pairs
+from .pairs import Gradients, Inputs, Pairs, row_maximum
 
 
 def sweep(
-    anchors: Tensor,
-    candidates: Tensor,
-    log_weights: Tensor | None,
-    pairs: Pairs,
-    temperature: float,
-    coefficients: Tensor | None,
-    wanted: tuple[bool, bool, bool],
-) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None, wanted: tuple[bool, ...]
+) -> tuple[Tensor, Gradients]:
     """
     The log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau`, and gradients of a weighted sum of
     them.
 
     Args:
-        anchors (`torch.Tensor` of shape `(batch, hidden)`): the `h_i`.
-        candidates (`torch.Tensor` of shape `(candidates, hidden)`): the `h_k`; `anchors` where they are the same.
-        log_weights (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): log of `w`; `None` where all are 1.
+        inputs ([`Inputs`]): anchors, candidates and log weights.
         pairs ([`Pairs`]): who is whose positive.
         temperature (`float`): tau.
         coefficients (`torch.Tensor` of shape `(batch,)`, *optional*): weight of each log ratio in the sum; needed for
@@ -30,34 +22,39 @@ def sweep(
         wanted (`tuple[bool, bool, bool]`): whether gradients of anchors, candidates and log weights are.
 
     Returns:
-        `tuple`: the log ratios `(batch,)`, and the three gradients, `None` where not wanted. Where candidates and
-        anchors are the same, that of the anchors holds both.
+        `tuple`: the log ratios `(batch,)`, and the three gradients, `None` where not wanted. Where the anchors
+        are the candidates, that of the anchors holds both.
     """
-    classes, itself = pairs.candidate_labels, pairs.anchor_positions
+    anchors, given, log_weights = inputs
+    candidates = anchors if given is None else given
+    classes, self_column = pairs.candidate_labels, pairs.self_column
     scaled = anchors / temperature
-    similarities = scaled @ candidates.T
+    logits = scaled @ candidates.T
     # Each anchor's target is spread over its positives, as in a cross-entropy with soft labels.
     targets = (pairs.labels.unsqueeze(1) == classes).to(anchors.dtype)
-    if itself is not None:
-        targets.scatter_(1, itself.unsqueeze(1), 0)
+    if self_column is not None:
+        targets.scatter_(1, self_column, 0)
+        logits.scatter_(1, self_column, 0)  # which may have overflowed, and 0 * inf is no number
     targets.div_(pairs.positives.clamp(min=1).unsqueeze(1))
-    mean_positive = (similarities * targets).sum(dim=1)
-    logits = similarities if log_weights is None else similarities.add_(log_weights.index_select(1, classes))
-    if itself is not None:
-        logits.scatter_(1, itself.unsqueeze(1), MASKED)
-    maximum = logits.amax(dim=1, keepdim=True)
+    mean_positive = (logits * targets).sum(dim=1)
+    if log_weights is not None:
+        logits.add_(log_weights.index_select(1, classes))
+    if self_column is not None:
+        logits.scatter_(1, self_column, -torch.inf)
+    maximum = row_maximum(logits)
     exponentials = logits.sub_(maximum).exp_()
-    total = exponentials.sum(dim=1, keepdim=True)
+    total = exponentials.sum(dim=1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).tiny)
     values = (maximum + total.log()).squeeze(1) - mean_positive
-    if not any(wanted):
+    if coefficients is None or not any(wanted):
         return values, (None, None, None)
 
     coefficients = coefficients.unsqueeze(1)
     gradient = exponentials.mul_(coefficients / total)
-    of_log_weights = torch.zeros_like(log_weights).index_add_(1, classes, gradient) if wanted[2] else None
+    of_anchors = of_candidates = of_log_weights = None
+    if wanted[2] and log_weights is not None:
+        of_log_weights = torch.zeros_like(log_weights).index_add_(1, classes, gradient)
     gradient.sub_(targets.mul_(coefficients))
-    of_anchors = of_candidates = None
-    if candidates is anchors:
+    if given is None:
         of_anchors = (gradient + gradient.T) @ scaled if wanted[0] else None
     else:
         of_anchors = (gradient @ candidates).div_(temperature) if wanted[0] else None

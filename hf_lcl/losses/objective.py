@@ -1,15 +1,15 @@
 """What training minimises: cross-entropy and a contrastive loss, joined; and the parts it is made of."""
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from .candidates import Candidates
-from .cross_entropy import check_focal, cross_entropy
-from .functional import label_aware_contrastive_loss, supervised_contrastive_loss
+from .cross_entropy import cross_entropy
+from .functional import contrastive_loss
 
 
 OBJECTIVES = ("ce", "scl", "lcl")
@@ -45,42 +45,27 @@ class Objective:
     Args:
         name (`str`): `"ce"`, `"scl"` or `"lcl"`.
         alpha (`float`, *optional*, defaults to 0.5): share of cross-entropy, in [0, 1].
-        temperature (`float`, *optional*, defaults to 0.3): of the contrastive loss.
+        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): of the contrastive loss.
         normalize (`bool`, *optional*, defaults to `True`): whether the contrastive loss L2-normalises embeddings.
         detach_weights (`bool`, *optional*, defaults to `False`): see [`label_aware_contrastive_loss`].
-        weight_placement (`str`, *optional*, defaults to `"outside"`): likewise.
-        temperature_scaling (`str`, *optional*, defaults to `"none"`): see [`supervised_contrastive_loss`].
         weighting_is_trained (`bool`, *optional*, defaults to `True`): whether the weighting logits come from
             parameters of their own, so that there is an `L_w`.
         class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies.
         label_smoothing (`float`, *optional*, defaults to 0.0): of both cross-entropies.
-        logit_adjustment (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both, see
-            [`losses.cross_entropy.cross_entropy`]. For training: an evaluation leaves it out.
-        focal_gamma (`float`, *optional*, defaults to 0.0): of both; 0 is plain cross-entropy.
         ce_on_views (`bool`, *optional*, defaults to `False`): whether both count each view instead of each text once.
-
-    Raises:
-        ValueError: for a negative `focal_gamma`, or one together with `label_smoothing`.
 
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
     """
 
     name: str
     alpha: float = 0.5
-    temperature: float = 0.3
+    temperature: float | Tensor = 0.3
     normalize: bool = True
     detach_weights: bool = False
-    weight_placement: str = "outside"
-    temperature_scaling: str = "none"
     weighting_is_trained: bool = True
     class_weights: Tensor | None = None
     label_smoothing: float = 0.0
-    logit_adjustment: Tensor | None = None
-    focal_gamma: float = 0.0
     ce_on_views: bool = False
-
-    def __post_init__(self):
-        check_focal(self.focal_gamma, self.label_smoothing)
 
     def __call__(
         self,
@@ -92,14 +77,14 @@ class Objective:
         views: int = 1,
     ) -> tuple[Tensor, dict[str, Part]]:
         """
-        The loss of one batch and its parts.
+        The loss of one batch and its parts. Nothing is read from the device: neither labels nor numbers are checked.
 
         Args:
             logits (`torch.Tensor` of shape `(batch, num_labels)`): the classifier's.
             embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
             weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): needed by `"lcl"`.
             labels (`torch.LongTensor` of shape `(batch,)`): classes.
-            candidates ([`Candidates`], *optional*): whom the batch is compared with; itself when left out.
+            candidates ([`Candidates`], *optional*): what the batch is compared with; itself when left out.
             views (`int`, *optional*, defaults to 1): rows of each text in `batch`: all first views stand first.
 
         Returns:
@@ -114,13 +99,22 @@ class Objective:
         num_labels = logits.shape[1]
         loss_contrastive = self._contrastive(embeddings, labels, weighting_logits, candidates, num_labels)
         loss_classification = loss_ce
-        if self.name == "lcl" and self.weighting_is_trained:
+        if self.name == "lcl" and self.weighting_is_trained and weighting_logits is not None:
             loss_weighting = self._cross_entropy(weighting_logits, labels, candidates, views)
             parts["loss_weighting"] = Part(loss_weighting.detach())
             loss_classification = loss_ce + loss_weighting
         parts["loss_contrastive"] = Part(loss_contrastive.detach())
         parts |= batch_statistics(embeddings.detach(), labels, num_labels, candidates)
         return self.alpha * loss_classification + (1 - self.alpha) * loss_contrastive, parts
+
+    def contrastive_loss(
+        self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor | None, **options: Any
+    ) -> Tensor:
+        """The contrastive loss with `reduction` and candidates as in [`supervised_contrastive_loss`]."""
+        if weighting_logits is not None and (self.name == "scl" or self.detach_weights):
+            weighting_logits = None if self.name == "scl" else weighting_logits.detach()
+        options = {"temperature": self.temperature, "normalize": self.normalize} | options
+        return contrastive_loss(embeddings, labels, weighting_logits, **options)
 
     def _contrastive(
         self,
@@ -130,47 +124,41 @@ class Objective:
         candidates: Candidates | None,
         num_labels: int,
     ) -> Tensor:
-        arguments = {
-            "temperature": self.temperature,
-            "normalize": self.normalize,
-            "temperature_scaling": self.temperature_scaling,
-        }
-        if candidates is not None:
-            arguments |= {
-                "candidate_embeddings": candidates.embeddings,
-                "candidate_labels": candidates.labels,
-                "anchor_positions": candidates.anchor_positions,
-                "reduction": "sum",
-            }
-        if self.name == "scl":
-            loss = supervised_contrastive_loss(embeddings, labels, **arguments)
-        else:
-            arguments |= {"detach_weights": self.detach_weights, "weight_placement": self.weight_placement}
-            loss = label_aware_contrastive_loss(embeddings, labels, weighting_logits, **arguments)
+        if self.name == "lcl" and weighting_logits is None:
+            raise ValueError('objective="lcl" needs weighting logits: a model with weighting="none" has none.')
         if candidates is None:
-            return loss
+            if not len(labels):
+                return embeddings.float().sum()  # 0, with a gradient
+            return self.contrastive_loss(embeddings, labels, weighting_logits, reduction="mean")
+        loss = self.contrastive_loss(
+            embeddings,
+            labels,
+            weighting_logits,
+            candidate_embeddings=candidates.embeddings,
+            candidate_labels=candidates.labels,
+            anchor_positions=candidates.anchor_positions,
+            reduction="sum",
+        )
         valid = (_class_sizes(candidates.labels, num_labels)[candidates.batch_labels] > 1).sum()
         return loss * candidates.processes / valid.clamp(min=1)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, candidates: Candidates | None, views: int) -> Tensor:
         views = 1 if self.ce_on_views else views
         texts = len(labels) // views
-        loss = partial(
-            cross_entropy,
+        total: Tensor | float | None = None
+        if candidates is not None:
+            total = candidates.batch_size
+            if self.class_weights is not None:
+                total = self.class_weights.to(labels.device)[candidates.batch_labels].sum()
+            # Each view of a text weighs the same, so that a text has its share of the total in one of them.
+            total = total / (candidates.processes * views)
+        return cross_entropy(
             logits[:texts],
             labels[:texts],
             class_weights=self.class_weights,
             label_smoothing=self.label_smoothing,
-            logit_adjustment=self.logit_adjustment,
-            focal_gamma=self.focal_gamma,
+            total=total,
         )
-        if candidates is None:
-            return loss()
-        total = candidates.batch_size
-        if self.class_weights is not None:
-            total = self.class_weights.to(labels.device)[candidates.batch_labels].sum()
-        # Each view of a text weighs the same, so that a text has its share of the total in one of them.
-        return loss(reduction="sum") * candidates.processes * views / total
 
 
 def batch_statistics(
@@ -183,7 +171,7 @@ def batch_statistics(
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
         labels (`torch.LongTensor` of shape `(batch,)`): classes.
         num_labels (`int`): number of classes.
-        candidates ([`Candidates`], *optional*): whom the batch is compared with; itself when left out.
+        candidates ([`Candidates`], *optional*): what the batch is compared with; itself when left out.
 
     Returns:
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and
@@ -206,8 +194,8 @@ def batch_statistics(
     negative_sum = (unit @ class_sums.sum(dim=0) - similarity_to_class).sum()
     pairs = {"positive": (positive_sum, positives.sum()), "negative": (negative_sum, negatives.sum())}
     return {
-        "valid_anchors": Part((positives > 0).float().mean(), weight=len(labels)),
-        "positives_per_anchor": Part(positives.mean(), weight=len(labels)),
+        "valid_anchors": Part((positives > 0).float().sum() / max(len(labels), 1), weight=len(labels)),
+        "positives_per_anchor": Part(positives.sum() / max(len(labels), 1), weight=len(labels)),
         "candidates_per_anchor": Part(unit.new_tensor(len(others) - 1), weight=len(labels)),
         **{
             f"{kind}_similarity": Part(total / count.clamp(min=1), weight=count)

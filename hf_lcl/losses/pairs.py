@@ -1,36 +1,58 @@
 """Who is compared with whom, and who is whose positive."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-# Logit of an anchor with itself. It is masked before the row maximum is taken, or a large similarity with itself would
-# underflow all others; with a finite value, because a batch of one has nothing else in its row.
-MASKED = -1e30
+class Inputs(NamedTuple):
+    """
+    What a pass over all pairs reads; fp32 or float64.
+
+    Args:
+        anchors (`torch.Tensor` of shape `(batch, hidden)`): the `h_i`.
+        candidates (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): the `h_k`; `None` where they are the
+            anchors.
+        log_weights (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): log of `w`; `None` where all are 1.
+    """
+
+    anchors: Tensor
+    candidates: Tensor | None
+    log_weights: Tensor | None
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(NamedTuple):
     """
     All pairs of an anchor and a candidate.
 
     Args:
         labels (`torch.LongTensor` of shape `(batch,)`): class of each anchor.
         candidate_labels (`torch.LongTensor` of shape `(candidates,)`): class of each candidate.
-        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): row of each anchor among the candidates,
-            with which it makes no pair; `None` if no anchor is one of them.
+        self_column (`torch.LongTensor` of shape `(batch, 1)`, *optional*): column of each anchor among the candidates,
+            with which it makes no pair; `None` if no anchor is a candidate.
+        positives (`torch.LongTensor` of shape `(batch,)`): how many positives each anchor has.
     """
 
     labels: Tensor
     candidate_labels: Tensor
-    anchor_positions: Tensor | None
+    self_column: Tensor | None
+    positives: Tensor
 
-    @cached_property
-    def positives(self) -> Tensor:
-        """How many positives each anchor has: a `torch.LongTensor` of shape `(batch,)`."""
-        ordered = self.candidate_labels.sort().values
-        first, last = torch.searchsorted(ordered, self.labels), torch.searchsorted(ordered, self.labels, right=True)
-        return last - first if self.anchor_positions is None else last - first - 1
+
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def make_pairs(labels: Tensor, candidate_labels: Tensor, anchor_positions: Tensor | None) -> Pairs:
+    """The pairs of anchors and candidates, with the number of each anchor's positives."""
+    ordered = candidate_labels.sort().values
+    first, last = torch.searchsorted(ordered, labels), torch.searchsorted(ordered, labels, right=True)
+    if anchor_positions is None:
+        return Pairs(labels, candidate_labels, None, last - first)
+    return Pairs(labels, candidate_labels, anchor_positions.unsqueeze(1), last - first - 1)
+
+
+def row_maximum(logits: Tensor) -> Tensor:
+    """Maximum of each row `(batch, 1)`; 0 where all of it is masked (`-inf`), so that its exponentials are 0."""
+    maximum = logits.amax(dim=1, keepdim=True)
+    return maximum.masked_fill_(maximum == -torch.inf, 0)

@@ -92,11 +92,6 @@ def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTra
             "class_weights='balanced' counts the texts of each class, but train_dataset is a stream: give the "
             "numbers, one per class, such as class_weights=[1.0, 2.5, ...]."
         )
-    if args.logit_adjustment_tau:
-        raise ValueError(
-            f"logit_adjustment_tau={args.logit_adjustment_tau} takes the classes' shares of the training set, but "
-            "train_dataset is a stream: leave it out, and weigh the classes with class_weights=[1.0, 2.5, ...]."
-        )
     for name in ("distill_mean", "head_start", "head_refit"):
         if getattr(args, name):
             raise ValueError(

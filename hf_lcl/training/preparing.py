@@ -170,7 +170,6 @@ def prepare_objective(
     args: ContrastiveTrainingArguments,
     config: LCLConfig,
     class_weights: list[float] | None,
-    logit_adjustment: list[float] | None,
 ) -> Objective:
     """
     What a trainer minimises.
@@ -179,12 +178,7 @@ def prepare_objective(
         args ([`ContrastiveTrainingArguments`]): all settings.
         config ([`LCLConfig`]): the model's.
         class_weights (`list[float]`, *optional*): one number per class.
-        logit_adjustment (`list[float]`, *optional*): one number per class.
     """
-    class_weights, logit_adjustment = (
-        None if numbers is None else torch.tensor(numbers, device=args.device)
-        for numbers in (class_weights, logit_adjustment)
-    )
     return Objective(
         name=args.objective,
         alpha=args.alpha,
@@ -192,9 +186,8 @@ def prepare_objective(
         normalize=args.normalize_embeddings,
         detach_weights=args.detach_weights,
         weighting_is_trained=config.weighting != "classifier",
-        class_weights=class_weights,
+        class_weights=None if class_weights is None else torch.tensor(class_weights, device=args.device),
         label_smoothing=args.label_smoothing_factor,
-        logit_adjustment=logit_adjustment,
         ce_on_views=args.ce_on_views,
     )
 
@@ -213,14 +206,3 @@ def balanced_weights(labels: np.ndarray, num_labels: int) -> list[float]:
     weights = np.ones(num_labels)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels)
     return weights.tolist()
-
-
-def log_priors(labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """
-    Logarithms of the classes' shares of a training set.
-
-    Args:
-        labels (`np.ndarray` of shape `(rows,)`): class ids.
-        num_labels (`int`): number of classes; one that `labels` lacks has the share of one text.
-    """
-    return np.log(np.bincount(labels, minlength=num_labels).clip(min=1) / len(labels))

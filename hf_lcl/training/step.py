@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..data.views import Views
+from ..losses.checks import rows_not_finite
 from ..losses.meter import PartMeter
 from ..losses.objective import Objective, Part
 from ..model.configuration import LCLConfig
@@ -80,21 +81,11 @@ class Step:
         outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
         gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
         candidates = gather_candidates(outputs.embeddings, labels) if gathers else None
-        try:
-            loss, parts = objective(
-                outputs.logits,
-                outputs.embeddings,
-                outputs.weighting_logits,
-                labels,
-                candidates,
-                views=args.num_views,
-            )
-        except ValueError as error:
-            if outputs.embeddings.isfinite().all():
-                raise
-            raise self._not_finite(str(error), step) from error  # names the texts
+        loss, parts = objective(
+            outputs.logits, outputs.embeddings, outputs.weighting_logits, labels, candidates, views=args.num_views
+        )
         self.parts.add(parts, scale=scale)
-        self._labels, self._last_parts = labels, parts
+        self._labels, self._last_parts, self._embeddings = labels, parts, outputs.embeddings.detach()
         valid = parts["valid_anchors"].value if "valid_anchors" in parts else loss.new_ones(())
         self._read = read_later(average(torch.stack([loss.detach().float(), valid.float()])))
         return outputs, loss, labels
@@ -128,7 +119,8 @@ class Step:
         labels, parts = self._labels, self._last_parts
         loss, valid_anchors = self._read()
         if not math.isfinite(loss):
-            raise self._not_finite(f"The loss is {loss} ({_values(parts)}).", step)
+            named = rows_not_finite(embeddings=self._embeddings)
+            raise self._not_finite(named or f"The loss is {loss} ({_values(parts)}).", step)
         # An epoch's last texts may be too few to pair.
         if valid_anchors > 0 or self._has_warned or len(labels) < batch_size:
             return

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from formula import contrastive_loss
+from formula import formula
+
+from hf_lcl import label_aware_contrastive_loss
 
 
 BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
@@ -46,8 +48,12 @@ def test_rivals_of_our_own_compute_the_same_loss(monkeypatch):
     import loss_contenders as benchmark
 
     batch = benchmark.Batch.random(24, hidden_size=8, num_labels=5)
-    expected = contrastive_loss(
-        batch.embeddings.double(), batch.labels, batch.weighting_logits.double(), temperature=benchmark.TEMPERATURE
+    expected = formula(
+        label_aware_contrastive_loss,
+        batch.embeddings,
+        batch.labels,
+        batch.weighting_logits,
+        temperature=benchmark.TEMPERATURE,
     )
     for function in (benchmark.ours_label_aware, benchmark.direct_form, benchmark.double_loop):
         torch.testing.assert_close(function(batch).double(), expected, rtol=1e-5, atol=0)

@@ -1,230 +1,235 @@
-"""What the two loss functions take: floating dtypes, autocast, degenerate batches; and what they refuse."""
+"""What the two loss functions take: dtypes, far ends of their range, degenerate batches; and what they refuse."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from formula import LABELS, batch, both, formula, others, scl
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 
-pytestmark = pytest.mark.usefixtures("form")
+@both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_low_precision_input_gives_the_exact_loss_of_its_rounded_values(form, loss, dtype):
+    for temperature, normalize in ((0.005, True), (0.05, False), (0.3, True), (7.0, False), (1000.0, True)):
+        options = {"temperature": temperature, "normalize": normalize}
+        inputs = batch(dtype, hidden=64)
+        value = loss(*inputs, **options)
+        exact_inputs = [x.detach().double().requires_grad_() if x.is_floating_point() else x for x in inputs]
+        exact = formula(loss, *exact_inputs, **options)
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(exact.item(), rel=1e-5)
+        value.backward()
+        exact.backward()
+        precision = torch.finfo(dtype)
+        for rounded, precise in zip(inputs[::2], exact_inputs[::2]):
+            if precise.grad is not None:
+                atol = max(precision.eps, 2e-5) * precise.grad.abs().max() + precision.smallest_normal * precision.eps
+                torch.testing.assert_close(rounded.grad.double(), precise.grad, rtol=0, atol=atol.item())
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
 
-
-def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options) -> Tensor:
-    """The supervised loss under the other's signature, so that a test can run on both."""
-    return supervised_contrastive_loss(embeddings, labels, **options)
-
-
-both = pytest.mark.parametrize("loss", [scl, label_aware_contrastive_loss], ids=["scl", "lcl"])
-
-
-def batch(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings, nearly orthogonal to each other, `LABELS` and weighting logits, the same ones in every test."""
-    generator = torch.Generator().manual_seed(0)
-    embeddings, weighting_logits = (torch.randn(len(LABELS), n, generator=generator).to(dtype) for n in (64, 6))
-    return embeddings.requires_grad_(), LABELS, weighting_logits.requires_grad_()
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [scl, label_aware_contrastive_loss, partial(label_aware_contrastive_loss, weight_placement="inside")],
-    ids=["scl", "lcl", "lcl inside"],
-)
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("temperature", [0.005, 0.05, 0.3, 7.0, 1000.0])
-def test_low_precision_input_gives_the_exact_loss_of_its_rounded_values(loss, temperature, dtype, normalize):
-    embeddings, labels, logits = batch(dtype)
-    options = {"temperature": temperature, "normalize": normalize}
-    value = loss(embeddings, labels, logits, **options)
-    exact_inputs = [x.detach().double().requires_grad_() for x in (embeddings, logits)]
-    exact = loss(exact_inputs[0], labels, exact_inputs[1], **options)
-    assert value.dtype == torch.float32
-    assert value.item() == pytest.approx(exact.item(), rel=1e-5)
-    value.backward()
-    exact.backward()
-    precision = torch.finfo(dtype)
-    for rounded, precise in zip((embeddings, logits), exact_inputs):
-        if precise.grad is not None:
-            atol = max(precision.eps, 2e-5) * precise.grad.abs().max() + precision.smallest_normal * precision.eps
-            torch.testing.assert_close(rounded.grad.double(), precise.grad, rtol=0, atol=atol.item())
+# Far ends
 
 
 @both
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_autocast_changes_neither_loss_nor_gradient(loss, dtype):
-    inputs, cast_inputs = batch(dtype), batch(dtype)
-    value = loss(*inputs)
-    with torch.autocast("cpu", torch.bfloat16):
-        cast = loss(*cast_inputs)
-    assert (cast.item(), cast.dtype) == (value.item(), torch.float32)
+@pytest.mark.parametrize(("lowest", "highest"), [(-11, 11), (17, 37)])
+def test_lengths_up_to_the_ends_of_fp32_count_nothing_where_embeddings_are_normalised(form, loss, lowest, highest):
+    """The squares of most of them are beyond fp32."""
+    lengths = torch.logspace(lowest, highest, len(LABELS), dtype=torch.float64).unsqueeze(1)
+    embeddings, labels, logits = batch(torch.float32)
+    scaled = (embeddings.detach().double() * lengths).float().requires_grad_()
+    exact = scaled.detach().double().requires_grad_()
+    value, expected = loss(scaled, labels, logits), formula(loss, exact, labels, logits)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
     value.backward()
-    cast.backward()
-    assert torch.equal(cast_inputs[0].grad, inputs[0].grad)
-    assert loss is scl or torch.equal(cast_inputs[2].grad, inputs[2].grad)
+    expected.backward()
+    # Each row's gradient is inverse to its length.
+    torch.testing.assert_close(scaled.grad.double() * lengths, exact.grad * lengths, rtol=1e-4, atol=1e-6)
 
 
 @both
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("zeros", [1, 10])
-def test_zero_vectors_give_no_nan(loss, zeros, dtype):
-    embeddings, labels, logits = batch(dtype)
+def test_a_candidate_counts_however_far_it_is(form, loss):
+    """Each anchor has one candidate, which has all of the probability: the loss is 0 whatever the similarity."""
+    embeddings = torch.tensor([[1e16], [-1e16]], requires_grad=True)
+    value = loss(embeddings, torch.tensor([0, 0]), torch.zeros(2, 1), normalize=False, temperature=1.0)
+    value.backward()
+    assert value.item() == 0
+    assert not embeddings.grad.any()
+
+
+@both
+def test_similarity_with_itself_may_overflow(form, loss):
+    embeddings = torch.tensor([[1e20, 0.0], [0.0, 1e20]])
+    value = loss(embeddings, torch.tensor([0, 0]), torch.zeros(2, 1), normalize=False)
+    assert value.item() == 0
+
+
+@both
+def test_loss_that_overflows_from_finite_embeddings_is_handed_out(form, loss):
+    embeddings, labels, logits = batch(torch.float32)
+    assert not loss(embeddings * 1e25, labels, logits, normalize=False).isfinite()
+
+
+@both
+def test_zero_vectors_give_the_loss_of_cosines_that_are_zero(form, loss):
+    embeddings, labels, logits = batch(torch.float32)
     with torch.no_grad():
-        embeddings[:zeros] = 0
-    value = loss(embeddings, labels, logits, temperature=0.05)
+        embeddings[:4] = 0
+    value = loss(embeddings, labels, logits)
+    unit = F.normalize(embeddings.detach().double(), dim=1)
+    expected = formula(loss, unit, labels, logits, normalize=False)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
     value.backward()
-    assert value.isfinite()
     assert not embeddings.grad.isnan().any()
 
 
-@both
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("labels", [[0, 1, 2, 3, 4, 5], [3]], ids=["all alone", "one text"])
-def test_batch_without_positives_gives_zero_loss_and_zero_gradients(loss, labels, dtype):
-    embeddings = torch.randn(len(labels), 8, dtype=dtype, requires_grad=True)
-    logits = torch.randn(len(labels), 6, dtype=dtype, requires_grad=True)
-    value = loss(embeddings, torch.tensor(labels), logits, temperature=0.005)
-    assert value.item() == 0
-    value.backward()
-    assert embeddings.grad.tolist() == torch.zeros_like(embeddings).tolist()
-    assert logits.grad is None or logits.grad.tolist() == torch.zeros_like(logits).tolist()
-
-
-@both
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8], ids=str)
-def test_labels_may_be_of_any_integer_type(loss, dtype):
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_class_of_weight_zero_is_as_if_its_texts_were_no_candidates(form, reduction):
     embeddings, labels, logits = batch()
-    assert torch.equal(loss(embeddings, labels.to(dtype), logits), loss(embeddings, labels, logits))
+    with torch.no_grad():
+        logits[:, 3] = -torch.inf
+    value = label_aware_contrastive_loss(embeddings, labels, logits, reduction=reduction)
+    value.sum().backward()
+    kept = labels != 3
+    expected = formula(label_aware_contrastive_loss, embeddings[kept], labels[kept], logits[kept], reduction=reduction)
+    if reduction == "none":
+        assert value[~kept].tolist() == [0, 0]
+        torch.testing.assert_close(value[kept], expected)
+    else:
+        torch.testing.assert_close(value, expected * 6 / 8)  # its two texts count in the mean, with 0
+    assert embeddings.grad.isfinite().all()
+    assert logits.grad.isfinite().all()
 
 
-@both
+# What is refused
+
+FITTING = dict(zip(("embeddings", "labels", "weighting_logits"), batch(torch.float32, hidden=64)))
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "named"),
     [
         ({"embeddings": torch.zeros(10)}, ValueError, ["(batch, hidden)", "(10,)"]),
         ({"embeddings": torch.zeros(10, 3, 5)}, ValueError, ["(batch, hidden)", "(10, 3, 5)"]),
         ({"embeddings": torch.zeros(10, 5, dtype=torch.long)}, TypeError, ["floating point", "torch.int64"]),
+        ({"embeddings": [[0.0]]}, TypeError, ["embeddings must be a tensor", "list"]),
         ({"labels": LABELS[:9]}, ValueError, ["(batch,)", "(10, 64)", "(9,)"]),
         ({"labels": F.one_hot(LABELS)}, ValueError, ["(batch,)", "(10, 64)", "(10, 5)"]),
         ({"labels": LABELS.double()}, TypeError, ["integers", "torch.float64"]),
+        ({"labels": LABELS > 2}, TypeError, ["labels must be class ids (integers)", "torch.bool"]),
         ({"labels": LABELS.tolist()}, TypeError, ["labels must be a tensor", "list"]),
         ({"labels": LABELS.to("meta")}, ValueError, ["labels must be on the device", "cpu", "got meta", "labels.to("]),
-        ({"embeddings": [[0.0]]}, TypeError, ["embeddings must be a tensor", "list"]),
-        ({"temperature": 0.0}, ValueError, ["positive", "0.0"]),
-        ({"temperature": -0.3}, ValueError, ["positive", "-0.3"]),
-        ({"temperature": math.nan}, ValueError, ["positive", "nan"]),
+        ({"labels": LABELS - 1}, ValueError, ["labels must be 0 or more", "got -1 in row 0"]),
+        ({"labels": torch.tensor([0, 1, -100, *LABELS[3:]])}, ValueError, ["got -100 in row 2"]),
         ({"reduction": "avg"}, ValueError, ["'avg'", "'mean'", "'sum'", "'none'"]),
-        ({"temperature_scaling": "all"}, ValueError, ["temperature_scaling='all'", "'none', 'positives'"]),
+        ({"temperature": 0.0}, ValueError, ["temperature=0", "positive"]),
+        ({"temperature": -0.3}, ValueError, ["temperature=-0.3", "positive"]),
+        ({"temperature": math.nan}, ValueError, ["temperature=nan", "positive"]),
+        ({"temperature": math.inf}, ValueError, ["temperature=inf", "finite"]),
+        ({"temperature": 1e-45}, ValueError, ["temperature=1e-45", "at least 1.2e-38"]),
+        ({"temperature": torch.tensor(0.0)}, ValueError, ["temperature=0", "positive"]),
+        ({"temperature": torch.tensor(1e-45).double()}, ValueError, ["temperature=1.40", "at least 1.2e-38"]),
+        ({"temperature": torch.tensor([0.3] * 9 + [-2.0])}, ValueError, ["temperature=-2", "positive"]),
+        ({"temperature": torch.ones(3)}, ValueError, ["shape () or (batch,)", "batch = 10", "(3,)"]),
+        ({"temperature": torch.tensor(1)}, ValueError, ["floating point", "torch.int64"]),
+        ({"embeddings": torch.zeros(0, 5), "labels": LABELS[:0]}, ValueError, ["embeddings has no rows"]),
     ],
 )
-def test_wrong_argument_is_named_with_what_is_allowed(loss, changed, error, named):
-    arguments = dict(zip(("embeddings", "labels", "weighting_logits"), batch())) | changed
+def test_wrong_argument_is_named_with_what_is_allowed(changed, error, named):
     with pytest.raises(error) as caught:
-        loss(**arguments)
-    assert all(text in str(caught.value) for text in named)
-
-
-def test_unknown_place_of_the_weight_is_named_with_what_is_allowed():
-    with pytest.raises(ValueError, match="weight_placement='within' is unknown: use one of 'outside', 'inside'"):
-        label_aware_contrastive_loss(*batch(), weight_placement="within")
-
-
-@pytest.mark.parametrize("shape", [(10,), (9, 6), (10, 6, 1)])
-def test_weighting_logits_of_a_wrong_shape_are_named_with_the_right_one(shape):
-    embeddings, labels, _ = batch()
-    with pytest.raises(ValueError, match=r"\(batch, num_labels\) with batch = 10, got") as caught:
-        label_aware_contrastive_loss(embeddings, labels, torch.zeros(shape))
-    assert str(shape) in str(caught.value)
-
-
-@pytest.mark.parametrize("weighting_logits", [None, torch.zeros(4, 2, dtype=torch.long)])
-def test_weighting_logits_that_are_none_or_integers_are_refused(weighting_logits):
-    with pytest.raises(TypeError, match="weighting_logits must be a floating point tensor"):
-        label_aware_contrastive_loss(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]), weighting_logits)
-
-
-def test_bool_labels_are_refused():
-    with pytest.raises(TypeError, match=r"labels must be class ids \(integers\), got torch.bool"):
-        supervised_contrastive_loss(torch.randn(4, 3), torch.tensor([True, True, False, False]))
-
-
-def test_weighting_logits_on_another_device_are_refused():
-    embeddings, labels, logits = batch()
-    with pytest.raises(ValueError, match="weighting_logits must be on the device of embeddings, cpu, got meta"):
-        label_aware_contrastive_loss(embeddings, labels, logits.to("meta"))
+        scl(**FITTING | changed)
+    assert all(text in str(caught.value) for text in named), str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("labels", "named"),
-    [([0, 1, 6, 0], "got 6 in row 2"), ([0, -100, 1, 0], "got -100 in row 1"), ([3, 2, 1, 300], "got 300 in row 3")],
+    ("changed", "error", "named"),
+    [
+        ({"weighting_logits": None}, TypeError, ["weighting_logits must be a floating point tensor", "None"]),
+        ({"weighting_logits": torch.zeros(10, 6).long()}, TypeError, ["floating point tensor"]),
+        ({"weighting_logits": torch.zeros(10)}, ValueError, ["(batch, num_labels) with batch = 10", "(10,)"]),
+        ({"weighting_logits": torch.zeros(9, 6)}, ValueError, ["(batch, num_labels) with batch = 10", "(9, 6)"]),
+        ({"weighting_logits": torch.zeros(10, 0)}, ValueError, ["(batch, num_labels)", "(10, 0)"]),
+        ({"weighting_logits": torch.zeros(10, 6).to("meta")}, ValueError, ["device of embeddings, cpu, got meta"]),
+        ({"labels": LABELS + 2}, ValueError, ["labels must be in [0, 6)", "have 6 columns; got 6 in row 7"]),
+        ({"labels": LABELS - 100}, ValueError, ["labels must be in [0, 6)", "got -100 in row 0"]),
+        ({"labels": (LABELS + 196).to(torch.uint8)}, ValueError, ["labels must be in [0, 6)", "got 196 in row 0"]),
+        ({"labels": LABELS - 1, "temperature": 0.0}, ValueError, ["temperature"]),
+    ],
 )
-def test_label_without_a_column_is_named(labels, named):
-    with pytest.raises(
-        ValueError, match=r"labels must be in \[0, 6\), because weighting_logits have 6 columns; " + named
+def test_wrong_argument_of_the_label_aware_loss_is_named(changed, error, named):
+    with pytest.raises(error) as caught:
+        label_aware_contrastive_loss(**FITTING | changed)
+    assert all(text in str(caught.value) for text in named), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "named"),
+    [
+        ({"candidate_labels": None}, ValueError, ["candidate_embeddings and candidate_labels belong together"]),
+        ({"candidate_embeddings": None}, ValueError, ["candidate_embeddings and candidate_labels belong together"]),
+        ({"candidate_embeddings": None, "candidate_labels": None}, ValueError, ["leave out all three"]),
+        ({"candidate_embeddings": [[0.0]]}, TypeError, ["candidate_embeddings must be a tensor", "list"]),
+        ({"candidate_embeddings": torch.zeros(10, 5).long()}, TypeError, ["candidate_embeddings", "torch.int64"]),
+        ({"candidate_embeddings": torch.zeros(10, 4).double()}, ValueError, ["hidden = 5", "(10, 4)"]),
+        ({"candidate_embeddings": torch.zeros(10).double()}, ValueError, ["(candidates, hidden)", "(10,)"]),
+        ({"candidate_embeddings": torch.zeros(10, 5)}, TypeError, ["torch.float64", "got torch.float32", ".to(emb"]),
+        ({"candidate_labels": LABELS[:9]}, ValueError, ["(candidates,)", "(10, 5)", "(9,)"]),
+        ({"candidate_labels": LABELS.double()}, TypeError, ["candidate_labels", "integers", "torch.float64"]),
+        ({"candidate_labels": LABELS.to("meta")}, ValueError, ["candidate_labels", "device", "cpu", "got meta"]),
+        ({"candidate_labels": LABELS - 1}, ValueError, ["candidate_labels must be 0 or more", "got -1 in row 0"]),
+        ({"anchor_positions": torch.arange(9)}, ValueError, ["anchor_positions", "batch = 10", "(9,)"]),
+        ({"anchor_positions": torch.ones(10)}, TypeError, ["anchor_positions", "rows", "torch.float32"]),
+        ({"anchor_positions": torch.arange(10) + 1}, ValueError, ["[0, 10)", "10 candidates", "got 10 in row 9"]),
+        ({"anchor_positions": torch.arange(10) - 1}, ValueError, ["[0, 10)", "got -1 in row 0"]),
+        ({"anchor_positions": torch.zeros(10).long()}, ValueError, ["anchor 1 is candidate 0", "are 1 and 0"]),
+    ],
+)
+def test_candidates_that_do_not_fit_are_named_with_what_is_allowed(changed, error, named):
+    embeddings, labels, _ = batch()
+    candidates = {
+        "candidate_embeddings": embeddings,
+        "candidate_labels": labels,
+        "anchor_positions": torch.arange(len(labels)),
+    }
+    with pytest.raises(error) as caught:
+        supervised_contrastive_loss(embeddings, labels, **(candidates | changed))
+    assert all(text in str(caught.value) for text in named), str(caught.value)
+
+
+def test_label_of_a_candidate_without_a_column_and_no_candidates_are_named():
+    embeddings, labels, logits = batch()
+    past, past_labels = others()
+    for candidates, named in (
+        ((past, past_labels), r"candidate_labels must be in \[0, 5\), because weighting_logits have 5 columns"),
+        ((past[:0], past_labels[:0]), "candidate_embeddings has no rows"),
     ):
-        label_aware_contrastive_loss(torch.randn(4, 3), torch.tensor(labels), torch.randn(4, 6))
+        options = dict(zip(("candidate_embeddings", "candidate_labels"), candidates))
+        with pytest.raises(ValueError, match=named):
+            label_aware_contrastive_loss(embeddings, labels, logits[:, :5], **options)
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16], ids=str)
-def test_label_without_a_column_is_found_in_a_narrow_type(dtype):
-    labels = torch.tensor([0, 200, 0, 1]).to(dtype)
-    with pytest.raises(ValueError, match="in row 1"):
-        label_aware_contrastive_loss(torch.randn(4, 3), labels, torch.randn(4, 6))
-
-
-def test_labels_of_the_supervised_loss_may_be_any_integers():
-    embeddings = batch()[0]
-    far_apart = torch.tensor([-100, 7, 2**40])[LABELS.clamp(max=2)]
-    expected = supervised_contrastive_loss(embeddings, LABELS.clamp(max=2))
-    torch.testing.assert_close(supervised_contrastive_loss(embeddings, far_apart), expected)
-
-
-@both
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     ("rows", "named"),
     [([3], r"in 1 of 10 rows \(3\)"), ([0, 1, 2, 4, 5, 6], r"in 6 of 10 rows \(0, 1, 2, 4, 5, ...\)")],
     ids=["one", "many"],
 )
-def test_rows_with_nan_or_infinity_are_named(loss, rows, named, value, reduction):
-    embeddings, labels, logits = batch()
+def test_rows_with_nan_or_infinity_are_named(rows, named, value):
+    embeddings, labels, _ = batch(torch.float32)
     with torch.no_grad():
-        embeddings[rows, 7] = value
+        embeddings[rows, 2] = value
     with pytest.raises(ValueError, match="embeddings holds NaN or infinity " + named):
-        loss(embeddings, labels, logits, reduction=reduction)
+        supervised_contrastive_loss(embeddings, labels)
 
 
-def test_rows_of_weighting_logits_with_nan_are_named():
+def test_rows_of_weighting_logits_and_of_candidates_with_nan_are_named():
     embeddings, labels, logits = batch()
+    past, past_labels = others()
     with torch.no_grad():
-        logits[8, 0] = math.nan
+        past[4, 2] = logits[8, 0] = math.nan
     with pytest.raises(ValueError, match=r"weighting_logits holds NaN or infinity in 1 of 10 rows \(8\)"):
         label_aware_contrastive_loss(embeddings, labels, logits)
-
-
-@both
-def test_loss_that_overflows_from_finite_embeddings_is_handed_out(loss):
-    embeddings, labels, logits = batch()
-    assert not loss(embeddings * 1e25, labels, logits, normalize=False).isfinite()
-
-
-@both
-def test_batch_of_no_texts_is_refused(loss):
-    with pytest.raises(ValueError, match="embeddings has no rows"):
-        loss(torch.zeros(0, 5), torch.zeros(0, dtype=torch.long), torch.zeros(0, 6))
-
-
-@both
-def test_similarity_with_itself_is_masked_below_any_other(loss):
-    embeddings = torch.full((2, 64), 100.0) * torch.tensor([[1.0], [-1.0]])
-    value = loss(embeddings, torch.tensor([0, 0]), torch.zeros(2, 1), normalize=False, temperature=0.005)
-    # The only other text has all of the probability.
-    assert value.item() == 0
+    with pytest.raises(ValueError, match=r"candidate_embeddings holds NaN or infinity in 1 of 7 rows \(4\)"):
+        supervised_contrastive_loss(embeddings, labels, candidate_embeddings=past, candidate_labels=past_labels)

@@ -1,95 +1,76 @@
 """The losses as modules: the functions, with their options kept."""
 
 import inspect
-from itertools import product
 
 import pytest
 import torch
-from torch import Tensor, nn
+from formula import batch, both, formula, others, scl
+from torch import nn
 
 from hf_lcl import LCLLoss, SupConLoss, label_aware_contrastive_loss, supervised_contrastive_loss
 
 
-def inputs() -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings, labels (class 3 has one text) and weighting logits."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
-    embeddings = torch.randn(8, 5, generator=generator, requires_grad=True)
-    return embeddings, labels, torch.randn(8, 4, generator=generator, requires_grad=True)
+def module_of(loss, **options) -> nn.Module:
+    return (SupConLoss if loss is scl else LCLLoss)(**options)
 
 
-def options(**more: tuple) -> list[dict]:
-    """Every combination of the options' values."""
-    values = {
-        "temperature": (0.07, 2.0),
-        "normalize": (True, False),
-        "reduction": ("mean", "sum", "none"),
-        "temperature_scaling": ("none", "positives"),
-        **more,
-    }
-    return [dict(zip(values, combination)) for combination in product(*values.values())]
+def inputs_of(loss) -> tuple:
+    return batch()[:2] if loss is scl else batch()
 
 
-CANDIDATES = ("candidate_embeddings", "candidate_labels", "anchor_positions")
-
-
-@pytest.mark.parametrize("chosen", options(), ids=str)
-def test_sup_con_module_is_the_function(chosen):
-    embeddings, labels, _ = inputs()
-    expected = supervised_contrastive_loss(embeddings, labels, **chosen)
-    assert torch.equal(SupConLoss(**chosen)(embeddings, labels), expected)
-
-
+@both
 @pytest.mark.parametrize(
-    "chosen", options(detach_weights=(True, False), weight_placement=("outside", "inside")), ids=str
+    "options",
+    [
+        {},
+        {"temperature": 0.07},
+        {"normalize": False, "temperature": 2.0},
+        {"reduction": "sum"},
+        {"reduction": "none", "temperature": 1.5},
+    ],
+    ids=str,
 )
-def test_lcl_module_is_the_function_in_value_and_gradients(chosen):
-    results = []
-    for loss in (LCLLoss(**chosen), lambda *tensors: label_aware_contrastive_loss(*tensors, **chosen)):
-        embeddings, labels, weighting_logits = inputs()
-        value = loss(embeddings, labels, weighting_logits)
-        value.sum().backward()
-        results.append((value, embeddings.grad, weighting_logits.grad))
-    of_module, of_function = results
-    assert torch.equal(of_module[0], of_function[0])
-    assert torch.equal(of_module[1], of_function[1])
-    if chosen["detach_weights"]:
-        assert of_module[2] is None
-    else:
-        assert torch.equal(of_module[2], of_function[2])
+def test_module_is_the_formula_with_its_options(loss, options):
+    torch.testing.assert_close(module_of(loss, **options)(*inputs_of(loss)), formula(loss, *batch(), **options))
 
 
-@pytest.mark.parametrize(
-    ("module", "function"),
-    [(SupConLoss, supervised_contrastive_loss), (LCLLoss, label_aware_contrastive_loss)],
-)
-def test_module_takes_what_the_function_takes_with_equal_defaults(module, function):
-    def defaults(callable_, kind) -> dict:
-        parameters = inspect.signature(callable_).parameters.values()
-        return {parameter.name: parameter.default for parameter in parameters if parameter.kind is kind}
-
-    options = defaults(module, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    candidates = defaults(module.forward, inspect.Parameter.KEYWORD_ONLY)
-    assert options | candidates == defaults(function, inspect.Parameter.KEYWORD_ONLY)
-    assert not options.keys() & candidates.keys()
-
-
-@pytest.mark.parametrize("module", [SupConLoss(), LCLLoss()])
-def test_candidates_reach_the_function(module):
-    embeddings, labels, weighting_logits = inputs()
-    function = supervised_contrastive_loss if isinstance(module, SupConLoss) else label_aware_contrastive_loss
-    arguments = (embeddings, labels) if isinstance(module, SupConLoss) else (embeddings, labels, weighting_logits)
+@both
+def test_candidates_reach_the_function(loss):
+    past, past_labels = others()
+    embeddings, labels, logits = batch()
     candidates = {
-        "candidate_embeddings": torch.cat([torch.eye(5)[:2], embeddings]),
-        "candidate_labels": torch.cat([torch.tensor([0, 1]), labels]),
-        "anchor_positions": torch.arange(2, 10),
+        "candidate_embeddings": torch.cat([past, embeddings]),
+        "candidate_labels": torch.cat([past_labels, labels]),
+        "anchor_positions": torch.arange(7, 17),
     }
-    assert torch.equal(module(*arguments, **candidates), function(*arguments, **candidates))
-    assert not torch.equal(module(*arguments, **candidates), module(*arguments))
+    ours = module_of(loss)(*inputs_of(loss), **candidates)
+    torch.testing.assert_close(ours, formula(loss, embeddings, labels, logits, **candidates))
 
 
-@pytest.mark.parametrize("module", [SupConLoss(), LCLLoss()])
-def test_modules_hold_nothing_to_train_or_save(module):
-    assert isinstance(module, nn.Module)
-    assert not list(module.parameters())
-    assert not module.state_dict()
+def test_detached_weights_have_no_gradient():
+    for detach in (True, False):
+        embeddings, labels, logits = batch()
+        LCLLoss(detach_weights=detach)(embeddings, labels, logits).backward()
+        assert (logits.grad is None) == detach
+
+
+@both
+def test_a_parameter_as_temperature_is_learned(loss):
+    module = module_of(loss, temperature=nn.Parameter(torch.tensor(0.3, dtype=torch.float64)))
+    module(*inputs_of(loss)).backward()
+    exact = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    formula(loss, *batch(), temperature=exact).backward()
+    (parameter,) = module.parameters()
+    torch.testing.assert_close(parameter.grad, exact.grad)
+    assert not list(module_of(loss).parameters())
+
+
+@pytest.mark.parametrize(
+    ("module", "function"), [(SupConLoss, supervised_contrastive_loss), (LCLLoss, label_aware_contrastive_loss)]
+)
+def test_module_keeps_the_options_of_the_function_with_equal_defaults(module, function):
+    of_module = {p.name: p.default for p in inspect.signature(module).parameters.values()}
+    of_function = inspect.signature(function).parameters.values()
+    of_function = {p.name: p.default for p in of_function if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    candidates = {"candidate_embeddings", "candidate_labels", "anchor_positions"}
+    assert of_module == {name: default for name, default in of_function.items() if name not in candidates}

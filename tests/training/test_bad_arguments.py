@@ -29,7 +29,6 @@ from hf_lcl.training_args import REMOVED_ARGUMENTS
         ({"view_rate": 0.0}, "view_rate=0.0 must lie between 0 and 1"),
         ({"view_rate": 1.0}, "view_rate=1.0 must lie between 0 and 1"),
         ({"num_views": 2, "objective": "ce"}, "of no use to objective='ce'.*set ce_on_views=True"),
-        ({"logit_adjustment_tau": -1.0}, "logit_adjustment_tau=-1.0 cannot be negative"),
         ({"class_weights": "heavy"}, "class_weights='heavy' must be 'balanced' or one positive number per class"),
         ({"class_weights": [1.0, -1.0]}, "must be 'balanced' or one positive number per class"),
     ],

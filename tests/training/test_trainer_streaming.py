@@ -140,7 +140,6 @@ def test_two_processes_share_the_batches_of_one(make_trainer, splits, tokenizer,
     ("settings", "message"),
     [
         ({"class_weights": "balanced"}, r"'balanced' counts the texts.*give the numbers.*class_weights=\[1.0"),
-        ({"logit_adjustment_tau": 1.0}, r"logit_adjustment_tau=1.0 takes the classes' shares.*class_weights=\[1.0"),
         ({"train_sampling_strategy": "group_by_length"}, "'group_by_length' sorts the whole training set"),
         ({"oversample": True}, "oversample=True repeats .* class_weights="),
         ({"classes_per_batch": 4}, "classes_per_batch=4 .* set samples_per_class instead"),

@@ -119,22 +119,6 @@ def test_a_training_set_without_the_column_says_how_to_write_it(make_trainer):
         make_trainer(num_views=2, view="column").train()
 
 
-def test_the_logits_are_adjusted_in_training_alone(make_trainer, still, splits):
-    """Every class has its share of the training set, and one is missing from it."""
-    train = splits["train"].filter(lambda label: label != 3, input_columns="labels")
-    plain, adjusted = (
-        make_trainer(still, train=train, objective="ce", logit_adjustment_tau=tau) for tau in (0.0, 1.0)
-    )
-    batch = next(iter(plain.get_train_dataloader()))
-    assert adjusted.evaluate()["eval_loss_ce"] == plain.evaluate()["eval_loss_ce"]
-    still.train()
-    adjusted.current_gradient_accumulation_steps = 1
-    shares = torch.tensor([1 / 3, 1 / 3, 1 / 3, 1 / len(train)])
-    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    expected = torch.nn.functional.cross_entropy(still(**inputs).logits + shares.log(), batch["labels"])
-    torch.testing.assert_close(adjusted.compute_loss(still, batch), expected)
-
-
 @pytest.mark.parametrize("sampler", ["auto", "balanced"])
 def test_one_text_per_class_is_enough_with_views(make_trainer, splits, sampler):
     firsts = [splits["train"]["labels"].index(label) for label in range(4)]
