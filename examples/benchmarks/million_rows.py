@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         path = Path(folder) / "train.jsonl"
         write_rows(path, settings)
         start = time.perf_counter()
-        splits, _ = encode_labels(load_splits({"train": str(path)}, cache_dir=folder))
+        splits, _ = encode_labels(load_splits({"train": str(path)}))
         rows.append(measured("read and label", start, memory, before))
         start = time.perf_counter()
         train = tokenize_texts(splits, AutoTokenizer.from_pretrained(settings.tokenizer_name))["train"]

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from hf_lcl.commands.arguments import DataArguments
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
-from hf_lcl.data.preprocessing import check_texts
+from hf_lcl.data.tokenizing import check_texts
 
 
 @dataclass
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     splits = data.load()
     columns = {name: splits["train"][name] for name in data.text_columns(splits)}
     for name, column in columns.items():
-        check_texts(column, "train", range(len(column)), f"column {name!r}")
+        check_texts(column, "train", (f"row {row}" for row in range(len(column))), f"column {name!r}")
     texts = [data.text_column_delimiter.join(row) for row in zip(*columns.values())]
     folder = build_baseline(texts=texts, **settings)
     parameters, words = AutoModel.from_pretrained(folder).num_parameters(), len(AutoTokenizer.from_pretrained(folder))

@@ -236,7 +236,7 @@ def load_recipe(name: str, data_dir: str | Path | None = None, **kwargs: Any) ->
     recipe = get_recipe(name)
     data_dir = data_dir or os.environ.get(DATA_VARIABLE)
     if data_dir:
-        return recipe.from_folder(load_splits(_local_files(recipe, Path(data_dir)), **kwargs)), recipe
+        return recipe.from_folder(load_splits(_local_files(recipe, Path(data_dir)))), recipe
     if recipe.hub is None:
         raise ValueError(f"recipe {name!r} has no source on the Hub. {_what_to_put(recipe)}")
     hub = recipe.hub

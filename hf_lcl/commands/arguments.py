@@ -1,17 +1,20 @@
 """The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
-from ..data import drop_conflicts, encode_labels, load_splits, summarize, tokenize_texts
-from ..data.preprocessing import check_text_columns
+from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
+from ..data.formats import listed
+from ..data.labels import LABEL_NAMES
+from ..data.reading import LINE, Reader, named_columns
 from ..data.summary import DataSummary
+from ..data.tokenizing import check_text_columns
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -104,13 +107,14 @@ class DataArguments:
     Which texts and labels, and how they are read.
 
     Args:
-        train_file, validation_file, test_file (`str`, *optional*): csv, json, jsonl or parquet, gzipped or not.
+        train_file, validation_file, test_file (`str`, *optional*): see [`load_splits`].
         dataset_name (`str`, *optional*): a data set on the Hub instead of files.
         text_column_names (`str`, *optional*): one column or several, separated by commas.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two text columns are a sentence pair.
         label_column_name (`str`, *optional*): class names or ids.
         drop_conflicts (`bool`, *optional*, defaults to `False`): whether to leave out training texts that stand under
             several labels.
+        encoding, delimiter, json_field, skip_bad_rows: see [`~data.reading.Reader`].
         view_column (`str`, *optional*): a second view of each training text, for `num_views=2` and `view="column"`.
         others: as in transformers' `run_classification.py`.
     """
@@ -119,7 +123,7 @@ class DataArguments:
 
     dataset_name: str | None = field(default=None, metadata={"help": "A data set on the Hub."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
-    train_file: str | None = field(default=None, metadata={"help": "csv, json, jsonl or parquet (.gz may follow)."})
+    train_file: str | None = field(default=None, metadata={"help": "csv, tsv, json, jsonl, txt or parquet, or .gz."})
     validation_file: str | None = field(default=None, metadata={"help": "Of the same kind as the train file."})
     test_file: str | None = field(default=None, metadata={"help": "Of the same kind; its labels are optional."})
     text_column_names: str | None = field(
@@ -152,14 +156,26 @@ class DataArguments:
     max_train_samples: int | None = field(default=None, metadata={"help": "Use the first so many training texts."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use the first so many validation texts."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Use the first so many test texts."})
+    encoding: str = field(default="utf-8", metadata={"help": "Of the files: utf-8, cp1252, utf-16, ..."})
+    delimiter: str | None = field(
+        default=None,
+        metadata={"help": "Between the cells of a csv; default: the one of , ; tab | in its header."},
+    )
+    json_field: str | None = field(
+        default=None, metadata={"help": "Field of a JSON object that holds the list of rows."}
+    )
+    skip_bad_rows: bool = field(
+        default=False, metadata={"help": "Leave out rows that are broken or lack a text or a label, and count them."}
+    )
     # Rows that were left out, by split and reason.
-    dropped: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict), init=False)
+    dropped: dict[str, Counter[str]] = field(default_factory=dict, init=False)
 
     def __post_init__(self):
         for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise ValueError(f"{name}={limit} leaves no rows: use at least 1, or leave it out.")
+        self.reader = Reader(self.encoding, self.delimiter, self.json_field, self.skip_bad_rows)
 
     @property
     def files(self) -> dict[str, str]:
@@ -174,10 +190,9 @@ class DataArguments:
         Args:
             splits (`DatasetDict`): as from [`DataArguments.load`] or [`DataArguments.prepare`].
         """
-        limits = {split: reasons for split, reasons in self.dropped.items() if reasons}
         left_out = [
             f"{count:,} rows of the {split} split were left out ({reason})."
-            for split, reasons in limits.items()
+            for split, reasons in self.dropped.items()
             for reason, count in reasons.items()
             if count
         ]
@@ -188,38 +203,52 @@ class DataArguments:
         }
 
     def text_columns(self, splits: DatasetDict) -> list[str]:
-        """Names of the text columns of `splits`; raises a `ValueError` where one of these lacks one of them."""
-        columns = next(iter(splits.values())).column_names
-        default = "sentence" if "sentence" in columns and "text" not in columns else "text"
-        names = _names(self.text_column_names) or [default]
+        """Names of the text columns of what was loaded; raises a `ValueError` where a split lacks one of them."""
+        names = named_columns(self.text_column_names, next(iter(splits.values())).column_names)
+        names = [_text_name(name) for name in names]
         check_text_columns(splits, names)
         return names
 
     def load(self, cache_dir: str | None = None, token: str | None = None) -> DatasetDict:
         """
-        Reads all splits, cut and stripped as asked.
+        Reads all splits, cut and stripped as asked. Of files, only the columns that are used are read, and each row
+        keeps its line in the column `__line__`.
 
         Args:
-            cache_dir (`str`, *optional*): where `datasets` keeps what it read.
+            cache_dir (`str`, *optional*): where `datasets` keeps what it downloads.
             token (`str`, *optional*): Hub token.
 
         Raises:
             ValueError: if neither a file nor a data set was named, or what was named cannot be read.
         """
+        self.dropped.clear()
+        label_column = self.label_column_name or "label"
         if self.dataset_name is not None:
             splits = load_dataset(self.dataset_name, self.dataset_config_name, cache_dir=cache_dir, token=token)
+            texts = named_columns(self.text_column_names, next(iter(splits.values())).column_names)
         elif self.files:
-            splits = load_splits(self.files, cache_dir=cache_dir)
+            split, path = next(iter(self.files.items()))
+            texts = named_columns(self.text_column_names, self.reader.columns(path, split))
         else:
             raise ValueError("No data: give --train_file and --validation_file, or --dataset_name.")
+        if label_column in texts:
+            raise ValueError(
+                f"Column {label_column!r} cannot be both text and label: name two by --text_column_names and "
+                "--label_column_name."
+            )
+        if self.dataset_name is None:
+            columns = [*texts, label_column, *([self.view_column] if self.view_column else [])]
+            splits = self.reader.load_splits(self.files, columns, texts, label_column, True, self.dropped)
+        for name in texts:
+            if name != _text_name(name):
+                splits = splits.rename_column(name, _text_name(name))
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for wanted in ("train", "validation", "test"):
             name = getattr(self, f"{wanted}_split_name")
             if name is not None:
                 splits[wanted] = _pop(splits, name)
-        if self.remove_columns is not None:
-            splits = splits.remove_columns(_names(self.remove_columns))
+        splits = without(splits, *_names(self.remove_columns))
         if self.shuffle_train_dataset and "train" in splits:
             splits["train"] = splits["train"].shuffle(seed=self.shuffle_seed)
         limits = {
@@ -229,7 +258,7 @@ class DataArguments:
         }
         for split, (name, limit) in limits.items():
             if limit is not None and split in splits and limit < len(splits[split]):
-                self.dropped[split][name] = len(splits[split]) - limit
+                self.dropped.setdefault(split, Counter())[name] = len(splits[split]) - limit
                 splits[split] = splits[split].select(range(limit))
         return splits
 
@@ -256,20 +285,52 @@ class DataArguments:
                 raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
         known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
         text_columns, label_column = self.text_columns(splits), self.label_column_name or "label"
-        splits, names = encode_labels(splits, label_column, names=known)
-        if "validation" in needed and "labels" not in splits["validation"].column_names:
+        if known is None:
+            self.check_labels(splits, ["train"], label_column)
+        try:
+            splits, names = encode_labels(splits, label_column, names=known)
+            if self.drop_conflicts and "train" in needed:
+                splits, conflicts = drop_conflicts(splits, text_columns)
+                self.dropped.setdefault("train", Counter())["several labels"] = conflicts
+        except ValueError as error:
+            cut = self.dropped.get("train", Counter())["max_train_samples"]
+            if not cut:
+                raise
             raise ValueError(
-                f"The validation split has no label column {label_column!r}; its columns are "
-                f"{', '.join(splits['validation'].column_names)}."
-            )
-        if self.drop_conflicts and "train" in needed:
-            splits, self.dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
+                f"{error} (--max_train_samples {self.max_train_samples} left {cut:,} rows of the train split out.)"
+            ) from error
+        self.check_labels(splits, {"validation"} & set(needed))
         tokenizer = AutoTokenizer.from_pretrained(
             model_args.tokenizer_name or model_args.model_name_or_path,
             use_fast=model_args.use_fast_tokenizer,
             **model_args.hub_arguments,
         )
-        splits = tokenize_texts(
+        splits = self.tokenize(splits, tokenizer, text_columns)
+        summary = summarize(splits, names, text_columns, dropped=self.dropped)
+        return without(splits, "length", LINE), names, tokenizer, summary
+
+    def check_labels(self, splits: DatasetDict, needed: Iterable[str], column: str = "labels") -> None:
+        """Raises a `ValueError` that lists what is in the file of a split that lacks a column of labels."""
+        label_column = self.label_column_name or "label"
+        for split in needed:
+            if column in splits[split].column_names:
+                continue
+            path = self.files.get(split)
+            columns = splits[split].column_names if path is None else self.reader.columns(path, split)
+            if label_column in columns:
+                raise ValueError(
+                    f"The {split} split has no labels: column {label_column!r} is empty or -1 throughout."
+                )
+            raise ValueError(
+                f"The {split} split has no label column {label_column!r}; its columns are {listed(columns)}. Name it "
+                "with --label_column_name."
+            )
+
+    def tokenize(
+        self, splits: DatasetDict, tokenizer: PreTrainedTokenizerBase, text_columns: Sequence[str]
+    ) -> DatasetDict:
+        """[`tokenize_texts`], as the flags say, with the lengths of the texts."""
+        return tokenize_texts(
             splits,
             tokenizer,
             text_columns,
@@ -282,8 +343,21 @@ class DataArguments:
             num_proc=self.preprocessing_num_workers,
             load_from_cache_file=not self.overwrite_cache,
         )
-        summary = summarize(splits, names, text_columns, dropped=self.dropped)
-        return splits.remove_columns("length"), names, tokenizer, summary
+
+
+def without(splits: DatasetDict, *names: str) -> DatasetDict:
+    """The splits without some columns, which not all of them need have."""
+    return DatasetDict(
+        {
+            split: dataset.remove_columns([name for name in dataset.column_names if name in names])
+            for split, dataset in splits.items()
+        }
+    )
+
+
+def _text_name(name: str) -> str:
+    """A name for a text column that neither the Trainer nor a tokenizer takes for its own."""
+    return f"{name} (text)" if name in (*LABEL_NAMES, "length", "input_ids", "attention_mask") else name
 
 
 def _revision(splits: DatasetDict) -> str | None:

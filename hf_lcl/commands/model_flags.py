@@ -9,11 +9,12 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..data import encode_labels, tokenize_texts
+from ..data import encode_labels
 from ..data.lengths import token_counts
+from ..data.reading import LINE
 from ..evaluation.finished import class_names
 from ..model.modeling import LCLForSequenceClassification
-from .arguments import DataArguments
+from .arguments import DataArguments, without
 from .parsing import HelpFormatter
 
 
@@ -40,6 +41,10 @@ def model_parser(command: str, description: str, *, writes_into_folder: bool = F
     add("--text_column_delimiter", default=" ", help="what joins several text columns")
     add("--sentence_pair", action="store_true", help="two text columns are a pair, as in training")
     add("--max_seq_length", type=int, default=128, help="longer texts are cut to this many tokens, as in training")
+    add("--encoding", default="utf-8", help="of the files: utf-8, cp1252, utf-16, ...")
+    add("--delimiter", help="between the cells of a csv; default: the one of , ; tab | in its header")
+    add("--json_field", help="field of a JSON object that holds the list of rows")
+    add("--skip_bad_rows", action="store_true", help="leave out rows that are broken or lack a text, and count them")
     add = parser.add_argument_group("how the model is run").add_argument
     add("--batch_size", type=int, default=32, help="texts per batch")
     if not writes_into_folder:
@@ -51,7 +56,7 @@ def model_parser(command: str, description: str, *, writes_into_folder: bool = F
 def add_labelled_data(parser: ArgumentParser) -> Any:
     """Flags that say where texts with labels are; returns their group."""
     group = parser.add_argument_group("the texts and their labels")
-    group.add_argument("--test_file", help="csv, json, jsonl or parquet (.gz may follow)")
+    group.add_argument("--test_file", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     group.add_argument("--label_column_name", help="column of class names or ids; default: label")
     group.add_argument("--dataset_name", help="instead of files: a data set on the Hub")
     group.add_argument("--dataset_config_name", help="its configuration")
@@ -100,28 +105,15 @@ def labelled_texts(
         raise ValueError(f"No test split: give --test_file. The data has {', '.join(splits)}.")
     splits.pop("train", None)
     columns, label_column = data_args.text_columns(splits), data_args.label_column_name or "label"
-    for split, dataset in splits.items():
-        if label_column not in dataset.column_names:
-            raise ValueError(
-                f"The {split} split has no label column {label_column!r}; its columns are "
-                f"{', '.join(dataset.column_names)}. Name it with --label_column_name."
-            )
     names = class_names(model.config)
-    made_up = [f"LABEL_{index}" for index in range(len(names))]
-    if names == made_up and not set(map(str, splits["test"][label_column][:])) & set(names):
+    labels = splits["test"][label_column][:] if label_column in splits["test"].column_names else []
+    if names == [f"LABEL_{index}" for index in range(len(names))] and not set(map(str, labels)) & set(names):
         names = [str(index) for index in range(len(names))]
     splits, _ = encode_labels(splits, label_column, names=names)
-    splits = tokenize_texts(
-        splits,
-        tokenizer,
-        columns,
-        delimiter=data_args.text_column_delimiter,
-        sentence_pair=data_args.sentence_pair,
-        max_length=data_args.max_seq_length,
-        return_length=True,
-    )
+    data_args.check_labels(splits, splits)
+    splits = data_args.tokenize(splits, tokenizer, columns)
     for split, dataset in splits.items():
         cut = int((token_counts(dataset) < dataset.with_format("numpy")["length"][:]).sum())
         if cut:
             logger.warning(f"{cut:,} texts of the {split} split have more tokens than --max_seq_length, and are cut.")
-    return splits.remove_columns("length")
+    return without(splits, "length", LINE)

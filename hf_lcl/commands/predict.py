@@ -2,8 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..data.rows import STREAM_FORMATS, Row, read_rows
+from ..data.formats import Row
 from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
 from ..files import refuse_overwriting
@@ -33,11 +34,9 @@ Gives each text of a file, or of the standard input, a class, its probability an
 
 Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. Each prediction has the
 line that its text begins on, all columns of the input, label, probability, and the probability of each class. Where
-the input has a column of such a name, ours begins with predicted_ (predicted_label). All files are UTF-8."""
+the input has a column of such a name, ours begins with predicted_ (predicted_label). What is written is UTF-8."""
 # Batches that are read, sorted by length, run and written together.
 BATCHES_AT_ONCE = 32
-# Of more broken rows, so many are told of one by one.
-TOLD = 10
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,11 +50,10 @@ def main(argv: list[str] | None = None) -> None:
     data_args = data_arguments(flags)
     _check(flags)
     # A file is read twice: its broken rows are told of before anything is predicted, and its columns are known.
-    total, columns = None, []
-    if flags.file != "-":
-        total, columns = _look_through(_good_rows(flags))
+    read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
+    total, columns = (None, []) if flags.file == "-" else _look_through(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
-    rows = _good_rows(flags, tell=total is None)
+    rows = read(tell=total is None)
     chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
     if total is None:
         _, columns = _look_through(chunk)
@@ -78,13 +76,11 @@ def _parser() -> ArgumentParser:
         "file",
         nargs="?",
         default="-",
-        help="txt (one text a line), csv, json, jsonl or parquet (.gz may follow); - is the standard input",
+        help="txt (one text a line), csv, tsv, json, jsonl or parquet (.gz may follow); - is the standard input",
     )
-    parser.add_argument("--input_format", default="txt", choices=STREAM_FORMATS, help="what the standard input holds")
+    formats = ("txt", "csv", "tsv", "jsonl")
+    parser.add_argument("--input_format", default="txt", choices=formats, help="what the standard input holds")
     parser.add_argument("--output_file", type=Path, help="csv or jsonl; default: jsonl on the standard output")
-    parser.add_argument(
-        "--skip_bad_rows", action="store_true", help="leave out rows that are broken or have no text, and count them"
-    )
     parser.add_argument(
         "--csv_safe",
         action="store_true",
@@ -94,7 +90,7 @@ def _parser() -> ArgumentParser:
 
 
 def _check(flags: Namespace) -> None:
-    if flags.sentence_pair and len(_text_columns(flags) or ()) != 2:
+    if flags.sentence_pair and len((flags.text_column_names or "").split(",")) != 2:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
     if flags.output_file is not None and flags.output_file.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
@@ -106,31 +102,6 @@ def _check(flags: Namespace) -> None:
         with suppress(OSError):  # what is no file
             source = sys.stdin.fileno()
     refuse_overwriting(flags.output_file, [source])
-
-
-def _text_columns(flags: Namespace) -> list[str] | None:
-    return flags.text_column_names and [name.strip() for name in flags.text_column_names.split(",")]
-
-
-def _good_rows(flags: Namespace, tell: bool = True) -> Iterator[Row]:
-    """The rows that have a text. Raises a `ValueError` at the first other one, or tells of it and counts it."""
-    name = "The standard input" if flags.file == "-" else flags.file
-    good, bad = 0, 0
-    for row in read_rows(flags.file, _text_columns(flags), flags.input_format):
-        if row.fault is None:
-            good += 1
-            yield row
-            continue
-        told = f"{name}, line {row.line} {row.fault}."
-        if not flags.skip_bad_rows:
-            raise ValueError(f"{told} --skip_bad_rows leaves such rows out.")
-        bad += 1
-        if tell and bad <= TOLD:
-            logger.warning(f"Skipped: {told}")
-    if tell and bad:
-        logger.warning(f"{name}: {bad:,} of {good + bad:,} rows were skipped.")
-    if not good:
-        raise ValueError(f"{name} has no rows that can be read: there is nothing to predict.")
 
 
 def _look_through(rows: Iterable[Row]) -> tuple[int, list[str]]:

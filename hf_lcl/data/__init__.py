@@ -2,12 +2,12 @@
 
 from .collator import ContrastiveDataCollator
 from .labels import encode_labels, label_column
-from .preprocessing import tokenize_texts
 from .reading import load_splits
 from .repeats import drop_conflicts
 from .sampler import LabelBalancedSampler
 from .streaming import balance_stream
 from .summary import summarize
+from .tokenizing import tokenize_texts
 
 
 __all__ = [

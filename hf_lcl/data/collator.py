@@ -36,10 +36,10 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
     """
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Tensor]:
-        # Texts are no tensors; and what `label` holds would replace `labels`.
+        # Texts are no tensors; and what `label` or `label_ids` holds would replace `labels`.
         left_out = {name for row in features for name, value in row.items() if isinstance(value, str)}
         if "labels" in features[0]:
-            left_out.add("label")
+            left_out |= {"label", "label_ids"}
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in features]
         of_view = [name for name in rows[0] if name.startswith(VIEW_PREFIX)]
         if not of_view:

@@ -1,10 +1,24 @@
 """Class names and class ids: inferred from the training split, checked in every other."""
 
+import re
+import unicodedata
+from collections import Counter
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from transformers.utils import logging
+
+from .formats import listed
+from .reading import LINE
+
+
+logger = logging.get_logger(__name__)
+
+# What the Trainer and its collators take for labels, whatever stands there.
+LABEL_NAMES = ("labels", "label", "label_ids")
 
 
 def encode_labels(
@@ -13,8 +27,9 @@ def encode_labels(
     """
     Turns a column of class names or ids into a `ClassLabel` column `labels`.
 
-    Names are sorted; ids keep their order. `ClassLabel` columns keep their names, and ids 0, 1, 2, ... keep their
-    values. Splits without the column (a test split to be predicted) are left as they are.
+    Names are sorted; where all labels of all splits are ids (`str(int(label)) == label`), these are, by number.
+    `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. A split without the column is left as it
+    is; of a test or validation split whose labels are all empty or -1, the column is dropped.
 
     Args:
         splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split where it is missing.
@@ -26,8 +41,8 @@ def encode_labels(
 
     Raises:
         ValueError: for a missing column, labels that are floats, lists or null, a single class, or a label that does
-            not occur in the training split; says which column, row and label. For streams, whose labels cannot be
-            looked through.
+            not occur in the training split; says which row or line and label. For streams, whose labels
+            cannot be looked through.
 
     Example:
 
@@ -46,63 +61,109 @@ def encode_labels(
             "encode_labels reads all labels to find the classes, and a stream is read while it is trained on: write "
             f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
         )
-    known = "the names that were given"
-    reference = "train" if "train" in splits else next(iter(splits))
+    reference, known = "train" if "train" in splits else next(iter(splits)), "the names that were given"
+    has_column = {split: data for split, data in splits.items() if label_column in data.column_names}
+    values = {split: _label_values(dataset, split, label_column) for split, dataset in has_column.items()}
     if names is None:
-        if label_column not in splits[reference].column_names:
+        if reference not in values:
             raise ValueError(
                 f"The {reference} split has no label column {label_column!r}; its columns are "
                 f"{', '.join(splits[reference].column_names)}. Name it with label_column_name."
             )
-        names = _class_names(splits[reference], reference, label_column)
-        known = f"the {reference} split"
+        feature, known = splits[reference].features[label_column], f"the {reference} split"
+        names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
     ids = {name: index for index, name in enumerate(names)}
     encoded = DatasetDict()
     for split, dataset in splits.items():
-        # The Trainer would take another column of either name for the labels.
-        others = {"label", "labels"} & set(dataset.column_names) - {label_column}
-        dataset = dataset.remove_columns(list(others))
-        if label_column in dataset.column_names:
-            values = _label_values(dataset, split, label_column)
-            for row, value in enumerate(values):
-                if str(value) not in ids:
-                    raise ValueError(
-                        f"The {split} split, row {row}: label {value!r} does not occur in {known}; the labels are "
-                        f"{', '.join(names)}."
-                    )
-            column = [ids[str(value)] for value in values]
-            dataset = dataset.remove_columns(label_column).add_column("labels", column)
-            dataset = dataset.cast_column("labels", ClassLabel(names=names))
-        encoded[split] = dataset
+        labels = values.get(split)
+        if labels is not None and split != "train" and set(labels) <= {"", "-1"} - set(names):
+            logger.warning(f"The {split} split has no labels in column {label_column!r}: no metrics.")
+            labels = None
+        # The Trainer would take other columns of these names for the labels.
+        others = [name for name in dataset.column_names if name in (*LABEL_NAMES, label_column)]
+        encoded[split] = dataset.remove_columns(others)
+        if labels is None:
+            continue
+        unknown = next((row for row, label in enumerate(labels) if label not in ids), None)
+        if unknown is not None:
+            raise ValueError(
+                f"{place(dataset, split, unknown)}: label {labels[unknown]!r} does not occur in {known}"
+                f"{_likeness(labels[unknown], names)}; the labels are {listed(names)}."
+            )
+        encoded[split] = encoded[split].add_column("labels", [ids[label] for label in labels])
+        encoded[split] = encoded[split].cast_column("labels", ClassLabel(names=names))
     return encoded, names
 
 
-def _class_names(dataset: Dataset, split: str, column: str) -> list[str]:
-    """The names of a `ClassLabel` column, else all values in order, as text."""
-    feature, present = dataset.features[column], sorted(set(_label_values(dataset, split, column)))
-    if not present:
-        raise ValueError(f"The {split} split has no rows: there is no class to learn.")
-    if len(present) < 2:
-        raise ValueError(f"The {split} split has a single class, {str(present[0])!r}: there is nothing to tell apart.")
-    return feature.names if isinstance(feature, ClassLabel) else [str(value) for value in present]
-
-
-def _label_values(dataset: Dataset, split: str, column: str) -> list[str | int | bool]:
-    """The labels of a split (names for a `ClassLabel` column), none of which is null, a float or a list."""
+def _label_values(dataset: Dataset, split: str, column: str) -> list[str]:
+    """The labels of a split as strings: names for a `ClassLabel` column, `""` or `"-1"` throughout for none at all."""
     feature, values = dataset.features[column], dataset.with_format(None)[column][:]
+    if all(value is None or value == -1 or not str(value).strip() for value in values) and split != "train":
+        return ["-1" if value == -1 else "" for value in values]
     for row, value in enumerate(values):
-        where = f"The {split} split, row {row}: label {value!r}"
+        where = f"{place(dataset, split, row)}: label {value!r}"
         if value is None or not str(value).strip():
             raise ValueError(f"{where} is empty. Give every row a label, or remove the row.")
-        if isinstance(value, (list, tuple, dict)):
+        if isinstance(value, list | tuple | dict):
             raise ValueError(f"{where} holds several values: multi-label classification is not supported yet.")
         if isinstance(value, float):
             raise ValueError(f"{where} is a float: use class names or integers (regression is not supported).")
         if isinstance(feature, ClassLabel) and not 0 <= value < feature.num_classes:
-            raise ValueError(f"{where} has no name; the labels are {', '.join(feature.names)}.")
+            raise ValueError(f"{where} has no name; the labels are {listed(feature.names)}.")
         if type(value) is not type(values[0]):
             raise ValueError(f"{where} is of another type than {values[0]!r} before it: use names or ids throughout.")
-    return feature.int2str(values) if isinstance(feature, ClassLabel) else values
+    return feature.int2str(values) if isinstance(feature, ClassLabel) else [str(value) for value in values]
+
+
+def _class_names(values: dict[str, list[str]], split: str, names: list[str] | None) -> list[str]:
+    """The names that are known, else all labels of a split, sorted: by number where those of all splits are ids."""
+    present = set(values[split])
+    if not present:
+        raise ValueError(f"The {split} split has no rows: there is no class to learn.")
+    if len(present) < 2:
+        raise ValueError(f"The {split} split has a single class, {present.pop()!r}: at least two are needed.")
+    if names is not None:
+        return names
+    if all(re.fullmatch(r"[-+]?\d*\.\d+", label) for label in present):
+        raise ValueError(
+            f"The {split} split has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
+            "integers (regression is not supported)."
+        )
+    alike = Counter(map(_plain, present))
+    twins = sorted((label for label in present if alike[_plain(label)] > 1), key=lambda label: (_plain(label), label))
+    if twins:
+        logger.warning(f"The {split} split has classes that look alike: {listed(map(_spelled, twins), 6)}.")
+    every = set(chain.from_iterable(values.values())) - {""}
+    return sorted(present, key=int if all(re.fullmatch(r"0|-?[1-9][0-9]*", label) for label in every) else None)
+
+
+def _plain(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def _spelled(label: str) -> str:
+    """A label, with its form in Unicode where it may have several."""
+    return label if label.isascii() else f"{label} ({'NFC' if unicodedata.is_normalized('NFC', label) else 'NFD'})"
+
+
+def _likeness(label: str, names: list[str]) -> str:
+    """How a label differs from a known one that looks the same."""
+    twin = next((name for name in names if _plain(name) == _plain(label)), None)
+    if twin is None:
+        return ""
+    if label.split() == twin.split():
+        what = "blanks"
+    elif unicodedata.normalize("NFC", label) == unicodedata.normalize("NFC", twin):
+        what = f"its form in Unicode: {_spelled(label)}, not {_spelled(twin)}"
+    else:
+        what = "capital letters" if label.lower() == twin.lower() else f"letters: {label!a}, {twin!a}"
+    return f" (it differs from {twin!r} in {what})"
+
+
+def place(dataset: Dataset, split: str, row: int) -> str:
+    """How messages call a row: by its line where the file is known, else by its number."""
+    is_known = LINE in dataset.column_names
+    return f"The {split} split, line {dataset[row][LINE]}" if is_known else f"The {split} split, row {row}"
 
 
 def label_column(dataset: Any) -> np.ndarray | None:

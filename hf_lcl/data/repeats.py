@@ -6,7 +6,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 
 from .labels import label_column
-from .preprocessing import check_texts
+from .tokenizing import check_texts
 
 
 BATCH = 1000  # rows whose texts are held at a time
@@ -47,7 +47,7 @@ def text_keys(
     batches = dataset.select_columns(list(text_columns)).with_format(None).iter(batch_size=BATCH)
     for start, batch in zip(count(step=BATCH), batches):
         for column in text_columns:
-            check_texts(batch[column], split, count(start), f"column {column!r}")
+            check_texts(batch[column], split, (f"row {row}" for row in count(start)), f"column {column!r}")
         texts = zip(*(batch[column] for column in text_columns))
         keys[start : start + BATCH] = [hash(tuple(text.strip() for text in row)) for row in texts]
     return keys

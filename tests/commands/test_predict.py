@@ -83,7 +83,10 @@ def test_a_broken_row_is_told_before_anything_is_predicted(plain, tmp_path, fail
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(BROKEN)
     message = fails(["predict", str(plain), str(source), "--output_file", str(out)])
-    assert f"{source}, line 2 is not valid JSON: Expecting value. --skip_bad_rows leaves such rows out." in message
+    assert (
+        f"{source}: 2 of 4 rows cannot be used: line 2 is not valid JSON: Expecting value; line 3 holds no" in message
+    )
+    assert message.endswith("skip_bad_rows leaves such rows out.")
     assert not list(tmp_path.glob("out*"))
 
 
@@ -92,16 +95,15 @@ def test_broken_rows_may_be_skipped_and_are_counted(plain, tmp_path, caplog, std
     source.write_bytes(BROKEN)
     main(["predict", str(plain), str(source), "--output_file", str(out), "--skip_bad_rows"])
     assert [row["line"] for row in read_jsonl(out)] == [1, 4]
-    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.commands.predict"]
+    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.data.reading"]
     assert told == [
-        f"Skipped: {source}, line 2 is not valid JSON: Expecting value.",
-        f"Skipped: {source}, line 3 holds None in column 'text', not a text.",
-        f"{source}: 2 of 4 rows were skipped.",
+        f"The file {source}: 2 of 4 rows are left out (1 no valid JSON, 1 no text): line 2 is not valid JSON: "
+        "Expecting value; line 3 holds no text in column 'text'."
     ]
     stdin(BROKEN)
     main(["predict", str(plain), "--input_format", "jsonl", "--skip_bad_rows"])
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert "The standard input: 2 of 4 rows were skipped." in caplog.text
+    assert "The standard input: 2 of 4 rows are left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_bad_input_ends_in_one_line(plain, fails, stdin, others, message):
 def test_nothing_to_predict(plain, fails, tmp_path):
     (tmp_path / "in.jsonl").write_text("nonsense\n")
     message = fails(["predict", str(plain), str(tmp_path / "in.jsonl"), "--skip_bad_rows"])
-    assert "has no rows that can be read" in message
+    assert "has no rows that can be used" in message
 
 
 @pytest.mark.slow
@@ -135,7 +137,7 @@ def test_as_a_process(plain, tmp_path):
     assert b"predict" in good.stderr
     bad = subprocess.run([*command, "-"], input=b"a\n\xff\n", capture_output=True, env=environment)
     assert bad.returncode == 1
-    assert b"error: The standard input, line 2 is not UTF-8 text." in bad.stderr
+    assert b"error: The standard input, line 2 holds the byte 0xFF, which is no utf-8" in bad.stderr
     assert b"Traceback" not in bad.stderr
 
 

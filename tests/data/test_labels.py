@@ -29,9 +29,20 @@ def with_class_label(labels: list[int | None], names: list[str]) -> Dataset:
         ([5, 1, 3, 2, 4], ["1", "2", "3", "4", "5"], [4, 0, 2, 1, 3]),
         ([-1, 1, 0], ["-1", "0", "1"], [0, 2, 1]),
         ([True, False], ["False", "True"], [1, 0]),
-        (["10", "9"], ["10", "9"], [0, 1]),
+        (["10", "9"], ["9", "10"], [1, 0]),
+        (["10", "9", "09"], ["09", "10", "9"], [1, 2, 0]),
+        (["+1", "1", "10", "2"], ["+1", "1", "10", "2"], [0, 1, 2, 3]),
     ],
-    ids=["strings", "ids_from_0", "ids_from_1", "negative_ids", "booleans", "digits_as_strings"],
+    ids=[
+        "strings",
+        "ids_from_0",
+        "ids_from_1",
+        "negative_ids",
+        "booleans",
+        "digits_as_strings",
+        "leading_zero",
+        "sign",
+    ],
 )
 def test_labels_become_class_ids_in_their_own_order(labels, names, ids):
     splits, found = encode_labels(DatasetDict(train=rows(labels)))
@@ -48,12 +59,12 @@ def test_labels_of_another_split_may_be_of_another_type(train, test):
     assert [names[index] for index in splits["test"]["labels"][:]] == [str(label) for label in test]
 
 
-@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
-def test_booleans_in_a_file_are_two_classes(name, tmp_path):
+@pytest.mark.parametrize(("name", "classes"), [("train.csv", ["False", "True"]), ("train.jsonl", ["false", "true"])])
+def test_booleans_in_a_file_are_two_classes_by_the_words_that_stand_there(name, classes, tmp_path):
     data = Dataset.from_dict({"text": ["a", "b", "c"], "label": [True, False, True]})
     data.to_csv(tmp_path / name, index=False) if name.endswith("csv") else data.to_json(tmp_path / name)
     splits, names = encode_labels(load_splits({"train": tmp_path / name}))
-    assert (names, splits["train"]["labels"][:]) == (["False", "True"], [1, 0, 1])
+    assert (names, splits["train"]["labels"][:]) == (classes, [1, 0, 1])
 
 
 def test_a_class_label_column_meets_names_in_another_split():
@@ -165,12 +176,12 @@ def test_a_single_class_is_refused_by_name(train):
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_label_absent_from_training_is_named_with_split_and_row(split):
     splits = DatasetDict({"train": rows(["a", "b"]), split: rows(["a", "b", "new"])})
-    with pytest.raises(ValueError, match=rf"{split} split, row 2: label 'new' does not occur.*a, b"):
+    with pytest.raises(ValueError, match=rf"{split} split, row 2: label 'new' does not occur.*'a', 'b'"):
         encode_labels(splits)
 
 
 def test_a_label_that_is_not_among_the_given_names_is_refused():
-    with pytest.raises(ValueError, match=r"test split, row 0: label 'new'.*b, a"):
+    with pytest.raises(ValueError, match=r"test split, row 0: label 'new'.*'b', 'a'"):
         encode_labels(DatasetDict(test=rows(["new"])), names=["b", "a"])
 
 
@@ -180,10 +191,83 @@ def test_a_label_is_not_said_to_miss_in_the_very_split_that_has_it():
     assert "does not occur in the test split" not in str(caught.value)
 
 
-def test_hidden_labels_of_a_test_split_are_named_with_their_row():
-    splits = DatasetDict(train=with_class_label([0, 1], ["a", "b"]), test=with_class_label([-1, -1], ["a", "b"]))
-    with pytest.raises(ValueError, match="test split, row 0: label -1"):
+def test_some_hidden_labels_are_named_with_their_row():
+    splits = DatasetDict(train=with_class_label([0, 1], ["a", "b"]), test=with_class_label([1, -1], ["a", "b"]))
+    with pytest.raises(ValueError, match="test split, row 1: label -1"):
         encode_labels(splits)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        with_class_label([-1, -1], ["a", "b"]),
+        rows([-1, -1]),
+        rows(["-1", "-1"]),
+        rows(["", " "]),
+        rows([None, None]),
+    ],
+)
+def test_placeholders_throughout_a_test_split_are_no_labels(test, caplog):
+    splits, names = encode_labels(DatasetDict(train=rows(["a", "b"]), test=test))
+    assert (names, splits["test"].column_names) == (["a", "b"], ["text"])
+    assert "The test split has no labels in column 'label': no metrics." in caplog.text
+
+
+def test_minus_one_is_a_label_where_it_is_a_class():
+    splits, names = encode_labels(DatasetDict(train=rows(["-1", "0", "1"]), test=rows(["-1", "-1"])))
+    assert (names, splits["test"]["labels"][:]) == (["-1", "0", "1"], [0, 0])
+
+
+def test_whether_labels_are_ids_is_decided_over_all_splits():
+    splits = DatasetDict(train=rows(["10", "9"]), test=rows(["9", "010"]))
+    with pytest.raises(ValueError, match="label '010' does not occur in the train split; the labels are '10', '9'"):
+        encode_labels(splits)
+
+
+def test_decimals_as_strings_are_refused():
+    with pytest.raises(ValueError, match=r"labels '0\.5', '1\.5', and each is a float"):
+        encode_labels(DatasetDict(train=rows(["1.5", "0.5"])))
+
+
+def test_an_error_lists_twenty_labels_in_one_line():
+    train = rows([f"class {number:05d}" for number in range(10_000)])
+    with pytest.raises(ValueError, match="'class 00019' and 9,980 more") as caught:
+        encode_labels(DatasetDict(train=train, test=rows(["new\nline"])))
+    assert "'class 00020'" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("known", "label", "difference"),
+    [
+        ("joy", "joy ", "in blanks"),
+        ("joy", "Joy", "in capital letters"),
+        ("café", "cafe\u0301", r"in its form in Unicode: .* \(NFD\), not .* \(NFC\)"),
+        ("fi", "ﬁ", r"in letters: '\\ufb01', 'fi'"),
+    ],
+)
+def test_what_differs_in_a_label_that_looks_alike_is_told(known, label, difference):
+    with pytest.raises(ValueError, match=f"it differs from '{known}' {difference}"):
+        encode_labels(DatasetDict(train=rows([known, "sad"]), test=rows([label])))
+
+
+def test_classes_that_look_alike_are_told_of(caplog):
+    encode_labels(DatasetDict(train=rows(["joy", "joy ", "sad", "café", "cafe\u0301"])))
+    assert "classes that look alike: 'cafe\u0301 (NFD)', 'café (NFC)', 'joy', 'joy '" in caplog.text
+
+
+def test_the_line_of_a_file_is_named_where_it_is_known(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,x\nb,y\n")
+    (tmp_path / "b.csv").write_text('\ntext,label\n"two\nlines",x\nd,z\n')
+    files = {"train": tmp_path / "a.csv", "test": tmp_path / "b.csv"}
+    with pytest.raises(ValueError, match="The test split, line 5: label 'z' does not occur"):
+        encode_labels(load_splits(files, return_lines=True))
+
+
+def test_another_column_of_labels_does_not_act_by_its_name():
+    train = rows(["a", "b", "a"]).add_column("label_ids", [1, 0, 1])
+    splits, _ = encode_labels(DatasetDict(train=train))
+    assert splits["train"].to_dict() == {"text": train["text"][:], "labels": [0, 1, 0]}
 
 
 def test_a_split_without_rows_is_refused():

@@ -1,9 +1,6 @@
 """Texts become token ids once: a second call, in this process or the next, finds them in the cache of `datasets`."""
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 from datasets import Dataset, DatasetDict, IterableDatasetDict
@@ -12,26 +9,8 @@ from transformers import AutoTokenizer
 from hf_lcl import load_splits, tokenize_texts
 
 
-SPLITS = ("train", "validation", "test")
-
-# Tokenizes the files of folder argv[1] with the tokenizer of folder argv[2]; prints where each split lies.
-SECOND_PROCESS = """
-import json, sys
-from transformers import AutoTokenizer
-from hf_lcl import load_splits, tokenize_texts
-
-files = {split: f"{sys.argv[1]}/{split}.jsonl" for split in ("train", "validation", "test")}
-tokenized = tokenize_texts(load_splits(files), AutoTokenizer.from_pretrained(sys.argv[2]), max_length=8)
-print(json.dumps({split: [file["filename"] for file in data.cache_files] for split, data in tokenized.items()}))
-"""
-
-
 def one_split(**columns: list) -> DatasetDict:
     return DatasetDict(train=Dataset.from_dict(columns))
-
-
-def where(splits: DatasetDict) -> dict[str, list[str]]:
-    return {split: [file["filename"] for file in dataset.cache_files] for split, dataset in splits.items()}
 
 
 def test_one_column_gives_the_tokenizers_ids(raw_splits, tokenizer):
@@ -212,12 +191,6 @@ def test_the_first_split_is_trained_on_where_none_is_called_train(tokenizer):
     assert "view_input_ids" in tokenized["fold"].column_names
 
 
-def test_views_are_found_in_the_cache(files, tokenizer):
-    first, second = (tokenize_texts(load_splits(files), tokenizer, view_function=shout) for _ in range(2))
-    assert where(first) == where(second)
-    assert where(tokenize_texts(load_splits(files), tokenizer))["train"] != where(first)["train"]
-
-
 # Errors
 
 
@@ -270,54 +243,36 @@ def test_there_is_one_source_of_second_views(with_paraphrases, tokenizer):
         tokenize_texts(with_paraphrases, tokenizer, view_column="paraphrase", view_function=shout)
 
 
-# The cache
+# What stays
 
 
-@pytest.mark.parametrize("settings", [{}, {"return_length": True}, {"padding": "max_length", "return_length": True}])
-def test_a_second_call_finds_every_split_in_the_cache(files, tokenizer, settings):
-    first = tokenize_texts(load_splits(files), tokenizer, max_length=8, **settings)
-    second = tokenize_texts(load_splits(files), tokenizer, max_length=8, **settings)
-    assert where(first) == where(second)
-    assert {dataset._fingerprint for dataset in first.values()} == {data._fingerprint for data in second.values()}
+def test_foreign_columns_do_not_stay(tokenizer):
+    names = ["label_ids", "position_ids", "inputs_embeds", "token_type_ids", "id", "label"]
+    splits = one_split(text=["rage"], labels=[0], **{name: [1] for name in names})
+    train = tokenize_texts(splits, tokenizer)["train"]
+    assert set(train.column_names) == {"text", "labels", "input_ids", "token_type_ids", "attention_mask"}
+    assert train["token_type_ids"][:] == [[0, 0, 0]]
+    stream = IterableDatasetDict(train=splits["train"].to_iterable_dataset())
+    assert next(iter(tokenize_texts(stream, tokenizer)["train"])) == train[0]
 
 
-def test_a_second_call_writes_no_files(files, tokenizer):
-    splits = load_splits(files)
-    folder = os.path.dirname(where(splits)["train"][0])
-    tokenize_texts(splits, tokenizer, max_length=8)
-    before = sorted(os.listdir(folder))
-    tokenize_texts(splits, tokenizer, max_length=8)
-    assert sorted(os.listdir(folder)) == before
+def test_a_view_column_stays(tokenizer):
+    splits = one_split(text=["rage"], paraphrase=["my rage"], note=["x"])
+    train = tokenize_texts(splits, tokenizer, view_column="paraphrase")["train"]
+    assert {"paraphrase", "view_input_ids"} <= set(train.column_names)
+    assert "note" not in train.column_names
 
 
-def test_what_the_tokenizer_did_in_between_does_not_matter(files, tokenizer):
-    splits = load_splits(files)
-    first = tokenize_texts(splits, tokenizer, max_length=8)
-    tokenizer(["a", "the cake"], padding="max_length", truncation=True, max_length=30)
-    assert where(tokenize_texts(splits, tokenizer, max_length=8)) == where(first)
+def test_other_content_with_the_same_name_and_time_is_read_anew(tokenizer, tmp_path):
+    path, found = tmp_path / "a.csv", []
+    for word in ("rage", "cake"):
+        path.write_text(f"text\n{word}\n")
+        os.utime(path, (1, 1))
+        found.append(tokenize_texts(load_splits({"train": path}), tokenizer)["train"]["input_ids"][:])
+    assert found == [tokenizer([word])["input_ids"] for word in ("rage", "cake")]
 
 
-def test_another_length_is_not_taken_from_the_cache(files, tokenizer):
-    splits = load_splits(files)
-    first, second = (tokenize_texts(splits, tokenizer, max_length=length)["train"] for length in (8, 4))
-    assert max(map(len, first["input_ids"])) > max(map(len, second["input_ids"]))
-
-
-def test_the_cache_can_be_left_aside(files, tokenizer):
-    splits = load_splits(files)
-    first = where(tokenize_texts(splits, tokenizer, max_length=8))["train"][0]
-    before = os.stat(first).st_mtime_ns, os.stat(first).st_ino
-    tokenize_texts(splits, tokenizer, max_length=8, load_from_cache_file=False)
-    assert (os.stat(first).st_mtime_ns, os.stat(first).st_ino) != before
-
-
-def test_a_second_process_finds_every_split_in_the_cache(files, tokenizer, tmp_path):
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    found = []
-    for _ in range(2):
-        command = [sys.executable, "-c", SECOND_PROCESS, str(tmp_path), str(tmp_path / "tokenizer")]
-        environment = os.environ | {"HF_HOME": str(tmp_path / "cache")}
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        found.append((json.loads(result.stdout), sorted((tmp_path / "cache").rglob("*.arrow"))))
-    assert found[0] == found[1]
-    assert all(len(names) == 1 for names in found[1][0].values())
+@pytest.mark.parametrize(("text", "message"), [(None, "holds None"), (" ", "is empty")])
+def test_the_line_of_a_file_is_named_where_it_is_known(text, message, tokenizer):
+    with pytest.raises(ValueError, match=f"The train split, line 7, column 'text' {message}"):
+        tokenize_texts(one_split(text=["a", text], __line__=[5, 7]), tokenizer)

@@ -7,6 +7,8 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from .labels import LABEL_NAMES
+from .reading import LINE
 from .views import VIEW_PREFIX
 
 
@@ -26,7 +28,9 @@ def tokenize_texts(
 ) -> DatasetDict | IterableDatasetDict:
     """
     Adds `input_ids` and whatever else the tokenizer gives. Rows are padded later, batch by batch. Texts reach the
-    tokenizer as they are: Unicode normalisation, if any, is the tokenizer's.
+    tokenizer as they are: Unicode normalisation, if any, is the tokenizer's. Of the other columns only texts, views,
+    `labels` (or `label`) and `__line__` stay: by its name alone, a column `label_ids` or `position_ids` would act on
+    the training.
 
     Args:
         splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`): all splits. Streams are tokenised while they
@@ -66,6 +70,8 @@ def tokenize_texts(
     """
     if view_column is not None and view_function is not None:
         raise ValueError("view_column and view_function both make the second view: leave one of them out.")
+    if isinstance(text_columns, str):
+        text_columns = [text_columns]
     check_text_columns(splits, text_columns)
     view, trained = view_column or view_function, "train" if "train" in splits else next(iter(splits))
     if view_column is not None and view_column not in column_names(splits[trained]):
@@ -97,8 +103,13 @@ def tokenize_texts(
             delimiter=None if sentence_pair else delimiter,
             view=view if split == trained else None,
         )
+        names = column_names(dataset)
+        kept = {*text_columns, view_column, LINE, next((name for name in LABEL_NAMES if name in names), None)}
+        foreign = [name for name in names if name not in kept]
         named = {} if streamed else {"desc": f"Tokenizing {split}"}
-        tokenized[split] = dataset.map(function, batched=True, with_indices=True, **named, **kwargs)
+        tokenized[split] = dataset.map(
+            function, batched=True, with_indices=True, remove_columns=foreign, **named, **kwargs
+        )
     return tokenized
 
 
@@ -142,8 +153,9 @@ def _tokenize(
     delimiter: str | None,
     view: str | Callable[[str], str] | None,
 ) -> dict[str, list]:
+    places = [f"line {line}" for line in batch[LINE]] if LINE in batch else [f"row {row}" for row in rows]
     for column in columns:
-        check_texts(batch[column], split, rows, f"column {column!r}")
+        check_texts(batch[column], split, places, f"column {column!r}")
     if delimiter is None:
         texts = tuple(batch[column] for column in columns)
     else:
@@ -162,7 +174,7 @@ def _tokenize(
             f"Let the text stand in where it has no second view: splits[{split!r}] = splits[{split!r}].map(lambda "
             f"row: {{{view!r}: (row[{view!r}] or '').strip() or row[{columns[0]!r}]}})."
         )
-    check_texts(views, split, rows, source, remedy)
+    check_texts(views, split, places, source, remedy)
     return {**encoded, **{VIEW_PREFIX + name: values for name, values in encode(views).items()}}
 
 
@@ -179,10 +191,10 @@ def _count(
     return lengths
 
 
-def check_texts(texts: list, split: str, rows: Iterable[int], source: str, remedy: str = "Remove the row.") -> None:
-    """Raises a `ValueError` that names the row of a text that is none, or empty."""
-    for row, text in zip(rows, texts):
+def check_texts(texts: list, split: str, places: Iterable[str], source: str, remedy: str = "Remove the row.") -> None:
+    """Raises a `ValueError` that names the place of a text that is none, or empty."""
+    for place, text in zip(places, texts):
         if not isinstance(text, str):
-            raise ValueError(f"The {split} split, row {row}, {source} holds {text!r}, not a text. {remedy}")
+            raise ValueError(f"The {split} split, {place}, {source} holds {text!r}, not a text. {remedy}")
         if not text.strip():
-            raise ValueError(f"The {split} split, row {row}, {source} is empty. {remedy}")
+            raise ValueError(f"The {split} split, {place}, {source} is empty. {remedy}")
