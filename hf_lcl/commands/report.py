@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..evaluation.finished import load_finished
 from ..evaluation.report import write_report
+from ..evaluation.summary import read_summary
 from ..hub.card import refresh_card
 from .model_flags import add_labelled_data, data_arguments, labelled_texts, model_parser
 
@@ -30,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     group.add_argument(
         "--fold_temperature",
         action="store_true",
-        help="divide the last layer of the classifier by that temperature: its own probabilities are then calibrated",
+        help="divide the last layer of the classifier by that temperature, where that helps: its own "
+        "probabilities are then calibrated",
     )
     flags = parser.parse_args(argv)
     data_args, folder = data_arguments(flags), Path(flags.model)
@@ -48,4 +50,11 @@ def main(argv: list[str] | None = None) -> None:
         model=model,
     )
     refresh_card(folder)
+    summary = read_summary(folder)
+    if flags.fold_temperature and summary is not None:
+        found = summary["calibration"]
+        print(
+            f"calibration error {found['error_before']:.4f}, divided by the temperature {found['temperature']:.3f} "
+            f"{found['error_after']:.4f}: {'folded' if found['folded'] else 'not folded, since that does not help'}"
+        )
     print(page)

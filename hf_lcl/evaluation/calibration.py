@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 
 BINS = 15
@@ -148,7 +149,7 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def fold_temperature(classifier: nn.Module, temperature: float) -> None:
+def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
     Divides the logits of a classifier by `temperature` for good, inside its last layer: whoever loads the model gets
     the calibrated probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
@@ -179,7 +180,7 @@ def fold_temperature(classifier: nn.Module, temperature: float) -> None:
         parameter.copy_(parameter.double() / temperature)
 
 
-def _output_layer(classifier: nn.Module) -> nn.Linear:
+def _output_layer(classifier: PreTrainedModel) -> nn.Linear:
     num_labels = classifier.config.num_labels
     layers = [
         module

@@ -1,4 +1,4 @@
-"""How close the classes are to one another: what the weighting network has learned of them."""
+"""How close the classes are to one another, out of the mean weights or probabilities that texts give to them."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ from scipy.spatial.distance import squareform
 
 # Affinities below this are equally far apart.
 FLOOR = 1e-4
+# A network has learned something of the classes where the entropy of its mean weights is lower by this share at least.
+LEAST_SHORTFALL = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,34 @@ def label_relations(weighting_logits: np.ndarray, references: np.ndarray) -> np.
     members = np.eye(logits.shape[1])[references]
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: nothing is known of that class
         return members.T @ weights / members.sum(axis=0)[:, None]
+
+
+def is_nearly_uniform(affinity: np.ndarray) -> bool:
+    """
+    Whether all classes get almost the same weight: the mean entropy of the rows is within 5% of `log(num_labels)`.
+    Which weights are the largest is chance then.
+
+    Args:
+        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): as from [`label_relations`].
+
+    Returns:
+        `bool`: `True` also where no class has texts.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.evaluation.relations import is_nearly_uniform
+
+    >>> is_nearly_uniform(np.array([[0.55, 0.45], [0.48, 0.52]]))
+    True
+    >>> is_nearly_uniform(np.array([[0.9, 0.1], [0.2, 0.8]]))
+    False
+    ```
+    """
+    known = affinity[np.isfinite(affinity).all(axis=1)]
+    entropy = -(known * np.log(known.clip(min=1e-300))).sum(axis=1)
+    return not len(known) or bool(entropy.mean() > (1 - LEAST_SHORTFALL) * np.log(affinity.shape[1]))
 
 
 def class_tree(affinity: np.ndarray) -> ClassTree:

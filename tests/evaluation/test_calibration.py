@@ -75,6 +75,13 @@ def test_the_calibration_error_is_the_textbooks():
     assert expected_calibration_error(np.eye(2) * 1000, np.arange(2)) == 0.0
 
 
+def test_a_bin_counts_as_much_as_it_has_texts():
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.55, 0.45]])
+    # Three texts of which two are right (off by 0.9 - 2/3), and one that is wrong (off by 0.55).
+    expected = 3 / 4 * (0.9 - 2 / 3) + 1 / 4 * 0.55
+    assert expected_calibration_error(np.log(probabilities), np.array([0, 0, 1, 1]), bins=5) == pytest.approx(expected)
+
+
 def test_no_texts_are_refused():
     with pytest.raises(ValueError, match="no texts"):
         fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))
@@ -93,6 +100,10 @@ def test_a_folded_classifier_gives_the_divided_logits_after_a_reload(model_type,
     model, inputs = tiny_wrapper(model_type)
     native = model.to_sequence_classifier()
     with torch.no_grad():
+        # Biases of a new layer are zero, and would hide that they were forgotten.
+        for module in native.modules():
+            if isinstance(module, torch.nn.Linear) and module.bias is not None:
+                module.bias.normal_()
         before = native(**inputs).logits
         fold_temperature(native, 1.7)
         native.save_pretrained(tmp_path)

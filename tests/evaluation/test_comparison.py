@@ -1,5 +1,7 @@
 """Paired tests against what is known of them, and the table."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -20,6 +22,16 @@ def test_with_one_seed_the_test_over_texts_is_mcnemars():
     assert found.difference == pytest.approx((better - worse) / 300)
     assert found.low < found.difference < found.high
     assert found.p_seeds is None
+
+
+def test_with_several_seeds_the_test_over_texts_flips_the_signs_of_differences_of_any_size():
+    # Of the texts, one is better with both seeds, three with one of them, and one is worse with one of them.
+    one = np.array([[1, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 0]], dtype=float)
+    other = np.array([[0, 0, 0, 0, 0, 1], [0, 1, 1, 1, 1, 1]], dtype=float)
+    differences = [1, 0.5, 0.5, 0.5, 0, -0.5]
+    assert (one - other).mean(axis=0).tolist() == differences
+    sums = [abs(np.dot(signs, differences)) for signs in product((-1, 1), repeat=6)]
+    assert paired_test(one, other).p_texts == pytest.approx(np.mean(np.array(sums) >= 2.0))
 
 
 def test_with_several_seeds():
@@ -82,4 +94,6 @@ def test_the_table_compares_over_the_seeds_that_both_have():
     assert second["accuracy - ce"] == "+25.0"
     assert second["p over texts"] == "1.000"
     assert second["p over seeds"] == ""
+    # A mean over all runs, or over runs in their order, would be another.
+    assert second["95% interval"] == "+0.0 to +75.0"
     assert markdown_table([first]).splitlines()[2].startswith("| ce | 2 | 50.0 ± 0.0 |")

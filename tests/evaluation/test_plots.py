@@ -1,5 +1,6 @@
 """Pictures are drawn for two classes and for 150, in both themes, and are the same each time."""
 
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
@@ -18,6 +19,8 @@ from hf_lcl.evaluation.plots import (
     project,
     save_picture,
 )
+from hf_lcl.evaluation.plots.fonts import _fonts_for, missing_fonts, use_fonts
+from hf_lcl.evaluation.plots.theme import new_figure
 
 
 def shares(classes: int, seed: int = 0) -> np.ndarray:
@@ -44,21 +47,70 @@ def test_matrices_name_every_class_in_the_given_order(classes, numbered):
     assert len(relations.axes[0].lines) == classes - 1
 
 
-@pytest.mark.parametrize("lowest", [0.2, 0.04, 1e-6])
-def test_the_scale_of_the_relations_has_numbers_that_can_be_read(lowest):
+@pytest.mark.parametrize("lowest", [0.33, 0.04, 1e-6])
+def test_the_relations_are_drawn_in_multiples_of_equal_weights_on_one_scale(lowest):
     weights = np.full((3, 3), lowest)
     np.fill_diagonal(weights, 1 - 2 * lowest)
     figure = plot_label_relations(weights, ["a", "b", "c"], class_tree(weights), LIGHT)
-    scale = figure.axes[2].yaxis
-    shown = [label.get_text() for label in scale.get_ticklabels(minor=False) + scale.get_ticklabels(minor=True)]
-    assert len(set(shown)) >= 2
-    assert all(0 < float(text) <= 1 for text in shown)
+    image = figure.axes[1].images[0]
+    np.testing.assert_allclose(image.get_array(), np.maximum(3 * weights, 1 / 30))
+    assert image.get_clim() == (1 / 30, 30)
+    shown = [label.get_text() for label in figure.axes[2].yaxis.get_ticklabels()]
+    assert shown == ["0.033", "0.1", "0.33", "1", "3", "10", "30"]
 
 
-def test_the_scale_of_weights_that_are_nearly_equal_has_numbers_too():
-    weights = np.random.default_rng(0).uniform(0.0085, 0.018, size=(60, 60))
-    scale = plot_label_relations(weights, [f"c{i}" for i in range(60)], class_tree(weights), LIGHT).axes[2].yaxis
-    assert [label.get_text() for label in scale.get_ticklabels()] == ["0.0085", "0.018"]
+def legend(names: list[str]) -> list[str]:
+    rng = np.random.default_rng(0)
+    points, axis_labels = project(rng.normal(size=(60, 4)), method="pca")
+    labels = np.arange(60) % len(names)
+    figure = plot_embedding_map(points, axis_labels, labels, names, list(range(len(names))), LIGHT)
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_legend_of_the_map_has_names_that_begin_with_a_low_line():
+    assert legend(["_other", "joy", "__init__"]) == ["_other", "joy", "__init__"]
+    many = [f"_class{index}" for index in range(12)]
+    assert legend(many) == [f"{rank}  {name}" for rank, name in enumerate(many, start=1)]
+
+
+def test_letters_are_taken_from_whatever_font_has_them(tmp_path):
+    # Of matplotlib's own fonts, STIXGeneral has this one and DejaVu Sans has not.
+    letter = "\N{MATHEMATICAL SCRIPT CAPITAL A}"
+    assert missing_fonts(f"joy {letter}") == []
+
+    def draw(theme):
+        figure = new_figure(2, 2)
+        figure.text(0.1, 0.1, letter)
+        return figure
+
+    figure = draw(LIGHT)
+    use_fonts(figure)
+    assert figure.texts[0].get_fontfamily()[0] == "DejaVu Sans"
+    assert len(figure.texts[0].get_fontfamily()) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of glyphs that it does not find
+        figure.savefig(tmp_path / "figure.png")
+        save_picture(draw, tmp_path, "figure")
+
+
+@pytest.mark.parametrize(
+    ("letter", "font"),
+    [
+        ("喜", "Noto Sans CJK"),
+        ("か", "Noto Sans CJK"),
+        ("기", "Noto Sans CJK"),
+        ("क", "Noto Sans Devanagari"),
+        ("ไ", "Noto Sans Thai"),
+        ("\N{EGYPTIAN HIEROGLYPH A001}", "Noto Sans Egyptian"),
+    ],
+)
+def test_the_font_that_is_missing_is_named(letter, font, monkeypatch):
+    manager = pytest.importorskip("matplotlib.font_manager").fontManager
+    shipped = [entry for entry in manager.ttflist if "matplotlib" in entry.fname]
+    monkeypatch.setattr(manager, "ttflist", shipped)  # whatever else is installed here
+    _fonts_for.cache_clear()
+    assert missing_fonts(f"joy ärger گل {letter}") == [font]
+    _fonts_for.cache_clear()
 
 
 @pytest.mark.parametrize("classes", [3, 40])

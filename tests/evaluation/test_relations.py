@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies
 from scipy.special import softmax
 
 from hf_lcl.evaluation import class_tree, closest_pairs, label_relations
+from hf_lcl.evaluation.relations import is_nearly_uniform
 
 
 @settings(max_examples=30, deadline=None)
@@ -60,6 +61,27 @@ def test_a_class_without_texts_is_placed_by_what_the_others_give_it():
     ]
     affinity[:] = np.nan
     assert sorted(class_tree(affinity).order) == list(range(5))
+
+
+def test_pairs_are_as_close_as_both_directions_say():
+    affinity = np.array([[0.5, 0.4, 0.1], [0.0, 0.7, 0.3], [0.25, 0.25, 0.5]])
+    assert closest_pairs(affinity, ["a", "b", "c"]) == [
+        {"label": "b", "other": "c", "affinity": pytest.approx(0.275)},
+        {"label": "a", "other": "b", "affinity": pytest.approx(0.2)},
+        {"label": "a", "other": "c", "affinity": pytest.approx(0.175)},
+    ]
+
+
+def test_a_network_that_has_learned_nothing_is_told_from_one_that_has():
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.6, 1.18, size=(25, 25))  # what one epoch left of 25 classes: 0.024 to 0.047
+    weights /= weights.sum(axis=1, keepdims=True)
+    assert is_nearly_uniform(weights)
+    weights[3] = np.nan
+    assert is_nearly_uniform(weights)
+    assert not is_nearly_uniform(0.3 * np.eye(25) + 0.7 / 25)
+    assert not is_nearly_uniform(np.eye(2))
+    assert is_nearly_uniform(np.full((3, 3), np.nan))
 
 
 def test_two_classes_make_a_tree():

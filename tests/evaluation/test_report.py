@@ -8,13 +8,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
 from hf_lcl.evaluation import expected_calibration_error
-from hf_lcl.evaluation.inference import run_model
+from hf_lcl.evaluation.inference import ModelOutputs, run_model
 from hf_lcl.evaluation.report import write_report
+from hf_lcl.evaluation.report.sections import Evaluated, relations_section
 from hf_lcl.evaluation.summary import read_summary
 from hf_lcl.hub.card_merging import PART
 
@@ -28,6 +30,9 @@ def finished(make_trainer, tmp_path):
     trainer = make_trainer(objective="lcl", num_train_epochs=1, save_strategy="epoch", learning_rate=3e-3)
     for config in (trainer.model.config, trainer.model.config.text_config):
         config.id2label = dict(enumerate(NAMES))
+    # One epoch teaches a weighting network nothing: this one is sure of itself, be it right or wrong.
+    for parameter in trainer.model.weighting_network.parameters():
+        parameter.data *= 30
     trainer.train()
     trainer.save_model()
     return tmp_path / "out"
@@ -99,9 +104,70 @@ def test_a_plain_classifier_gets_a_report_that_says_what_is_missing(plain, files
     assert "There is no weighting network here" in page
     assert "No trainer_state.json with a logged loss" in page
     assert "give --validation_file" in page
-    assert not list(folder.glob("label_relations*"))
     assert not list(folder.glob("training_curves*"))
     assert {row["scaling"] for row in read_csv(folder / "reliability.csv")} == {"before"}
+
+
+@pytest.fixture
+def logits(plain, splits, tokenizer):
+    """Those of the plain classifier for the test texts."""
+    native = AutoModelForSequenceClassification.from_pretrained(plain)
+    return lambda: (
+        run_model(LCLForSequenceClassification.from_native(native, weighting="none"), splits["test"], tokenizer).logits
+    )
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_temperature_is_folded_where_it_helps_and_else_not_offered(
+    plain, raw_splits, logits, helps, tmp_path, capsys
+):
+    before, weights = logits(), (plain / "model.safetensors").read_bytes()
+    likely, unlikely = before.argmax(axis=1), before.argmin(axis=1)
+    # Always wrong on the validation texts: the best temperature makes all classes equally probable.
+    files = {"validation": unlikely, "test": unlikely if helps else likely}
+    for split, labels in files.items():
+        raw = raw_splits["test"].remove_columns("label").add_column("label", [NAMES[label] for label in labels])
+        raw.to_json(tmp_path / f"{split}.jsonl")
+    flags = [word for split in files for word in (f"--{split}_file", str(tmp_path / f"{split}.jsonl"))]
+    main(["report", str(plain), "--fold_temperature", *flags])
+    found = read_summary(plain)["calibration"]
+    # Always wrong, or always right: the error is the mean probability, or what it lacks to 1.
+    confidence = softmax(before, axis=1).max(axis=1).mean()
+    assert found["error_before"] == pytest.approx(confidence if helps else 1 - confidence, abs=1e-4)
+    assert found["error_after"] == pytest.approx(0.25 if helps else 0.75, abs=0.02)
+    assert found["folded"] == helps
+    said = capsys.readouterr().out
+    assert f"{found['error_before']:.4f}" in said
+    assert f"{found['error_after']:.4f}: {'folded' if helps else 'not folded'}" in said
+    assert ((plain / "model.safetensors").read_bytes() == weights) != helps
+    page = (plain / "report" / "index.html").read_text(encoding="utf-8")
+    assert ("Temperature scaling does not help" in page) != helps
+    scalings = {row["scaling"] for row in read_csv(plain / "report" / "reliability.csv")}
+    assert scalings == ({"before", "after"} if helps else {"before"})
+
+
+def evaluated(folder, logits, labels, split="validation"):
+    outputs = ModelOutputs(logits, np.random.default_rng(0).normal(size=(len(labels), 3)), None)
+    return Evaluated(split, labels, outputs, NAMES, folder)
+
+
+def test_a_network_that_has_learned_nothing_ranks_no_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 4
+    sure = rng.normal(size=(80, 4)) + 3 * np.eye(4)[labels]
+    test, validation = evaluated(tmp_path, np.zeros((80, 4)), labels, "test"), evaluated(tmp_path, sure, labels)
+    section = relations_section(test, validation, rng.normal(size=(80, 4)) / 10, "")
+    assert section.text.startswith("Not learned yet")
+    assert "validation texts" in section.text
+    for row in read_csv(tmp_path / "label_relations.csv"):
+        mean = softmax(sure[labels == NAMES.index(row["true"])], axis=1).mean(axis=0)
+        np.testing.assert_allclose([float(row[name]) for name in NAMES], mean, rtol=1e-4)
+    learned = relations_section(test, validation, sure, "")
+    assert learned.text.startswith("What the label-aware loss has learned")
+    nothing = relations_section(test, test, None, "No network.")
+    assert nothing.text.startswith("No network. Nor does the classifier")
+    assert not nothing.tables
+    assert nothing.picture is None
 
 
 @pytest.mark.slow

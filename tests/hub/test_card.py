@@ -237,6 +237,17 @@ def test_the_name_of_a_model_is_the_heading_and_a_string_in_the_code(name):
     assert ModelCard(str(card)).data.model_name == name
 
 
+def test_a_temperature_that_does_not_help_is_not_offered():
+    calibration = FACTS.calibration | {"folded": False}
+    helps, harms = (
+        parts(str(render_card(replace(FACTS, calibration=calibration | {"error_after": after}))))["results"]
+        for after in (0.0312, 0.1235)
+    )
+    assert "Divided by the temperature 1.700" in helps
+    assert "temperature" not in harms
+    assert "| expected calibration error | 0.1234 |" in harms
+
+
 def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
     write_card(FACTS, tmp_path)
     first = (tmp_path / "README.md").read_text()

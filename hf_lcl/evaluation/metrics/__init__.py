@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from transformers import EvalPrediction
 
 
@@ -29,25 +30,26 @@ def load_metric(name: str) -> "EvaluationModule":
 
 def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
-    Accuracy, macro F1 and weighted F1: a ready `compute_metrics` for the Trainer.
+        Accuracy, macro F1 and weighted F1: a ready `compute_metrics` for the Trainer.
 
-    Args:
-        prediction (`EvalPrediction`): logits `(rows, num_labels)` and class ids `(rows,)`.
+        Args:
+            prediction (`EvalPrediction`): logits `(rows, num_labels)` and class ids `(rows,)`.
 
-    Returns:
-        `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1.
+        Returns:
+            `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1.
 
-    Example:
+        Example:
 
-    ```python
-    >>> import numpy as np
-    >>> from transformers import EvalPrediction
-    >>> from hf_lcl import classification_metrics
+        ```python
+        >>> import numpy as np
+        >>> import numpy as np
+    from transformers import EvalPrediction
+        >>> from hf_lcl import classification_metrics
 
-    >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0], [0.0, 2.0]])
-    >>> classification_metrics(EvalPrediction(logits, np.array([0, 1, 1, 0])))["accuracy"]
-    0.75
-    ```
+        >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0], [0.0, 2.0]])
+        >>> classification_metrics(EvalPrediction(logits, np.array([0, 1, 1, 0])))["accuracy"]
+        0.75
+        ```
     """
-    predicted = prediction.predictions.argmax(axis=-1)
+    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
     return load_metric("classification_summary").compute(predictions=predicted, references=prediction.label_ids)

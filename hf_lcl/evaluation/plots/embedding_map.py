@@ -4,7 +4,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from ...extras import load_extra
 from .theme import Theme, new_figure
@@ -48,6 +47,8 @@ def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) ->
         # More processes give another map each time.
         mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)
         return mapping.fit_transform(unit), ["UMAP 1", "UMAP 2"]
+    from sklearn.decomposition import PCA  # takes a second, which training need not wait for
+
     pca = PCA(2, random_state=seed)
     points = pca.fit_transform(unit)
     shares = pca.explained_variance_ratio_
@@ -92,13 +93,14 @@ def plot_embedding_map(
         color = theme.colors[rank] if few else colormap(0.05 + 0.95 * rank / len(order))
         own = points[references == label]
         axes.scatter(
-            *own.T,
+            own[:, 0],
+            own[:, 1],
             s=np.clip(4000 / len(points), 4, 24),
             color=[color],
             marker=MARKERS[rank] if few else "o",
             alpha=0.5,
             linewidths=0,
-            label=names[label] if few else f"{rank + 1}  {names[label]}",
+            label=f"{rank + 1}",
         )
         if len(own) and few:  # names would cover one another where classes lie close together
             axes.plot(*centroids[label], MARKERS[rank], color=color, markeredgecolor=theme.text, markersize=13)
@@ -108,6 +110,9 @@ def plot_embedding_map(
     title = f"Embeddings of the texts; {'large' if few else 'numbers'}: centroids of the classes"
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
     legend = figure.legend(loc="outside right upper", ncols=columns, fontsize=9 if few else 6.5, labelspacing=0.35)
-    for handle in legend.legend_handles:
-        handle.set(alpha=1, sizes=[30])
+    for label, text, handle in zip(order, legend.get_texts(), legend.legend_handles):
+        # Only now: matplotlib leaves out what is called _something.
+        text.set_text(names[label] if few else f"{text.get_text()}  {names[label]}")
+        if handle is not None:
+            handle.set(alpha=1, sizes=[30])
     return figure

@@ -11,15 +11,17 @@ from .theme import Theme, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 # Up to so many classes each cell holds its number.
 NUMBERED_CLASSES = 15
 LONGEST_NAME = 36
-# A logarithmic axis has no ticks of its own within a decade.
-TICKS_OF_WEIGHTS = [10**power * digit for power in (-4, -3, -2, -1) for digit in (1, 2, 5)] + [1]
-# All weights below it have one colour.
-LOWEST_WEIGHT = 1e-4
+# Of the label relations, in multiples of the equal weights that a network without any knowledge gives: the same colour
+# means the same in every picture.
+LOWEST, HIGHEST = 1 / 30, 30
+TICKS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)
 
 
 def plot_confusion_matrix(shares: np.ndarray, names: list[str], order: list[int], theme: Theme) -> "Figure":
@@ -43,32 +45,31 @@ def plot_confusion_matrix(shares: np.ndarray, names: list[str], order: list[int]
     return figure
 
 
-def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree, theme: Theme) -> "Figure":
+def plot_label_relations(
+    weights: np.ndarray, names: list[str], tree: ClassTree, theme: Theme, quantity: str = "weight"
+) -> "Figure":
     """
-    How close the classes are to one another, as far as the weighting network can tell, with the tree that joins the
-    closest first.
+    How close the classes are, in multiples of equal weights, with the tree that joins the closest first.
 
     Args:
         weights (`np.ndarray` of shape `(num_labels, num_labels)`): as from [`label_relations`].
         names (`list[str]`): class names by id.
         tree ([`ClassTree`]): as from [`class_tree`] of `weights`.
         theme ([`Theme`]): the colours.
+        quantity (`str`, *optional*, defaults to `"weight"`): what the title calls the numbers.
     """
     width, height = _size(names, extra_width=0.9)
     branch_width = max(1.6, 0.16 * width)
     figure = new_figure(width + branch_width, height)
     branches, axes = figure.subplots(1, 2, width_ratios=[branch_width, width], sharey=True)
     colors = load_extra("matplotlib.colors", extra="plots")
-    highest = np.nanmax(weights)
-    norm = colors.LogNorm(vmin=np.clip(np.nanmin(weights), LOWEST_WEIGHT, highest / 2), vmax=highest)
-    image = _heat_map(axes, weights, names, tree.order, norm, theme)
+    norm = colors.LogNorm(LOWEST, HIGHEST)
+    image = _heat_map(axes, weights * len(names), names, tree.order, norm, theme)
     axes.set_xlabel("is given to")
     # Of the figure, since the heat map of few classes is narrower.
-    figure.suptitle("Mean weight that texts of a class give to each class", x=0.01, ha="left", fontsize=10)
-    ticks = [value for value in TICKS_OF_WEIGHTS if norm.vmin <= value <= norm.vmax]
-    if len(ticks) < 2:  # the weights of a network that has hardly been trained are close to one another
-        ticks = [norm.vmin, norm.vmax]
-    figure.colorbar(image, ax=axes, shrink=0.5, ticks=ticks, format="{x:.2g}").minorticks_off()
+    title = f"Mean {quantity} that texts of a class give to each class, in multiples of 1/{len(names)}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.colorbar(image, ax=axes, shrink=0.5, ticks=list(TICKS), format="{x:.2g}").minorticks_off()
     _draw_tree(branches, tree, theme)
     return figure
 
@@ -80,11 +81,13 @@ def _size(names: list[str], extra_width: float) -> tuple[float, float]:
     return max(cells, 2.4) + margin + extra_width, max(cells, 2.4) + margin
 
 
-def _heat_map(axes: "Axes", values: np.ndarray, names: list[str], order: list[int], norm: object, theme: Theme):
-    ordered = values[np.ix_(order, order)]
+def _heat_map(
+    axes: "Axes", values: np.ndarray, names: list[str], order: list[int], norm: "Normalize", theme: Theme
+) -> "AxesImage":
+    ordered, lowest = values[np.ix_(order, order)], norm.vmin or 0.0
     # Zeros have no logarithm, and would look like missing values.
     colormap = load_extra("matplotlib.colors", extra="plots").LinearSegmentedColormap.from_list("", theme.sequential)
-    image = axes.imshow(np.maximum(ordered, norm.vmin), cmap=colormap, norm=norm, aspect="auto")
+    image = axes.imshow(np.maximum(ordered, lowest), cmap=colormap, norm=norm, aspect="auto")
     size = 9 if len(names) <= NUMBERED_CLASSES else 7
     shown = [_shortened(names[index]) for index in order]
     axes.set_xticks(range(len(order)), shown, rotation=90, fontsize=size)
@@ -95,7 +98,7 @@ def _heat_map(axes: "Axes", values: np.ndarray, names: list[str], order: list[in
     if len(names) <= NUMBERED_CLASSES:
         for row, column in np.argwhere(np.isfinite(ordered)):
             value = ordered[row, column]
-            color = image.cmap(norm(max(value, norm.vmin)))
+            color = image.cmap(norm(max(value, lowest)))
             text = "0" if value == 0 else "<.01" if value < 0.01 else f"{value:.2f}".lstrip("0")
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=readable_on(color))
     return image

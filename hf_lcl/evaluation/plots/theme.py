@@ -1,5 +1,6 @@
 """Colours for a light and a dark page, and how a figure gets into a file."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...extras import load_extra
 from ...files import open_whole
+from .fonts import use_fonts
 
 
 if TYPE_CHECKING:
@@ -80,8 +82,11 @@ def save_picture(draw: Callable[[Theme], "Figure"], folder: Path, name: str) -> 
         with load_extra("matplotlib", extra="plots").rc_context(_settings(theme)):
             paths.append(folder / f"{name}{theme.suffix}.png")
             # Without a time or a version, so that equal pictures are equal files.
-            with open_whole(paths[-1], "wb") as file:
-                draw(theme).savefig(file, format="png", metadata={"Software": None})
+            figure = draw(theme)
+            use_fonts(figure)
+            with open_whole(paths[-1], "wb") as file, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing")  # told once, by name of the font that has it
+                figure.savefig(file, format="png", metadata={"Software": None})
     return paths
 
 

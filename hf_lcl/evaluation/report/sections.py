@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 from transformers import EvalPrediction
 
 from ...files import write_csv
 from ..calibration import fit_temperature, reliability_bins
-from ..confusion import confused_pairs, per_class_table
+from ..confusion import confused_pairs, confusion_counts, per_class_table
 from ..inference import ModelOutputs
 from ..metrics import classification_metrics
 from ..plots import (
@@ -23,7 +22,7 @@ from ..plots import (
     project,
     save_picture,
 )
-from ..relations import class_tree, closest_pairs, label_relations
+from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
 
 
@@ -62,7 +61,7 @@ class Evaluated:
 
     def write_rows(self, name: str, rows: list[dict[str, Any]], header: Sequence[str]) -> None:
         """Likewise, for rows with the keys of `header`."""
-        self.write_csv(name, header, [row.values() for row in rows])
+        self.write_csv(name, header, [list(row.values()) for row in rows])
 
 
 def _cell(value: Any) -> Any:
@@ -92,7 +91,7 @@ def results_section(test: Evaluated) -> tuple[Section, dict[str, Any]]:
 
 def confusion_section(test: Evaluated) -> Section:
     """The confusion matrix."""
-    counts = confusion_matrix(test.references, test.predictions, labels=range(len(test.names)))
+    counts = confusion_counts(test.references, test.predictions, len(test.names))
     with np.errstate(invalid="ignore"):  # a class without texts has no shares
         shares = counts / counts.sum(axis=1, keepdims=True)
     order = test.order
@@ -109,20 +108,41 @@ def confusion_section(test: Evaluated) -> Section:
     )
 
 
-def relations_section(test: Evaluated, weighting_logits: np.ndarray | None, remark: str) -> Section:
-    """The label relations, or why there are none."""
-    if weighting_logits is None:
-        return Section("Label relations", remark)
-    weights = label_relations(weighting_logits, test.references)
+def relations_section(
+    test: Evaluated, validation: Evaluated | None, weighting_logits: np.ndarray | None, remark: str
+) -> Section:
+    """How close the classes are: for the weighting network where it has learned that, else for the classifier."""
+    weights = None if weighting_logits is None else label_relations(weighting_logits, test.references)
+    if weights is not None and not is_nearly_uniform(weights):
+        quantity = "weight"
+        text = (
+            "What the label-aware loss has learned of the classes: the weight that the weighting network gives to "
+            "each class, averaged over the texts of a class. The larger it is, the closer are the two classes, and "
+            f"the harder the loss pushed them apart. {remark}"
+        )
+    else:
+        if weights is not None:
+            remark = (
+                "Not learned yet: the weighting network gives all classes almost the same weight. Its mean weights "
+                f"lie between {np.nanmin(weights):.3f} and {np.nanmax(weights):.3f}, where equal ones are "
+                f"{1 / len(weights):.3f}. {remark}"
+            )
+        shown, quantity = validation or test, "probability"
+        weights = label_relations(shown.outputs.logits, shown.references)
+        if is_nearly_uniform(weights):
+            return Section("Label relations", f"{remark} Nor does the classifier tell the classes apart yet.")
+        text = (
+            f"{remark} Shown instead: the probability that the classifier gives to each class, averaged over the "
+            f"{shown.split} texts of a class. The larger it is, the more alike are the two classes to the classifier."
+        )
     tree = class_tree(weights)
-    save_picture(lambda theme: plot_label_relations(weights, test.names, tree, theme), test.folder, "label_relations")
+    save_picture(
+        lambda theme: plot_label_relations(weights, test.names, tree, theme, quantity), test.folder, "label_relations"
+    )
     _write_matrix(test, "label_relations.csv", weights, tree.order)
     return Section(
         "Label relations",
-        "What the label-aware loss has learned of the classes: the weight that the weighting network gives to each "
-        "class, averaged over the texts of a class. The larger it is, the closer are the two classes, and the "
-        "harder the loss pushed them apart. The distance in the tree is minus the logarithm of the mean weight in "
-        f"both directions. {remark}".rstrip(),
+        f"{text} The distance in the tree is minus the logarithm of the mean {quantity} in both directions.",
         picture="label_relations",
         tables={"The closest classes": closest_pairs(weights, test.names)},
         files=["label_relations.csv"],
@@ -152,8 +172,8 @@ def map_section(test: Evaluated) -> Section:
     )
 
 
-def calibration_section(test: Evaluated, validation: Evaluated | None) -> tuple[Section, dict[str, float]]:
-    """Calibration on the test split, before and after a temperature that is fitted on the validation split."""
+def calibration_section(test: Evaluated, validation: Evaluated | None) -> tuple[Section, dict[str, Any]]:
+    """Calibration on the test split, and after a temperature, fitted on the validation split, where that helps."""
     logits, references = test.outputs.logits, test.references
     panels = {"before": reliability_bins(logits, references)}
     facts = {"error_before": panels["before"].calibration_error}
@@ -161,12 +181,19 @@ def calibration_section(test: Evaluated, validation: Evaluated | None) -> tuple[
         text = "Without a validation split there is nothing to fit a temperature on: give --validation_file."
     else:
         temperature = fit_temperature(validation.outputs.logits, validation.references)
-        panels["after"] = reliability_bins(logits, references, temperature)
-        facts |= {"temperature": temperature, "error_after": panels["after"].calibration_error}
-        text = (
-            f"Divided by the temperature {temperature:.3f}, which was fitted on {len(validation.references):,} "
-            "validation texts, the logits give the probabilities at the right. Predictions stay the same."
+        after = reliability_bins(logits, references, temperature)
+        facts |= {"temperature": temperature, "error_after": after.calibration_error}
+        fitted = (
+            f"the temperature {temperature:.3f}, which was fitted on {len(validation.references):,} validation texts"
         )
+        if facts["error_after"] < facts["error_before"]:
+            panels["after"] = after
+            text = f"Divided by {fitted}, the logits give the probabilities at the right. Predictions stay the same."
+        else:
+            text = (
+                f"Temperature scaling does not help: divided by {fitted}, the logits would have a calibration error "
+                f"of {facts['error_after']:.4f} instead of {facts['error_before']:.4f}."
+            )
     titles = {"before": "As it is", "after": "After temperature scaling"}
     shown = {titles[name]: bins for name, bins in panels.items()}
     save_picture(lambda theme: plot_reliability(shown, theme), test.folder, "reliability")
