@@ -29,8 +29,8 @@ from hf_lcl.model.loading import CANNOT_BE_WRAPPED
 
 ROOT = Path(__file__).parent.parent
 FULL_TABLE = ROOT / "examples" / "results" / "architectures.md"
-README = ROOT / "README.md"
-README_BLOCK = re.compile(r"<!-- architectures:begin -->.*<!-- architectures:end -->\n", flags=re.DOTALL)
+PAGE = ROOT / "examples" / "docs" / "architectures.md"
+PAGE_BLOCK = re.compile(r"<!-- architectures:begin -->.*<!-- architectures:end -->\n", flags=re.DOTALL)
 
 # AutoModel builds something else than what stands in the classifier.
 OTHER_BASE_MODEL = {
@@ -217,8 +217,8 @@ def full_table(measured: list[Measured]) -> str:
     )
 
 
-def readme_block(measured: list[Measured]) -> str:
-    """What stands between the two markers in the README: the types by what their embedding is."""
+def page_block(measured: list[Measured]) -> str:
+    """What stands between the two markers of the page: the types by what their embedding is."""
     lines = [
         f"{len(measured)} of the {len(measured) + len(CANNOT_BE_WRAPPED)} types in transformers' mapping of sequence "
         "classifiers, by what the contrastive loss compares by default:",
@@ -238,8 +238,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(ARCHITECTURES, Path(folder))
     FULL_TABLE.write_text(full_table(measured), encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    README.write_text(README_BLOCK.sub(lambda _: readme_block(measured), text), encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(PAGE_BLOCK.sub(lambda _: page_block(measured), text), encoding="utf-8")
 
 
 if __name__ == "__main__":
