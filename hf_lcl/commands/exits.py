@@ -73,7 +73,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def _line(error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno in REMEDIES:
-        return f"{error.filename or 'A file'} cannot be written: {error.strerror}. {REMEDIES[error.errno]}"
+        return f"{error.filename or 'The output'}: {error.strerror}. {REMEDIES[error.errno]}"
     if isinstance(error, EXPECTED):
         return message or type(error).__name__
     if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # torch's is not imported for the sake of its name

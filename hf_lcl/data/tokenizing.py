@@ -1,6 +1,7 @@
 """Texts to token ids."""
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -83,6 +84,7 @@ def tokenize_texts(
         _check_pair(text_columns, view)
     if max_length is not None:
         max_length = min(max_length, tokenizer.model_max_length)
+    tokenizer = deepcopy(tokenizer)  # a call changes it: the truncation would be saved with the model
     encode = partial(tokenizer, truncation=True, max_length=max_length, padding=padding)
     count = partial(
         _count,

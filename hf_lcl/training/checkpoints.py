@@ -19,6 +19,8 @@ logger = logging.get_logger(__name__)
 STATE = "trainer_state.json"
 # What torch.save writes is a zip archive, whose end says what is in it.
 ARCHIVES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
+# What FSDP and DeepSpeed write instead of one file of weights.
+SHARDS = ("pytorch_model_fsdp*", "global_step*")
 MARK = "hf_lcl_run"
 SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
 NEWEST = (True, "true", "True", "last")
@@ -60,8 +62,11 @@ def fault_of(checkpoint: str | Path) -> str | None:
         checkpoint (`str` or `Path`): a folder.
     """
     checkpoint = Path(checkpoint)
-    if not (checkpoint / STATE).is_file() or not (checkpoint / "config.json").is_file():
-        return f"is no whole checkpoint of a training: it lacks {STATE} or config.json"
+    is_sharded = any(any(checkpoint.glob(pattern)) for pattern in SHARDS)
+    needed = [STATE] if is_sharded else [STATE, "config.json", "training_args.bin"]
+    missing = [name for name in needed if not (checkpoint / name).is_file()]
+    if missing:
+        return f"is no whole checkpoint of a training: it lacks {', '.join(missing)}"
     try:
         for path in checkpoint.glob("*.json"):
             read_json(path)
@@ -76,8 +81,7 @@ def fault_of(checkpoint: str | Path) -> str | None:
         for path in checkpoint.glob(pattern):
             if not zipfile.is_zipfile(path):
                 return f"is not whole: {path} is cut short"
-    # Processes that hold shards of a model write folders.
-    if not any(path.is_dir() or path.suffix == ".safetensors" for path in checkpoint.iterdir()):
+    if not is_sharded and not any(checkpoint.glob("*.safetensors")):
         return "is not whole: it has no weights"
     return None
 
@@ -155,6 +159,8 @@ def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective
         config (`PreTrainedConfig`): of the model that would be trained on.
         objective (`str`): of the run.
     """
+    if not (Path(checkpoint) / "config.json").is_file():
+        return  # shards alone, which their library checks
     saved = read_json(Path(checkpoint) / "config.json")
     now = config.to_dict()
     inner, inner_now = saved.get("text_config") or {}, now.get("text_config") or {}

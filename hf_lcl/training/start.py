@@ -1,6 +1,7 @@
 """What is done once to a fresh model: the mean goes into its first token, and a new classifier is fitted."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -153,4 +154,5 @@ def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase)
     ```
     """
     spoken = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
+    tokenizer = deepcopy(tokenizer)  # a call changes what is saved
     return [{**tokenizer(name), "labels": label} for label, name in spoken.items() if any(map(str.isalpha, name))]

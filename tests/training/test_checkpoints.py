@@ -1,0 +1,162 @@
+"""A run goes on from what is whole and its own, and from nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from hf_lcl import encode_labels, tokenize_texts
+from hf_lcl.evaluation.finished import load_training_model, log_history
+from hf_lcl.hub import push_folder
+from hf_lcl.training.checkpoints import checkpoint_of, fault_of, newest_checkpoint, resume_point
+
+
+@pytest.fixture
+def run(make_trainer):
+    """Trains in the folder `out` with a checkpoint every second step, and saves the classifier."""
+
+    def run(max_steps=4, **settings):
+        settings = {"objective": "lcl", "save_strategy": "steps", "save_steps": 2, "max_steps": max_steps} | settings
+        trainer = make_trainer(**settings)
+        trainer.train()
+        trainer.save_model()
+        return Path(trainer.args.output_dir)
+
+    return run
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_checkpoint_that_is_not_whole_is_passed_over(run, caplog):
+    out = run()
+    newest = out / "checkpoint-4"
+    spare = shutil.copytree(newest, out / "spare")
+    assert newest_checkpoint(out) == newest
+    files = [path.name for path in newest.iterdir() if path.suffix in (".json", ".safetensors", ".pt", ".pth", ".bin")]
+    assert {"model.safetensors", "optimizer.pt", "trainer_state.json", "rng_state.pth"} <= set(files)
+    for name in files:
+        cut(newest / name)
+        caplog.clear()
+        assert resume_point("last", out) == str(out / "checkpoint-2")
+        told = [record.getMessage() for record in caplog.records]
+        assert told == [f"Passed over: {newest} {fault_of(newest)}.", f"Training goes on from {out / 'checkpoint-2'}."]
+        assert name in told[0]
+        with pytest.raises(ValueError, match=f"{newest}.* is (not|no) whole"):
+            resume_point(str(newest), out)
+        shutil.copyfile(spare / name, newest / name)
+    assert newest_checkpoint(out) == newest
+    (newest / "trainer_state.json").unlink()  # what is written last
+    assert newest_checkpoint(out) == out / "checkpoint-2"
+
+
+def test_what_is_no_checkpoint_is_refused_and_the_classifier_stays(run, make_trainer):
+    out = run()
+    weights = (out / "model.safetensors").read_bytes()
+    trainer = make_trainer(objective="lcl", max_steps=4)
+    with pytest.raises(ValueError, match="out' is no whole checkpoint .* use .*checkpoint-4, or `last`"):
+        trainer.train(resume_from_checkpoint=str(out))
+    with pytest.raises(ValueError, match="nowhere' is no whole checkpoint"):
+        trainer.train(resume_from_checkpoint=str(out / "nowhere"))
+    assert (out / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("asked", [True, "true", "last"])
+def test_the_newest_is_asked_for_and_without_one_training_begins(make_trainer, asked, caplog):
+    trainer = make_trainer(max_steps=2, save_strategy="steps", save_steps=1)
+    trainer.train(resume_from_checkpoint=asked)
+    assert trainer.state.global_step == 2
+    assert "holds no whole checkpoint: training begins anew." in caplog.text
+    again = make_trainer(max_steps=3, save_strategy="steps", save_steps=1)
+    again.train(resume_from_checkpoint=asked)
+    assert f"Training goes on from {Path(again.args.output_dir) / 'checkpoint-2'}." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objective": "ce", "weighting": "head"}, "its objective is 'lcl', that of this run 'ce'"),
+        ({"objective": "scl"}, "its objective is 'lcl', that of this run 'scl'"),
+        ({"weighting": "classifier"}, "its weighting is 'head', that of this run 'classifier'"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_refused(run, make_trainer, settings, message):
+    out = run()
+    trainer = make_trainer(**{"objective": "lcl", "max_steps": 4} | settings)
+    with pytest.raises(ValueError, match=f"checkpoint-4 cannot be resumed: {message}"):
+        trainer.train(resume_from_checkpoint=str(out / "checkpoint-4"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda names: {**names, "4": "bored"}, "its number of classes is 5, that of this run 4"),
+        (
+            lambda names: {**names, "0": names["1"], "1": names["0"]},
+            "class 0 is 'annoyed', that of this run 'angry'",
+        ),
+    ],
+)
+def test_a_checkpoint_of_other_classes_is_refused(run, make_trainer, change, message):
+    out = run(max_steps=2)
+    settings = json.loads((out / "checkpoint-2" / "config.json").read_text())
+    settings["id2label"] = change(settings["id2label"])
+    (out / "checkpoint-2" / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=message):
+        make_trainer(objective="lcl", max_steps=4).train(resume_from_checkpoint="last")
+
+
+def test_a_second_run_in_a_folder_has_nothing_of_the_first(run):
+    out = run(max_steps=4)
+    first = log_history(out)
+    assert checkpoint_of(out) == out / "checkpoint-4"
+    assert load_training_model(out) is not None
+    run(max_steps=2, learning_rate=1e-2)
+    assert checkpoint_of(out) == out / "checkpoint-2"
+    assert newest_checkpoint(out) == out / "checkpoint-2"  # though checkpoint-4 has the larger number
+    assert log_history(out)[0] != first[0]
+    run(max_steps=1, save_strategy="no")
+    assert checkpoint_of(out) is None
+    assert load_training_model(out) is None
+    with pytest.raises(ValueError, match="holds no whole checkpoint-\\* of the run that its classifier comes from"):
+        push_folder(out, "me/mine", include_training_state=True)
+
+
+def test_a_run_that_goes_on_is_the_same_run(run, make_trainer):
+    out = run(max_steps=2)
+    trainer = make_trainer(objective="lcl", save_strategy="steps", save_steps=2, max_steps=4)
+    trainer.train(resume_from_checkpoint="last")
+    marks = [json.loads((out / f"checkpoint-{step}" / "trainer_state.json").read_text()) for step in (2, 4)]
+    assert marks[0]["stateful_callbacks"]["hf_lcl_run"] == marks[1]["stateful_callbacks"]["hf_lcl_run"]
+
+
+def test_half_a_state_hides_the_log_and_blocks_nothing(run, caplog):
+    out = run()
+    cut(out / "trainer_state.json")
+    assert log_history(out) == []
+    assert f"{out / 'trainer_state.json'} is cut or no JSON" in caplog.text
+
+
+def test_weights_have_the_permissions_of_their_neighbours(run):
+    out = run(max_steps=2)
+    for folder in (out, out / "checkpoint-2"):
+        modes = {(folder / name).stat().st_mode & 0o777 for name in ("model.safetensors", "config.json")}
+        assert len(modes) == 1
+
+
+def test_the_tokenizer_is_saved_as_it_came(make_trainer, raw_splits, tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "came")
+    came = AutoTokenizer.from_pretrained(tmp_path / "came")
+    splits = tokenize_texts(encode_labels(raw_splits)[0], came, max_length=8, padding="max_length")
+    for resume in (None, "last"):
+        trainer = make_trainer(
+            tokenizer=came, train=splits["train"], max_steps=2, save_strategy="steps", save_steps=1, head_start=True
+        )
+        trainer.train(resume_from_checkpoint=resume)
+        trainer.save_model()
+        for folder in ("", "checkpoint-2"):
+            saved = Path(trainer.args.output_dir, folder, "tokenizer.json")
+            assert json.loads(saved.read_text()) == json.loads((tmp_path / "came" / "tokenizer.json").read_text())
