@@ -57,7 +57,7 @@ def test_what_is_no_checkpoint_is_refused_and_the_classifier_stays(run, make_tra
     out = run()
     weights = (out / "model.safetensors").read_bytes()
     trainer = make_trainer(objective="lcl", max_steps=4)
-    with pytest.raises(ValueError, match="out' is no whole checkpoint .* use .*checkpoint-4, or `last`"):
+    with pytest.raises(ValueError, match=r"out' is no whole checkpoint .* use .*checkpoint-4, or `last`"):
         trainer.train(resume_from_checkpoint=str(out))
     with pytest.raises(ValueError, match="nowhere' is no whole checkpoint"):
         trainer.train(resume_from_checkpoint=str(out / "nowhere"))
