@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,11 +91,12 @@ def _begin(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
 
 
 def _fasttext_row(number: int, line: str) -> Row:
-    labels = re.match(rf"\s*(?:{FASTTEXT}\S+(?:\s+|$))*", line)[0]
-    names = [name.removeprefix(FASTTEXT) for name in labels.split()]
+    labels = list(takewhile(lambda word: word.startswith(FASTTEXT), line.split()))
+    names = [label.removeprefix(FASTTEXT) for label in labels]
     if not names:
         return Row(number, {}, fault=("no label", f"does not begin with {FASTTEXT}NAME as the lines before it"))
-    return Row(number, {"text": line[len(labels) :].rstrip("\r\n"), "label": names[0] if len(names) == 1 else names})
+    text = [*line.strip().split(maxsplit=len(labels)), ""][len(labels)]
+    return Row(number, {"text": text, "label": names[0] if len(names) == 1 else names})
 
 
 def csv_table(lines: Iterator[str], delimiter: str | None = None, usual: str = ",") -> Table:
@@ -168,11 +169,13 @@ def _csv_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, li
 # JSON
 
 
-class _Integer(int):
+class _Lettered:
     """A number that knows how it was written: `01` and `1.0` are other labels than `1`."""
 
-    def __new__(cls, letters: str) -> "_Integer":
-        number = super().__new__(cls, letters)
+    letters: str
+
+    def __new__(cls, letters: str) -> Any:
+        number = super().__new__(cls, letters)  # type: ignore[call-arg]
         number.letters = letters
         return number
 
@@ -180,16 +183,12 @@ class _Integer(int):
         return self.letters
 
 
-class _Float(float):
-    """As [`_Integer`]."""
+class _Integer(_Lettered, int):
+    """An integer that does."""
 
-    def __new__(cls, letters: str) -> "_Float":
-        number = super().__new__(cls, letters)
-        number.letters = letters
-        return number
 
-    def __str__(self) -> str:
-        return self.letters
+class _Float(_Lettered, float):
+    """A fraction that does."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -274,7 +273,8 @@ def _items(text: str, start: int) -> Iterator[Row]:
 
 
 def _after_space(text: str, position: int) -> int:
-    return _SPACE.match(text, position).end()
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
 
 
 def _start_of_field(text: str, field: str) -> int:
@@ -300,9 +300,9 @@ def _is_rows(value: Any) -> bool:
 
 def _shape(root: dict[str, Any]) -> str:
     """What a JSON object holds that is no row, and what to do about it."""
-    kinds = {dict: "objects", list: "lists"}
+    kinds: dict[type, str] = {dict: "objects", list: "lists"}
     fields = [
-        f"{name!r} ({type(value).__name__} of {len(value):,} {kinds.get(type(next(iter(value), None)), 'values')})"
+        f"{name!r} ({type(value).__name__} of {len(value):,} {kinds.get(type(value[0]) if value else str, 'values')})"
         if isinstance(value, list)
         else f"{name!r} ({'an object' if isinstance(value, dict) else 'a value'})"
         for name, value in list(root.items())[:5]
@@ -347,5 +347,5 @@ def parquet_table(path: Path, columns: list[str] | None = None) -> Table:
     return Table(names, rows(), classes)
 
 
-def _class_name(feature: ClassLabel, value: int | None) -> str | None:
+def _class_name(feature: ClassLabel, value: int | None) -> str | int | None:
     return feature.int2str(value) if value is not None and 0 <= value < feature.num_classes else value

@@ -83,7 +83,7 @@ class Reader:
             source (`str` or `Path`): a file; `"-"` is the standard input.
             text_columns (`Sequence[str]` or `str`, *optional*): hold a text in each row, which is in its `texts`; see
                 [`named_columns`].
-            columns (`Sequence[str]`, *optional*): others that must be decodable.
+            columns (`Sequence[str]`, *optional*): all that are used, so that they must be decodable; default: texts.
             label_column (`str`, *optional*): one of these that may not be empty.
             split (`str`, *optional*): how messages call the file.
             stream_kind (`str`, *optional*, defaults to `"txt"`): what the standard input holds: txt, csv, tsv, jsonl.
@@ -95,7 +95,7 @@ class Reader:
                 `skip_bad_rows`, after the last row of a file, at the first bad one of the standard input.
         """
         found: Counter[str] = Counter()
-        with self._table(source, split, stream_kind) as (title, table):
+        with self._table(source, split, stream_kind, columns) as (title, table):
             texts = list(text_columns or ())
             if text_columns is None or isinstance(text_columns, str):
                 texts = named_columns(text_columns, table.columns)
@@ -169,68 +169,52 @@ class Reader:
         """See [`load_splits`]."""
         for split, path in files.items():  # all are looked at before the first is read
             _kind(Path(path), f"The {split} file {path}")
-        counts = {} if dropped is None else dropped
-        return DatasetDict(
-            {
-                split: self._load(
-                    path, split, columns, text_columns, label_column, return_lines, counts.setdefault(split, Counter())
-                )
-                for split, path in files.items()
-            }
-        )
-
-    def _load(
-        self,
-        path: str | Path,
-        split: str,
-        columns: Sequence[str] | None,
-        text_columns: Sequence[str],
-        label_column: str | None,
-        return_lines: bool,
-        counts: Counter[str],
-    ) -> Dataset:
-        with self._table(path, split) as (title, table):
-            kept, classes = [name for name in table.columns if columns is None or name in columns], table.classes
-            if label_column not in kept:
-                label_column = None
-            elif split != "train" and all(_is_empty(cell(row.values.get(label_column))) for row in table.rows):
-                logger.warning(f"{title} has no labels in column {label_column!r}: no metrics.")
-                kept.remove(label_column)
-                label_column = None
-        chunks: list[pa.Table] = []
-        are_lists: dict[str, bool] = {}
-        rows = self.rows(path, text_columns, columns=kept, label_column=label_column, split=split, counts=counts)
-        while chunk := list(islice(rows, ROWS_AT_ONCE)):
-            arrays = {name: _column(title, name, chunk, are_lists) for name in kept}
-            if return_lines:
-                arrays[LINE] = pa.array([row.line for row in chunk])
-            chunks.append(pa.table(arrays))
-        dataset = Dataset(pa.concat_tables(chunks, promote_options="default"))
-        for name, feature in (classes or {}).items():
-            if name in kept and set(dataset.unique(name)) <= {*feature.names, None}:
-                dataset = dataset.cast_column(name, feature)
-        return dataset
+        splits = DatasetDict()
+        for split, path in files.items():
+            with self._table(path, split) as (title, table):
+                kept = [name for name in table.columns if columns is None or name in columns]
+                label = label_column if label_column in kept else None
+                if label and split != "train" and all(_is_empty(cell(row.values.get(label))) for row in table.rows):
+                    logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
+                    kept.remove(label)
+                    label = None
+            chunks: list[pa.Table] = []
+            are_lists: dict[str, bool] = {}
+            counts = None if dropped is None else dropped.setdefault(split, Counter())
+            rows = self.rows(path, text_columns, columns=kept, label_column=label, split=split, counts=counts)
+            while chunk := list(islice(rows, ROWS_AT_ONCE)):
+                arrays = {name: _column(title, name, chunk, are_lists) for name in kept}
+                if return_lines:
+                    arrays[LINE] = pa.array([row.line for row in chunk])
+                chunks.append(pa.table(arrays))
+            splits[split] = Dataset(pa.concat_tables(chunks, promote_options="default"))
+            for name, feature in (table.classes or {}).items():
+                if name in kept and set(splits[split].unique(name)) <= {*feature.names, None}:
+                    splits[split] = splits[split].cast_column(name, feature)
+        return splits
 
     @contextmanager
     def _table(
-        self, source: str | Path, split: str | None = None, stream_kind: str = "txt"
+        self,
+        source: str | Path,
+        split: str | None = None,
+        stream_kind: str = "txt",
+        columns: Sequence[str] = (),
     ) -> Iterator[tuple[str, Table]]:
-        """How messages call a file, and its rows while it is open."""
+        """How messages call a file, and its rows while it is open; of parquet files, all columns or these alone."""
         path = Path(source)
         title = "The standard input" if source == "-" else f"The {split} file {path}" if split else f"The file {path}"
         kind, is_zipped = (stream_kind, False) if source == "-" else _kind(path, title)
         try:
             if kind == "parquet":
-                table = parquet_table(path)
-                yield title, _without_doubles(table)
+                yield title, _without_doubles(parquet_table(path, list(columns) or None))
                 return
             with ExitStack() as stack:
                 if source == "-":
                     binary: Any = sys.stdin.buffer
                 else:
                     binary = stack.enter_context((gzip.open if is_zipped else open)(path, "rb"))
-                table = self._parsed(binary, kind, title, stack)
-                yield title, _without_doubles(table)
+                yield title, _without_doubles(self._parsed(binary, kind, title, stack))
         except UnreadableError as error:
             raise ValueError(f"{title}{error}.") from error
         except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError) as error:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import re
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -238,6 +239,16 @@ def test_parquet_cells_are_strings_too(tmp_path):
     }
 
 
+def test_of_a_parquet_file_only_the_columns_that_are_used_are_parsed(tmp_path):
+    blobs = pa.array([b"\xff" * 10_000_000] * 3)
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "blob": blobs}), tmp_path / "a.parquet", use_dictionary=False)
+    tracemalloc.start()
+    assert read(tmp_path / "a.parquet", columns=["text"]) == {"text": ["a", "b", "c"]}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
 def test_class_names_of_a_parquet_file_are_known(tmp_path):
     data = Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]})
     data.cast_column("label", ClassLabel(names=["sad", "glad"])).to_parquet(tmp_path / "a.parquet")
@@ -438,9 +449,11 @@ def test_plain_text_is_one_text_a_line(write):
 
 
 def test_lines_of_fasttext(write):
-    path = write("a.txt", "__label__glad  a cake, and\tmore\n\n__label__sad it broke\n")
-    expected = {"text": ["a cake, and\tmore", "it broke"], "label": ["glad", "sad"], "__line__": [1, 3]}
+    path = write("a.txt", "__label__glad  a cake,  and\tmore \n\n__label__sad it broke\n")
+    expected = {"text": ["a cake,  and\tmore", "it broke"], "label": ["glad", "sad"], "__line__": [1, 3]}
     assert read(path, return_lines=True) == expected
+    several = read(write("c.txt", "__label__glad __label__proud a\n__label__sad\t__label__glad  b c\n"))
+    assert several == {"text": ["a", "b c"], "label": [["glad", "proud"], ["sad", "glad"]]}
     with pytest.raises(ValueError, match="line 2 does not begin with __label__NAME"):
         read(write("b.txt", "__label__glad a\nb\n"))
 
