@@ -1,7 +1,7 @@
 """
 The losses: as functions (`functional`), as modules (`modules`), and joined with cross-entropy (`objective`).
 
-Below the functions: what they refuse (`checks`), who is compared with whom (`pairs`), and the pass over all pairs
+Below the functions: input checks (`checks`), pairs and positives (`pairs`), and the pass over all pairs
 (`log_ratios`), which takes one of two forms, `direct` or `blockwise`.
 """
 

@@ -44,7 +44,7 @@ def sweep(
     if given is not None:
         of_candidates = torch.zeros_like(candidates) if wanted[1] else None
     if of_candidates is not None:
-        # What candidates get from being positives: by class sums again, this time of the anchors.
+        # The positives' part of the candidates' gradient: from class sums of the anchors.
         pulls = anchors * (weights / (positives * temperature))
         pulls_of_classes = _class_sums(pulls, classes, num_classes)
         if self_column is not None:
@@ -72,8 +72,7 @@ def sweep(
         values[rows] += (maximum + total.log2()).squeeze(1) / LOG2_E
         if not any(wanted):
             continue
-        # The softmax is `block / total`. It is not written down: what multiplies the products by the anchor's
-        # coefficient divides them by the total, too.
+        # The softmax is `block / total`. It is never stored: the factor of each row divides by the total too.
         share = weights[rows] / total
         if of_anchors is not None:
             of_anchors[rows].addcmul_(block @ candidates, share / temperature)

@@ -1,4 +1,4 @@
-"""Whom an anchor is compared with, where that is more than its own batch."""
+"""Candidates beyond the local batch."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,7 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Candidates:
     """
-    The texts that the anchors of one process are compared with: the batch of all processes, and what else is
-    given after it.
+    The texts that the anchors of one process are compared with: the batch of all processes, then any others.
 
     Args:
         embeddings (`torch.Tensor` of shape `(candidates, hidden)`): not normalised; the batch with its graph.

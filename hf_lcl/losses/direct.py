@@ -34,7 +34,7 @@ def sweep(
     targets = (pairs.labels.unsqueeze(1) == classes).to(anchors.dtype)
     if self_column is not None:
         targets.scatter_(1, self_column, 0)
-        logits.scatter_(1, self_column, 0)  # which may have overflowed, and 0 * inf is no number
+        logits.scatter_(1, self_column, 0)  # it may have overflowed, and 0 * inf is NaN
     targets.div_(pairs.positives.clamp(min=1).unsqueeze(1))
     mean_positive = (logits * targets).sum(dim=1)
     if log_weights is not None:

@@ -170,7 +170,7 @@ def contrastive_loss(
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
     pairs = make_pairs(labels, candidate_labels, anchor_positions)
     if torch.is_tensor(temperature):
-        # What divides a row of the similarities may as well divide its anchor, which is then no candidate any more.
+        # Dividing the anchor divides its row of similarities. Anchors and candidates then differ.
         candidates = anchors if candidates is None else candidates
         anchors, temperature = anchors / temperature.to(anchors).reshape(-1, 1), 1.0
 

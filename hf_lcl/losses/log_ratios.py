@@ -16,8 +16,8 @@ from .checks import NO_VMAP
 from .pairs import Gradients, Inputs, Pairs
 
 
-# The direct form is faster up to this many pairs: it takes fewer operations and, where the batch is compared with
-# itself, two products instead of three. With more pairs memory traffic dominates.
+# The direct form is faster up to this many pairs: it takes fewer operations and, without separate candidates, two
+# products instead of three. With more pairs memory traffic dominates.
 DIRECT_PAIRS = 2**20
 
 

@@ -37,10 +37,10 @@ class Objective:
 
     `L_e` is the cross-entropy of the classifier, `L_w` that of the weighting network, and `L_contrastive` the
     label-aware (`"lcl"`) or the supervised (`"scl"`, without `L_w`) contrastive loss. `"ce"` is `L_e` alone.
-    Where the weighting network is the classifier itself, `L_w` would count `L_e` twice and is left out.
+    Where the classifier is the weighting network, `L_w` equals `L_e` and is left out.
 
-    What a batch holds several views of is a text each time for the contrastive loss, but one text for `L_e` and `L_w`,
-    which look at its first view alone; `ce_on_views=True` makes them look at all.
+    With several views of a text, the contrastive loss counts each of them, `L_e` and `L_w` the first alone;
+    `ce_on_views=True` counts all.
 
     Args:
         name (`str`): `"ce"`, `"scl"` or `"lcl"`.
@@ -84,7 +84,7 @@ class Objective:
             embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
             weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): needed by `"lcl"`.
             labels (`torch.LongTensor` of shape `(batch,)`): classes.
-            candidates ([`Candidates`], *optional*): what the batch is compared with; itself when left out.
+            candidates ([`Candidates`], *optional*): by default the batch.
             views (`int`, *optional*, defaults to 1): rows of each text in `batch`: all first views stand first.
 
         Returns:
@@ -165,13 +165,13 @@ def batch_statistics(
     embeddings: Tensor, labels: Tensor, num_labels: int, candidates: Candidates | None = None
 ) -> dict[str, Part]:
     """
-    How much a batch can teach, and how far its classes are apart already.
+    Share of anchors with a positive, numbers of positives and candidates, and mean similarities of a batch.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
         labels (`torch.LongTensor` of shape `(batch,)`): classes.
         num_labels (`int`): number of classes.
-        candidates ([`Candidates`], *optional*): what the batch is compared with; itself when left out.
+        candidates ([`Candidates`], *optional*): by default the batch.
 
     Returns:
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and

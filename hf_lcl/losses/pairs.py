@@ -1,4 +1,4 @@
-"""Who is compared with whom, and who is whose positive."""
+"""Pairs of an anchor and a candidate, and the positives among them."""
 
 from typing import NamedTuple
 
