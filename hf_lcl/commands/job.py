@@ -14,7 +14,6 @@ from transformers.utils import logging
 
 from ..data.tables import format_table
 from ..evaluation import confused_pairs, per_class_table
-from ..evaluation.inference import check_token_ids
 from ..evaluation.report import write_report
 from ..files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
 from ..trainer import ContrastiveTrainer
@@ -86,15 +85,13 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
 
     Raises:
-        ValueError: without any of the three; for a metric that is not measured, token ids that the model has no
-            embedding for, and an `output_dir` that another process writes into.
+        ValueError: without any of the three; for a metric that is not measured, and an `output_dir` that another
+            process writes into.
     """
     args = trainer.args
     if not (args.do_train or args.do_eval or args.do_predict):
         raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
     check_best_metric(trainer)
-    for split, dataset in splits.items():
-        check_token_ids(dataset, trainer.model, f"the {split} split")
     is_finished = False
     with (
         locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),

@@ -31,21 +31,20 @@ class ModelOutputs:
     weighting_logits: np.ndarray | None
 
 
-def check_token_ids(dataset: Dataset, model: LCLForSequenceClassification, source: str = "a text") -> None:
+def check_token_ids(dataset: Dataset, model: LCLForSequenceClassification) -> None:
     """
     Raises a `ValueError` where a token id is beyond the embedding of a model: its tokenizer is that of another.
 
     Args:
         dataset (`datasets.Dataset`): rows with `input_ids`.
         model ([`LCLForSequenceClassification`]): whose embedding is looked at.
-        source (`str`, *optional*): where the rows come from.
     """
     size = model.get_input_embeddings().weight.shape[0]
     for batch in dataset.select_columns("input_ids").with_format("arrow").iter(10_000):
         largest = pc.max(pc.list_flatten(batch["input_ids"])).as_py()
         if largest is not None and largest >= size:
             raise ValueError(
-                f"The tokenizer gives {source} the token id {largest}, but the model's embedding has {size:,} rows: "
+                f"The tokenizer gives a text the token id {largest}, but the model's embedding has {size:,} rows: "
                 "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
             )
 

@@ -158,9 +158,7 @@ def test_the_tables_say_what_was_measured(measured):
     command = "run python tests/architecture_report.py"
     full = architecture_report.FULL_TABLE.read_text(encoding="utf-8")
     assert full == architecture_report.full_table(measured), command
-    assert architecture_report.page_block(measured) in architecture_report.PAGE.read_text(encoding="utf-8"), (
-        command
-    )
+    assert architecture_report.page_block(measured) in architecture_report.PAGE.read_text(encoding="utf-8"), command
 
 
 class TestRefused:

@@ -1,0 +1,124 @@
+"""What a training command checks before it begins, and what it leaves where it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from hf_lcl.__main__ import main
+from hf_lcl.files import locked
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    """As where the extra `plots` is not installed."""
+    monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--metric_for_best_model=f2"], "metric_for_best_model='f2' is not measured: use one of loss, loss_ce"),
+        (["--report_to=clearml"], "report_to='clearml' is not installed: pip install clearml"),
+        (["--report_to=nonsense"], "report_to='nonsense' is unknown: use none, or one of"),
+        (["--resume_from_checkpoint=nowhere"], "resume_from_checkpoint='nowhere' is no whole checkpoint"),
+    ],
+)
+def test_what_would_fail_later_is_found_before_training(training_flags, fails, flags, message, tmp_path):
+    assert message in fails(["train", *training_flags, "--do_train", "--do_eval", *flags])
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_a_tokenizer_of_another_model_is_found_before_training(training_flags, encoder_folder, fails, tmp_path):
+    larger = AutoTokenizer.from_pretrained(encoder_folder)
+    larger.add_tokens(["neighbours", "cakes", "the"][:2])
+    larger.save_pretrained(tmp_path / "larger")
+    texts = tmp_path / "more.jsonl"
+    texts.write_text((tmp_path / "train.jsonl").read_text() + json.dumps({"text": "cakes", "label": "glad"}) + "\n")
+    flags = [*training_flags, f"--tokenizer_name={tmp_path / 'larger'}", f"--train_file={texts}", "--do_train"]
+    message = fails(["train", *flags])
+    assert "use the model's own tokenizer" in message
+
+
+def test_a_file_of_texts_is_not_written_over(training_flags, files, fails, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    texts = Path(files["train"]).rename(out / "per_class.jsonl")
+    (out / "per_class.csv").symlink_to(texts)
+    before = texts.read_bytes()
+    message = fails(["train", *training_flags, f"--train_file={texts}", "--do_train"])
+    assert f"{out / 'per_class.csv'} is the file that is read ({texts})" in message
+    assert texts.read_bytes() == before
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(training_flags, fails, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"):
+        assert f"Another process writes into {tmp_path / 'out'}" in fails(["train", *training_flags, "--do_train"])
+
+
+def test_half_of_earlier_results_blocks_nothing(training_flags, tmp_path, caplog):
+    out = tmp_path / "out"
+    (out / "report").mkdir(parents=True)
+    for name in ("all_results.json", "report/summary.json", "trainer_state.json"):
+        (out / name).write_text('{"eval_accuracy": 0.')
+    main(["train", *training_flags, "--do_train", "--do_eval", "--objective=ce"])
+    assert {"eval_accuracy", "train_loss"} <= json.loads((out / "all_results.json").read_text()).keys()
+    assert "report/summary.json is cut or no JSON" in caplog.text
+    (out / "all_results.json").write_text('{"eval_accuracy": 0.')
+    main(["train", *training_flags, "--do_eval", "--objective=ce"])
+    assert "all_results.json is cut or no JSON" in caplog.text
+    assert "eval_accuracy" in json.loads((out / "all_results.json").read_text())
+
+
+def test_results_of_another_training_do_not_stay(training_flags, tmp_path):
+    main(["train", *training_flags, "--do_train", "--do_eval", "--objective=ce"])
+    main(["train", *training_flags, "--do_train", "--objective=ce"])
+    assert "eval_accuracy" not in json.loads((tmp_path / "out" / "all_results.json").read_text())
+
+
+def test_a_line_of_predictions_is_a_row_whatever_a_class_is_called(training_flags, files, tmp_path):
+    name = "gl\nad\t\u2028!"
+    for path in map(Path, files.values()):
+        path.write_text(path.read_text().replace('"glad"', json.dumps(name)))
+    main(["train", *training_flags, "--do_train", "--do_predict", "--objective=ce", "--max_steps=20"])
+    lines = (tmp_path / "out" / "predict_results.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["index", *map(str, range(24))]
+    assert {line.split("\t")[1] for line in lines[1:]} <= {"angry", "annoyed", "proud", "gl\\nad\\t\\u2028!"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_flags, tmp_path, number, status):
+    flags = [flag for flag in training_flags if not flag.startswith(("--save_strategy", "--max_steps"))]
+    flags += ["--do_train", "--save_steps=2", "--save_total_limit=2", "--objective=lcl", "--token=hf_secret"]
+    command = [sys.executable, "-m", "hf_lcl", "train", *flags]
+    running = subprocess.Popen([*command, "--max_steps=100000"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/checkpoint-4*")):
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.1)
+    running.send_signal(number)
+    line = running.communicate(timeout=60)[1].decode().splitlines()[-1]
+    assert running.returncode == status
+    assert line.startswith(f"stopped: {tmp_path / 'out' / 'checkpoint-'}")
+    assert "is whole (of 100000 steps); to go on: python -m hf_lcl train" in line
+    assert line.endswith("--resume_from_checkpoint last")
+    assert "hf_secret" not in line
+    reached = int(line.partition("checkpoint-")[2].split()[0])
+    main(["train", *flags, f"--max_steps={reached + 2}", "--resume_from_checkpoint", "last"])
+    assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == reached + 2
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_ends_in_one_line(training_flags, plain, files):
+    environment = {**os.environ, "HF_HOME": "/proc/nowhere"}  # not even root may write there
+    for command in (["train", *training_flags, "--do_train"], ["evaluate", str(plain), "--test_file", files["test"]]):
+        ended = subprocess.run([sys.executable, "-m", "hf_lcl", *command], capture_output=True, env=environment)
+        assert b"Traceback" not in ended.stderr
+        assert ended.returncode == 0 or ended.stderr.splitlines()[-1].startswith(b"error: ")
