@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
-from transformers.utils import logging
 
 from .data.views import VIEWS
 from .losses.checks import check_temperature
 from .losses.objective import OBJECTIVES
 
 
-logger = logging.get_logger(__name__)
-
 SAMPLERS = ("auto", "balanced", "random")
 # Arguments that nothing measured supported, and what to write instead.
 REMOVED_ARGUMENTS = {
+    "classes_per_batch": "use samples_per_class: a batch holds as many classes as fit",
     "confusable_share": "use sampler='balanced', which is as accurate",
     "focal_gamma": "use class_weights='balanced' where rare classes should count more",
     "logit_adjustment_tau": "use class_weights='balanced', which did as well",
+    "oversample": "use class_weights='balanced'",
     "queue_size": "use a larger per_device_train_batch_size, with mini_batch_size where memory is short",
     "queue_warmup_steps": "leave it out, as queue_size",
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
@@ -80,9 +79,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
             texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
             `"scl"` and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
-        classes_per_batch (`int`, *optional*): classes in a balanced batch; by default as many as fit.
-        oversample (`bool`, *optional*, defaults to `False`): whether balanced batches draw every class as often as the
-            most frequent one.
         group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
             which leaves little padding.
         mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
@@ -155,12 +151,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
     )
     samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
-    classes_per_batch: int | None = field(
-        default=None, metadata={"help": "Classes in a balanced batch; by default as many as fit."}
-    )
-    oversample: bool = field(
-        default=False, metadata={"help": "Draw every class as often as the most frequent one in balanced batches."}
-    )
     group_lengths: bool = field(
         default=True, metadata={"help": "Let texts of like length share a balanced batch: little padding."}
     )

@@ -42,8 +42,6 @@ def prepare_sampler(
         labels,
         batch_size,
         samples_per_class=args.samples_per_class,
-        classes_per_batch=args.classes_per_batch,
-        oversample=args.oversample,
         lengths=token_counts(dataset) if args.group_lengths else None,
         drop_last=args.dataloader_drop_last,
         seed=args.seed if args.data_seed is None else args.data_seed,
@@ -77,16 +75,6 @@ def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
 
 def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:
     """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
-    if args.oversample:
-        raise ValueError(
-            "oversample=True repeats texts of the whole training set, but train_dataset is a stream: weigh the "
-            "classes instead, with class_weights=[1.0, 2.5, ...]."
-        )
-    if args.classes_per_batch is not None:
-        raise ValueError(
-            f"classes_per_batch={args.classes_per_batch} needs to know how many classes have texts left, but "
-            "train_dataset is a stream: set samples_per_class instead."
-        )
     if args.class_weights == "balanced":
         raise ValueError(
             "class_weights='balanced' counts the texts of each class, but train_dataset is a stream: give the "

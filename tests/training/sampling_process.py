@@ -34,7 +34,7 @@ def classifier(num_labels: int) -> BertForSequenceClassification:
     """A tiny classifier with random weights, the same for each call."""
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=60,
+        vocab_size=100,
         hidden_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,

@@ -141,8 +141,6 @@ def test_two_processes_share_the_batches_of_one(make_trainer, splits, tokenizer,
     [
         ({"class_weights": "balanced"}, r"'balanced' counts the texts.*give the numbers.*class_weights=\[1.0"),
         ({"train_sampling_strategy": "group_by_length"}, "'group_by_length' sorts the whole training set"),
-        ({"oversample": True}, "oversample=True repeats .* class_weights="),
-        ({"classes_per_batch": 4}, "classes_per_batch=4 .* set samples_per_class instead"),
         ({"eval_strategy": "epoch"}, "eval_strategy='epoch'.*use eval_strategy='steps'"),
         ({"save_strategy": "epoch"}, "save_strategy='epoch'.*use save_strategy='steps'"),
         ({"logging_strategy": "epoch"}, "logging_strategy='epoch'.*use logging_strategy='steps'"),
