@@ -68,7 +68,7 @@ def encode_labels(
         if reference not in values:
             raise ValueError(
                 f"The {reference} split has no label column {label_column!r}; its columns are "
-                f"{', '.join(splits[reference].column_names)}. Name it with label_column_name."
+                f"{listed(splits[reference].column_names)}. Name it with label_column_name."
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
@@ -90,8 +90,8 @@ def encode_labels(
                 f"{place(dataset, split, unknown)}: label {labels[unknown]!r} does not occur in {known}"
                 f"{_likeness(labels[unknown], names)}; the labels are {listed(names)}."
             )
-        encoded[split] = encoded[split].add_column("labels", [ids[label] for label in labels])
-        encoded[split] = encoded[split].cast_column("labels", ClassLabel(names=names))
+        column = [ids[label] for label in labels]
+        encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
     return encoded, names
 
 

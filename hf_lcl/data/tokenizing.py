@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from .formats import listed
 from .labels import LABEL_NAMES
 from .reading import LINE
 from .views import VIEW_PREFIX
@@ -78,7 +79,7 @@ def tokenize_texts(
     if view_column is not None and view_column not in column_names(splits[trained]):
         raise ValueError(
             f"The {trained} split has no view column {view_column!r}; its columns are "
-            f"{', '.join(column_names(splits[trained]))}."
+            f"{listed(column_names(splits[trained]))}."
         )
     if sentence_pair:
         _check_pair(text_columns, view)
@@ -122,7 +123,7 @@ def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: 
             if column not in column_names(dataset):
                 raise ValueError(
                     f"The {split} split has no text column {column!r}; its columns are "
-                    f"{', '.join(column_names(dataset))}. Name it with text_column_names."
+                    f"{listed(column_names(dataset))}. Name it with text_column_names."
                 )
 
 
