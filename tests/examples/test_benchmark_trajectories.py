@@ -160,13 +160,12 @@ def test_choices_are_told_by_what_they_are_behind_the_best():
     assert scores_of(runs[0], clocked) == (pytest.approx(0.55), 0.5, 4 / 12)
     assert scores_of(runs[0], replace(clocked, when=1.0, head="refit, penalty 3"))[:2] == (pytest.approx(0.51), 1.5)
     page = markdown(runs, [CELL])
-    rows = page.partition("## Choices")[2].partition("## Penalty")[0].splitlines()
-    named = {choice.name: [row for row in rows if row.startswith(f"| {choice.name} |")] for choice in choices()}
-    assert all(len(found) == 1 for found in named.values())
-    # Behind 52 and 60 it is -3 and -5; ce in its place is -5 and -3.
-    assert named[clocked.name] == [f"| {clocked.name} | -4.0 (2) | -4.00 ± 1.0 | -4.0 | 0.50 | 33% |"]
-    today = replace(clocked, when=1.0, weights="iterate")
-    assert named[today.name] == [f"| {today.name} | 1.0 (2) | 1.00 ± 1.0 | 1.0 | 2.00 | 100% |"]
+    # Behind 52 and 60 it is -3 and -5; what its refits are behind them is 2 and 0, and 1 and -1 with a penalty of 3.
+    assert f"| {clocked.end} | -4.0 (-4.0) 0.50 | +1.0 (+1.0) 1.00 | +0.0 (+0.0) 1.50 |" in page
+    assert f"| {clocked.end}, trained | -4.0 (2) | -4.00 ± 1.0 |" in page
+    assert "| lcl, 100% of the epochs, iterate, trained | +1.0 (2) | +1.00 ± 1.0 |" in page
+    by_head = page.partition("## Choices\n")[2].partition("## ")[0]
+    assert by_head.count("|\n") == 2 + len({choice.end for choice in choices()})
     assert f"| lcl, {next(iter(CLOCKS))} | 17%, 17% |" in page
     assert "| lcl | 55.0 ± 7.1 (2) |" in page
 
@@ -201,4 +200,4 @@ def test_finished_runs_are_kept_and_shown(data_dir, encoder_folder, tmp_path, mo
     trajectories.main(flags)
     assert len(path.read_text().splitlines()) == 4
     trajectories.main([*flags, "--table"])
-    assert "| lcl, 100% of the epochs, iterate, trained |" in path.with_suffix(".md").read_text()
+    assert "| lcl, 100% of the epochs, iterate |" in path.with_suffix(".md").read_text()

@@ -14,19 +14,29 @@ Run = dict[str, Any]
 # Cell and seed to the runs of each system.
 Draws = dict[tuple[str, int], dict[str, Run]]
 
+# Draw to regret, negative log-likelihood and share of the epochs.
+Judged = dict[tuple[str, int], tuple[float, float, float]]
+
 # Up to which share of what guessing has the epoch means of both cross-entropies have to fall: the classifier's, and
 # the weighting network's, where there is one. A training goes on for half as long again.
 CLOCKS = {
     "0.1, 0.9": (0.1, 0.9),
-    "0.05, 0.9": (0.05, 0.9),
     "0.05, 0.85": (0.05, 0.85),
     "0.05, 0.75": (0.05, 0.75),
-    "0.02, 0.85": (0.02, 0.85),
-    "0.05, any": (0.05, float("inf")),
-    "0.02, any": (0.02, float("inf")),
+    "0.05": (0.05, float("inf")),
+    "0.02": (0.02, float("inf")),
 }
 GOES_ON = 1.5
-HEADS = ("trained", "refit", "half", "refit, penalty 3")
+BEST = 10
+# The head that was trained, those that are fitted anew to the features that it sees then, and a mean of both; the
+# penalty is the one that cross-validation chose where none is named.
+HEADS = {
+    "trained": ("trained", None),
+    "refit": ("refit", None),
+    "refit, penalty 3": ("refit", "3.0"),
+    "refit, penalty 1": ("refit", "1.0"),
+    "half, penalty 1": ("half", "1.0"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Choice:
         system (`str`): the objective.
         when (`float` or `str`): share of the epochs, or name of a clock.
         weights (`str`): `"iterate"`, `"mean"` of the last two thirds, or mean of `"all"` iterates.
-        head (`str`): one of `HEADS`; the penalty of the first two that are refitted is chosen by cross-validation.
+        head (`str`): one of `HEADS`.
     """
 
     system: str
@@ -47,18 +57,17 @@ class Choice:
     head: str
 
     @property
-    def name(self) -> str:
-        """As tables call it."""
+    def end(self) -> str:
+        """All but the head, as tables call it."""
         when = f"clock {self.when}" if isinstance(self.when, str) else f"{self.when:.0%} of the epochs"
-        return f"{self.system}, {when}, {self.weights}, {self.head}"
+        return f"{self.system}, {when}, {self.weights}"
 
 
 def choices() -> list[Choice]:
     """All that are compared."""
-    lcl_ends = (0.2, 0.3, 0.45, 0.65, 1.0, *CLOCKS)
-    ce_ends = (0.2, 0.5, 1.0, "0.05, any", "0.02, any")
+    lcl_ends = (0.2, 0.3, 0.45, 0.65, 1.0, "0.1, 0.9", "0.05, 0.85", "0.05, 0.75")
     found = [Choice("lcl", *each) for each in product(lcl_ends, ("iterate", "mean"), HEADS)]
-    found += [Choice("ce", *each) for each in product(ce_ends, ("iterate", "mean"), HEADS)]
+    found += [Choice("ce", *each) for each in product((0.5, 1.0, "0.05", "0.02"), ("iterate", "mean"), HEADS)]
     return found + [Choice(system, 1.0, "all", head) for system, head in product(("lcl", "ce"), HEADS)]
 
 
@@ -96,12 +105,8 @@ def scores_of(run: Run, choice: Choice) -> tuple[float, float, float]:
     at = {"iterate": ("epoch", end), "mean": ("window", [end // 3, end]), "all": ("window", [0, epochs])}
     key, value = at[choice.weights]
     point = next(point for point in run["points"] if point.get(key) == value)
-    if choice.head == "trained":
-        accuracy, likelihood = point["trained"]
-    elif choice.head == "refit, penalty 3":
-        accuracy, likelihood = point["refit"]["3.0"]
-    else:
-        accuracy, likelihood = point[choice.head][point["penalty"]]
+    head, penalty = HEADS[choice.head]
+    accuracy, likelihood = point["trained"] if head == "trained" else point[head][penalty or point["penalty"]]
     return accuracy, likelihood, end / epochs
 
 
@@ -133,10 +138,13 @@ def markdown(runs: list[Run], cells: list[str]) -> str:
     lines += ["## Clocks", "", _ABOUT_CLOCKS, ""]
     lines += [
         *table(cells, [f"lcl, {name}" for name in CLOCKS], lambda cell, name: _fires(draws, cell, name)),
-        *table(cells, ["ce, 0.05, any", "ce, 0.02, any"], lambda cell, name: _fires(draws, cell, name))[2:],
+        *table(cells, ["ce, 0.05", "ce, 0.02"], lambda cell, name: _fires(draws, cell, name))[2:],
         "",
     ]
-    lines += ["## Choices", "", _ABOUT_CHOICES, "", *_regrets(draws, cells), ""]
+    judged = {choice: _judged(draws, choice) for choice in choices()}
+    if any(judged.values()):
+        lines += ["## Choices", "", _ABOUT_CHOICES, "", *_by_head(judged), ""]
+        lines += ["## Choices, cell by cell", "", _ABOUT_CELLS, "", *_by_cell(judged, cells), ""]
     lines += ["## Penalty of a refit", "", _ABOUT_PENALTIES, "", *_penalties(draws, cells), ""]
     by_seed: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
     for (cell, seed), draw in draws.items():
@@ -150,11 +158,16 @@ _ABOUT_CLOCKS = (
     "classes, are as low as the name says (classifier, weighting network), in percent of the epochs, for each seed."
 )
 _ABOUT_CHOICES = (
-    "Points of accuracy that a choice is behind the best system of the same draw (its regret, negative where it is "
-    "ahead): mean over seeds (seeds); mean over cells ± standard error over draws; the worst cell. NLL: mean negative "
-    "log-likelihood of the held-out texts. Steps: share of today's. Where a clock has not struck, a training ends "
-    "where it ends today. `mean` is the one over the last two thirds of the iterates, `all` over all. The best mean "
-    "regret comes first."
+    "Points that a choice is behind the best system of the same draw as it ends today (its regret, negative where it "
+    "is ahead), mean over cells, and in brackets that of the worst cell; mean negative log-likelihood of the "
+    "held-out texts; steps as a share of today's. By head, with its inverse penalty; without one, cross-validation on "
+    "the training texts chose it. Where a clock has not struck, a training ends where it ends today; it ends where it "
+    "was looked at next to half as late again as the clock struck. `mean` is the one over the last two thirds of the "
+    "iterates, `all` over all."
+)
+_ABOUT_CELLS = (
+    f"Regret: mean over draws (draws), and over cells ± standard error over draws. The {BEST} choices with the lowest "
+    "mean, and the systems as they are today."
 )
 _ABOUT_PENALTIES = (
     "Accuracy and NLL of the mean of the last two thirds at the clock `0.05, 0.85`, and of today's last iterate, by "
@@ -180,27 +193,49 @@ def _fires(draws: Draws, cell: str, name: str) -> str:
     return ", ".join(found)
 
 
-def _regrets(draws: Draws, cells: list[str]) -> list[str]:
-    rows = []
-    for choice in choices():
-        judged = {
-            at: (100 * (best_of(draw) - accuracy), likelihood, share)
-            for at, draw in draws.items()
-            if {"lcl", "ce"} <= draw.keys()
-            for accuracy, likelihood, share in [scores_of(draw[choice.system], choice)]
-        }
-        of_cells = {cell: [regret for (at, _), (regret, *_) in judged.items() if at == cell] for cell in cells}
-        means = {cell: mean(values) for cell, values in of_cells.items() if values}
-        if means:
-            all_regrets = [regret for regret, *_ in judged.values()]
-            error = f" ± {stdev(all_regrets) / len(all_regrets) ** 0.5:.1f}" if len(all_regrets) > 1 else ""
-            figures = [f"{means[cell]:.1f} ({len(of_cells[cell])})" if cell in means else "" for cell in cells]
-            figures += [f"{mean(means.values()):.2f}{error}", f"{max(means.values()):.1f}"]
-            figures += [f"{mean(each[1] for each in judged.values()):.2f}"]
-            figures += [f"{mean(each[2] for each in judged.values()):.0%}"]
-            rows.append((mean(means.values()), f"| {choice.name} | {' | '.join(figures)} |"))
-    heads = [*cells, "mean", "worst", "NLL", "steps"]
-    return [f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads), *(row for _, row in sorted(rows))]
+def _judged(draws: Draws, choice: Choice) -> Judged:
+    """Of the draws in which both of our systems have run."""
+    judged = {}
+    for at, draw in draws.items():
+        if {"lcl", "ce"} <= draw.keys():
+            accuracy, likelihood, share = scores_of(draw[choice.system], choice)
+            judged[at] = (100 * (best_of(draw) - accuracy), likelihood, share)
+    return judged
+
+
+def _of_cells(judged: Judged) -> dict[str, float]:
+    """Mean regret in each cell."""
+    regrets = defaultdict(list)
+    for (cell, _), (regret, *_) in judged.items():
+        regrets[cell].append(regret)
+    return {cell: mean(values) for cell, values in regrets.items()}
+
+
+def _by_head(judged: dict[Choice, Judged]) -> list[str]:
+    rows: dict[str, list[str]] = defaultdict(list)
+    steps = {}
+    for choice, draws in judged.items():
+        regrets = _of_cells(draws).values()
+        likelihood = mean(likelihood for _, likelihood, _ in draws.values())
+        rows[choice.end].append(f"{mean(regrets):+.1f} ({max(regrets):+.1f}) {likelihood:.2f}")
+        steps[choice.end] = f"{mean(share for *_, share in draws.values()):.0%}"
+    lines = [f"| | {' | '.join(HEADS)} | steps |", "|---|" + "---:|" * (len(HEADS) + 1)]
+    return lines + [f"| {end} | {' | '.join(figures)} | {steps[end]} |" for end, figures in rows.items()]
+
+
+def _by_cell(judged: dict[Choice, Judged], cells: list[str]) -> list[str]:
+    best = sorted(judged, key=lambda choice: mean(_of_cells(judged[choice]).values()))[:BEST]
+    today = [Choice(system, 1.0, "iterate", "trained") for system in ("lcl", "ce")]
+    lines = [f"| | {' | '.join(cells)} | mean |", "|---|" + "---:|" * (len(cells) + 1)]
+    for choice in dict.fromkeys([*best, *today]):
+        draws, of_cells = judged[choice], _of_cells(judged[choice])
+        count = {cell: sum(at == cell for at, _ in draws) for cell in cells}
+        figures = [f"{of_cells[cell]:+.1f} ({count[cell]})" if cell in of_cells else "" for cell in cells]
+        regrets = [regret for regret, *_ in draws.values()]
+        error = f" ± {stdev(regrets) / len(regrets) ** 0.5:.1f}" if len(regrets) > 1 else ""
+        figures.append(f"{mean(of_cells.values()):+.2f}{error}")
+        lines.append(f"| {choice.end}, {choice.head} | {' | '.join(figures)} |")
+    return lines
 
 
 def _penalties(draws: Draws, cells: list[str]) -> list[str]:
