@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.lengths import token_counts
 from ..model.modeling import LCLForSequenceClassification
@@ -86,11 +86,16 @@ def run_model(
     with own_bar as bar:
         for start in range(0, len(order), batch_size):
             picked = order[start : start + batch_size]
-            inputs = collate(rows[picked]).to(model.device)
+            inputs = BatchEncoding(collate(rows[picked])).to(model.device)
             output = model(**inputs)
             batches.append([output.logits, output.embeddings, output.weighting_logits])
             batches[-1] = [None if part is None else part.float().cpu().numpy() for part in batches[-1]]
             bar.update(len(picked))
     back = np.argsort(order)
-    parts = (None if parts[0] is None else np.concatenate(parts)[back] for parts in zip(*batches))
-    return ModelOutputs(*parts)
+    logits, embeddings, weighting_logits = zip(*batches)
+    has_weighting = weighting_logits[0] is not None
+    return ModelOutputs(
+        np.concatenate(logits)[back],
+        np.concatenate(embeddings)[back],
+        np.concatenate(weighting_logits)[back] if has_weighting else None,
+    )
