@@ -2,6 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,7 +54,8 @@ def save_sequence_classifier(
     native = model.to_sequence_classifier()
     with staged(save_directory) as folder:
         native.save_pretrained(folder, state_dict=state_dict)
-        again, report = type(native).from_pretrained(folder, output_loading_info=True)
+        loaded: Any = type(native).from_pretrained(folder, output_loading_info=True)
+        again, report = loaded
         lost = sorted(str(key) for kind in report.values() for key in kind)
         if lost:
             raise ValueError(
@@ -99,7 +101,7 @@ def save_adapter(
     if adapted is None:
         raise ValueError("The model has no adapter: save the classifier with save_sequence_classifier.")
     with staged(save_directory) as folder:
-        adapted.save_pretrained(folder)
+        adapted.save_pretrained(str(folder))
         (folder / "README.md").unlink(missing_ok=True)  # peft's own card must not stand in for ours
         settings = read_json(folder / "adapter_config.json")
         base_model = settings["base_model_name_or_path"]
@@ -107,7 +109,7 @@ def save_adapter(
             # A path of this machine says nothing to others, and is nobody's business.
             settings["base_model_name_or_path"] = None
         write_json(folder / "adapter_config.json", settings)
-        again = type(adapted).from_pretrained(base_copy(adapted), folder)
+        again: Any = type(adapted).from_pretrained(base_copy(adapted), str(folder))
         if not computes_the_same(model.native, again.get_base_model()):
             raise ValueError(_other_logits(save_directory, model.native))
         model.config.text_config.save_pretrained(folder)

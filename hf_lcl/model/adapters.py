@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
@@ -103,7 +103,7 @@ def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict
 
 
 @torch.no_grad()
-def _merging_problem(trial: "PeftModel", before: torch.Tensor) -> str | None:
+def _merging_problem(trial: Any, before: Tensor) -> str | None:
     """Why an adapter cannot be merged; `trial` is used up."""
     for parameter in trial.parameters():
         if parameter.requires_grad:  # as trained ones: untrained, most change nothing
@@ -141,7 +141,7 @@ def adapter_tensors(name: str | PathLike, **kwargs: Any) -> dict[str, Tensor]:
         name (`str` or `os.PathLike`): a folder, or a repository whose weights have been downloaded.
         **kwargs: what says where on the Hub a file is.
     """
-    folder = Path(cached_file(name, "config.json", **kwargs)).parent
+    folder = Path(str(cached_file(name, "config.json", **kwargs))).parent
     tensors = {key: tensor for path in folder.glob("model*.safetensors") for key, tensor in load_file(path).items()}
     return {key: tensor for key, tensor in tensors.items() if re.search(ADAPTER_NAMES, key)}
 
@@ -166,7 +166,7 @@ def base_copy(adapted: "PeftModel") -> PreTrainedModel:
     Args:
         adapted (`PeftModel`): left as it is.
     """
-    base = copy.deepcopy(adapted)
+    base: Any = copy.deepcopy(adapted)
     for module in _trained_whole(base).values():
         module.original_module.apply(base.get_base_model()._init_weights)
     return _unwrap(base, "original_module").unload()
@@ -183,7 +183,7 @@ def _unwrap(adapted: "PeftModel", inner: str) -> "PeftModel":
     return adapted
 
 
-def _trained_whole(adapted: "PeftModel") -> dict[str, nn.Module]:
+def _trained_whole(adapted: "PeftModel") -> dict[str, Any]:
     from peft.utils import ModulesToSaveWrapper
 
     return {name: module for name, module in adapted.named_modules() if isinstance(module, ModulesToSaveWrapper)}

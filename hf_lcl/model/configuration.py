@@ -65,7 +65,7 @@ class LCLConfig(PreTrainedConfig):
         "past_key_values",
     ]
 
-    text_config: PreTrainedConfig | dict | None = None
+    text_config: Any = None
     pooling: str = "cls"
     weighting: str = "head"
     special_token_ids: list[int] | None = None

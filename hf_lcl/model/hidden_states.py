@@ -4,9 +4,8 @@ import threading
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 
 
 def watch_last_hidden_state(native: PreTrainedModel) -> None:
@@ -19,13 +18,13 @@ def watch_last_hidden_state(native: PreTrainedModel) -> None:
     Args:
         native (`PreTrainedModel`): a sequence classifier; wrapping it twice leaves one hook.
     """
-    body = native.base_model
+    body: Any = native.base_model
     if "captured_states" not in vars(body):
         body.captured_states = {}
         body.register_forward_hook(_capture)
 
 
-def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[ModelOutput, Tensor]:
+def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
     """
     One forward pass of a sequence classifier, and the last hidden state that its body computed in that pass.
 
@@ -36,7 +35,8 @@ def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) 
     Returns:
         `tuple[ModelOutput, torch.Tensor]`: the classifier's output and a tensor of shape `(batch, sequence, hidden)`.
     """
-    states, thread = native.base_model.captured_states, _thread()
+    body: Any = native.base_model
+    states, thread = body.captured_states, _thread()
     states[thread] = None
     try:
         output = native(**inputs)
@@ -46,7 +46,7 @@ def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) 
     return output, last_hidden_state
 
 
-def _capture(body: nn.Module, args: tuple, output: ModelOutput | tuple) -> None:
+def _capture(body: Any, args: tuple, output: Any) -> None:
     thread = _thread()
     if thread in body.captured_states:
         body.captured_states[thread] = output[0] if isinstance(output, tuple) else output.last_hidden_state

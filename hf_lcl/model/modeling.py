@@ -3,9 +3,9 @@
 import copy
 import inspect
 import re
-from importlib import import_module
+from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -35,11 +35,10 @@ from .loading import (
 )
 from .outputs import LCLOutput
 from .pooling import default_pooling, pool, pooled_tokens
-from .weighting import build_weighting_network
+from .weighting import WeightingHead, build_weighting_network
 
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
     from peft import PeftConfig, PeftModel
 
 
@@ -74,6 +73,7 @@ class LCLForSequenceClassification(PreTrainedModel):
     ```
     """
 
+    config: LCLConfig
     config_class = LCLConfig
     base_model_prefix = "native"
     main_input_name = "input_ids"
@@ -84,7 +84,9 @@ class LCLForSequenceClassification(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _keys_to_ignore_on_load_unexpected = (ADAPTER_NAMES,)
+    # What `push_to_hub` does: set by hf_lcl, and absent where this file was loaded with `trust_remote_code`.
+    publisher: ClassVar[Callable[..., Any] | None] = None
+    _keys_to_ignore_on_load_unexpected = [ADAPTER_NAMES]  # noqa: RUF012 - a list, as transformers has it
 
     def __init__(self, config: LCLConfig, native: PreTrainedModel | None = None):
         super().__init__(config)
@@ -132,9 +134,9 @@ class LCLForSequenceClassification(PreTrainedModel):
             text_config=copy.deepcopy(native.config),
             pooling=default_pooling(native) if pooling is None else pooling,
             weighting=weighting,
-            name_or_path=native.config._name_or_path,
             dtype=native.dtype,
         )
+        config.name_or_path = native.config.name_or_path
         model = cls(config, native)
         model.train(native.training)
         return model
@@ -192,9 +194,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         return model
 
     @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | PathLike, *args: Any, config: LCLConfig | None = None, **kwargs: Any
-    ) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
         """As `PreTrainedModel.from_pretrained`; an adapter is put in again, and what it had frozen is frozen."""
         where = hub_arguments(kwargs)
         if config is None:
@@ -235,7 +235,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         reorder_classes(self.native, order)
         if isinstance(self.weighting_network, PreTrainedModel):
             reorder_classes(self.weighting_network, order)
-        elif self.weighting_network is not None:
+        elif isinstance(self.weighting_network, WeightingHead):
             self.weighting_network.reorder_classes(order)
         for config in (self.config, self.native.config):
             config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
@@ -258,8 +258,8 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def _insert_adapter(self, settings: dict[str, Any]) -> None:
         self.config.adapter = settings
-        networks = [self.native, self.weighting_network] if self.config.weighting == "encoder" else [self.native]
-        self._adapted = tuple(insert_adapter(network, settings) for network in networks)
+        networks = [self.native, self.weighting_network]
+        self._adapted = tuple(insert_adapter(one, settings) for one in networks if isinstance(one, PreTrainedModel))
 
     @property
     def adapted_classifier(self) -> "PeftModel | None":
@@ -275,7 +275,8 @@ class LCLForSequenceClassification(PreTrainedModel):
         Returns:
             `PreTrainedModel`: `BertForSequenceClassification`, `ElectraForSequenceClassification`, ...
         """
-        return merged_copy(self.adapted_classifier) if self._adapted else self.native
+        adapted = self.adapted_classifier
+        return self.native if adapted is None else merged_copy(adapted)
 
     @can_return_tuple
     def forward(
@@ -316,17 +317,13 @@ class LCLForSequenceClassification(PreTrainedModel):
         )
 
     def _weighting_logits(self, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
-        match self.config.weighting:
-            case "head":
-                return self.weighting_network(embeddings)
-            case "encoder":
-                return self.weighting_network(**inputs).logits
-            case "classifier":
-                return logits.detach()
-            case _:
-                return None
+        if self.weighting_network is None:
+            return logits.detach() if self.config.weighting == "classifier" else None
+        if self.config.weighting == "head":
+            return self.weighting_network(embeddings)
+        return self.weighting_network(**inputs).logits
 
-    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> None:
         """
         Saves the whole wrapper, weighting network included, so that training can go on from it.
 
@@ -335,6 +332,7 @@ class LCLForSequenceClassification(PreTrainedModel):
 
         Args:
             save_directory (`str` or `os.PathLike`): the folder.
+            *args: as in `PreTrainedModel.save_pretrained`.
             **kwargs: as in `PreTrainedModel.save_pretrained`.
         """
         # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
@@ -354,21 +352,23 @@ class LCLForSequenceClassification(PreTrainedModel):
                 name: tensor.clone() if re.search(ADAPTER_NAMES, name) else tensor
                 for name, tensor in state_dict.items()
             }
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
         if kwargs.get("is_main_process", True):
             custom_object_save(LCLForSequenceClassification, save_directory)
 
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> "CommitInfo":
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:  # type: ignore[override] # decorated there
         """
-        Publishes the standard classifier inside, not the wrapper: [`~hub.push_model`], which takes all that
-        `PreTrainedModel.push_to_hub` takes, `tokenizer` and `include_training_state`.
+        Publishes the standard classifier inside, not the wrapper.
 
         Args:
             repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
-            **kwargs: passed on.
+            **kwargs: those of [`~hub.push_model`]: all that `PreTrainedModel.push_to_hub` takes, `tokenizer` and
+                `include_training_state`. Without hf_lcl, those of `PreTrainedModel.push_to_hub`.
         """
-        # By name: what a relative import names is copied into folders that load with trust_remote_code.
-        return import_module("hf_lcl.hub").push_model(self, repo_id, **kwargs)
+        if LCLForSequenceClassification.publisher is None:
+            native: Any = self.to_sequence_classifier()
+            return native.push_to_hub(repo_id, **kwargs)
+        return LCLForSequenceClassification.publisher(self, repo_id, **kwargs)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.native.get_input_embeddings()
@@ -376,8 +376,8 @@ class LCLForSequenceClassification(PreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.native.set_input_embeddings(value)
 
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """As `PreTrainedModel.resize_token_embeddings`, for the classifier and for a second encoder alike."""
-        if self.config.weighting == "encoder":
+        if isinstance(self.weighting_network, PreTrainedModel):
             self.weighting_network.resize_token_embeddings(*args, **kwargs)
         return self.native.resize_token_embeddings(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
+from torch import Tensor
 from transformers.utils import ModelOutput
 
 
@@ -21,9 +21,9 @@ class LCLOutput(ModelOutput):
         attentions (`tuple[torch.FloatTensor]`, *optional*): the native model's, where asked for.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    weighting_logits: torch.FloatTensor | None = None
-    embeddings: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    weighting_logits: Tensor | None = None
+    embeddings: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

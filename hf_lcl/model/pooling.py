@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from .configuration import LCLConfig
 
@@ -14,7 +15,7 @@ LAST_TOKEN_TYPES = ("ctrl", "modernbert-decoder")
 SHIFTED_TYPES = ("t5gemma", "t5gemma2")
 
 
-def default_pooling(native: torch.nn.Module) -> str:
+def default_pooling(native: PreTrainedModel) -> str:
     """
     The pooling that an architecture's own classifier uses.
 

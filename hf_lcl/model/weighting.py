@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
+from .classes import class_names
+
 
 def embedding_size(config: PreTrainedConfig) -> int:
     """Width of the last hidden state of the encoder that `config` describes."""
@@ -56,7 +58,7 @@ def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_l
         `nn.Module`, or `None` for the two that have no parameters.
     """
     if weighting == "head":
-        head = WeightingHead(embedding_size(native.config), native.config.num_labels).to(native.dtype)
+        head = WeightingHead(embedding_size(native.config), len(class_names(native.config))).to(native.dtype)
         return head.to(native.device) if native_is_loaded else head
     if weighting == "encoder":
         if not native_is_loaded:

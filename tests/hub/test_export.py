@@ -1,5 +1,7 @@
 """What is saved is always whole, or nothing is."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from peft import LoraConfig
@@ -71,6 +73,7 @@ def test_an_adapter_with_another_head_is_not_written(bert, tmp_path, monkeypatch
 
     def save_another_head(self, folder):
         save(self, folder)
+        folder = Path(folder)
         weights = load_file(folder / "adapter_model.safetensors")
         weights["base_model.model.classifier.weight"].mul_(2)
         save_file(weights, folder / "adapter_model.safetensors")

@@ -1,6 +1,8 @@
 """What others find on the Hub: the standard classifier, its tokenizer and its card, and nothing else."""
 
 import shlex
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from emulator import TOKENS, WRITE_TOKEN
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
+from redirection import environment
 from safetensors.torch import load as load_weights
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
@@ -376,6 +379,24 @@ class TestModel:
         assert published(hub) == PUBLISHED
         again = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
         assert torch.equal(logits(again), logits(model))
+
+    def test_from_a_folder_that_brings_its_own_code(self, hub, bert, tmp_path, logits):
+        """Where hf_lcl is not installed, transformers itself publishes the classifier inside."""
+        wrapper = LCLForSequenceClassification.from_native(bert)
+        wrapper.save_pretrained(tmp_path / "wrapper")
+        script = """
+import sys; sys.modules["hf_lcl"] = None
+from transformers import AutoModel
+AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).push_to_hub(sys.argv[2], commit_message="Alone")
+"""
+        variables = environment(hub.url, tmp_path / "alone") | {"HF_TOKEN": WRITE_TOKEN, "HF_HUB_DISABLE_XET": "1"}
+        arguments = [sys.executable, "-c", script, str(tmp_path / "wrapper"), REPO]
+        subprocess.run(arguments, check=True, env=variables, capture_output=True)
+        assert hub.commits(REPO) == ["Alone"]
+        pulled = write(tmp_path / "pulled", hub)
+        native = AutoModelForSequenceClassification.from_pretrained(pulled)
+        assert type(native) is type(bert)
+        assert torch.equal(logits(native), logits(bert))
 
     def test_the_card_names_the_classes_and_nothing_that_a_name_could_be_taken_for(self, hub, bert):
         names = ["<script>", "<!-- hf_lcl:end labels -->", "[a](https://evil.example)", "a|b\n---\n# c"]

@@ -1,8 +1,11 @@
 """LCLForSequenceClassification: one pass, exact export, a real PreTrainedModel."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from transformers import (
 )
 
 from hf_lcl import LCLForSequenceClassification
+from hf_lcl.model import modeling
 
 
 TEXTS = ["furious neighbour", "cake at the party today", "won a medal"]
@@ -146,6 +150,19 @@ with torch.no_grad():
         output = torch.load(tmp_path / "output.pt")
         for name, value in model(**batch).items():
             assert torch.equal(output[name], value), name
+
+    def test_the_code_that_travels_is_the_folder_of_the_model(self, model, tmp_path):
+        model.save_pretrained(tmp_path)
+        home = Path(modeling.__file__).parent
+        files = {path.name for path in home.glob("*.py")} - {"__init__.py"}
+        assert {path.name for path in tmp_path.glob("*.py")} - {"__init__.py"} == files
+        for name in files:
+            assert (tmp_path / name).read_bytes() == (home / name).read_bytes()
+            for node in ast.walk(ast.parse((home / name).read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level != 1 else []
+                names += [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+                assert not any(re.fullmatch(r"hf_lcl(\.\w+)*", name) for name in names), (name, names)
 
     def test_an_exported_classifier_can_be_wrapped_again(self, model, batch, tmp_path):
         model.to_sequence_classifier().save_pretrained(tmp_path)
