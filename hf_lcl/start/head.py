@@ -1,9 +1,9 @@
 """
 The classifier's last layer, fitted in one go to what a frozen encoder says of the training texts.
 
-Most architectures put a dense layer and a curve (tanh, GELU, ReLU) between the embedding and the last layer. A new one
-is random, and hides much of the embedding. It is set so that the curve is nearly straight where the embeddings are:
-what the last layer sees is then the embedding itself, and the architecture stays what it is.
+Most architectures put a dense layer and an activation (tanh, GELU, ReLU) between the embedding and the last layer. A
+new dense layer is random and loses much of the embedding. It is set to a multiple of the identity for which the
+activation is nearly linear: the last layer then sees the embedding, and the architecture stays what it is.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,17 +15,18 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 
 
-# Mean size of what goes into the curve of a head: at this one smooth curves are straight, and known by their slope ...
-STRAIGHT_INPUT = 0.02
-# ... and at these they bend a little, but the weights behind them are of a size that a usual learning rate moves.
-TANH_INPUT = 0.5
-GELU_INPUT = 0.2
-RELU_INPUT = 0.5
-# Inverse strength of the L2 penalty, for features whose mean squared length is 1.
-PENALTY = 3.0
+# Root mean square of the activation's inputs. At this one, smooth activations are linear, and known by their slope ...
+PROBE_INPUT_RMS = 0.02
+# ... and at these they are nearly so, while the last layer's weights have a size that a usual learning rate changes.
+TANH_INPUT_RMS = 0.5
+GELU_INPUT_RMS = 0.2
+RELU_INPUT_RMS = 0.5
+# Inverse strength of the L2 penalty (scikit-learn's C), for features whose mean squared length is 1.
+INVERSE_PENALTY = 3.0
 
 
 @dataclass
@@ -116,14 +117,14 @@ def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> T
 
 
 @torch.no_grad()
-def straighten(
+def linearize(
     model: LCLForSequenceClassification,
     head: ClassifierHead,
     inputs: dict[str, Tensor],
     gather: Callable[[Any], Any] = lambda tensors: tensors,
 ) -> bool:
     """
-    Makes the dense layer of a head pass on what it gets, hardly bent by the curve behind it; logits change.
+    Sets the dense layer of a head so that it and the activation after it are nearly linear; logits change.
 
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper, in evaluation mode.
@@ -142,20 +143,20 @@ def straighten(
     embedding = head_inputs(model, dense, inputs)
     # To a power of two, so that another batch gives the same.
     size, largest = (2 ** gathered.log2().round().item() for gathered in _sizes(gather(embedding)))
-    shift = 4 * largest * RELU_INPUT / size
-    # What is tried, the slope that the curve then has, and what is used where it has that slope.
-    curves = (
-        (STRAIGHT_INPUT, 0.0, 1.0, TANH_INPUT),
-        (STRAIGHT_INPUT, 0.0, 0.5, GELU_INPUT),
-        (RELU_INPUT, shift, 1.0, RELU_INPUT),
+    shift = 4 * largest * RELU_INPUT_RMS / size
+    # The size that is tried, the slope that the activation then has, and the size that is used if it has.
+    activations = (
+        (PROBE_INPUT_RMS, 0.0, 1.0, TANH_INPUT_RMS),
+        (PROBE_INPUT_RMS, 0.0, 0.5, GELU_INPUT_RMS),
+        (RELU_INPUT_RMS, shift, 1.0, RELU_INPUT_RMS),
     )
-    for tried, bias, slope, used in curves:
+    for tried, bias, slope, used in activations:
         _set_diagonal(dense, tried / size, bias)
         features = head_inputs(model, head.output, inputs)
         expected = slope * tried / size * embedding
         # All but the few dimensions in which some encoders are ten times as large as in the others.
-        straight = torch.isclose(features - bias, expected, rtol=0.1, atol=0.01 * tried)
-        if straight.float().mean() > 0.95:
+        is_linear = torch.isclose(features - bias, expected, rtol=0.1, atol=0.01 * tried)
+        if is_linear.float().mean() > 0.95:
             _set_diagonal(dense, used / size, bias)
             return True
     for name, parameter in before.items():
@@ -209,7 +210,9 @@ def fit_head(
     """
     was_training = model.training
     model.eval()
-    head, before, features, labels = None, [], [], []
+    head: ClassifierHead | None = None
+    before: list[tuple[nn.Parameter, Tensor]] = []
+    features, labels = [], []
     try:
         for batch in tqdm(batches, desc="features", leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
@@ -219,15 +222,17 @@ def fit_head(
                     raise ValueError("The last layer of the classifier is frozen (requires_grad=False).")
                 if head.dense is not None:
                     before = [(weight, weight.detach().clone()) for weight in head.dense.parameters()]
-                straighten(model, head, inputs, gather)
+                linearize(model, head, inputs, gather)
             seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
             features.append(seen.cpu())
             labels.append(classes.cpu())
+        if head is None:
+            raise ValueError("There are no texts to fit the classifier to.")
         output = head.output
         weight, bias = _logistic_regression(
             torch.cat(features).double().numpy(),
             torch.cat(labels).numpy(),
-            model.config.num_labels,
+            len(class_names(model.config)),
             class_weights,
             with_bias=output.bias is not None,
         )
@@ -254,7 +259,7 @@ def _logistic_regression(
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
 
     regression = LogisticRegression(
-        C=PENALTY,
+        C=INVERSE_PENALTY,
         max_iter=1000,
         fit_intercept=with_bias,
         class_weight=None if class_weights is None else {label: class_weights[label] for label in present},

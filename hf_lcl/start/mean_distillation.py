@@ -16,17 +16,17 @@ from ..model.pooling import pool, token_mask
 
 # Texts after which the first token classifies as well as the mean does: small sets are read several times, but not so
 # often that the encoder forgets what it knows of other texts.
-TEXTS = 3_200
-PASSES = 10
+MAX_TEXTS = 3_200
+MAX_PASSES = 10
 LEARNING_RATE = 4e-4
-WARMUP = 0.1
+WARMUP_RATIO = 0.1
 # Weight of the other tokens' staying as they are; without it, fine-tuning has less to start from.
-KEPT = 1.0
+OTHER_TOKENS_WEIGHT = 1.0
 
 
 def num_distillation_batches(num_texts: int, batch_size: int) -> int:
     """How many batches of a training set of so many texts [`distill_mean`] needs."""
-    return -(-min(TEXTS, PASSES * num_texts) // batch_size)
+    return -(-min(MAX_TEXTS, MAX_PASSES * num_texts) // batch_size)
 
 
 def distill_mean(
@@ -71,7 +71,7 @@ def distill_mean(
     student.train()
     learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
-    schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP * num_batches), num_batches)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP_RATIO * num_batches), num_batches)
     try:
         for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
@@ -85,7 +85,7 @@ def distill_mean(
                 raise ValueError("There is nothing to teach: all that the encoder's output depends on is frozen.")
             others = mask[:, 1:]
             of_others = (distances[:, 1:] * others).sum(dim=1) / others.sum(dim=1).clamp(min=1)
-            loss = (distances[:, 0] + KEPT * of_others).mean()
+            loss = (distances[:, 0] + OTHER_TOKENS_WEIGHT * of_others).mean()
             loss.backward()
             for parameter in learned:
                 if parameter.grad is not None:  # a pooler that nothing here reads

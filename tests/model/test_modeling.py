@@ -84,6 +84,18 @@ class TestWeighting:
         model(**batch).weighting_logits.sum().backward()
         assert all(parameter.grad is not None for parameter in model.weighting_network.parameters())
 
+    def test_the_encoder_gets_the_gradient_that_the_chain_rule_gives(self, model, batch):
+        output = model(**batch)
+        gradient = torch.autograd.grad(output.weighting_logits.sum(), output.embeddings, retain_graph=True)[0]
+        network = model.weighting_network
+        hidden = network.dense(output.embeddings).detach()
+        cdf = 0.5 * (1 + torch.erf(hidden / 2**0.5))
+        slope = cdf + hidden * torch.exp(-hidden.square() / 2) / (2 * torch.pi) ** 0.5  # of the GELU
+        expected = (network.out_proj.weight.sum(dim=0) * slope) @ network.dense.weight
+        torch.testing.assert_close(gradient, expected.detach())
+        output.weighting_logits.sum().backward()
+        assert model.native.bert.encoder.layer[0].output.dense.weight.grad.abs().sum() > 0
+
     def test_encoder_is_a_second_network_with_a_head_of_its_own(self, bert, batch):
         model = LCLForSequenceClassification.from_native(bert, weighting="encoder").eval()
         output = model(**batch)

@@ -71,3 +71,17 @@ def test_mean_leaves_special_tokens_out(encoder_folder, tokenizer):
     )
     for row, keep in enumerate(special == 0):
         assert torch.allclose(embeddings[row], hidden[row][keep].mean(dim=0), atol=1e-6)
+
+
+def test_unknown_words_and_masks_count_in_the_mean(encoder_folder, tokenizer):
+    model = LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4, pooling="mean").eval()
+    assert model.config.special_token_ids == [0, 2, 3]  # [PAD], [CLS], [SEP]
+    ids = torch.tensor([[2, 1, 4, 40, 3]])  # [CLS] [UNK] [MASK] a word [SEP]
+    with torch.no_grad():
+        embeddings = model(input_ids=ids).embeddings
+        hidden = model.native.bert(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(embeddings[0], (hidden[0, 1] + hidden[0, 2] + hidden[0, 3]) / 3)
+
+
+def test_a_mean_over_nothing_is_zero():
+    assert torch.equal(pool(HIDDEN, torch.zeros(2, 4, dtype=torch.bool), "mean"), torch.zeros(2, 3))

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
-from hf_lcl.start.head import PENALTY, find_head, fit_head, head_inputs, straighten
+from hf_lcl.start.head import INVERSE_PENALTY, find_head, fit_head, head_inputs, linearize
 
 
 # Their classifiers mean over the logits of tokens.
@@ -48,7 +48,7 @@ def test_a_straight_head_passes_the_embedding_on(architecture):
     model, inputs = tiny_wrapper(architecture)
     model.eval()
     head = find_head(model, inputs)
-    assert straighten(model, head, inputs)
+    assert linearize(model, head, inputs)
     features = head_inputs(model, head.output, inputs)
     # Up to a shift and a scale, which a linear layer makes up for, and a curve that bends large values a little.
     shift, scale = head.dense.bias[0], head.dense.weight[0, 0]
@@ -63,7 +63,7 @@ def test_a_head_that_cannot_be_straight_stays_as_it_was(architecture):
     model, inputs = tiny_wrapper(architecture)
     model.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert not straighten(model, find_head(model, inputs), inputs)
+    assert not linearize(model, find_head(model, inputs), inputs)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -83,7 +83,7 @@ def test_the_logits_are_those_of_a_logistic_regression(architecture):
     features = head_inputs(model, head.output, inputs).double().numpy()
     mean = features.mean(axis=0) if head.output.bias is not None else 0
     scale = np.sqrt(np.square(features - mean).sum(axis=1).mean())
-    regression = LogisticRegression(C=PENALTY, max_iter=1000, fit_intercept=head.output.bias is not None)
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, fit_intercept=head.output.bias is not None)
     regression.fit((features - mean) / scale, labels)
     expected = regression.decision_function((features - mean) / scale)
     np.testing.assert_allclose(logits[:, :3], expected, atol=2e-3)
@@ -122,3 +122,39 @@ def test_a_classifier_without_a_linear_end_is_refused():
     model.native.classifier = nn.Sequential(nn.Unflatten(1, (1, 32)), nn.Conv1d(1, 5, 32), nn.Flatten())
     with pytest.raises(ValueError, match="do not come out of a linear layer"):
         fit_head(model, [{**inputs, "labels": torch.zeros(6, dtype=torch.long)}])
+
+
+def test_two_classes_have_the_logit_difference_of_scikit_learn(of_two_classes):
+    model, batch = of_two_classes
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    fit_head(model, [batch])
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    features = head_inputs(model, model.native.classifier, inputs).double().numpy()
+    centred = features - features.mean(axis=0)
+    centred /= np.sqrt(np.square(centred).sum(axis=1).mean())
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(centred, batch["labels"])
+    difference = (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(difference, regression.decision_function(centred), atol=2e-3)
+
+
+def test_the_inputs_of_the_activation_have_half_the_size_of_one_up_to_a_power_of_two(of_two_classes):
+    model, batch = of_two_classes
+    fit_head(model, [batch])
+    dense = model.native.bert.pooler.dense
+    diagonal = dense.weight.diagonal()
+    assert torch.equal(dense.weight, torch.diag(diagonal))
+    factor = (diagonal[0] / 0.5).log2().item()
+    assert factor == round(factor)  # another batch of the same size gives the same layer
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    with torch.no_grad():
+        size = dense(model(**inputs).embeddings).square().mean().sqrt().item()
+    assert 0.5 / 2**0.5 <= size <= 0.5 * 2**0.5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fitting_leaves_the_mode(of_two_classes, training):
+    model, batch = of_two_classes
+    model.train(training)
+    fit_head(model, [batch])
+    assert {module.training for module in model.modules()} == {training}

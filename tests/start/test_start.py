@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, TrainerC
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
-from hf_lcl.start.head import PENALTY
+from hf_lcl.start.head import INVERSE_PENALTY
 from hf_lcl.training.start import Start, distills_mean, names_as_texts
 
 
@@ -77,7 +77,7 @@ def test_a_new_classifier_is_fitted_before_the_first_step(weights_at_first_step,
     features = outputs.embeddings.double()
     features = (model.native.bert.pooler.dense.weight[0, 0].item() * features).tanh().numpy()
     scale = np.sqrt(np.square(features - features.mean(axis=0)).sum(axis=1).mean())
-    regression = LogisticRegression(C=PENALTY, max_iter=1000).fit(features / scale, labels)
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000).fit(features / scale, labels)
     expected = torch.from_numpy(regression.predict_proba(features / scale)).float()
     torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.02)
 
@@ -154,7 +154,7 @@ def test_the_other_tokens_go_on_saying_what_they_said(bert, tokenizer, splits, m
 
     def moved(kept):
         """Mean squared distance that the tokens go, the first one apart."""
-        monkeypatch.setattr(mean_distillation, "KEPT", kept)
+        monkeypatch.setattr(mean_distillation, "OTHER_TOKENS_WEIGHT", kept)
         model = LCLForSequenceClassification.from_native(copy.deepcopy(bert).eval())
 
         def states():
@@ -432,3 +432,37 @@ class TestWhatIsFrozenStays:
         bert.bert.requires_grad_(False)
         with pytest.raises(ValueError, match="distill_mean=True teaches the encoder, which is frozen"):
             make_trainer(model=bert, objective="scl", distill_mean=True)
+
+
+def test_distillation_is_a_plain_loop_over_the_texts(bert, tokenizer):
+    """Each text alone, without its padding, by the formula."""
+    for module in bert.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    texts = [
+        ["glad today", "furious at work with a friend"],
+        ["sunny cake", "late again"],
+        ["medal", "sigh the queue"],
+    ]
+    batches = [dict(tokenizer(pair, return_tensors="pt", padding=True)) for pair in texts]
+    student, teacher = (copy.deepcopy(bert.bert).eval() for _ in range(2))
+    optimizer = torch.optim.AdamW(student.parameters(), lr=mean_distillation.LEARNING_RATE, weight_decay=0.01)
+    for step, pair in enumerate(texts):
+        optimizer.param_groups[0]["lr"] = mean_distillation.LEARNING_RATE * (3 - step) / 3  # no warm-up in three steps
+        losses = []
+        for text in pair:
+            one = tokenizer([text], return_tensors="pt")
+            states = student(**one).last_hidden_state[0]
+            target = teacher(**one).last_hidden_state[0].detach()
+            target = torch.cat([target.mean(dim=0, keepdim=True), target[1:]])
+            distance = (states - target).square().mean(dim=1) + 1 - cosine_similarity(states, target, dim=1)
+            losses.append(distance[0] + distance[1:].mean())
+        for parameter in student.parameters():
+            parameter.grad = None
+        (sum(losses) / len(losses)).backward()
+        optimizer.step()
+
+    distill_mean(LCLForSequenceClassification.from_native(bert), batches, 3)
+    for name, expected in student.state_dict().items():
+        if not name.endswith("key.bias"):  # its gradient is 0 but for rounding, which Adam makes a step of
+            torch.testing.assert_close(bert.bert.state_dict()[name], expected, atol=2e-5, rtol=0, msg=name)

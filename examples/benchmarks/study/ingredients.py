@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.losses.candidates import Candidates
 from hf_lcl.losses.objective import Objective
-from hf_lcl.start.head import GELU_INPUT, _logistic_regression
+from hf_lcl.start.head import GELU_INPUT_RMS, _logistic_regression
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -29,7 +29,7 @@ class LongDistillation(ContrastiveTrainer):
     """The start reads few texts up to fifty times."""
 
     def distill_mean(self) -> None:
-        with patch("hf_lcl.training.start.PASSES", 50):
+        with patch("hf_lcl.start.mean_distillation.MAX_PASSES", 50):
             super().distill_mean()
 
 
@@ -37,7 +37,7 @@ class PenalisedStart(ContrastiveTrainer):
     """The head starts with a penalty thirty times as strong, so that the training texts still teach the encoder."""
 
     def fit_classifier(self) -> None:
-        with patch("hf_lcl.start.head.PENALTY", 0.1):
+        with patch("hf_lcl.start.head.INVERSE_PENALTY", 0.1):
             super().fit_classifier()
 
 
@@ -213,7 +213,7 @@ class FittedWeights(ContrastiveTrainer):
             labels.append(batch.pop("labels").cpu())
             embeddings.append(model(**batch).embeddings.float())
         embeddings = torch.cat(embeddings)
-        nn.init.eye_(head.dense.weight).mul_(GELU_INPUT / embeddings.square().mean().sqrt().item())
+        nn.init.eye_(head.dense.weight).mul_(GELU_INPUT_RMS / embeddings.square().mean().sqrt().item())
         nn.init.zeros_(head.dense.bias)
         features = head.activation(head.dense(embeddings)).cpu().double().numpy()
         weight, bias = _logistic_regression(

@@ -122,7 +122,7 @@ def train_ours(
         processing_class=tokenizer,
     )
     watch(task, trainer, tokens)
-    with nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.KEPT", 0.0):
+    with nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0):
         trainer.train()
     return trainer, tokens
 
