@@ -28,7 +28,6 @@ from transformers.trainer_utils import (
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
-from .data.labels import label_names
 from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
 from .extras import load_extra
@@ -39,7 +38,6 @@ from .hub.publisher import Publisher
 from .hub.requests import PushError
 from .hub.run_facts import run_facts
 from .losses.meter import PartMeter
-from .losses.objective import Objective
 from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
@@ -49,14 +47,15 @@ from .training.batching import check_stream, draws_balanced_batches, order_strea
 from .training.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
-    balanced_weights,
-    checked_labels,
+    check_model,
     prepare_model,
     prepare_objective,
     warn_of_equal_views,
+    warn_of_untrained,
 )
 from .training.search import prepare_search, validation_metric
 from .training.search_spaces import wide_space
+from .training.splits import TrainingSet, check_evaluation_set
 from .training.start import Start, distills_mean, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
@@ -155,14 +154,12 @@ class ContrastiveTrainer(Trainer):
         if isinstance(train_dataset, torch.utils.data.IterableDataset):
             check_stream(train_dataset, args)
         self._peft_config = peft_config
-        self._train_labels = None if train_dataset is None else checked_labels(train_dataset)
-        self._class_names = None if train_dataset is None else label_names(train_dataset)
+        self._data = TrainingSet(train_dataset)
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._eval_parts = PartMeter()
         self._publisher = Publisher(args)
-        self._own_callbacks: list[TrainerCallback] = []
         if model is not None:
-            model = prepare_model(model, args, self._train_labels, self._class_names, processing_class, peft_config)
+            model = prepare_model(model, args, self._data, processing_class, peft_config)
             warn_of_equal_views(model, args)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
@@ -183,39 +180,62 @@ class ContrastiveTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
-        self.add_callback(RunMark())
-        self.add_callback(SamplerEpochCallback())
-        self.add_callback(Start(self.distill_mean, self.fit_classifier))
-        self._follow_arguments(self._unwrapped)
-
-    def _follow_arguments(self, model: LCLForSequenceClassification) -> None:
-        """Makes what the arguments decide and training keeps; each trial of a search has its own."""
-        args = self.args
-        self._step = Step(args, self._tokenizer)
-        self._monitor = CollapseMonitor() if args.is_contrastive else None
-        for callback in self._own_callbacks:
-            if callback in self.callback_handler.callbacks:  # the user may have taken it away
-                self.remove_callback(callback)
-        distills_mean(args, model, self.train_dataset)  # refuses what cannot be done
-        self._own_callbacks = [] if self._monitor is None else [self._monitor]
-        for callback in self._own_callbacks:
+        if self.optimizer is not None:
+            warn_of_untrained(self._unwrapped, self.optimizer)
+        for callback in (RunMark(), SamplerEpochCallback(), Start(self.distill_mean, self.fit_classifier)):
             self.add_callback(callback)
+        self.add_callback(CollapseMonitor())
+        self._step = Step(args, processing_class)
+        distills_mean(args, self._unwrapped, train_dataset)  # refuses what cannot be done
 
     # Data
+
+    @property
+    def train_dataset(self) -> Any:
+        """The training set; another may take its place between two trainings."""
+        return self._data.dataset
+
+    @train_dataset.setter
+    def train_dataset(self, dataset: Any) -> None:
+        if dataset is not self._data.dataset:
+            self._take_up(TrainingSet(dataset))
+
+    def _take_up(self, data: TrainingSet) -> None:
+        if isinstance(data.dataset, torch.utils.data.IterableDataset):
+            check_stream(data.dataset, self.args)
+        if self.model is not None:  # the Trainer drops that of a trial
+            check_model(self._unwrapped, self.args, data)
+        self._data = data
+
+    @property
+    def eval_dataset(self) -> Any:
+        """The evaluation set, or several by name."""
+        return self._eval_dataset
+
+    @eval_dataset.setter
+    def eval_dataset(self, dataset: Any) -> None:
+        if self.model is not None:
+            check_evaluation_set(dataset, self._unwrapped.config, self._data.names)
+        self._eval_dataset = dataset
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns += inspect.signature(self._unwrapped.native.forward).parameters
+            takes = self._signature_columns + list(inspect.signature(self._unwrapped.native.forward).parameters)
+            # But what the tokenizer does not make is a raw column that happens to have such a name.
+            raw = {"label_ids", "position_ids", "inputs_embeds"} if self._tokenizer is not None else {"label_ids"}
+            raw -= set(getattr(self._tokenizer, "model_input_names", ()))
+            self._signature_columns = [name for name in takes if name not in raw]
             if self.args.view == "column":
                 self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
-        if self._train_labels is None or not draws_balanced_batches(self.args, self._train_labels):
+        labels, batch_size = self._data.labels, self._train_batch_size
+        if labels is None or not draws_balanced_batches(self.args, labels, batch_size):
             return super()._get_train_sampler(train_dataset)
-        return prepare_sampler(self.args, self._train_labels, self.train_dataset, self._train_batch_size)
+        return prepare_sampler(self.args, labels, self.train_dataset, batch_size)
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
@@ -241,6 +261,7 @@ class ContrastiveTrainer(Trainer):
         Raises:
             ValueError: for a folder that is no whole checkpoint of such a run.
         """
+        self._follow()
         resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
         if resume_from_checkpoint is not None:
             config = self._unwrapped.config
@@ -257,6 +278,18 @@ class ContrastiveTrainer(Trainer):
         if self.args.head_refit:
             self.fit_classifier()
         return output
+
+    def _follow(self) -> None:
+        """Looks again at what may have changed since the constructor: the arguments and the rows of the data."""
+        args = self.args
+        args.check()
+        self._step, self._publisher.args = Step(args, self._tokenizer), args
+        self._signature_columns = None
+        if not args.auto_find_batch_size:  # which goes on with the size that it has found
+            self._train_batch_size = args.train_batch_size
+        self._take_up(TrainingSet(self.train_dataset))
+        if self.model is not None:
+            distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
 
     def distill_mean(self) -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
@@ -281,7 +314,7 @@ class ContrastiveTrainer(Trainer):
             self._unwrapped,
             # Not that of an evaluation, which would be kept for the next one where workers are persistent.
             map(texts_alone, self.get_test_dataloader(texts)),
-            class_weights=self._class_weights,
+            class_weights=self._data.class_weights(self.args, self._unwrapped.config.num_labels),
             gather=self.accelerator.gather_for_metrics,
         )
 
@@ -317,37 +350,28 @@ class ContrastiveTrainer(Trainer):
         """The objective on one batch. In evaluation the outputs are logits only."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        objective = self._objective()
+        config = self._unwrapped.config
+        weights = self._data.class_weights(self.args, config.num_labels)
+        objective = prepare_objective(self.args, config, weights)
         if model.training:
             outputs, loss, labels = self._step.loss(
                 model,
                 inputs,
                 labels,
-                config=self._unwrapped.config,
+                config=config,
                 objective=objective,
                 step=self.state.global_step,
                 scale=1 / self.current_gradient_accumulation_steps,
                 average=partial(self.accelerator.reduce, reduction="mean"),
             )
-            if self._monitor is not None:
-                self._monitor.observe(outputs.embeddings, outputs.logits, labels)
+            for callback in self.callback_handler.callbacks:
+                if isinstance(callback, CollapseMonitor) and self.args.is_contrastive:
+                    callback.observe(outputs.embeddings, outputs.logits, labels)
         else:
             outputs = model(**texts_alone(inputs))
             loss, parts = objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)
             self._eval_parts.add(parts, gather_rows=self.accelerator.gather_for_metrics, rows=len(labels))
         return (loss, LCLOutput(loss=loss, logits=outputs.logits)) if return_outputs else loss
-
-    def _objective(self) -> Objective:
-        """The objective as the arguments say it now; a hyperparameter search changes them between runs."""
-        return prepare_objective(self.args, self._unwrapped.config, self._class_weights)
-
-    @property
-    def _class_weights(self) -> list[float] | None:
-        return self._balanced_weights if self.args.class_weights == "balanced" else self.args.class_weights
-
-    @cached_property
-    def _balanced_weights(self) -> list[float]:
-        return balanced_weights(self._train_labels, self._unwrapped.config.num_labels)
 
     # Logging
 
@@ -637,11 +661,9 @@ class ContrastiveTrainer(Trainer):
             self._hp_search_setup(trial)
             set_seed(self.args.seed)
         model = super().call_model_init(trial)
-        model = prepare_model(
-            model, self.args, self._train_labels, self._class_names, self._tokenizer, self._peft_config
-        )
+        model = prepare_model(model, self.args, self._data, self._tokenizer, self._peft_config)
         if trial is not None:
-            self._follow_arguments(model)
+            distills_mean(self.args, model, self.train_dataset)
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model
 

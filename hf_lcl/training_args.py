@@ -171,6 +171,11 @@ class ContrastiveTrainingArguments(TrainingArguments):
         return super().__new__(cls)
 
     def __post_init__(self):
+        super().__post_init__()
+        self.check()
+
+    def check(self) -> None:
+        """Raises a `ValueError` for values that are out of range; a training does so again, since they may change."""
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("sampler", self.sampler, SAMPLERS)
         if not 0 <= self.alpha <= 1:
@@ -187,7 +192,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         if Path(self.output_dir or "").is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         self.class_weights = _parse_class_weights(self.class_weights)
-        super().__post_init__()
         if self.mini_batch_size is not None and self.deepspeed:
             raise ValueError(
                 "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."

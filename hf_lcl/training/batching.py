@@ -13,12 +13,23 @@ from ..data.streaming import BalancedStream, balance_stream
 from ..training_args import ContrastiveTrainingArguments
 
 
-def draws_balanced_batches(args: ContrastiveTrainingArguments, labels: np.ndarray | None = None) -> bool:
+def samples_per_class(args: ContrastiveTrainingArguments, batch_size: int) -> int:
+    """Texts of one class in a balanced batch: fewer where `auto_find_batch_size` has made the batch smaller."""
+    return (
+        args.samples_per_class if batch_size >= args.train_batch_size else min(args.samples_per_class, batch_size // 2)
+    )
+
+
+def draws_balanced_batches(
+    args: ContrastiveTrainingArguments, labels: np.ndarray | None = None, batch_size: int | None = None
+) -> bool:
     """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
     if args.sampler == "random":
         return False
     # One text per class is balanced in any order, and a second view its positive; without views the sampler says so.
     if labels is not None and args.num_views > 1 and np.bincount(labels).max() < 2:
+        return False
+    if batch_size is not None and samples_per_class(args, batch_size) < 2:
         return False
     return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
 
@@ -41,7 +52,7 @@ def prepare_sampler(
     return LabelBalancedSampler(
         labels,
         batch_size,
-        samples_per_class=args.samples_per_class,
+        samples_per_class=samples_per_class(args, batch_size),
         lengths=token_counts(dataset) if args.group_lengths else None,
         drop_last=args.dataloader_drop_last,
         seed=args.seed if args.data_seed is None else args.data_seed,
@@ -52,13 +63,13 @@ def order_stream(
     stream: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
 ) -> torch.utils.data.IterableDataset:
     """A stream in the order of its batches, which no sampler can bring it into; see [`balance_stream`]."""
-    if not draws_balanced_batches(args) or isinstance(stream, BalancedStream):
+    if not draws_balanced_batches(args, batch_size=batch_size) or isinstance(stream, BalancedStream):
         return stream
     # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
     return balance_stream(
         stream,
         batch_size,
-        args.samples_per_class,
+        samples_per_class(args, batch_size),
         seed=args.seed if args.data_seed is None else args.data_seed,
         group_lengths=args.group_lengths,
         endless=True,

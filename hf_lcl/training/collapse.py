@@ -63,7 +63,7 @@ class CollapseMonitor(TrainerCallback):
     way down is to make all embeddings alike. There the contrastive loss is a plateau, log(batch - 1), and nothing is
     left for the classifier to tell classes apart by.
 
-    [`ContrastiveTrainer`] adds it to every training with `"scl"` or `"lcl"`;
+    [`ContrastiveTrainer`] shows it every batch of a training with `"scl"` or `"lcl"`;
     `trainer.remove_callback(CollapseMonitor)` takes it away.
 
     Example:
@@ -82,6 +82,10 @@ class CollapseMonitor(TrainerCallback):
     """
 
     def __init__(self) -> None:
+        self.on_train_begin()
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Forgets what it has seen of another training."""
         self._has_warned = False
         self._first: Health | None = None
         self._start_over()

@@ -1,39 +1,25 @@
 """Model, tokenizer, training set and objective as the user gave them: wrapped, and checked against one another."""
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
-from ..data.labels import label_column
 from ..losses import Objective
 from ..model.configuration import LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
+from .splits import TrainingSet
 
 
 if TYPE_CHECKING:
     from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
-
-
-def checked_labels(dataset: Any) -> np.ndarray | None:
-    """The class ids of the training set, after a look at whether it can be trained on at all."""
-    columns = getattr(dataset, "column_names", None)
-    if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
-        raise ValueError(
-            f"train_dataset has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
-            "tokenizer) on it first."
-        )
-    labels = label_column(dataset)
-    if labels is not None and len(np.unique(labels)) < 2:
-        raise ValueError(f"train_dataset has a single class, {labels[0]}: there is nothing to tell apart.")
-    return labels
 
 
 def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
@@ -52,8 +38,7 @@ def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTr
 def prepare_model(
     model: PreTrainedModel | str | PathLike,
     args: ContrastiveTrainingArguments,
-    labels: np.ndarray | None,
-    names: list[str] | None,
+    data: TrainingSet,
     tokenizer: PreTrainedTokenizerBase | None,
     peft_config: "PeftConfig | None" = None,
 ) -> LCLForSequenceClassification:
@@ -63,8 +48,7 @@ def prepare_model(
     Args:
         model (`PreTrainedModel`, `str` or `os.PathLike`): a wrapper, a plain classifier, or the name of an encoder.
         args ([`ContrastiveTrainingArguments`]): all settings.
-        labels (`np.ndarray` of shape `(rows,)`, *optional*): class ids of the training set.
-        names (`list[str]`, *optional*): class names by id, where the training set has them.
+        data ([`TrainingSet`]): knows the labels and, where they have some, the names of the classes.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): gets a padding token where it has none.
         peft_config (`PeftConfig`, *optional*): an adapter that the model gets.
 
@@ -72,8 +56,8 @@ def prepare_model(
         TypeError: for a model that is no sequence classifier, or a `peft_config` that is none.
         ValueError: where model, objective, labels and tokenizer do not fit together.
     """
-    model = _wrap(model, args, labels, names)
-    _check(model, args, labels, names)
+    model = _wrap(model, args, data.labels, data.names)
+    check_model(model, args, data)
     if tokenizer is not None:
         _fit_tokenizer(model, tokenizer)
     if peft_config is not None:
@@ -104,14 +88,9 @@ def _wrap(
     return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
 
 
-def _check(
-    model: LCLForSequenceClassification,
-    args: ContrastiveTrainingArguments,
-    labels: np.ndarray | None,
-    names: list[str] | None,
-) -> None:
-    """Whether model, objective and data fit together."""
-    config = model.config
+def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
+    """Raises a `ValueError` where model, objective and training set do not fit together."""
+    config, labels, names = model.config, data.labels, data.names
     if args.objective == "lcl" and config.weighting == "none":
         raise ValueError(
             'objective="lcl" needs a weighting network, but the model has weighting="none": use '
@@ -137,6 +116,19 @@ def _check(
         )
     if set(config.id2label.values()) in (set(names), {f"LABEL_{index}" for index in range(config.num_labels)}):
         model.set_class_names(names)  # in the order of the data
+
+
+def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
+    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
+    if names:
+        logger.warning(
+            f"The optimizer leaves out {len(names)} parameters of the model, which training will not change: "
+            f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Wrap the classifier first, model = "
+            "LCLForSequenceClassification.from_native(classifier), and build the optimizer from model.parameters(); "
+            "or freeze them with requires_grad_(False)."
+        )
 
 
 def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -190,19 +182,3 @@ def prepare_objective(
         label_smoothing=args.label_smoothing_factor,
         ce_on_views=args.ce_on_views,
     )
-
-
-def balanced_weights(labels: np.ndarray, num_labels: int) -> list[float]:
-    """
-    Weights of the classes that are inverse to their shares of a training set.
-
-    Args:
-        labels (`np.ndarray` of shape `(rows,)`): class ids.
-        num_labels (`int`): number of classes; one that `labels` lacks weighs 1, and no text is counted with it.
-    """
-    from sklearn.utils.class_weight import compute_class_weight  # takes a second that few need to pay
-
-    present = np.unique(labels)
-    weights = np.ones(num_labels)
-    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
-    return weights.tolist()

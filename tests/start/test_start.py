@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from datasets import concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 from sklearn.linear_model import LogisticRegression
 from tiny_architectures import tiny_config, tiny_wrapper
 from torch.nn.functional import cosine_similarity
@@ -17,7 +17,7 @@ from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
-from hf_lcl.training.start import Start, distills_mean, names_as_texts
+from hf_lcl.training.start import Start, distills_mean, names_as_texts, texts_to_fit
 
 
 class AtFirstStep(TrainerCallback):
@@ -277,6 +277,32 @@ def test_the_name_of_a_class_is_a_text_of_it(tokenizer):
         ("party cake", 0),
         ("furious", 3),
     ]
+
+
+def test_of_a_large_training_set_a_part_is_read(tokenizer):
+    rows = Dataset.from_dict({"input_ids": [[5] * (1 + row % 3) for row in range(20_010)], "row": range(20_010)})
+    texts = texts_to_fit(rows, {0: "glad", 1: "sad"}, tokenizer, seed=0)
+    assert len(texts) == 20_000 + 2
+    drawn = [rows["row"][index] for index in texts.datasets[0].indices[::1000]]
+    assert max(drawn) - min(drawn) > 10_000
+    lengths = [1 + index % 3 for index in texts.datasets[0].indices]
+    assert lengths == sorted(lengths)
+
+
+def test_class_weights_count_where_the_classifier_is_fitted(make_trainer, bert, splits):
+    weights = [1.0, 1.0, 1.0, 50.0]
+    trainer = make_trainer(model=bert, objective="scl", class_weights=weights, names_as_texts=False)
+    trainer.fit_classifier()
+    model = trainer.model.eval()
+    batch = trainer.data_collator([{k: row[k] for k in ("input_ids", "labels")} for row in splits["train"]])
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        outputs = model(**batch)
+    features = (bert.bert.pooler.dense.weight[0, 0].item() * outputs.embeddings.double()).tanh().numpy()
+    scale = np.sqrt(np.square(features - features.mean(axis=0)).sum(axis=1).mean())
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, class_weight=dict(enumerate(weights)))
+    expected = torch.from_numpy(regression.fit(features / scale, labels).predict_proba(features / scale)).float()
+    torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("names_count", [True, False])

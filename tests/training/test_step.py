@@ -76,6 +76,17 @@ def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch
         step.finish(model, id2label=model.config.id2label, step=6)
 
 
+def test_an_infinite_loss_stops_too(model, batch, make_step):
+    def rule_out_a_class(module, inputs, output):
+        return output.index_fill(1, torch.tensor([0]), -math.inf)
+
+    step = make_step(objective="ce")
+    model.native.classifier.register_forward_hook(rule_out_a_class)
+    step.loss(model, *batch, config=model.config, objective=Objective("ce"))
+    with pytest.raises(FloatingPointError, match=r"The loss is inf \(loss_ce=inf\)"):
+        step.finish(model, id2label=model.config.id2label)
+
+
 def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batch, make_step):
     step = make_step()
     settings = {"config": model.config, "objective": Objective("scl")}

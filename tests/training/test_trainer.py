@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hf_lcl import ContrastiveTrainer, LCLForSequenceClassification
 
@@ -183,9 +183,7 @@ def test_balanced_class_weights_are_inverse_to_the_frequency(make_trainer, split
         row for row, label in enumerate(labels) if label == 3
     ][:4]
     trainer = make_trainer(objective="ce", class_weights="balanced", train=splits["train"].select(kept))
-    assert trainer._objective(training=True).class_weights.tolist() == pytest.approx(
-        [52 / 64, 52 / 64, 52 / 64, 52 / 16]
-    )
+    assert trainer._data.balanced_weights(4) == pytest.approx([52 / 64, 52 / 64, 52 / 64, 52 / 16])
 
 
 def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
@@ -238,3 +236,40 @@ def test_model_init_is_wrapped_too(bert, splits, tokenizer, make_trainer):
     )
     assert isinstance(trainer.model, LCLForSequenceClassification)
     assert trainer.train().training_loss > 0
+
+
+def test_an_evaluation_loss_is_the_mean_over_the_texts_whatever_the_last_batch_holds(make_trainer, splits):
+    trainer = make_trainer(objective="ce", per_device_eval_batch_size=10)  # of 24 texts, 4 are left over
+    trainer.model.native.classifier.weight.data *= 20
+    predicted = trainer.predict(splits["validation"])
+    logits, labels = torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)
+    expected = torch.nn.functional.cross_entropy(logits, labels).item()
+    assert predicted.metrics["test_loss_ce"] == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(
+        sum(torch.nn.functional.cross_entropy(*part).item() for part in zip(logits.split(10), labels.split(10))) / 3,
+        abs=1e-3,
+    )
+
+
+class Notes(TrainerCallback):
+    """Logs something of its own between two lines with a loss."""
+
+    def __init__(self):
+        self.trainer = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % 2:
+            self.trainer.log({"note": 1.0})
+
+
+def test_a_line_without_a_loss_takes_no_parts_from_the_next_one(make_trainer):
+    notes = Notes()
+    trainer = make_trainer(objective="lcl", max_steps=4, logging_steps=2, callbacks=[notes])
+    notes.trainer = trainer
+    trainer.train()
+    for line in trainer.state.log_history:
+        if "note" in line:
+            assert "loss_ce" not in line
+        if "loss" in line:
+            parts = 0.5 * (line["loss_ce"] + line["loss_weighting"] + line["loss_contrastive"])
+            assert line["loss"] == pytest.approx(parts, abs=2e-6)
