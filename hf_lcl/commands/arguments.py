@@ -15,6 +15,7 @@ from ..data.labels import LABEL_NAMES
 from ..data.reading import LINE, Reader, named_columns
 from ..data.summary import DataSummary
 from ..data.tokenizing import check_text_columns
+from ..files import check_weights
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -79,8 +80,9 @@ class ModelArguments:
             objective (`str`): `"ce"`, `"scl"` or `"lcl"`.
 
         Raises:
-            ValueError: where there is no model under that name, or it does not fit.
+            ValueError: where there is no model under that name, its weights are cut, or it does not fit.
         """
+        check_weights(self.model_name_or_path)
         return LCLForSequenceClassification.from_encoder(
             self.model_name_or_path,
             id2label=dict(enumerate(names)),

@@ -46,6 +46,12 @@ def test_a_tokenizer_of_another_model_is_found_before_training(training_flags, e
     assert "use the model's own tokenizer" in message
 
 
+def test_a_cut_encoder_is_named(training_flags, encoder_folder, fails):
+    weights = encoder_folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert f"{weights} is cut short or broken" in fails(["train", *training_flags, "--do_train"])
+
+
 def test_a_file_of_texts_is_not_written_over(training_flags, files, fails, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -29,6 +29,17 @@ def test_a_line_that_was_cut_is_run_again_and_spoils_no_other(tmp_path):
     assert [run["settings"]["seed"] for run in Ledger(path).runs()] == [0, 1]
 
 
+def test_a_file_is_read_up_to_where_it_was_cut_inside_a_character_too(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    Ledger(path).add({"seed": 0}, {"name": "خشم"})
+    first = path.stat().st_size
+    Ledger(path).add({"seed": 1}, {"name": "خشم"})
+    whole = path.read_bytes()
+    for size in range(len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert [run["settings"]["seed"] for run in Ledger(path).runs()] == [0] * (size >= first - 1)
+
+
 def test_another_file_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_text(json.dumps({"text": "hello"}) + "\n")

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...extras import load_extra
-from ...files import write_whole
+from ...files import staged, write_whole
 from ...model.modeling import LCLForSequenceClassification
 from ..calibration import fold_temperature
 from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
@@ -130,7 +130,8 @@ def write_report(
     write_whole(page, render_page(output_dir.absolute().name, introduction, sections, folder))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
-        model.to_sequence_classifier().save_pretrained(output_dir)
+        with staged(output_dir) as whole:
+            model.to_sequence_classifier().save_pretrained(whole)
     facts |= {
         "split": split,
         "rows": len(test),
