@@ -27,6 +27,7 @@ from transformers.trainer_utils import (
 )
 from transformers.utils import logging
 
+from .checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .data import ContrastiveDataCollator
 from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
@@ -44,7 +45,6 @@ from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
 from .start.mean_distillation import num_distillation_batches
 from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
-from .training.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .training.collapse import CollapseMonitor
 from .training.preparing import (
     check_model,

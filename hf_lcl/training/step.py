@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ..checkpoints import newest_checkpoint
 from ..data.views import Views
 from ..losses.checks import rows_not_finite
 from ..losses.meter import PartMeter
@@ -18,7 +19,6 @@ from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
 from ..scaling import GradientCache, gather_candidates
 from ..training_args import ContrastiveTrainingArguments
-from .checkpoints import newest_checkpoint
 
 
 logger = logging.get_logger(__name__)

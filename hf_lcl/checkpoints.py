@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
-from ..files import check_weights, read_json
+from .files import check_weights, read_json
 
 
 logger = logging.get_logger(__name__)
