@@ -67,6 +67,26 @@ def test_two_columns_may_be_a_pair(plain, tokenizer, bert, tmp_path):
     assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(pair.tolist(), abs=1e-5)
 
 
+def test_what_stands_between_the_columns_may_be_chosen(plain, reader, tmp_path):
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("title,body\ncake,rage\n")
+    flags = ["--text_column_names", "title,body", "--text_column_delimiter", " at work "]
+    main(["predict", str(plain), str(source), "--output_file", str(out), *flags])
+    expected = reader("cake at work rage")
+    assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(reader("cake rage"), abs=1e-3)
+
+
+def test_long_texts_are_cut_where_asked(plain, reader, tmp_path, caplog):
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("my cake the rage at work\n")
+    main(["predict", str(plain), str(source), "--output_file", str(out), "--max_seq_length", "4"])
+    expected = reader("my cake")  # with [CLS] and [SEP], four tokens
+    assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(reader("my cake the rage at work"), abs=1e-3)
+    assert "Texts of more than 4 tokens are cut: --max_seq_length." in caplog.text
+
+
 def test_the_standard_input(plain, stdin, capsys):
     stdin("Ärger\nmy cake\n".encode())
     main(["predict", str(plain)])

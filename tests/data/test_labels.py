@@ -118,6 +118,11 @@ def test_every_split_has_the_ids_of_the_training_split():
     assert splits["test"]["labels"][:] == [2, 1]
 
 
+def test_the_classes_are_those_of_the_training_split_wherever_it_stands():
+    splits, names = encode_labels(DatasetDict(test=rows(["c", "b"]), train=rows(["a", "b", "c"])))
+    assert (names, splits["test"]["labels"][:]) == (["a", "b", "c"], [2, 1])
+
+
 def test_a_split_without_the_column_stays_as_it_is():
     test = rows(["x"], column="note")
     splits, _ = encode_labels(DatasetDict(train=rows(["a", "b"]), test=test))

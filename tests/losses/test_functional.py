@@ -213,6 +213,15 @@ def test_two_pairs_of_texts_have_the_loss_of_their_angles():
     assert value.item() == pytest.approx(math.log(1 + 2 * math.exp(-1 / 0.7)), rel=1e-6)
 
 
+def test_each_anchor_may_have_its_own_temperature():
+    embeddings = torch.tensor([[3.0, 0.0], [0.5, 0.0], [0.0, 2.0], [0.0, 7.0]])
+    temperature = torch.tensor([0.2, 0.5, 1.0, 3.0])
+    value = supervised_contrastive_loss(
+        embeddings, torch.tensor([4, 4, 0, 0]), temperature=temperature, reduction="none"
+    )
+    torch.testing.assert_close(value, torch.log(1 + 2 * torch.exp(-1 / temperature)))
+
+
 def test_labels_of_the_supervised_loss_may_be_any_ids(form):
     embeddings, labels, logits = batch()
     far_apart = torch.tensor([0, 7, 2**40])

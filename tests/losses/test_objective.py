@@ -243,16 +243,18 @@ def test_views_of_one_text_are_positives_of_each_other():
 
 @NAMES
 @OF_CROSS_ENTROPY
-def test_processes_share_the_loss_of_the_whole_batch(name, options):
-    """Two processes with three texts and one: the mean of their losses is that of one process, gradients included."""
+@pytest.mark.parametrize("views", [1, 2])
+def test_processes_share_the_loss_of_the_whole_batch(name, options, views):
+    """Two processes with unlike shares: the mean of their losses is that of one process, gradients included."""
     objective = Objective(name, alpha=0.3, **options)
     *tensors, _ = batch()
-    labels = torch.tensor([0, 1, 3, 0, 0, 1, 3, 0])
-    expected = loss_by_hand(name, 0.3, *tensors, labels, texts=slice(4), **options)
+    if views == 1:  # a text of class 3 has no positive
+        labels, shares = LABELS, ([0, 1, 2, 3, 4], [5, 6, 7])
+    else:  # each process has its texts, then their second views
+        labels, shares = torch.tensor([0, 1, 3, 0, 0, 1, 3, 0]), ([0, 1, 2, 4, 5, 6], [3, 7])
+    expected = loss_by_hand(name, 0.3, *tensors, labels, texts=slice(8 // views), **options)
     expected.backward()
-
-    # Each process has its texts, then their second views.
-    of_process = [torch.tensor(rows) for rows in ([0, 1, 2, 4, 5, 6], [3, 7])]
+    of_process = [torch.tensor(rows) for rows in shares]
     everybody = torch.cat(of_process)
     leaves = [tensor.detach().clone().requires_grad_() for tensor in tensors]
     losses, start = [], 0
@@ -265,7 +267,7 @@ def test_processes_share_the_loss_of_the_whole_batch(name, options):
             batch_size=8,
             processes=2,
         )
-        losses.append(objective(logits, embeddings, weighting_logits, labels[rows], candidates, views=2)[0])
+        losses.append(objective(logits, embeddings, weighting_logits, labels[rows], candidates, views=views)[0])
         start += len(rows)
     loss = torch.stack(losses).mean()
     loss.backward()

@@ -1,0 +1,33 @@
+"""Parts of the loss over many batches: means by weight."""
+
+import pytest
+import torch
+
+from hf_lcl.losses.meter import PartMeter
+from hf_lcl.losses.objective import Part
+
+
+def part(value: float, weight: float = 1.0) -> Part:
+    return Part(torch.tensor(value), weight)
+
+
+def test_a_mean_counts_each_batch_by_its_weight_and_scale():
+    meter = PartMeter()
+    meter.add({"loss": part(2.0), "similarity": part(0.5, 3)})
+    meter.add({"loss": part(5.0), "similarity": part(-0.25, 1)}, scale=0.5)
+    meter.add({"loss": part(11.0), "similarity": part(0.9, 0)})
+    assert meter.averages() == pytest.approx(
+        {"loss": (2 + 5 / 2 + 11) / 2.5, "similarity": (3 * 0.5 - 0.25 / 2) / 3.5}
+    )
+    meter.add({"loss": part(7.0), "similarity": part(0.9, 0)})
+    assert meter.averages() == {"loss": 7.0}  # of nothing before, and of no pairs there is no similarity
+    assert meter.averages() == {}
+
+
+def test_rows_of_other_processes_count_and_those_that_pad_the_last_batch_do_not():
+    meter = PartMeter()
+    other = torch.tensor([[9.0], [1.0]])  # a text of another process: its loss, and its weight
+    meter.add({"loss": part(3.0)}, rows=4, gather_rows=lambda rows: torch.cat([rows[:2], other.expand(1, 2, 1)]))
+    assert meter.averages() == pytest.approx({"loss": (3 + 3 + 9) / 3})
+    meter.add({"loss": part(3.0, 2)})
+    assert meter.averages(reduce=lambda totals: totals + 4 * other) == pytest.approx({"loss": (2 * 3 + 4 * 9) / 6})
