@@ -82,32 +82,6 @@ def test_a_new_classifier_is_fitted_before_the_first_step(weights_at_first_step,
     torch.testing.assert_close(outputs.logits.softmax(dim=1), expected, rtol=0, atol=0.02)
 
 
-def test_class_weights_count_where_the_classifier_is_fitted(make_trainer, bert, splits):
-    weights = [1.0, 2.0, 5.0, 20.0]
-    trainer = make_trainer(model=bert, objective="scl", class_weights=weights, names_as_texts=False)
-    trainer.fit_classifier()
-    texts = trainer.data_collator([{k: row[k] for k in ("input_ids", "labels")} for row in splits["train"]])
-    labels = texts.pop("labels").numpy()
-    with torch.no_grad():
-        outputs = bert.eval().bert(**texts)
-        logits = bert.classifier(outputs.pooler_output).numpy()
-    features = outputs.pooler_output.double().numpy()
-    features -= features.mean(axis=0)
-    features /= np.sqrt(np.square(features).sum(axis=1).mean())
-    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000, class_weight=dict(enumerate(weights)))
-    expected = regression.fit(features, labels).decision_function(features)
-    np.testing.assert_allclose(logits, expected, atol=0.01)
-
-
-def test_a_large_set_is_fitted_to_a_part_of_it(tokenizer):
-    rows = 20_003
-    dataset = Dataset.from_dict({"input_ids": [[2, 3]] * rows, "labels": np.arange(rows) % 4})
-    texts = texts_to_fit(dataset, {}, tokenizer)
-    assert len(texts) == 20_000
-    assert len(set(texts.indices)) == 20_000
-    assert len(texts_to_fit(dataset.select(range(10)), {}, tokenizer)) == 10
-
-
 @pytest.mark.parametrize(
     "settings",
     [
