@@ -1,8 +1,9 @@
-"""What the package imports is what setup.cfg declares."""
+"""What the package imports is what setup.cfg declares, and each room imports from those below it."""
 
 import ast
 import configparser
 import re
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -44,3 +45,9 @@ def test_every_imported_package_is_declared():
     assert {module for module, names in needed.items() if not names & (core | extras)} == set()
     always = {"torch", "transformers", "numpy", "sklearn", "datasets"}
     assert {module for module in always if not needed[module] & core} == set()
+
+
+def test_each_room_imports_only_from_those_below_it():
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    ran = subprocess.run([sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
