@@ -38,6 +38,7 @@ from .hub.export import save_adapter, save_sequence_classifier
 from .hub.publisher import Publisher
 from .hub.requests import PushError
 from .hub.run_facts import run_facts
+from .losses import Objective
 from .losses.meter import PartMeter
 from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
@@ -185,7 +186,7 @@ class ContrastiveTrainer(Trainer):
         for callback in (RunMark(), SamplerEpochCallback(), Start(self.distill_mean, self.fit_classifier)):
             self.add_callback(callback)
         self.add_callback(CollapseMonitor())
-        self._step = Step(args, processing_class)
+        self._step = Step(args)
         distills_mean(args, self._unwrapped, train_dataset)  # refuses what cannot be done
 
     # Data
@@ -283,7 +284,7 @@ class ContrastiveTrainer(Trainer):
         """Looks again at what may have changed since the constructor: the arguments and the rows of the data."""
         args = self.args
         args.check()
-        self._step, self._publisher.args = Step(args, self._tokenizer), args
+        self._step, self._publisher.args = Step(args), args
         self._signature_columns = None
         if not args.auto_find_batch_size:  # which goes on with the size that it has found
             self._train_batch_size = args.train_batch_size
@@ -320,6 +321,11 @@ class ContrastiveTrainer(Trainer):
 
     # Steps
 
+    def make_objective(self) -> Objective:
+        """What training minimises and evaluation reports, as the arguments are now; override it for another."""
+        config = self._unwrapped.config
+        return prepare_objective(self.args, config, self._data.class_weights(self.args, config.num_labels))
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
@@ -350,9 +356,7 @@ class ContrastiveTrainer(Trainer):
         """The objective on one batch. In evaluation the outputs are logits only."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        config = self._unwrapped.config
-        weights = self._data.class_weights(self.args, config.num_labels)
-        objective = prepare_objective(self.args, config, weights)
+        config, objective = self._unwrapped.config, self.make_objective()
         if model.training:
             outputs, loss, labels = self._step.loss(
                 model,

@@ -15,6 +15,7 @@ from .losses.objective import OBJECTIVES
 SAMPLERS = ("auto", "balanced", "random")
 # Arguments that nothing measured supported, and what to write instead.
 REMOVED_ARGUMENTS = {
+    "ce_on_views": "leave it out: cross-entropy counts each text once",
     "classes_per_batch": "use samples_per_class: a batch holds as many classes as fit",
     "confusable_share": "use sampler='balanced', which is as accurate",
     "focal_gamma": "use class_weights='balanced' where rare classes should count more",
@@ -24,6 +25,7 @@ REMOVED_ARGUMENTS = {
     "queue_warmup_steps": "leave it out, as queue_size",
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
     "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
+    "view_rate": "leave it out: view='column' takes what tokenize_texts(..., view_function=...) makes of a text",
     "weight_placement": "the weight of the anchor's own class stands outside the logarithm; "
     "examples/paper/reproduce_paper.py has the formula that the paper prints",
 }
@@ -69,12 +71,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
-            dropout changes (`"dropout"`); the text without some of its tokens (`"word_dropout"`), with some of them in
-            other places (`"swap"`), or with the mask token in place of some (`"mask"`); or what `tokenize_texts` wrote
-            from a column or by a function (`"column"`). See [`data.views.Views`].
-        view_rate (`float`, *optional*, defaults to 0.1): share of a text's tokens that those change, in (0, 1).
-        ce_on_views (`bool`, *optional*, defaults to `False`): whether the cross-entropies count each view instead of
-            each text once.
+            dropout changes (`"dropout"`), or what `tokenize_texts` wrote from a column or by a function (`"column"`).
+            See [`data.views.batch_of_views`].
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
             texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
             `"scl"` and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
@@ -140,11 +138,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     )
     num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})
     view: str = field(
-        default="dropout", metadata={"help": "A further view: dropout, word_dropout, swap, mask, or column."}
-    )
-    view_rate: float = field(default=0.1, metadata={"help": "Share of a text's tokens that a view changes."})
-    ce_on_views: bool = field(
-        default=False, metadata={"help": "Count each view in the cross-entropies, instead of each text once."}
+        default="dropout", metadata={"help": "A further view: dropout (the text again), or column (one of your own)."}
     )
     sampler: str = field(
         default="auto",
@@ -208,12 +202,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(f"view={self.view!r} is a second view: set num_views=2.")
         if self.view == "column" and self.num_views > 2:
             raise ValueError(f"view='column' holds one further view, not num_views={self.num_views}: use 2.")
-        if not 0 < self.view_rate < 1:
-            raise ValueError(f"view_rate={self.view_rate} must lie between 0 and 1: it is a share of a text's tokens.")
-        if self.num_views > 1 and not self.is_contrastive and not self.ce_on_views:
+        if self.num_views > 1 and not self.is_contrastive:
             raise ValueError(
-                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: set "
-                "ce_on_views=True, or leave it out."
+                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: leave it "
+                "out."
             )
 
     @property

@@ -46,8 +46,8 @@ DEFAULTS = {item.name: item.default for item in fields(ContrastiveTrainingArgume
 
 # The later paper's best setting compares plain dot products.
 DOT_PRODUCTS = {"normalize_embeddings": False, "temperature": 10.0, "alpha": 0.2}
-# Each text beside a copy of it that lacks some words: in place of the synonyms of WordNet.
-VIEWS = {"num_views": 2, "view": "word_dropout"}
+# Each text beside a copy of it that lacks some words (`word_dropout`): in place of the synonyms of WordNet.
+VIEWS = {"num_views": 2, "view": "column"}
 BY_POSITIVES = {"temperature_scaling": "positives"}
 FROM_NOTHING = {"learning_rate": 1e-3, "num_train_epochs": 10}
 

@@ -13,6 +13,7 @@ it shows what there is, beside the figures that the papers print. `--max_train_s
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from paper_tables import markdown
 from recipes import load_recipe, recipe_names
 from tqdm import tqdm
 from transformers import AutoTokenizer, set_seed
+from word_dropout import drop_words
 
 from hf_lcl import (
     ContrastiveTrainer,
@@ -52,8 +54,8 @@ class PaperTrainer(ContrastiveTrainer):
         super().__init__(*args, **kwargs)
         self._formula = formula
 
-    def _objective(self) -> Objective:
-        return PaperObjective(**vars(super()._objective()), **self._formula)
+    def make_objective(self) -> Objective:
+        return PaperObjective(**vars(super().make_objective()), **self._formula)
 
 
 @dataclass
@@ -162,7 +164,9 @@ def train_and_test(
         build_baseline(baseline, splits["train"]["text"], encoder, seed=settings["seed"])
     splits, names = encode_labels(splits)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
-    splits = tokenize_texts(splits, tokenizer, max_length=settings["max_seq_length"])
+    has_views = settings["training"]["num_views"] > 1
+    second_view = partial(drop_words, seed=settings["seed"]) if has_views else None
+    splits = tokenize_texts(splits, tokenizer, max_length=settings["max_seq_length"], view_function=second_view)
     for name in ("validation", "test"):
         lengths = [len(ids) for ids in splits[name]["input_ids"]]
         splits[name] = splits[name].select(np.argsort(lengths, kind="stable"))  # half the padding, half the time

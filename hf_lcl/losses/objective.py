@@ -39,8 +39,7 @@ class Objective:
     label-aware (`"lcl"`) or the supervised (`"scl"`, without `L_w`) contrastive loss. `"ce"` is `L_e` alone.
     Where the classifier is the weighting network, `L_w` equals `L_e` and is left out.
 
-    With several views of a text, the contrastive loss counts each of them, `L_e` and `L_w` the first alone;
-    `ce_on_views=True` counts all.
+    With several views of a text, the contrastive loss counts each of them, `L_e` and `L_w` the first alone.
 
     Args:
         name (`str`): `"ce"`, `"scl"` or `"lcl"`.
@@ -52,7 +51,6 @@ class Objective:
             parameters of their own, so that there is an `L_w`.
         class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies.
         label_smoothing (`float`, *optional*, defaults to 0.0): of both cross-entropies.
-        ce_on_views (`bool`, *optional*, defaults to `False`): whether both count each view instead of each text once.
 
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
     """
@@ -65,7 +63,6 @@ class Objective:
     weighting_is_trained: bool = True
     class_weights: Tensor | None = None
     label_smoothing: float = 0.0
-    ce_on_views: bool = False
 
     def __call__(
         self,
@@ -143,14 +140,13 @@ class Objective:
         return loss * candidates.processes / valid.clamp(min=1)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, candidates: Candidates | None, views: int) -> Tensor:
-        views = 1 if self.ce_on_views else views
         texts = len(labels) // views
         total: Tensor | float | None = None
         if candidates is not None:
             total = candidates.batch_size
             if self.class_weights is not None:
                 total = self.class_weights.to(labels.device)[candidates.batch_labels].sum()
-            # Each view of a text weighs the same, so that a text has its share of the total in one of them.
+            # The batch holds all views of a text, of which the first alone counts.
             total = total / (candidates.processes * views)
         return cross_entropy(
             logits[:texts],

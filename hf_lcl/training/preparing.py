@@ -31,7 +31,8 @@ def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTr
     if not any(rate > 0 for rate in rates):
         logger.warning_once(
             f"The configuration of {config.model_type} names no dropout, so that the views of view='dropout' are "
-            "equal: use view='word_dropout'."
+            "equal: use view='column' with a second view of your own (tokenize_texts(..., view_column='paraphrase')), "
+            "or num_views=1."
         )
 
 
@@ -180,5 +181,4 @@ def prepare_objective(
         weighting_is_trained=config.weighting != "classifier",
         class_weights=None if class_weights is None else torch.tensor(class_weights, device=args.device),
         label_smoothing=args.label_smoothing_factor,
-        ce_on_views=args.ce_on_views,
     )

@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..checkpoints import newest_checkpoint
-from ..data.views import Views
+from ..data.views import batch_of_views
 from ..losses.checks import rows_not_finite
 from ..losses.meter import PartMeter
 from ..losses.objective import Objective, Part
@@ -34,13 +33,11 @@ class Step:
 
     Args:
         args ([`ContrastiveTrainingArguments`]): all settings.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): knows the special tokens, which views never touch.
     """
 
-    def __init__(self, args: ContrastiveTrainingArguments, tokenizer: PreTrainedTokenizerBase | None = None):
+    def __init__(self, args: ContrastiveTrainingArguments):
         self.args = args
         self.parts = PartMeter()
-        self._tokenizer = tokenizer
         self._cache: GradientCache | None = None
         self._has_warned = False
 
@@ -73,7 +70,7 @@ class Step:
             `tuple[LCLOutput, torch.Tensor, torch.LongTensor]`: outputs, loss and labels of all views.
         """
         args = self.args
-        inputs, labels = Views(args.num_views, args.view, args.view_rate, self._tokenizer)(inputs, labels)
+        inputs, labels = batch_of_views(inputs, labels, args.num_views, args.view)
         self._cache = None
         if args.mini_batch_size is not None:
             # Reformer's positions need one length.

@@ -7,11 +7,16 @@ from importlib.util import find_spec
 import accuracy
 import numpy as np
 import pytest
+import torch
+from study import ingredients
 from study.cells import CELLS, few_of_each, load_cell
 from study.cost import seconds_to
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS, ours
 from study.table import correct, markdown
+
+from hf_lcl import ContrastiveTrainingArguments
+from hf_lcl.losses import Objective
 
 
 CELL = "emoint, 8 each"
@@ -131,6 +136,27 @@ def test_of_runs_that_were_repeated_the_later_counts_and_their_distance_is_told(
     assert "| lcl | 50.0 ± 35.4 (2) |" in page
     assert "2 runs are there a second time" in page
     assert f"+12.50 points on average; without the sign, 37.50 in the median and 50.0 at most (lcl on {CELL}" in page
+
+
+@pytest.mark.parametrize("trial", ["RisingAlpha", "Uncorrelated"])
+def test_a_trial_changes_what_is_trained(trial, bert, splits, tokenizer, tmp_path):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    data = {"train_dataset": splits["train"], "processing_class": tokenizer}
+    trainer = getattr(ingredients, trial)(bert, args, **data)
+    trainer.current_gradient_accumulation_steps = 1
+    batch = next(iter(trainer.get_train_dataloader()))
+    with torch.no_grad():
+        torch.manual_seed(0)  # dropout is the same for both
+        loss = trainer.compute_loss(trainer.model.train(), batch)
+        labels = batch.pop("labels")
+        torch.manual_seed(0)
+        outputs = trainer.model(**batch)
+    alpha, extra = (
+        (0.1, 0) if trial == "RisingAlpha" else (0.5, trainer.extra(outputs.logits, outputs.embeddings, labels))
+    )
+    tensors = outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
+    assert loss.item() == pytest.approx((Objective("lcl", alpha=alpha)(*tensors)[0] + extra).item(), rel=1e-5)
+    assert abs(loss.item() - Objective("lcl")(*tensors)[0].item()) > 0.01
 
 
 @pytest.mark.slow

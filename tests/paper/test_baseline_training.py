@@ -74,8 +74,7 @@ def test_it_learns(make_baseline_trainer, make_classifier, word_splits, kind, ob
     "settings",
     [
         {"mini_batch_size": 5},
-        {"num_views": 2, "view": "mask"},
-        {"num_views": 2, "view": "word_dropout"},
+        {"num_views": 2},
         {"bf16": True},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),

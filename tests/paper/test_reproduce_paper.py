@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from hf_lcl import ContrastiveTrainingArguments
+from hf_lcl.losses import Objective
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "paper"
@@ -76,6 +80,24 @@ def test_runs_share_a_cell_only_if_they_differ_in_nothing_but_the_seed(paper):
 def test_unknown_names_are_refused(paper, flags, flag, value):
     with pytest.raises(ValueError, match=f"--{flag} {value} is unknown: use some of "):
         paper.main([*flags, f"--{flag}", value])
+
+
+@pytest.mark.parametrize("system", ["lcl-inside", "lcl-positives", "scl-positives"])
+def test_what_is_trained_is_the_formula_of_the_system(paper, system, bert, splits, tokenizer, tmp_path):
+    name, formula = system.split("-")[0], paper.SYSTEMS[system].formula
+    settings = {"objective": name, "samples_per_class": 4, "use_cpu": True, "report_to": "none"}
+    args = ContrastiveTrainingArguments(str(tmp_path), **settings)
+    data = {"train_dataset": splits["train"], "processing_class": tokenizer}
+    trainer = paper.PaperTrainer(bert, args, formula=formula, **data)
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.eval()
+    with torch.no_grad():
+        loss = trainer.compute_loss(trainer.model, batch)
+        labels = batch.pop("labels")
+        outputs = trainer.model(**batch)
+    tensors = outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
+    assert loss.item() == pytest.approx(paper.PaperObjective(name, **formula)(*tensors)[0].item(), rel=1e-5)
+    assert abs(loss.item() - Objective(name)(*tensors)[0].item()) > 2e-4
 
 
 @pytest.mark.slow

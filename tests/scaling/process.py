@@ -28,7 +28,6 @@ STEPS = {
     "lcl": {"objective": "lcl"},
     "weighted": {"objective": "lcl", "class_weights": [1.0, 2.0, 3.0, 4.0], "label_smoothing_factor": 0.1},
     "views": {"objective": "lcl", "num_views": 2, "class_weights": [1.0, 2.0, 3.0, 4.0]},
-    "views in ce": {"objective": "lcl", "num_views": 2, "ce_on_views": True},
     "cached": {"objective": "lcl", "mini_batch_size": 2},
 }
 RUN = {"objective": "lcl", "num_train_epochs": 2, "sampler": "random", "seed": 3}

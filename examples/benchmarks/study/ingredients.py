@@ -20,9 +20,9 @@ from hf_lcl.start.head import GELU_INPUT_RMS, _logistic_regression
 class RisingAlpha(ContrastiveTrainer):
     """Contrast first: `alpha` rises from 0.1 to 1 over the steps."""
 
-    def _objective(self, training: bool) -> Callable:
+    def make_objective(self) -> Objective:
         done = self.state.global_step / max(self.state.max_steps, 1)
-        return replace(super()._objective(training), alpha=0.1 + 0.9 * done)
+        return replace(super().make_objective(), alpha=0.1 + 0.9 * done)
 
 
 class LongDistillation(ContrastiveTrainer):
@@ -56,9 +56,9 @@ class ChangedObjective(ContrastiveTrainer):
         """One more summand of the loss."""
         return 0.0
 
-    def _objective(self, training: bool) -> Callable:
-        objective = super()._objective(training)
-        return partial(self.changed, objective) if training else objective
+    def make_objective(self) -> Callable:
+        objective = super().make_objective()
+        return partial(self.changed, objective) if self.model.training else objective
 
     def changed(
         self,
@@ -166,15 +166,6 @@ class MixedWeights(ChangedObjective):
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         weights = weighting_logits.float().softmax(dim=-1)
         return embeddings, (0.9 * weights + 0.1 / weights.shape[-1]).log()
-
-
-class RDrop(ChangedObjective):
-    """The two dropout views of a text are to be classified alike (R-Drop, Liang et al. 2021)."""
-
-    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
-        one, other = logits.float().log_softmax(dim=-1).chunk(2)
-        divergence = functional.kl_div(one, other, log_target=True, reduction="batchmean")
-        return (divergence + functional.kl_div(other, one, log_target=True, reduction="batchmean")) / 2
 
 
 class Uncorrelated(ChangedObjective):

@@ -228,8 +228,6 @@ TRIALS = {
     "cross-entropy, balanced batches": ours(objective="ce", sampler="balanced", **START),
     "alpha from 0.1 to 1": changed("RisingAlpha"),
     "two views, dropout": changed(num_views=2),
-    "two views, words masked": changed(num_views=2, view="mask"),
-    "two views, R-Drop": changed("RDrop", num_views=2, ce_on_views=True),
     "dimensions uncorrelated": changed("Uncorrelated"),
     "contrast that fades": changed("FadingContrast"),
     "scl, contrast that fades": ours(ingredient="FadingContrast", objective="scl", **START),
