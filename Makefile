@@ -4,21 +4,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint mutants clean
+.PHONY: demo test slow lint types mutants clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --cov=hf_lcl --cov-report=
+	$(BIN)/python -m pytest -n auto $(COVERAGE)
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto -m slow --cov=hf_lcl --cov-append --cov-report=
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+# Not yet without errors.
+types: $(VENV)/.dev
 	$(BIN)/mypy
 
 mutants: $(VENV)/.test
