@@ -60,7 +60,7 @@ def saved(make_trainer):
     trainer = make_trainer(objective="lcl")
     trainer.save_model()
     folder = Path(trainer.args.output_dir)
-    trainer.model.save_pretrained(folder / "checkpoint-8")
+    trainer.save_model(str(folder / "checkpoint-8"), _internal_call=True)  # as the Trainer writes a checkpoint
     trainer.state.save_to_json(str(folder / "checkpoint-8" / "trainer_state.json"))
     others = ("training_args.bin", "predict_results.txt", ".env", "runs/events.1", "run-0/model.safetensors")
     for name in (*others, "checkpoint-8/notes.txt"):
