@@ -4,9 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from transformers import TrainingArguments
+
+from hf_lcl import ContrastiveTrainingArguments
 
 
 ROOT = Path(__file__).parent.parent
@@ -47,3 +51,12 @@ def test_links_lead_to_files_and_headings(page):
 
 def test_the_readme_is_for_a_reader_in_a_hurry():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_every_argument_of_ours_has_a_row_and_no_other():
+    own = {item.name for item in fields(ContrastiveTrainingArguments)} - {
+        item.name for item in fields(TrainingArguments)
+    }
+    page = (ROOT / "examples" / "docs" / "arguments.md").read_text(encoding="utf-8")
+    table = page.partition("Of `LCLForSequenceClassification.from_encoder`")[0]
+    assert set(re.findall(r"(?m)^\| `(\w+)`", table)) == own
