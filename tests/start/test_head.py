@@ -140,9 +140,7 @@ def test_two_classes_have_the_logit_difference_of_scikit_learn(of_two_classes):
 
 def test_the_inputs_of_the_activation_have_half_the_size_of_one_up_to_a_power_of_two(of_two_classes):
     model, batch = of_two_classes
-    model.native.bert.encoder.layer[
-        -1
-    ].output.LayerNorm.weight.data *= 3  # by itself it gives a mean size of 1 exactly
+    model.native.bert.encoder.layer[-1].output.LayerNorm.weight.data *= 3  # else the size is 1 exactly
     fit_head(model, [batch])
     dense = model.native.bert.pooler.dense
     diagonal = dense.weight.diagonal()
