@@ -52,7 +52,7 @@ def test_texts_have_positives_and_batches_two_classes(samples_per_class, odd, sh
     assert of_one_class <= (0 if samples_per_class == 2 and not odd else 10)
 
 
-@pytest.mark.parametrize("texts", [2, 4, 5, 6, 8, 16])
+@pytest.mark.parametrize("texts", [2, 4, 5, 6, 7, 8, 16])
 def test_few_texts_of_many_classes_have_positives(texts):
     labels = np.repeat(np.arange(77), texts)
     counts = [np.unique(batch, return_counts=True)[1] for batch in batches(labels, 32)[:-1]]

@@ -45,16 +45,27 @@ def test_the_classes_in_a_batch_are_nearly_as_many(texts):
     assert means[1] > 0.96 * means[0]
 
 
-def test_texts_meet_other_positives_in_every_epoch(texts):
-    labels, lengths = texts
-    sampler = LabelBalancedSampler(labels, 32, lengths=lengths)
+def pairs_of_two_epochs(labels: np.ndarray, lengths: np.ndarray, batch_size: int) -> list[set[tuple[int, int]]]:
+    """Texts of a class that share a batch, by epoch."""
+    sampler = LabelBalancedSampler(labels, batch_size, lengths=lengths)
     pairs = []
     for epoch in range(2):
         sampler.set_epoch(epoch)
         order = np.array(list(sampler))
-        batches = [order[start : start + 32] for start in range(0, len(order), 32)]
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         pairs.append({(a, b) for batch in batches for a in batch for b in batch if a < b and labels[a] == labels[b]})
-    assert len(pairs[0] & pairs[1]) < 0.4 * len(pairs[0])
+    return pairs
+
+
+def test_texts_meet_other_positives_in_every_epoch(texts):
+    first, second = pairs_of_two_epochs(*texts, 32)
+    assert len(first & second) < 0.4 * len(first)
+
+
+def test_neighbours_by_length_part_where_all_groups_are_of_one_size():
+    labels, lengths = np.arange(240) % 4, np.random.default_rng(0).permutation(240)
+    first, second = pairs_of_two_epochs(labels, lengths, 8)
+    assert len(first & second) < 0.4 * len(first)
 
 
 def test_long_and_short_batches_come_in_any_order(texts):

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.special import softmax
 from transformers import AutoModelForSequenceClassification
 
@@ -17,7 +18,7 @@ from hf_lcl.evaluation import expected_calibration_error
 from hf_lcl.evaluation.inference import ModelOutputs, run_model
 from hf_lcl.evaluation.report import write_report
 from hf_lcl.evaluation.report.sections import Evaluated, relations_section
-from hf_lcl.evaluation.summary import read_summary
+from hf_lcl.evaluation.summary import read_summary, write_summary
 from hf_lcl.hub.card_merging import PART
 
 
@@ -219,6 +220,17 @@ def test_the_card_gets_the_results_and_keeps_everything_else(finished, files):
     assert "On the test split (24 texts), one run (seed 42):" in after["results"]
     assert "](report/label_relations.png)" in after["pictures"]
     assert "split: test" in text
+
+
+def test_findings_are_of_one_set_of_weights(tmp_path):
+    weights = {"bias": torch.zeros(3), "large": torch.zeros(2**20 + 1)}
+    save_file(weights, tmp_path / "model.safetensors")
+    write_summary(tmp_path, {"metrics": {"accuracy": 0.5}})
+    save_file(weights, tmp_path / "model.safetensors")  # once more
+    assert read_summary(tmp_path) == {"metrics": {"accuracy": 0.5}}
+    weights["bias"][1] = 1e-7
+    save_file(weights, tmp_path / "model.safetensors")
+    assert read_summary(tmp_path) is None
 
 
 @pytest.mark.slow
