@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import torch
 
+from hf_lcl import __version__
+
 
 def machine() -> dict[str, Any]:
     """What the figures depend on beside the code."""
@@ -29,5 +31,6 @@ def _is_installed(name: str) -> bool:
 
 def versions(*others: str) -> dict[str, str]:
     """Of Python, of the packages that a step runs through, and of those of `others` that are installed."""
-    packages = ("hf_lcl", "torch", "transformers", "accelerate", *filter(_is_installed, others))
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    packages = ("torch", "transformers", "accelerate", *filter(_is_installed, others))
+    own = {"python": platform.python_version(), "hf_lcl": __version__}  # which may run from a checkout
+    return own | {name: version(name) for name in packages}
