@@ -79,7 +79,8 @@ def test_the_saved_model_is_the_merged_standard_classifier(train, objective, tmp
     assert (logits_of(trainer, again) - before).abs().max() < 1e-5
     assert torch.equal(logits_of(trainer), before), "saving must leave the model that is being trained alone"
     files = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
-    assert files == {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    classifier = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert files == classifier | {"trainer_state.json"}, "the classifier, and which run it comes from"
 
 
 def test_the_adapter_alone_is_loaded_by_peft_with_its_head(train, encoder_folder, tmp_path):
