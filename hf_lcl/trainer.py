@@ -181,8 +181,6 @@ class ContrastiveTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
-        if self.optimizer is not None:
-            warn_of_untrained(self._unwrapped, self.optimizer)
         for callback in (RunMark(), SamplerEpochCallback(), Start(self.distill_mean, self.fit_classifier)):
             self.add_callback(callback)
         self.add_callback(CollapseMonitor())
@@ -277,11 +275,14 @@ class ContrastiveTrainer(Trainer):
             # A trial that diverges is an answer, and ends no search.
             raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
         if self.args.head_refit:
-            self.fit_classifier()
+            try:
+                self.fit_classifier()
+            except ValueError as error:  # a frozen classifier, or one without a linear end: what was trained is kept
+                logger.warning(f"head_refit is left out. {error}")
         return output
 
     def _follow(self) -> None:
-        """Looks again at what may have changed since the constructor: the arguments and the rows of the data."""
+        """Looks again at what may have changed since the constructor: arguments, rows, and the optimizer."""
         args = self.args
         args.check()
         self._step, self._publisher.args = Step(args), args
@@ -290,7 +291,10 @@ class ContrastiveTrainer(Trainer):
             self._train_batch_size = args.train_batch_size
         self._take_up(TrainingSet(self.train_dataset))
         if self.model is not None:
+            check_evaluation_set(self.eval_dataset, self._unwrapped.config, self._data.names)
             distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
+            if self.optimizer is not None and not self._is_sharded:
+                warn_of_untrained(self._unwrapped, self.optimizer)
 
     def distill_mean(self) -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from ..losses import Objective
+from ..model.classes import class_names
 from ..model.configuration import LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
@@ -115,12 +116,18 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         raise ValueError(
             f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
         )
-    if set(config.id2label.values()) in (set(names), {f"LABEL_{index}" for index in range(config.num_labels)}):
+    known = class_names(config)
+    if set(known) & set(names) or all(name.startswith("LABEL_") for name in known):
         model.set_class_names(names)  # in the order of the data
+    else:
+        logger.warning_once(
+            f"The model's classes have other names than those of train_dataset: {known[0]!r} is trained on the texts "
+            f"of {names[0]!r}, {known[1]!r} on those of {names[1]!r}, and so on; the model's names are kept."
+        )
 
 
 def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
-    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
+    """Names the parameters that an optimizer leaves out: a weighting network added later, or layers unfrozen since."""
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
     if names:
@@ -128,7 +135,7 @@ def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.opti
             f"The optimizer leaves out {len(names)} parameters of the model, which training will not change: "
             f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Wrap the classifier first, model = "
             "LCLForSequenceClassification.from_native(classifier), and build the optimizer from model.parameters(); "
-            "or freeze them with requires_grad_(False)."
+            "or freeze them with requires_grad_(False). trainer.optimizer = None makes a new one of all."
         )
 
 

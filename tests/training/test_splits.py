@@ -52,6 +52,12 @@ class TestEvaluationSets:
             trainer.eval_dataset = {"good": splits["test"], "bad": spoilt} if is_part else spoilt
         assert ("eval_dataset['bad']" in str(error.value)) == is_part
 
+    def test_are_looked_at_again_when_the_training_set_orders_the_classes_anew(self, make_trainer, splits):
+        trainer = make_trainer(objective="scl", max_steps=1)
+        trainer.train_dataset = renamed(splits["train"], NAMES[::-1])
+        with pytest.raises(ValueError, match="eval_dataset calls class 0 'angry', but the model learns it as 'proud'"):
+            trainer.train()
+
     def test_by_the_constructor_too(self, make_trainer, splits, bert, tokenizer):
         args = make_trainer(objective="ce").args
         for data in ({"model": bert}, {"model_init": lambda: bert}):
@@ -186,19 +192,61 @@ def test_an_optimizer_that_leaves_out_the_weighting_network_is_named(splits, ber
 
     def told(model, optimizer):
         caplog.clear()
-        ContrastiveTrainer(
+        trainer = ContrastiveTrainer(
             model=model,
             args=args,
             train_dataset=splits["train"],
             processing_class=tokenizer,
             optimizers=(optimizer, None),
         )
+        trainer.train()
         return [record.getMessage() for record in caplog.records if "The optimizer leaves out" in record.getMessage()]
 
     (line,) = told(bert, torch.optim.SGD(bert.parameters(), lr=0.1))
     assert "weighting_network" in line
     wrapped = LCLForSequenceClassification.from_native(bert)
     assert told(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1)) == []
+
+
+def test_layers_that_were_unfrozen_after_a_training_are_named(make_trainer, caplog):
+    trainer = make_trainer(objective="scl", max_steps=1)
+    trainer.model.native.base_model.requires_grad_(False)
+    trainer.train()
+    trainer.model.native.base_model.requires_grad_(True)
+    assert "The optimizer leaves out" not in caplog.text
+    trainer.train()
+    assert "The optimizer leaves out 39 parameters of the model" in caplog.text
+    assert "trainer.optimizer = None" in caplog.text
+    before = trainer.model.native.base_model.pooler.dense.weight.clone()
+    trainer.optimizer = None
+    caplog.clear()
+    trainer.train()
+    assert "The optimizer leaves out" not in caplog.text
+    assert not torch.equal(trainer.model.native.base_model.pooler.dense.weight, before)
+
+
+def test_a_training_whose_classifier_cannot_be_refitted_keeps_what_it_learned(make_trainer, caplog):
+    trainer = make_trainer(objective="scl", max_steps=1, head_refit=True)
+    trainer.model.native.classifier.requires_grad_(False)
+    assert trainer.train().global_step == 1
+    assert "head_refit is left out. The last layer of the classifier is frozen" in caplog.text
+
+
+class TestNamesOfAFinishedClassifier:
+    """A model with names of its own, and a training set with others."""
+
+    def test_those_that_both_know_keep_their_rows(self, bert, make_trainer, splits):
+        rows = bert.classifier.weight.detach().clone()
+        bert.config.id2label = dict(enumerate(["proud", "glad", "sad", "angry"]))
+        trainer = make_trainer(bert, objective="scl", max_steps=1)
+        assert list(trainer.model.config.id2label.values()) == NAMES
+        assert torch.equal(trainer.model.native.classifier.weight, rows[[3, 2, 1, 0]])
+
+    def test_where_none_is_shared_it_is_said(self, bert, make_trainer, caplog):
+        bert.config.id2label = dict(enumerate("abcd"))
+        trainer = make_trainer(bert, objective="scl")
+        assert list(trainer.model.config.id2label.values()) == list("abcd")
+        assert "'a' is trained on the texts of 'angry', 'b' on those of 'annoyed'" in caplog.text
 
 
 @pytest.mark.parametrize("found", [8, 2])
