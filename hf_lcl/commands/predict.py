@@ -92,9 +92,9 @@ def _parser() -> ArgumentParser:
 def _check(flags: Namespace) -> None:
     if flags.sentence_pair and len((flags.text_column_names or "").split(",")) != 2:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
-    if flags.output_file is not None and flags.output_file.suffix not in (".csv", ".jsonl"):
+    if flags.output_file is not None and flags.output_file.suffix.lower() not in (".csv", ".jsonl"):
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
-    if flags.csv_safe and (flags.output_file is None or flags.output_file.suffix != ".csv"):
+    if flags.csv_safe and (flags.output_file is None or flags.output_file.suffix.lower() != ".csv"):
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
     source = flags.file
     if source == "-":

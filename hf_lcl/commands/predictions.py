@@ -44,7 +44,7 @@ def prediction_writer(
     ...     write(2, {"text": "I got the job!"}, np.array([0.1, 0.9]))
     ```
     """
-    is_csv = path is not None and path.suffix == ".csv"
+    is_csv = path is not None and path.suffix.lower() == ".csv"
     ours = free_names(
         ["line", "label", "probability", *([f"p({name})" for name in names] if is_csv else ["probabilities"])], columns
     )
@@ -78,7 +78,7 @@ def prediction_writer(
             checked(line, values)
             best = int(probabilities.argmax())
             rounded = [round(float(value), 6) for value in probabilities]
-            write_row([line, *(values.get(name) for name in columns), names[best], rounded[best], *rounded])
+            write_row([line, *(_readable(values.get(name)) for name in columns), names[best], rounded[best], *rounded])
 
         yield write
 
@@ -105,6 +105,16 @@ def free_names(ours: Sequence[str], columns: Collection[str]) -> dict[str, str]:
     return names
 
 
+def _readable(value: Any) -> Any:
+    """Bytes as the text that they are, where they are one."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _written(value: Any) -> str:
+    """What JSON has no kind for."""
+    return str(_readable(value))
+
+
 def _json_lines(
     write_text: Callable[[str], Any],
     ours: Mapping[str, str],
@@ -122,6 +132,6 @@ def _json_lines(
             ours["probability"]: rounded[best],
             ours["probabilities"]: dict(zip(names, rounded)),
         }
-        write_text(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+        write_text(json.dumps(record, ensure_ascii=False, default=_written) + "\n")
 
     return write

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import reprlib
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -125,7 +126,10 @@ def _csv_rows(records: Iterator[tuple[int, list[str], tuple[str, str] | None]], 
         if fault is not None:
             yield Row(number, {}, fault=fault)
         elif len(cells) == len(columns):
-            yield Row(number, dict(zip(columns, cells)))
+            # As in files that were joined by `cat`.
+            again = len(columns) > 1 and [cell.strip() for cell in cells] == columns
+            fault = ("the header again", "is the header once more") if again else None
+            yield Row(number, dict(zip(columns, cells)), fault=fault)
         elif len(cells) > 1 or (cells and cells[0].strip()):
             detail = f"has {len(cells)} cell{'s' * (len(cells) > 1)}, but the header {len(columns)}"
             yield Row(number, {}, fault=("another number of cells than the header", detail))
@@ -249,7 +253,8 @@ def _json_lines(lines: Iterable[str]) -> Iterator[Row]:
 def _object_row(number: int, value: Any) -> Row:
     if isinstance(value, dict):
         return Row(number, value)
-    return Row(number, {}, fault=("no object", 'is not an object such as {"text": ..., "label": ...}'))
+    detail = f'holds {reprlib.repr(value)}, not an object such as {{"text": ..., "label": ...}}'
+    return Row(number, {}, fault=("no object", detail))
 
 
 def _items(text: str, start: int) -> Iterator[Row]:
@@ -308,8 +313,11 @@ def _shape(root: dict[str, Any]) -> str:
         for name, value in list(root.items())[:5]
     ]
     tables = [name for name, value in root.items() if _is_rows(value)]
+    pairs = [name for name, value in root.items() if isinstance(value, list) and value and isinstance(value[0], list)]
     if tables:
         remedy = f"json_field={tables[0]!r} reads the rows of that field"
+    elif pairs and "columns" not in root:  # that is what pandas writes with orient="split"
+        remedy = f'in Python, [{{"text": text, "label": label}} for text, label in data[{pairs[0]!r}]] are such rows'
     else:
         remedy = "pandas writes that by DataFrame.to_json(path, orient='records', lines=True)"
     return (

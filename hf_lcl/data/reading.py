@@ -25,6 +25,19 @@ logger = logging.get_logger(__name__)
 
 LINE = "__line__"  # the column that keeps on which line of its file a row begins
 KINDS = {"csv": "csv", "tsv": "tsv", "json": "json", "jsonl": "json", "ndjson": "json", "txt": "txt"}
+BEGINNINGS = {  # of files that are no text, or of another encoding, whatever their name
+    b"\xff\xfe\0\0": "UTF-32 text, not UTF-8: encoding='utf-32' reads it",
+    b"\0\0\xfe\xff": "UTF-32 text, not UTF-8: encoding='utf-32' reads it",
+    b"\xff\xfe": "UTF-16 text, not UTF-8: encoding='utf-16' reads it",
+    b"\xfe\xff": "UTF-16 text, not UTF-8: encoding='utf-16' reads it",
+    b"\x1f\x8b": "gzipped: add .gz to its name",
+    b"PK\3\4": "a spreadsheet or a zip archive: save it as csv, or unpack it",
+    b"PAR1": "a parquet file: let its name end in .parquet",
+}
+REMEDIES = {  # of faults, where leaving out the row is not the best
+    "another number of cells than the header": "A cell that holds the delimiter or a line end needs quotes around it.",
+    "quotes": 'In a cell between quotes, a quote is written twice ("").',
+}
 TOLD = 5  # of more bad rows, so many are told of one by one
 ROWS_AT_ONCE = 10_000  # rows that are Python strings at a time
 
@@ -69,7 +82,7 @@ class Reader:
         source: str | Path,
         text_columns: Sequence[str] | str | None = None,
         *,
-        columns: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
         label_column: str | None = None,
         split: str | None = None,
         stream_kind: str = "txt",
@@ -83,7 +96,7 @@ class Reader:
             source (`str` or `Path`): a file; `"-"` is the standard input.
             text_columns (`Sequence[str]` or `str`, *optional*): hold a text in each row, which is in its `texts`; see
                 [`named_columns`].
-            columns (`Sequence[str]`, *optional*): all that are used, so that they must be decodable; default: texts.
+            columns (`Sequence[str]`, *optional*): those that are used, and must be decodable; defaults to all.
             label_column (`str`, *optional*): one of these that may not be empty.
             split (`str`, *optional*): how messages call the file.
             stream_kind (`str`, *optional*, defaults to `"txt"`): what the standard input holds: txt, csv, tsv, jsonl.
@@ -95,7 +108,7 @@ class Reader:
                 `skip_bad_rows`, after the last row of a file, at the first bad one of the standard input.
         """
         found: Counter[str] = Counter()
-        with self._table(source, split, stream_kind, columns) as (title, table):
+        with self._table(source, split, stream_kind, columns or ()) as (title, table):
             texts = list(text_columns or ())
             if text_columns is None or isinstance(text_columns, str):
                 texts = named_columns(text_columns, table.columns)
@@ -105,7 +118,7 @@ class Reader:
                     f"{title} has no text column {missing[0]!r}; its columns are {listed(table.columns)}. "
                     + (f"It {table.shape}." if table.shape else "Name it with text_column_names.")
                 )
-            others = [name for name in columns if name not in texts]
+            others = None if columns is None else [name for name in columns if name not in texts]
             good, told = 0, list[str]()
             for row in table.rows:
                 row = self._checked(row, texts, others, label_column)
@@ -123,7 +136,7 @@ class Reader:
         if counts is not None:
             counts.update(found)
 
-    def _checked(self, row: Row, text_columns: list[str], others: list[str], label_column: str | None) -> Row:
+    def _checked(self, row: Row, text_columns: list[str], others: list[str] | None, label_column: str | None) -> Row:
         """The row with its texts, or with what is wrong with it."""
         if row.fault is not None:
             return row
@@ -136,11 +149,13 @@ class Reader:
             if name not in row.values or _is_empty(text):
                 return row._replace(fault=("no text", f"holds no text in column {name!r}"))
             texts.append(text)
+        if others is None:  # bytes beside the texts may be a picture
+            others = [name for name, value in row.values.items() if not isinstance(value, bytes)]
         found = [cell(row.values.get(name)) for name in others]
         for name, value in zip([*text_columns, *others], [*texts, *found]):
             if name == label_column and _is_empty(value):
                 return row._replace(fault=("no label", f"holds no label in column {name!r}"))
-            for part in value if isinstance(value, list) else [value]:
+            for part in [name, *(value if isinstance(value, list) else [value])]:
                 if part is not None and not part.isascii() and (fault := _undecodable(part, self.encoding)):
                     return row._replace(fault=("not decodable", f"{fault} in column {name!r}"))
         return Row(row.line, row.values, tuple(texts))
@@ -150,7 +165,9 @@ class Reader:
         more = f"; and {bad - len(told):,} more" if bad > len(told) else ""
         if bad and not self.skip_bad_rows:
             share = f": {bad:,} of {good + bad:,} rows cannot be used: " if bad > 1 else ", "
-            raise ValueError(f"{title}{share}{'; '.join(told)}{more}. skip_bad_rows leaves such rows out.")
+            remedies = [REMEDIES[kind] for kind in REMEDIES if kind in counts]
+            remedies += ["skip_bad_rows leaves such rows out."] * (good > 0 or bad == 1)
+            raise ValueError(" ".join([f"{title}{share}{'; '.join(told)}{more}.", *remedies]))
         if bad and tell:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
             logger.warning(f"{title}: {bad:,} of {good + bad:,} rows are left out ({kinds}): {'; '.join(told)}{more}.")
@@ -174,7 +191,7 @@ class Reader:
             with self._table(path, split) as (title, table):
                 kept = [name for name in table.columns if columns is None or name in columns]
                 label = label_column if label_column in kept else None
-                if label and split != "train" and all(_is_empty(cell(row.values.get(label))) for row in table.rows):
+                if label and split != "train" and _lacks(label, table.rows):
                     logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
                     kept.remove(label)
                     label = None
@@ -234,15 +251,22 @@ class Reader:
         stack.callback(text.detach)
         lines = iter(text)
         first = next(lines, "")
-        if first[:2] in ("\udcff\udcfe", "\udcfe\udcff"):
-            raise UnreadableError(" is UTF-16 text, not UTF-8: encoding='utf-16' reads it")
-        lines = chain([first], lines)
+        for begin, what in BEGINNINGS.items():
+            if first.startswith(begin.decode(errors="surrogateescape")):
+                raise UnreadableError(f" is {what}")
+        if first.count("\0") * 3 > len(first):
+            order = "le" if first[1:2] == "\0" else "be"
+            raise UnreadableError(f" is UTF-16 text, not UTF-8: encoding='utf-16-{order}' reads it")
+        lines = chain([first], lines) if first else lines
         if KINDS[kind] == "json":
             return json_table(lines, self.json_field)
         if kind == "txt":
             return txt_table(lines)
         usual = "\t" if kind == "tsv" else ","
         table = csv_table(lines, self.delimiter, usual)
+        for name in table.columns:
+            if fault := _undecodable(name, self.encoding):
+                raise UnreadableError(f", the names of the columns: {name!r} {fault[:-1]}")
         if self.delimiter is None and len(table.columns) > 1 and table.delimiter != usual:
             logger.warning_once(f"{title} is read with {table.delimiter!r} between its cells (delimiter).")
         return table
@@ -298,11 +322,14 @@ def load_splits(
 def named_columns(names: str | None, columns: Sequence[str]) -> list[str]:
     """
     The columns that a string names: one, or several with commas between; by default `text`, or `sentence` where there
-    is no `text`.
+    is no `text`. Raises a `ValueError` for one that is named twice.
     """
     if names is None:
         return ["sentence" if "sentence" in columns and "text" not in columns else "text"]
-    return [names] if names in columns else [name if name in columns else name.strip() for name in names.split(",")]
+    found = [names] if names in columns else [name if name in columns else name.strip() for name in names.split(",")]
+    if len(set(found)) < len(found):
+        raise ValueError(f"text_column_names={names!r} names a column twice: name each once.")
+    return found
 
 
 def cell(value: Any) -> str | list[str | None] | None:
@@ -310,7 +337,10 @@ def cell(value: Any) -> str | list[str | None] | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
-        return [json.dumps(part, default=str) if isinstance(part, list) else cell(part) for part in value]
+        return [
+            json.dumps(part, default=str, ensure_ascii=False) if isinstance(part, list) else cell(part)
+            for part in value
+        ]
     if isinstance(value, bool | dict):
         return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, bytes):
@@ -356,6 +386,13 @@ def _undecodable(text: str, encoding: str) -> str | None:
             return f"holds the byte 0x{code - 0xDC00:02X}, which is no {encoding} (encoding='cp1252' may read it),"
         return f"holds half of a character (\\u{code:04x})"
     return None
+
+
+def _lacks(column: str, rows: Iterator[Row]) -> bool:
+    """Whether there are rows, and none of them has anything in a column."""
+    good = (row for row in rows if row.fault is None)
+    first = next(good, None)
+    return first is not None and all(_is_empty(cell(row.values.get(column))) for row in chain([first], good))
 
 
 def _is_empty(value: str | list[str] | None) -> bool:

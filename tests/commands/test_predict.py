@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from transformers import BertForSequenceClassification
 
@@ -199,6 +201,27 @@ def test_every_kind_of_line_end_inside_a_text_stays_inside_its_cell(plain, tmp_p
         assert [row["text"] for row in csv.DictReader(file, strict=True)] == [f"x{text}" for text in texts]
     assert out.read_bytes()[-2:] not in (b"\r\n", b"\n\n")
     assert out.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("name", ["OUT.CSV", "out.jsonl"])
+def test_bytes_of_parquet_are_written_as_their_text(name, plain, tmp_path):
+    source, out = tmp_path / "in.parquet", tmp_path / name
+    pq.write_table(pa.table({"text": [b"my cake"], "place": ["café".encode()]}), source)
+    main(["predict", str(plain), str(source), "--output_file", str(out)])
+    if name == "out.jsonl":
+        (row,) = read_jsonl(out)
+    else:
+        (row,) = csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))
+    assert (row["text"], row["place"]) == ("my cake", "café")
+
+
+def test_a_byte_of_a_column_beside_the_text_is_named_before_anything_is_written(plain, tmp_path, fails):
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_bytes("text,place\nmy cake,here\nrage,caf\xe9\n".encode("cp1252"))
+    message = fails(["predict", str(plain), str(source), "--output_file", str(out)])
+    assert "in.csv, line 3 holds the byte 0xE9" in message
+    assert "in column 'place'" in message
+    assert not out.exists()
 
 
 def test_formulas_are_written_as_they_are_or_safe_for_spreadsheets(plain, tmp_path, fails):
