@@ -57,7 +57,9 @@ def add_labelled_data(parser: ArgumentParser) -> Any:
     """Flags that say where texts with labels are; returns their group."""
     group = parser.add_argument_group("the texts and their labels")
     group.add_argument("--test_file", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
-    group.add_argument("--label_column_name", help="column of class names or ids; default: label")
+    group.add_argument(
+        "--label_column_name", help="column of class names, or of ids where the model has no names; default: label"
+    )
     group.add_argument("--dataset_name", help="instead of files: a data set on the Hub")
     group.add_argument("--dataset_config_name", help="its configuration")
     return group

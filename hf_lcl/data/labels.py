@@ -61,7 +61,7 @@ def encode_labels(
             "encode_labels reads all labels to find the classes, and a stream is read while it is trained on: write "
             f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
         )
-    reference, known = "train" if "train" in splits else next(iter(splits)), "the names that were given"
+    reference, known = "train" if "train" in splits else next(iter(splits)), "the classes of the model"
     has_column = {split: data for split, data in splits.items() if label_column in data.column_names}
     values = {split: _label_values(dataset, split, label_column) for split, dataset in has_column.items()}
     if names is None:
@@ -138,7 +138,9 @@ def _class_names(values: dict[str, list[str]], split: str, names: list[str] | No
 
 
 def _plain(label: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """What an eye sees of a label: without capitals, blanks at its ends and characters of no width."""
+    letters = (letter for letter in unicodedata.normalize("NFKC", label) if unicodedata.category(letter) != "Cf")
+    return " ".join("".join(letters).casefold().split())
 
 
 def _spelled(label: str) -> str:

@@ -160,4 +160,4 @@ def test_evaluate_predict_and_train_read_alike(plain, tmp_path, fails):
 def test_labels_that_are_needed(plain, tmp_path, fails):
     (tmp_path / "a.csv").write_text("text,label\nparty,-1\ncake,-1\n")
     message = fails(["evaluate", str(plain), "--test_file", str(tmp_path / "a.csv")])
-    assert "The test split has no labels: all of column 'label' are empty or -1." in message
+    assert "The test split has no labels: column 'label' is empty or -1 throughout." in message
