@@ -174,15 +174,16 @@ class TestNamesInAnotherOrder:
         ]
 
     @pytest.mark.parametrize("weighting", ["head", "encoder", "none"])
-    def test_in_memory(self, finished, weighting, make_trainer, splits):
+    def test_in_memory(self, finished, weighting, make_trainer, splits, monkeypatch):
         folder, expected = finished
         native = AutoModelForSequenceClassification.from_pretrained(folder)
         model = LCLForSequenceClassification.from_native(native, weighting=weighting)
         with torch.no_grad():
             before = model.eval()(**INPUTS).weighting_logits
         now = ["proud", "angry", "glad", "annoyed"]
-        data = splits["train"].cast_column("labels", ClassLabel(names=now))
-        trainer = make_trainer(model=model, objective="scl", train=data)
+        for split in ("train", "validation"):
+            monkeypatch.setitem(splits, split, splits[split].cast_column("labels", ClassLabel(names=now)))
+        trainer = make_trainer(model=model, objective="scl")
         assert trainer.model.config.id2label == trainer.model.native.config.id2label == dict(enumerate(now))
         for name, column in self.by_name(trainer.model).items():
             assert torch.equal(column, expected[name]), name
