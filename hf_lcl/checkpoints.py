@@ -72,7 +72,7 @@ def fault_of(checkpoint: str | Path) -> str | None:
             read_json(path)
         check_weights(checkpoint)
     except ValueError as error:
-        return f"is not whole: {error}"
+        return f"is not whole: {str(error).rstrip('.')}"
     for index in checkpoint.glob("*.safetensors.index.json"):
         for shard in sorted(set(read_json(index)["weight_map"].values())):
             if not (checkpoint / shard).is_file():

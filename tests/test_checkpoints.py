@@ -45,6 +45,7 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(run, caplog):
         told = [record.getMessage() for record in caplog.records]
         assert told == [f"Passed over: {newest} {fault_of(newest)}.", f"Training goes on from {out / 'checkpoint-2'}."]
         assert name in told[0]
+        assert ".." not in told[0]
         with pytest.raises(ValueError, match=f"{newest}.* is (not|no) whole"):
             resume_point(str(newest), out)
         shutil.copyfile(spare / name, newest / name)

@@ -40,7 +40,8 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 
 def class_order(before: list[str], now: list[str]) -> list[int]:
     """
-    Which class of a classifier becomes which, for as many classes: that of the same name, the others in their order.
+    Which class of a classifier becomes which, for as many classes: that of the same name, then that whose name differs in
+    capitals alone, the others in their order.
 
     Args:
         before (`list[str]`): the classifier's names.
@@ -56,8 +57,11 @@ def class_order(before: list[str], now: list[str]) -> list[int]:
     [2, 0, 1]
     ```
     """
-    others = iter([index for index, name in enumerate(before) if name not in now])
-    return [before.index(name) if name in before else next(others) for name in now]
+    order = {name: before.index(name) for name in now if name in before}
+    alike = {name.casefold(): index for index, name in enumerate(before) if index not in order.values()}
+    order |= {name: alike.pop(name.casefold()) for name in now if name not in order and name.casefold() in alike}
+    others = iter(sorted({*range(len(before))} - {*order.values()}))
+    return [order[name] if name in order else next(others) for name in now]
 
 
 @torch.no_grad()

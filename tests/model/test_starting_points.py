@@ -164,6 +164,14 @@ class TestNamesInAnotherOrder:
         assert torch.equal(found["calm"], expected["glad"])
         assert said()[0].endswith("it is kept, and its classes glad are now called calm.")
 
+    def test_names_in_other_capitals(self, finished, said):
+        folder, expected = finished
+        now = ["Proud", "angry", "GLAD", "Annoyed"]
+        model = LCLForSequenceClassification.from_encoder(folder, id2label=dict(enumerate(now)))
+        for name, column in self.by_name(model).items():
+            assert torch.equal(column, expected[name.lower()]), name
+        assert said()[0].endswith("its classes proud, glad, annoyed are now called Proud, GLAD, Annoyed.")
+
     @pytest.mark.parametrize("now", [["proud", "angry"], ["proud", "calm", "angry", "glad", "annoyed"]])
     def test_fewer_or_more_of_them(self, finished, said, now):
         LCLForSequenceClassification.from_encoder(finished[0], id2label=dict(enumerate(now)))
