@@ -4,7 +4,8 @@ One-line faults in the code, each of which a test must notice:
     python tests/mutants.py [WORD ...]
 
 Each mutant of `mutants.json` is put into a copy of the project, and the tests named with it are run there. A mutant
-that no test notices is printed, and the exit code is 1. Words choose the mutants whose file or test holds one of them.
+that no test notices is printed, and the exit code is 1; so is it where the tests fail without a mutant. Words choose
+the mutants whose file or test holds one of them.
 """
 
 import json
@@ -55,31 +56,34 @@ def mutants(words: list[str]) -> list[Mutant]:
     return [mutant for mutant in known if not words or any(word in mutant.file + mutant.tests for word in words)]
 
 
-def survives(mutant: Mutant) -> bool:
-    """Whether its tests pass in spite of the fault."""
+def fails(tests: str, mutant: Mutant | None = None) -> str:
+    """What pytest says of tests that fail, with a fault or without one; nothing where they pass."""
     with tempfile.TemporaryDirectory() as folder:
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, Path(folder) / name)
-        mutant.put_into(Path(folder))
+        if mutant is not None:
+            mutant.put_into(Path(folder))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "slow or not slow"]
         environment = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
-        ran = subprocess.run(
-            [*command, *mutant.tests.split()], cwd=folder, env=environment, capture_output=True, text=True
-        )
+        ran = subprocess.run([*command, *tests.split()], cwd=folder, env=environment, capture_output=True, text=True)
     if ran.returncode not in (0, 1):  # no test was found, or none could be read
-        raise ValueError(f"hf_lcl/{mutant.file}, {mutant.fault!r}: {ran.stdout[-500:]}{ran.stderr[-500:]}")
-    return ran.returncode == 0
+        raise ValueError(f"{mutant}: {ran.stdout[-500:]}{ran.stderr[-500:]}")
+    return ran.stdout if ran.returncode else ""
 
 
 def main(words: list[str]) -> None:
     chosen = mutants(words)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        alive = [mutant for mutant, lives in zip(chosen, pool.map(survives, chosen)) if lives]
-    for mutant in alive:
-        print(f"alive: hf_lcl/{mutant.file}: {mutant.line!r} -> {mutant.fault!r} ({mutant.tests})")
-    print(f"{len(chosen) - len(alive)} of {len(chosen)} mutants were noticed.")
-    sys.exit(1 if alive else 0)
+        without = pool.submit(fails, " ".join(dict.fromkeys(mutant.tests for mutant in chosen)))
+        noticed = list(pool.map(lambda mutant: bool(fails(mutant.tests, mutant)), chosen))
+    for mutant, is_noticed in zip(chosen, noticed):
+        if not is_noticed:
+            print(f"alive: hf_lcl/{mutant.file}: {mutant.line!r} -> {mutant.fault!r} ({mutant.tests})")
+    print(f"{sum(noticed)} of {len(chosen)} mutants were noticed.")
+    if without.result():
+        print(f"The tests fail without a mutant:\n{without.result()[-2000:]}")
+    sys.exit(1 if without.result() or not all(noticed) else 0)
 
 
 if __name__ == "__main__":
