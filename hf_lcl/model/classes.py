@@ -40,8 +40,8 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 
 def class_order(before: list[str], now: list[str]) -> list[int]:
     """
-    Which class of a classifier becomes which, for as many classes: that of the same name, then that whose name differs in
-    capitals alone, the others in their order.
+    Which class of a classifier becomes which, for as many classes: that of the same name, then that whose name
+    differs in capitals alone, the others in their order.
 
     Args:
         before (`list[str]`): the classifier's names.
