@@ -242,13 +242,8 @@ class ContrastiveTrainer(Trainer):
             return super().get_train_dataloader()
         batch_size = self._train_batch_size
         stream = order_stream(self.train_dataset, self.args, batch_size, self._unwrapped.config.num_labels)
-        # Each process reads the stream and takes every so many batches of it. By default one process reads for all,
-        # and cannot join batches of different lengths to hand them out.
-        config = self.accelerator.dataloader_config
-        dispatch, config.dispatch_batches = config.dispatch_batches, False
-        dataloader = self._get_dataloader(stream, "Training", batch_size, is_training=True)
-        config.dispatch_batches = dispatch
-        return dataloader
+        # Nothing public makes a dataloader of another data set than `train_dataset`.
+        return self._get_dataloader(stream, "Training", batch_size, is_training=True)
 
     # The run
 

@@ -160,11 +160,9 @@ class BalancedStream(IterableDataset):
 def at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[str, Any]]:
     """The same rows in their order of an epoch, where they have one."""
     if isinstance(dataset, datasets.IterableDataset):
-        # Its `set_epoch` adds to a number in memory that worker processes share: two at once would add twice. Nothing
-        # public gives a process a number of its own.
-        own = object.__new__(type(dataset))
-        own.__setstate__({**dataset.__getstate__(), "_epoch": epoch})
-        return own
+        # Its `set_epoch` adds to a number in memory that worker processes share: two at once would add twice. The same
+        # rows once over are a data set with a number of its own.
+        dataset = dataset.repeat(1)
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
     return dataset

@@ -86,6 +86,12 @@ def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
 
 def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:
     """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
+    if args.world_size > 1 and args.accelerator_config.dispatch_batches is not False:
+        raise ValueError(
+            "train_dataset is a stream, which one of several processes would read for all, and it cannot join batches "
+            "of different lengths: write accelerator_config={'dispatch_batches': False}, and each process reads the "
+            "stream and takes its batches of it."
+        )
     if args.class_weights == "balanced":
         raise ValueError(
             "class_weights='balanced' counts the texts of each class, but train_dataset is a stream: give the "

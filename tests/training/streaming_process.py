@@ -54,6 +54,7 @@ def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) ->
         disable_tqdm=True,
         dataloader_pin_memory=False,
         report_to="none",
+        accelerator_config={"dispatch_batches": False},
     )
     trainer = ContrastiveTrainer(
         AutoModelForSequenceClassification.from_pretrained(folder / "model"),

@@ -12,7 +12,7 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, IterableDatasetDict, Value
 from streaming_process import as_stream, keys, taken_batches
 
-from hf_lcl import encode_labels, tokenize_texts
+from hf_lcl import ContrastiveTrainingArguments, encode_labels, tokenize_texts
 from hf_lcl.data import balance_stream
 
 
@@ -150,6 +150,12 @@ def test_two_processes_share_the_batches_of_one(make_trainer, splits, tokenizer,
 def test_settings_that_need_the_whole_training_set(make_trainer, splits, settings, message):
     with pytest.raises(ValueError, match=message):
         make_trainer(train=as_stream(splits["train"]), **{"objective": "scl", "max_steps": 4} | settings)
+
+
+def test_several_processes_are_told_how_each_reads_the_stream(make_trainer, splits, monkeypatch):
+    monkeypatch.setattr(ContrastiveTrainingArguments, "world_size", 2)  # and nothing else of a second process
+    with pytest.raises(ValueError, match=r"write accelerator_config=\{'dispatch_batches': False\}"):
+        make_trainer(train=as_stream(splits["train"]), objective="scl", max_steps=4)
 
 
 def test_a_model_by_name_and_a_stream_without_names(make_trainer, splits, encoder_folder):
