@@ -6,15 +6,17 @@ import json
 import os
 import re
 import secrets
+import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+CONFIGURATIONS = ("adapter_config.json", "config.json")  # without which nothing is loaded
 
 
 @contextmanager
@@ -106,7 +108,9 @@ def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], N
 
 
 def _without_formula(cell: Any) -> Any:
-    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    is_formula = isinstance(cell, str) and cell.startswith(
+        tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+    )  # wide ones too
     return f"'{cell}" if is_formula else cell
 
 
@@ -161,20 +165,30 @@ def naming_disk_faults(folder: str | os.PathLike) -> Iterator[None]:
 def staged(folder: str | os.PathLike) -> Iterator[Path]:
     """
     A folder beside, whose files move to `folder` once all of them are written. Weights that are there are replaced as
-    a whole: shards of an older model go.
+    a whole: shards of an older model go. The configuration goes first and comes last, so that a kill in between leaves
+    no classifier, instead of one with the names of another. What killed processes have left beside is removed.
 
     Raises:
         OSError: names `folder`, where a disk is full.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with naming_disk_faults(folder), TemporaryDirectory(prefix=".saving-", dir=folder) as scratch:
+    for left in folder.glob(".saving-*"):
+        with suppress(ValueError), locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with (
+        naming_disk_faults(folder),
+        TemporaryDirectory(prefix=".saving-", dir=folder) as scratch,
+        locked(scratch),
+    ):
         yield Path(scratch)
         share_weights(scratch)
-        new = sorted(path for path in Path(scratch).iterdir())
+        new = sorted(Path(scratch).iterdir(), key=lambda path: (path.name in CONFIGURATIONS, path.name))
+        names = {path.name for path in new}
+        for name in names.intersection(CONFIGURATIONS):
+            (folder / name).unlink(missing_ok=True)
         for path in new:
             os.replace(path, folder / path.name)
-        names = {path.name for path in new}
         if any(WEIGHTS.fullmatch(name) for name in names):
             for path in folder.iterdir():
                 if path.name not in names and WEIGHTS.fullmatch(path.name.removesuffix(".index.json")):

@@ -129,8 +129,9 @@ def test_json_that_is_cut_is_named(tmp_path, content):
 
 def test_what_csv_quotes(tmp_path):
     with open_whole(tmp_path / "a.csv") as file:
-        csv_writer(file, safe=True)(["a\rb", "=1", -1, 'q"', {"ä": 1}, None, "", "\t=1"])
-    assert (tmp_path / "a.csv").read_bytes().decode() == '"a\rb",\'=1,-1,"q""","{""ä"": 1}",,,\'\t=1\n'
+        csv_writer(file, safe=True)(["a\rb", "=1", -1, 'q"', {"ä": 1}, None, "", "\t=1", "\n=1", "\uff1d1"])
+    expected = '"a\rb",\'=1,-1,"q""","{""ä"": 1}",,,\'\t=1,"\'\n=1",\'\uff1d1\n'
+    assert (tmp_path / "a.csv").read_bytes().decode() == expected
 
 
 # Without the package, whose imports take seconds.
@@ -176,3 +177,34 @@ def test_a_kill_while_a_file_is_written_leaves_a_whole_one(tmp_path):
         writer.kill()
         writer.wait()
         assert json.loads(path.read_text()) == list(range(20_000))
+
+
+SAVE = """
+import os, signal, sys
+from files import staged
+moved = 0
+def stop(event, arguments):
+    global moved
+    moved += event == "os.rename"
+    if event == "os.rename" and moved == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(stop)
+with staged(sys.argv[1]) as folder:
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_text("new")
+"""
+
+
+@pytest.mark.parametrize("moves", [1, 2, 3, 4])
+def test_a_kill_while_a_model_is_replaced_leaves_no_mixture(tmp_path, moves):
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    for name in names:
+        (tmp_path / name).write_text("old")
+    ended = subprocess.run([sys.executable, "-c", SAVE, tmp_path, str(moves)], env=ALONE)
+    assert ended.returncode == (0 if moves == 4 else -signal.SIGKILL)
+    if (tmp_path / "config.json").exists():
+        assert len({(tmp_path / name).read_text() for name in names}) == 1
+    with staged(tmp_path):
+        assert len(list(tmp_path.glob(".saving-*"))) == 1, "what a kill leaves is removed"
+        with staged(tmp_path):
+            assert len(list(tmp_path.glob(".saving-*"))) == 2, "what another process writes is not"
