@@ -31,6 +31,8 @@ OUTPUTS = (
     *("predict_results.txt", "per_class.csv", "confused_pairs.csv", "config.json", "report/summary.json"),
 )
 
+GO_ON = " --resume_from_checkpoint last"
+
 # In a class name they are written as in Python: a line of predict_results.txt is a row.
 LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 
@@ -127,11 +129,13 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
     if is_finished:
         measure = f"python -m hf_lcl evaluate {shlex.quote(folder)} --test_file FILE"
         return f"The classifier in {folder} is finished; to measure it: {measure}"
-    checkpoint = newest_checkpoint(folder)
-    if checkpoint is None or mark_of(read_state(checkpoint)) != mark_of(vars(trainer.state)):
+    checkpoint, run = newest_checkpoint(folder), mark_of(vars(trainer.state))
+    if checkpoint is not None and not run and trainer.args.resume_from_checkpoint not in (None, "", "false", "False"):
+        return f"Nothing was trained yet; to go on: {own_command()}"
+    if checkpoint is None or mark_of(read_state(checkpoint)) != run:
         return f"No checkpoint had been written yet; to begin anew: {own_command()}"
-    command = own_command()
-    command += "" if "--resume_from_checkpoint" in command else " --resume_from_checkpoint last"
+    # Of two such flags the last one counts: a checkpoint named before is older than this one.
+    command = own_command().removesuffix(GO_ON) + GO_ON
     return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
 
 

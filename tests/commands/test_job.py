@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.job import _what_is_kept
 from hf_lcl.files import locked
 
 
@@ -97,6 +99,19 @@ def test_a_line_of_predictions_is_a_row_whatever_a_class_is_called(training_flag
     lines = (tmp_path / "out" / "predict_results.txt").read_text(encoding="utf-8").splitlines()
     assert [line.split("\t")[0] for line in lines] == ["index", *map(str, range(24))]
     assert {line.split("\t")[1] for line in lines[1:]} <= {"angry", "annoyed", "proud", "gl\\nad\\t\\u2028!"}
+
+
+def test_a_stop_before_a_resumed_run_begins_is_no_new_beginning(make_trainer, monkeypatch):
+    make_trainer(save_strategy="steps", save_steps=1, max_steps=2).train()
+    first = ["hf-lcl", "train", "--resume_from_checkpoint", "out/checkpoint-1"]
+    monkeypatch.setattr(sys, "argv", first)
+    trainer = make_trainer(save_strategy="steps", save_steps=1, max_steps=3, resume_from_checkpoint="last")
+    assert (
+        _what_is_kept(trainer, False) == f"Nothing was trained yet; to go on: python -m hf_lcl {shlex.join(first[1:])}"
+    )
+    trainer.train(resume_from_checkpoint="last")
+    assert "checkpoint-3 is whole (of 3 steps)" in _what_is_kept(trainer, False)
+    assert _what_is_kept(trainer, False).endswith("out/checkpoint-1 --resume_from_checkpoint last")
 
 
 @pytest.mark.slow
