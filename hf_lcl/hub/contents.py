@@ -30,15 +30,21 @@ TOKENIZER_FILES = {
 }
 PICTURE = re.compile(r"!\[[^][]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
 TRAINING_STATE = "training_state"
-# Tokens by their shapes, as secret scanners know them.
+# Tokens by their shapes, as secret scanners know them. In front of one no letter stands, but for the end of an escape
+# of JSON or of an address. Nothing that may fail is sought without bound: a file is read in one pass.
 SECRET = re.compile(
-    rb"""(?x) (?<![A-Za-z0-9]) (?:
+    rb"""(?x) (?: (?<![A-Za-z0-9]) | (?<=\\[bfnrt]) | (?<=\\u[0-9A-Fa-f]{4}) | (?<=%[0-9A-Fa-f]{2}) ) (?:
         hf_[A-Za-z0-9]{30,} | hf_oauth_[A-Za-z0-9_.-]{20,} | api_org_[A-Za-z0-9]{30,}  # Hugging Face
-        | sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{19,}  # OpenAI, Anthropic
+        | sk-(?=[A-Za-z_-]{0,200}[0-9])[A-Za-z0-9][A-Za-z0-9_-]{19,}  # OpenAI, Anthropic
+        | gsk_[A-Za-z0-9]{40,} | r8_[A-Za-z0-9]{37} | pplx-[A-Za-z0-9]{40,} | nvapi-[A-Za-z0-9_-]{60,}
         | gh[opsur]_[A-Za-z0-9]{36,} | github_pat_[A-Za-z0-9_]{22,} | glpat-[A-Za-z0-9_-]{20,}  # GitHub, GitLab
-        | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9]) | AIza[A-Za-z0-9_-]{35}  # AWS, Google
-        | xox[abeoprs]-[A-Za-z0-9-]{10,} | [rs]k_live_[A-Za-z0-9]{20,}  # Slack, Stripe
-        | npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,}
+        | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9]) | AIza[A-Za-z0-9_-]{35} | ya29\.[A-Za-z0-9_-]{20,}  # AWS, Google
+        | xox[abeoprs]-[A-Za-z0-9-]{10,} | xapp-[0-9]-[A-Za-z0-9-]{10,} | [rs]k_live_[A-Za-z0-9]{20,}  # Slack, Stripe
+        | hooks\.slack\.com/services/[A-Z0-9]{8,12}/[A-Z0-9]{8,12}/[A-Za-z0-9]{20,}
+        | discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,} | [0-9]{8,10}:AA[A-Za-z0-9_-]{33}
+        | npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,} | do[opr]_v1_[0-9a-f]{64} | wandb_v1_[A-Za-z0-9_]{40,}
+        | SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}  # SendGrid
+        | eyJ[A-Za-z0-9_-]{10,300}\.eyJ[A-Za-z0-9_-]{10,3000}\.[A-Za-z0-9_-]{20,}  # JSON Web Token
         | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
     )"""
 )
@@ -106,8 +112,16 @@ def _tokenizer_files(folder: Path) -> set[str]:
 
 def _pictures(folder: Path) -> set[str]:
     """The pictures that the card shows."""
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    card = read_text(folder / CARD) if (folder / CARD).is_file() else ""
     return {name for name in PICTURE.findall(card) if (folder / name).is_file()}
+
+
+def read_text(path: Path, name: str = CARD) -> str:
+    """A text; raises a `ValueError` with its name where it is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is no UTF-8 (byte {error.start}): save it as UTF-8, and publish again.") from error
 
 
 def training_state_files(checkpoint: str | Path) -> dict[str, Path | bytes]:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 from transformers.utils import logging
 
 from .card_merging import card_to_publish, parse_card
-from .contents import CARD, check_secrets, is_weights
+from .contents import CARD, check_secrets, is_weights, read_text
 
 
 WAITS = (1.0, 2.0, 4.0)  # seconds between the attempts at one request
@@ -119,7 +119,7 @@ def commit_files(
             del added[CARD]
             if replaces_card:
                 standing = Path(api.hf_hub_download(repo_id, CARD, revision=head.sha))
-                added[CARD] = card_to_publish(_text(standing), _text(files[CARD])).encode()
+                added[CARD] = card_to_publish(read_text(standing, f"{CARD} on the Hub"), _text(files[CARD])).encode()
         folders = {name.rpartition("/")[0] for name in files}
         left = [name for name in there - set(files) if name.rpartition("/")[0] in folders and is_weights(name)]
         return api.create_commit(
@@ -149,7 +149,7 @@ def _head(api: HfApi, repo_id: str, revision: str | None) -> ModelInfo:
 
 
 def _text(file: Path | bytes) -> str:
-    return file.decode() if isinstance(file, bytes) else file.read_text(encoding="utf-8")
+    return file.decode() if isinstance(file, bytes) else read_text(file)
 
 
 def _persist(request: Callable[[], Answer]) -> Answer:

@@ -1,9 +1,11 @@
 """What others find on the Hub: the standard classifier, its tokenizer and its card, and nothing else."""
 
+import json
 import shlex
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
 from hf_lcl.hub import PushError, push_folder, push_model
 from hf_lcl.hub.card_merging import PART
+from hf_lcl.hub.contents import check_secrets
 from hf_lcl.hub.push import retry_line
 
 
@@ -37,6 +40,19 @@ SECRETS = {
     "aws": "AKIA" + "IOSFODNN7EXAMPLE",
     "google": "AIza" + "SyA-1234567890abcdefghijklmnopqrstu",
     "slack": "xoxb" + "-123456789012-abcdef",
+    "slack, app": "xapp" + "-1-A0123-aB3daB3daB3d",
+    "slack, hook": "https://hooks.slack.com/" + "services/T01234567/B01234567/" + "aB3d" * 6,
+    "discord": "https://discord.com/" + "api/webhooks/123456789012345678/" + "aB3_" * 17,
+    "telegram": "123456789" + ":AA" + "aB3" * 11,
+    "google login": "ya29" + "." + "aB3_" * 15,
+    "json web token": "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0." + "aB3_" * 10,
+    "sendgrid": "SG" + "." + "aB" * 11 + "." + "aB3" * 14 + "a",
+    "digitalocean": "dop" + "_v1_" + "a0b1" * 16,
+    "groq": "gsk" + "_" + "aB3d" * 13,
+    "replicate": "r8" + "_" + "aB3d" * 9 + "a",
+    "perplexity": "pplx" + "-" + "aB3d" * 12,
+    "nvidia": "nvapi" + "-" + "aB3_" * 16,
+    "wandb": "wandb" + "_v1_" + "aB3d" * 15,
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----",
 }
 
@@ -302,6 +318,23 @@ class TestFolder:
             push_folder(plain, REPO)
         assert SECRETS[kind] not in str(caught.value)
         assert published(hub) == set()
+
+    @pytest.mark.parametrize("before", ["a\n", "\t", "\u2028", "https://a.b/?key%3D", "https://a.b/?key=", "my_"])
+    def test_an_escape_in_front_of_a_token_does_not_hide_it(self, before):
+        content = json.dumps({"note": f"{before}{SECRETS['hub']}"}).encode()
+        with pytest.raises(ValueError, match=r"^config.json, line 1 contains a token"):
+            check_secrets({"config.json": content}, None)
+
+    @pytest.mark.parametrize("piece", ["sk-", "sk-a", "-eyJ", "eyJabcdefghijk.", "hf_", "-----BEGIN "])
+    def test_beginnings_of_tokens_are_read_in_one_pass(self, piece):
+        began = time.perf_counter()
+        check_secrets({"tokenizer.json": piece.encode() * 30_000}, None)
+        assert time.perf_counter() - began < 10  # minutes, where each beginning is followed to the end
+
+    def test_a_card_that_is_no_utf_8_is_named(self, plain):
+        (plain / "README.md").write_bytes("# Wörter\n".encode("cp1252"))
+        with pytest.raises(ValueError, match=r"^README.md is no UTF-8 \(byte 3\): save it as UTF-8"):
+            push_folder(plain, REPO)
 
     def test_the_token_in_use_is_found_whatever_it_looks_like(self, hub, plain, monkeypatch):
         monkeypatch.setitem(TOKENS, "open sesame", ("anna", "write"))
