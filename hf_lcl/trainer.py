@@ -159,6 +159,7 @@ class ContrastiveTrainer(Trainer):
         self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
         self._eval_parts = PartMeter()
         self._publisher = Publisher(args)
+        self._past_optimizer: torch.optim.Optimizer | None = None  # what a training before made for itself
         if model is not None:
             model = prepare_model(model, args, self._data, processing_class, peft_config)
             warn_of_equal_views(model, args)
@@ -262,6 +263,9 @@ class ContrastiveTrainer(Trainer):
             check_checkpoint(resume_from_checkpoint, config, self.args.objective)
             # The Trainer takes up weights alone; what was done before the first step stands in the configuration.
             config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
+        if self.optimizer is self._past_optimizer:
+            self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
+        is_made = self.optimizer is None
         try:
             output = super().train(resume_from_checkpoint, *args, **kwargs)
         except FloatingPointError as error:
@@ -269,6 +273,8 @@ class ContrastiveTrainer(Trainer):
                 raise
             # A trial that diverges is an answer, and ends no search.
             raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
+        finally:
+            self._past_optimizer = self.optimizer if is_made else None
         if self.args.head_refit:
             try:
                 self.fit_classifier()
@@ -288,7 +294,7 @@ class ContrastiveTrainer(Trainer):
         if self.model is not None:
             check_evaluation_set(self.eval_dataset, self._unwrapped.config, self._data.names)
             distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
-            if self.optimizer is not None and not self._is_sharded:
+            if self.optimizer is not self._past_optimizer:
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
     def distill_mean(self) -> None:

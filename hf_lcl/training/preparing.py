@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from ..losses import Objective
+from ..model.adapters import check_no_adapter
 from ..model.classes import class_names
 from ..model.configuration import LCLConfig
 from ..model.loading import check_tokenizer
@@ -77,6 +78,8 @@ def _wrap(
     """The wrapper around whatever the user gave."""
     weighting = "head" if args.objective == "lcl" else "none"
     if isinstance(model, LCLForSequenceClassification):
+        for part in (model, model.native) if model.adapted_classifier is None else ():
+            check_no_adapter(part)  # it may have got one since it was wrapped
         return model
     if not isinstance(model, str | PathLike):
         return LCLForSequenceClassification.from_native(model, weighting=weighting)
@@ -127,7 +130,7 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
 
 
 def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
-    """Names the parameters that an optimizer leaves out: a weighting network added later, or layers unfrozen since."""
+    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
     if names:
@@ -135,7 +138,7 @@ def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.opti
             f"The optimizer leaves out {len(names)} parameters of the model, which training will not change: "
             f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Wrap the classifier first, model = "
             "LCLForSequenceClassification.from_native(classifier), and build the optimizer from model.parameters(); "
-            "or freeze them with requires_grad_(False). trainer.optimizer = None makes a new one of all."
+            "or freeze them with requires_grad_(False)."
         )
 
 

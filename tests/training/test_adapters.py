@@ -179,3 +179,11 @@ except ImportError as error:
 """
         result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert 'pip install "hf_lcl[peft]"' in result.stdout
+
+
+@pytest.mark.parametrize("part", ["model", "model.native"])
+def test_an_adapter_that_was_put_into_the_wrapper_is_refused(make_trainer, bert, part):
+    model = LCLForSequenceClassification.from_native(bert)
+    (model if part == "model" else model.native).add_adapter(LORA)
+    with pytest.raises(TypeError, match="has an adapter already"):
+        make_trainer(model, objective="lcl")
