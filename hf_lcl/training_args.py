@@ -46,6 +46,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
         L = alpha * (L_e + L_w) + (1 - alpha) * L_contrastive
 
     Args:
+        > The loss
+
         objective (`str`, *optional*, defaults to `"lcl"`): `"lcl"` (label-aware contrastive loss), `"scl"` (supervised
             contrastive loss: no `L_w`) or `"ce"` (cross-entropy alone: what `transformers.Trainer` does).
         alpha (`float`, *optional*, defaults to 0.5): share of cross-entropy, in [0, 1].
@@ -56,18 +58,24 @@ class ContrastiveTrainingArguments(TrainingArguments):
             the weighting network.
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
+
+        > The start and the end
+
         distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
             labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
             mean pooling, whose classifier would read a token that knows little; not for `"ce"` or `alpha=1`, which are
-            transformers' own training, step for step. See [`fitting.distill_mean`].
+            transformers' own training, step for step. See [`start.distill_mean`].
         head_start (`bool`, *optional*): whether the classifier is fitted to the frozen encoder before the first step,
             by logistic regression, instead of starting from random weights that would spoil the encoder. By default
             where [`~LCLForSequenceClassification.from_encoder`] made a new classifier; not for `"ce"` or `alpha=1`.
-            See [`fitting.fit_head`].
+            See [`start.fit_head`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
             the last step. The metrics of evaluations before, and checkpoints, do not know it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
             it where the classifier is fitted; turn it off where names say nothing about the texts.
+
+        > The batches
+
         num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
@@ -79,6 +87,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
         group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
             which leaves little padding.
+
+        > Memory, processes, adapters
+
         mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
             with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
         gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
@@ -182,7 +193,16 @@ class ContrastiveTrainingArguments(TrainingArguments):
                 f"mini_batch_size={self.mini_batch_size} must lie between 1 and per_device_train_batch_size="
                 f"{self.per_device_train_batch_size}, of which it is a part."
             )
-        self._check_views()
+        check_choice("view", self.view, VIEWS)
+        if self.num_views < 1:
+            raise ValueError(f"num_views={self.num_views} must be at least 1: use 2 for pairs.")
+        if self.view == "column" and self.num_views != 2:
+            raise ValueError(f"view='column' is one second view, not num_views={self.num_views}: set num_views=2.")
+        if self.num_views > 1 and not self.is_contrastive:
+            raise ValueError(
+                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: leave it "
+                "out."
+            )
         if Path(self.output_dir or "").is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         self.class_weights = _parse_class_weights(self.class_weights)
@@ -193,20 +213,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
         for name in ("distill_mean", "head_start", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
                 raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
-
-    def _check_views(self) -> None:
-        check_choice("view", self.view, VIEWS)
-        if self.num_views < 1:
-            raise ValueError(f"num_views={self.num_views} must be at least 1: use 2 for pairs.")
-        if self.view != "dropout" and self.num_views == 1:
-            raise ValueError(f"view={self.view!r} is a second view: set num_views=2.")
-        if self.view == "column" and self.num_views > 2:
-            raise ValueError(f"view='column' holds one further view, not num_views={self.num_views}: use 2.")
-        if self.num_views > 1 and not self.is_contrastive:
-            raise ValueError(
-                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: leave it "
-                "out."
-            )
 
     @property
     def is_contrastive(self) -> bool:

@@ -23,9 +23,9 @@ from hf_lcl.training_args import REMOVED_ARGUMENTS
         ({"temperature": float("nan")}, "temperature=nan must be positive"),
         ({"samples_per_class": 1}, "samples_per_class=1 leaves anchors without positives"),
         ({"view": "synonyms", "num_views": 2}, "view='synonyms' is unknown: use one of 'dropout', 'column'"),
-        ({"view": "column"}, "view='column' is a second view: set num_views=2"),
+        ({"view": "column"}, "view='column' is one second view, not num_views=1: set num_views=2"),
         ({"num_views": 0}, "num_views=0 must be at least 1"),
-        ({"view": "column", "num_views": 3}, "one further view, not num_views=3"),
+        ({"view": "column", "num_views": 3}, "one second view, not num_views=3"),
         (
             {"num_views": 2, "objective": "ce"},
             "of no use to objective='ce', which counts .* leave it out",
