@@ -122,7 +122,7 @@ def _faults_logged(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # of any kind: the model is worth more than its card
         reason = " ".join(str(error).split())
-        logger.warning(f"The model card {path} was not written: {type(error).__name__}: {reason}")
+        logger.warning_once(f"The model card {path} was not written: {type(error).__name__}: {reason}")
 
 
 def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> ModelCardData:

@@ -412,3 +412,17 @@ def test_the_curve_is_the_evaluations_with_the_loss_before_each():
     assert len(short) <= 20
     assert short[-1]["step"] == 100
     assert evaluation_curve([{"step": 1, "loss": 1.0}]) == []
+
+
+def test_a_card_that_cannot_be_read_is_told_of_once_and_stays(make_trainer, tmp_path, caplog):
+    trainer = make_trainer(objective="ce", weighting="none")
+    card = tmp_path / "out" / "README.md"
+    card.parent.mkdir(exist_ok=True)
+    words = f"---\na: [1\n---\n{GENERATED}\nMy words.\n"
+    card.write_text(words)
+    trainer.save_model()
+    trainer.create_model_card()
+    assert card.read_text() == words
+    told = [record.getMessage() for record in caplog.records if str(card) in record.getMessage()]
+    assert len(told) == 1
+    assert "The metadata of README.md, line 2 is broken" in told[0]
