@@ -99,7 +99,7 @@ def _checked_labels(dataset: Any, where: str) -> np.ndarray | None:
             f"{where} has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
             "tokenizer) on it first."
         )
-    if columns is None and not isinstance(dataset, IterableDataset):
+    if not isinstance(dataset, IterableDataset) and not len(dataset):
         raise ValueError(f"{where} has no rows: leave it out.")
     try:
         return label_column(dataset)

@@ -37,11 +37,12 @@ FAULTS = [
         "no token ids: run hf_lcl",
     ),
     (lambda split: [], "has no rows"),
+    (lambda split: split.select([]), "has no rows"),
 ]
 
 
 class TestEvaluationSets:
-    """Ten faults that came after the first epoch, or never."""
+    """Faults that came after the first epoch, or never."""
 
     @pytest.mark.parametrize(("spoil", "message"), FAULTS)
     @pytest.mark.parametrize("is_part", [False, True])
