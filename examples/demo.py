@@ -21,7 +21,7 @@ from run_classification import main as run_classification
 from transformers import pipeline
 
 from hf_lcl.commands.exits import one_line_errors
-from hf_lcl.data.tables import format_table
+from hf_lcl.support.tables import format_table
 
 
 # As published by sentence-transformers/all-MiniLM-L6-v2.

@@ -8,7 +8,7 @@ pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a stan
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .auto_classes import register_when_imported
+from .support.auto_classes import register_when_imported
 from .version import __version__
 
 

@@ -27,12 +27,9 @@ from transformers.trainer_utils import (
 )
 from transformers.utils import logging
 
-from .checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .data import ContrastiveDataCollator
 from .data.sampler_callbacks import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
-from .extras import load_extra
-from .files import naming_disk_faults, share_weights, write_json
 from .hub.card import CardFacts, write_card
 from .hub.export import save_adapter, save_sequence_classifier
 from .hub.publisher import Publisher
@@ -45,6 +42,9 @@ from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
 from .start.mean_distillation import num_distillation_batches
+from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
+from .support.extras import load_extra
+from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.preparing import (

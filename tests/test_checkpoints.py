@@ -8,9 +8,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from hf_lcl import encode_labels, tokenize_texts
-from hf_lcl.checkpoints import checkpoint_of, fault_of, newest_checkpoint, resume_point
 from hf_lcl.evaluation.finished import load_training_model, log_history
 from hf_lcl.hub import push_folder
+from hf_lcl.support.checkpoints import checkpoint_of, fault_of, newest_checkpoint, resume_point
 
 
 @pytest.fixture

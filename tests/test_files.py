@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hf_lcl import files
-from hf_lcl.files import (
+from hf_lcl.support import files
+from hf_lcl.support.files import (
     check_weights,
     csv_writer,
     locked,

@@ -53,7 +53,7 @@ from transformers.utils import logging
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.evaluation.ledger import Ledger, fingerprint
-from hf_lcl.extras import load_extra
+from hf_lcl.support.extras import load_extra
 
 
 ALL_SYSTEMS = {**SYSTEMS, **RIVALS, **TRIALS}

@@ -24,7 +24,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.labels import label_column
 from hf_lcl.data.lengths import token_counts
-from hf_lcl.data.tables import format_table
+from hf_lcl.support.tables import format_table
 
 
 # Bytes beyond the mapped files.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers.utils import logging
 
-from hf_lcl.extras import load_extra
+from hf_lcl.support.extras import load_extra
 
 
 if TYPE_CHECKING:

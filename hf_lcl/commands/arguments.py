@@ -15,10 +15,10 @@ from ..data.labels import LABEL_NAMES
 from ..data.reading import LINE, Reader, named_columns
 from ..data.summary import DataSummary
 from ..data.tokenizing import check_text_columns
-from ..files import check_weights
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
+from ..support.files import check_weights
 from ..training_args import check_choice
 
 

@@ -10,15 +10,15 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
-from ..data.tables import format_table
 from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger, fingerprint
 from ..evaluation.summary import add_findings, read_summary
-from ..files import write_whole
 from ..hub.card import refresh_card
 from ..hub.card_facts import describe_hardware, package_versions, training_settings
 from ..losses.objective import OBJECTIVES
+from ..support.files import write_whole
+from ..support.tables import format_table
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments, ModelArguments
 from .exits import own_command, telling_what_is_kept

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from transformers import EvalPrediction
 
-from ..data.tables import format_table
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
 from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
 from ..evaluation.ledger import fingerprint
-from ..files import refuse_overwriting, write_json
+from ..support.files import refuse_overwriting, write_json
+from ..support.tables import format_table
 from .model_flags import add_labelled_data, data_arguments, files_of_model, labelled_texts, model_parser
 
 

@@ -12,11 +12,11 @@ from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_rep
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
-from ..checkpoints import mark_of, newest_checkpoint, read_state
-from ..data.tables import format_table
 from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.report import write_report
-from ..files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
+from ..support.checkpoints import mark_of, newest_checkpoint, read_state
+from ..support.files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
+from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from ..data.formats import Row
 from ..evaluation.finished import class_names, load_finished
 from ..evaluation.inference import run_model
-from ..files import refuse_overwriting
+from ..support.files import refuse_overwriting
 from .arguments import DataArguments
 from .model_flags import data_arguments, model_parser
 from .predictions import prediction_writer

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..files import csv_writer, open_whole
+from ..support.files import csv_writer, open_whole
 
 
 logger = logging.get_logger(__name__)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ..support.tables import format_table
 from .labels import label_column
 from .lengths import token_counts
 from .repeats import conflicting, repeated, text_keys
-from .tables import format_table
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ..checkpoints import checkpoint_of, read_state
-from ..files import check_weights, read_json
 from ..model.configuration import LCLConfig
 from ..model.modeling import LCLForSequenceClassification
+from ..support.checkpoints import checkpoint_of, read_state
+from ..support.files import check_weights, read_json
 
 
 def load_finished(

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from transformers.utils import logging
 
-from ..files import read_json, write_json
+from ..support.files import read_json, write_json
 
 
 logger = logging.get_logger(__name__)

@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined
 from transformers.utils import logging
 
-from ..files import write_whole
+from ..support.files import write_whole
 from .card_facts import CardFacts, with_report
 from .card_merging import GENERATED, merged, only_parts, parse_card, sealed
 

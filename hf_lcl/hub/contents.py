@@ -15,7 +15,7 @@ from transformers.tokenization_utils_base import (
 )
 from transformers.utils import logging
 
-from ..files import check_weights, read_json
+from ..support.files import check_weights, read_json
 
 
 CARD = "README.md"

@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..files import read_json, staged, write_json
 from ..model.adapters import base_copy
 from ..model.modeling import LCLForSequenceClassification
 from ..model.probing import computes_the_same
+from ..support.files import read_json, staged, write_json
 
 
 NATIVE_PREFIX = "native."

@@ -7,8 +7,8 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, ModelCard
 from transformers import PreTrainedTokenizerBase
 
-from ..checkpoints import checkpoint_of
 from ..model.modeling import LCLForSequenceClassification
+from ..support.checkpoints import checkpoint_of
 from .card import CardFacts, render_card
 from .card_merging import only_parts
 from .contents import CARD, published_files, training_state_files

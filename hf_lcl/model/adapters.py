@@ -26,7 +26,7 @@ PLAIN_NAMES = {r"\.base_layer\.": ".", r"\.modules_to_save\.default\.": "."}
 
 
 def _import_peft() -> ModuleType:
-    try:  # not by `hf_lcl.extras`: this folder travels alone
+    try:  # not by `hf_lcl.support.extras`: this folder travels alone
         import peft
     except ModuleNotFoundError as error:
         raise ImportError('peft is not installed: pip install "hf_lcl[peft]"') from error

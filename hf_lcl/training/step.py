@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from ..checkpoints import newest_checkpoint
 from ..data.views import batch_of_views
 from ..losses.checks import rows_not_finite
 from ..losses.meter import PartMeter
@@ -17,6 +16,7 @@ from ..losses.objective import Objective, Part
 from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
 from ..scaling import GradientCache, gather_candidates
+from ..support.checkpoints import newest_checkpoint
 from ..training_args import ContrastiveTrainingArguments
 
 

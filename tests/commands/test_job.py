@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from hf_lcl.__main__ import main
 from hf_lcl.commands.job import _what_is_kept
-from hf_lcl.files import locked
+from hf_lcl.support.files import locked
 
 
 @pytest.fixture(autouse=True)

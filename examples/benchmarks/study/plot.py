@@ -5,7 +5,7 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
-from hf_lcl.extras import load_extra
+from hf_lcl.support.extras import load_extra
 
 from .cost import REFERENCE, goal_of
 from .table import Runs, machine_of, timed_runs

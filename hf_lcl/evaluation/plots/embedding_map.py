@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...extras import load_extra
+from ...support.extras import load_extra
 from .theme import Theme, new_figure
 
 

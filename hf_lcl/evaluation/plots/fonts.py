@@ -4,7 +4,7 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ...extras import load_extra
+from ...support.extras import load_extra
 
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...extras import load_extra
+from ...support.extras import load_extra
 from ..relations import ClassTree
 from .theme import Theme, new_figure
 

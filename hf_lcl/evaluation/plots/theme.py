@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...extras import load_extra
-from ...files import open_whole
+from ...support.extras import load_extra
+from ...support.files import open_whole
 from .fonts import use_fonts
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import EvalPrediction
 
-from ...files import write_csv
+from ...support.files import write_csv
 from ..calibration import fit_temperature, reliability_bins
 from ..confusion import confused_pairs, confusion_counts, per_class_table
 from ..inference import ModelOutputs

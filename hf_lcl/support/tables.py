@@ -14,7 +14,7 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
     Example:
 
     ```python
-    >>> from hf_lcl.data.tables import format_table
+    >>> from hf_lcl.support.tables import format_table
 
     >>> print(format_table([{"label": "sad", "f1": 0.5}, {"label": "lonely", "f1": 1.0}]))
     label      f1

@@ -36,7 +36,7 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     Example:
 
     ```python
-    >>> from hf_lcl.files import open_whole
+    >>> from hf_lcl.support.files import open_whole
 
     >>> with open_whole("out/table.csv") as file:
     ...     file.write("label,f1\\n")

@@ -18,7 +18,7 @@ def load_extra(package: str, extra: str) -> ModuleType:
     Example:
 
     ```python
-    >>> from hf_lcl.extras import load_extra
+    >>> from hf_lcl.support.extras import load_extra
 
     >>> peft = load_extra("peft", extra="peft")
     ```
