@@ -294,7 +294,7 @@ class ContrastiveTrainer(Trainer):
         if self.model is not None:
             check_evaluation_set(self.eval_dataset, self._unwrapped.config, self._data.names)
             distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
-            if self.optimizer is not self._past_optimizer:
+            if self.optimizer not in (None, self._past_optimizer):
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
     def distill_mean(self) -> None:
