@@ -229,7 +229,8 @@ def page_block(measured: list[Measured]) -> str:
         lines.append(f'- {words}, `pooling="{pooling}"` ({len(names)}): {", ".join(names)}')
     for name, reason in CANNOT_BE_WRAPPED.items():
         lines.append(f"- not supported: {name}. The reason: {reason}.")
-    lines += ["", f"What was measured for each: [`{FULL_TABLE.relative_to(ROOT)}`]({FULL_TABLE.relative_to(ROOT)})."]
+    full = FULL_TABLE.relative_to(ROOT)
+    lines += ["", f"What was measured for each: [`{full}`](../results/{full.name})."]
     return "\n".join(["<!-- architectures:begin -->", *lines, "<!-- architectures:end -->\n"])
 
 

@@ -25,7 +25,9 @@ def trainer(make_trainer):
 @pytest.fixture
 def lines(caplog):
     """What this package said."""
-    return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("hf_lcl.hub")]
+    return lambda: [
+        record.getMessage() for record in caplog.records if record.name.startswith(("hf_lcl.hub", "hf_lcl.trainer"))
+    ]
 
 
 SHORT = {
