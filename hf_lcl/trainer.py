@@ -369,7 +369,6 @@ class ContrastiveTrainer(Trainer):
                 labels,
                 config=config,
                 objective=objective,
-                step=self.state.global_step,
                 scale=1 / self.current_gradient_accumulation_steps,
                 average=partial(self.accelerator.reduce, reduction="mean"),
             )

@@ -15,6 +15,7 @@ from ..data.labels import LABEL_NAMES
 from ..data.reading import LINE, Reader, named_columns
 from ..data.summary import DataSummary
 from ..data.tokenizing import check_text_columns
+from ..model.classes import class_names
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -285,7 +286,7 @@ class DataArguments:
         for split in needed:
             if split not in splits:
                 raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
-        known = None if "train" in splits else [config.id2label[index] for index in range(config.num_labels)]
+        known = None if "train" in splits else class_names(config)
         text_columns, label_column = self.text_columns(splits), self.label_column_name or "label"
         if known is None:
             self.check_labels(splits, ["train"], label_column)

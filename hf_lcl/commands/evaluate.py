@@ -6,9 +6,10 @@ import numpy as np
 from transformers import EvalPrediction
 
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
-from ..evaluation.finished import class_names, load_finished
+from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
 from ..evaluation.ledger import fingerprint
+from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
 from .model_flags import add_labelled_data, data_arguments, files_of_model, labelled_texts, model_parser

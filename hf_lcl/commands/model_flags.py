@@ -12,7 +12,7 @@ from transformers.utils import logging
 from ..data import encode_labels
 from ..data.lengths import token_counts
 from ..data.reading import LINE
-from ..evaluation.finished import class_names
+from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from .arguments import DataArguments, without
 from .parsing import HelpFormatter

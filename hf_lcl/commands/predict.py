@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..data.formats import Row
-from ..evaluation.finished import class_names, load_finished
+from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
+from ..model.classes import class_names
 from ..support.files import refuse_overwriting
 from .arguments import DataArguments
 from .model_flags import data_arguments, model_parser

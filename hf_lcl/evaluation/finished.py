@@ -8,7 +8,6 @@ from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
@@ -79,11 +78,6 @@ def _load_model(name: str | Path, where: dict[str, Any]) -> LCLForSequenceClassi
             "would answer at random. Train it first: python -m hf_lcl train --help."
         )
     return LCLForSequenceClassification.from_native(native, weighting="none").to(PartialState().device)
-
-
-def class_names(config: PreTrainedConfig) -> list[str]:
-    """Class names by id."""
-    return [config.id2label[index] for index in range(config.num_labels)]
 
 
 def is_adapter(folder: Path) -> bool:

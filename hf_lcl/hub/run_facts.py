@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import TrainerState
 
 from ..evaluation.ledger import fingerprint
+from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
 from .card import CardFacts
@@ -53,7 +54,7 @@ def run_facts(
     }
     facts = {
         "model_name": title,
-        "labels": [config.id2label[index] for index in range(config.num_labels)],
+        "labels": class_names(config),
         "objective": args.objective,
         # By default the arguments do not tell what was done before the first step.
         "settings": training_settings(args) | dict.fromkeys(config.start or (), True),

@@ -6,6 +6,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from ..data.labels import label_column, label_names
+from ..model.classes import class_names
 from ..model.configuration import LCLConfig
 from ..training_args import ContrastiveTrainingArguments
 
@@ -81,7 +82,7 @@ def check_evaluation_set(
         raise ValueError(f"{where} holds label {wrong}, but the model has num_labels={config.num_labels}.")
     found = label_names(dataset) or []
     if names is None and not all(name.startswith("LABEL_") for name in config.id2label.values()):
-        names = [config.id2label[label] for label in range(config.num_labels)]
+        names = class_names(config)
     for label, (mine, its) in enumerate(zip(names or [], found)):
         if mine != its:
             raise ValueError(

@@ -49,7 +49,6 @@ class Step:
         *,
         config: LCLConfig,
         objective: Objective,
-        step: int = 0,
         scale: float = 1.0,
         average: Callable[[Tensor], Tensor] = lambda numbers: numbers,
     ) -> tuple[LCLOutput, Tensor, Tensor]:
@@ -62,7 +61,6 @@ class Step:
             labels (`torch.LongTensor` of shape `(texts,)`): classes.
             config ([`LCLConfig`]): the model's.
             objective ([`Objective`]): what is minimised.
-            step (`int`, *optional*, defaults to 0): updates of the weights so far.
             scale (`float`, *optional*, defaults to 1.0): how much the batch counts among the parts.
             average (`Callable`, *optional*): the mean over all processes, so that all of them stop at the same step.
 

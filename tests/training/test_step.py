@@ -71,7 +71,7 @@ def test_mini_batches_give_the_gradient_of_the_whole(model, batch, make_step):
 def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch, make_step):
     step = make_step(objective="ce")
     model.native.classifier.register_forward_hook(lambda module, inputs, output: output * math.inf)
-    step.loss(model, *batch, config=model.config, objective=Objective("ce"), step=6)
+    step.loss(model, *batch, config=model.config, objective=Objective("ce"))
     with pytest.raises(FloatingPointError, match=r"^Stopped at step 7, .* The loss is nan \(loss_ce=nan\)"):
         step.finish(model, id2label=model.config.id2label, step=6)
 

@@ -7,11 +7,12 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ...model.classes import class_names
 from ...model.modeling import LCLForSequenceClassification
 from ...support.extras import load_extra
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
-from ..finished import class_names, is_adapter, load_finished, load_training_model, log_history
+from ..finished import is_adapter, load_finished, load_training_model, log_history
 from ..inference import run_model
 from ..ledger import fingerprint
 from ..plots.fonts import missing_fonts
