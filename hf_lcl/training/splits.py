@@ -1,5 +1,6 @@
 """What a trainer knows of its data sets beside their rows, and whether they can be trained and judged on."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,17 @@ class TrainingSet:
                 f"train_dataset has a single class, {self.labels[0]}: at least two are needed to learn from."
             )
 
+    @cached_property
+    def _class_sizes(self) -> np.ndarray:
+        return np.bincount(self.labels)  # once: the weights are asked for in every step
+
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
         """The weights of the classes that the arguments ask for, one number per class."""
         return self.balanced_weights(num_labels) if args.class_weights == "balanced" else args.class_weights
 
     def balanced_weights(self, num_labels: int) -> list[float]:
         """Inverse to the classes' shares; one without texts weighs 1, and no text is counted with it."""
-        counts = np.bincount(self.labels, minlength=num_labels)
+        counts = np.pad(self._class_sizes, (0, num_labels - len(self._class_sizes)))
         present = counts > 0
         return np.where(present, len(self.labels) / (present.sum() * counts.clip(min=1)), 1.0).tolist()
 
