@@ -532,7 +532,7 @@ def test_an_unknown_encoding(encoding, write):
         ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "is UTF-16 text, not UTF-8: encoding='utf-16-le' reads it"),
         ("a.txt", "text\n".encode("utf-16-be"), "is UTF-16 text, not UTF-8: encoding='utf-16-be' reads it"),
         ("a.csv", "text,label\na,b\n".encode("utf-32"), "is UTF-32 text, not UTF-8: encoding='utf-32' reads it"),
-        ("a.csv", gzip.compress(b"text,label\na,b\n"), "is gzipped: add .gz to its name"),
+        ("a.csv", gzip.compress(b"text,label\na,b\n", mtime=0), "is gzipped: add .gz to its name"),
         ("a.csv", b"PK\3\4\x14\0\6\0", "is a spreadsheet or a zip archive: save it as csv, or unpack it"),
         ("a.jsonl", b"PAR1\x15", "is a parquet file: let its name end in .parquet"),
     ],
