@@ -3,16 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
-from ..data.formats import listed
+from ..data.cells import listed
 from ..data.labels import LABEL_NAMES
-from ..data.reading import LINE, Reader, named_columns
+from ..data.loading import LINE, load_splits
+from ..data.reading import Reader, named_columns
 from ..data.summary import DataSummary
 from ..data.tokenizing import check_text_columns
 from ..model.classes import class_names
@@ -241,7 +242,15 @@ class DataArguments:
             )
         if self.dataset_name is None:
             columns = [*texts, label_column, *([self.view_column] if self.view_column else [])]
-            splits = self.reader.load_splits(self.files, columns, texts, label_column, True, self.dropped)
+            splits = load_splits(
+                self.files,
+                columns=columns,
+                text_columns=texts,
+                label_column=label_column,
+                return_lines=True,
+                dropped=self.dropped,
+                **asdict(self.reader),
+            )
         for name in texts:
             if name != _text_name(name):
                 splits = splits.rename_column(name, _text_name(name))

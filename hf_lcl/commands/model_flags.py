@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from ..data import encode_labels
 from ..data.lengths import token_counts
-from ..data.reading import LINE
+from ..data.loading import LINE
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from .arguments import DataArguments, without

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
     total, columns = (None, []) if flags.file == "-" else _look_through(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
-    rows = read(tell=total is None)
+    rows = read()
     chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
     if total is None:
         _, columns = _look_through(chunk)

@@ -2,7 +2,7 @@
 
 from .collator import ContrastiveDataCollator
 from .labels import encode_labels, label_column
-from .reading import load_splits
+from .loading import load_splits
 from .repeats import drop_conflicts
 from .sampler import LabelBalancedSampler
 from .streaming import balance_stream

@@ -11,8 +11,8 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers.utils import logging
 
-from .formats import listed
-from .reading import LINE
+from .cells import listed
+from .loading import LINE
 
 
 logger = logging.get_logger(__name__)

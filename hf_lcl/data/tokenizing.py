@@ -8,9 +8,9 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers import PreTrainedTokenizerBase
 
-from .formats import listed
+from .cells import listed
 from .labels import LABEL_NAMES
-from .reading import LINE
+from .loading import LINE
 from .views import VIEW_PREFIX
 
 

@@ -1,0 +1,46 @@
+"""What stands in a cell of a file, as text."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+def cell(value: Any) -> str | list[str | None] | None:
+    """What stands in a cell: a number's letters, JSON's words for booleans and objects, `None` for what is missing."""
+    if isinstance(value, list):
+        return [_as_json(part) if isinstance(part, list) else cell(part) for part in value]
+    if isinstance(value, bool | dict):
+        return _as_json(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="surrogateescape")
+    return None if value is None or value != value else str(value)  # NaN differs from NaN
+
+
+def is_empty(value: str | list[str | None] | None) -> bool:
+    """Whether a cell is missing, blank or a list of nothing."""
+    return not value or (isinstance(value, str) and not value.strip())
+
+
+def undecodable(value: str | list[str | None] | None, encoding: str) -> str | None:
+    """What a cell, or a name, holds that is no text of an encoding, if anything."""
+    for part in value if isinstance(value, list) else [value]:
+        try:
+            if part is not None and not part.isascii():
+                part.encode()
+        except UnicodeEncodeError as error:
+            code = ord(part[error.start])
+            if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode
+                return f"the byte 0x{code - 0xDC00:02X}, which is no {encoding} (encoding='cp1252' may read it),"
+            return f"half of a character (\\u{code:04x})"
+    return None
+
+
+def listed(values: Iterable[Any], limit: int = 20) -> str:
+    """Values for a message of one line: `'a', 'b' and 9,980 more`."""
+    values = list(values)
+    more = f" and {len(values) - limit:,} more" if len(values) > limit else ""
+    return ", ".join(map(repr, values[:limit])) + more
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=str, ensure_ascii=False)

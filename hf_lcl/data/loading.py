@@ -1,0 +1,115 @@
+"""Files to data sets: one per split, whose cells are the strings that stand in the file."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict
+from transformers.utils import logging
+
+from .cells import cell, is_empty
+from .formats import Row
+from .reading import Reader
+
+
+logger = logging.get_logger(__name__)
+
+LINE = "__line__"  # the column that keeps on which line of its file a row begins
+CHUNK_ROWS = 10_000  # rows that are Python strings at a time
+
+
+def load_splits(
+    files: Mapping[str, str | Path],
+    *,
+    columns: Sequence[str] | None = None,
+    text_columns: Sequence[str] = (),
+    label_column: str | None = None,
+    return_lines: bool = False,
+    dropped: dict[str, Counter[str]] | None = None,
+    **options: Any,
+) -> DatasetDict:
+    """
+    Reads one file per split: csv, tsv, json, jsonl, txt (one text a line, or fastText's `__label__name text`), each
+    of which may be gzipped, and parquet. Every cell is the string that stands in the file, so that `01` stays `01`; a
+    list becomes a list of strings. Nothing is cached: what stands in the file now is what is read.
+
+    Args:
+        files (`Mapping[str, str]`): split name ("train", "validation", "test") to file. Names are no patterns.
+        columns (`Sequence[str]`, *optional*): those that are kept, where a file has them; defaults to all.
+        text_columns (`Sequence[str]`, *optional*): of these; a row without a text in one of them is a bad row.
+        label_column (`str`, *optional*): of these; so is one without a label. A file other than `"train"` whose labels
+            are all empty is read without them.
+        return_lines (`bool`, *optional*, defaults to `False`): whether to add a column `__line__` with the line of the
+            file on which each row begins (the first row of a csv is on line 2); messages of [`encode_labels`] and
+            [`tokenize_texts`] then name it.
+        dropped (`dict[str, Counter]`, *optional*): gets, by split, the rows left out by the kind of fault.
+        **options: of [`~data.reading.Reader`]: `encoding`, `delimiter`, `json_field`, `skip_bad_rows`.
+
+    Returns:
+        `datasets.DatasetDict`: one data set per split.
+
+    Raises:
+        ValueError: for a file that is missing, empty, of an unknown kind or broken, and for bad rows: says which file,
+            how many rows, and the first lines.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl import load_splits
+
+    >>> splits = load_splits({"train": "examples/data/feelings_train.jsonl"})
+    >>> splits["train"].column_names
+    ['text', 'label']
+    ```
+    """
+    reader, splits = Reader(**options), DatasetDict()
+    for split, path in files.items():  # all are looked at before the first is read
+        reader.columns(path, split)
+    for split, path in files.items():
+        with reader.opened(path, split) as (title, table):
+            kept = [name for name in table.columns if columns is None or name in columns]
+            label = label_column if label_column in kept else None
+            if label and split != "train" and _lacks(label, table.rows):
+                logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
+                kept.remove(label)
+                label = None
+        chunks, are_lists = list[pa.Table](), dict[str, bool]()
+        counts = None if dropped is None else dropped.setdefault(split, Counter())
+        rows = reader.rows(path, text_columns, columns=kept, label_column=label, split=split, counts=counts)
+        while chunk := list(islice(rows, CHUNK_ROWS)):
+            arrays = {name: _column(title, name, chunk, are_lists) for name in kept}
+            if return_lines:
+                arrays[LINE] = pa.array([row.line for row in chunk])
+            chunks.append(pa.table(arrays))
+        splits[split] = Dataset(pa.concat_tables(chunks, promote_options="default"))
+        for name, feature in (table.classes or {}).items():
+            if name in kept and set(splits[split].unique(name)) <= {*feature.names, None}:
+                splits[split] = splits[split].cast_column(name, feature)
+    return splits
+
+
+def _lacks(column: str, rows: Iterator[Row]) -> bool:
+    """Whether there are rows, and none of them has anything in a column."""
+    has_rows = False
+    for row in rows:
+        if row.fault is None:
+            if not is_empty(cell(row.values.get(column))):
+                return False
+            has_rows = True
+    return has_rows
+
+
+def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) -> pa.Array:
+    """A column of some rows, which holds strings or lists of strings throughout."""
+    values = [cell(row.values.get(name)) for row in rows]
+    for row, value in zip(rows, values):
+        if value is not None and are_lists.setdefault(name, isinstance(value, list)) != isinstance(value, list):
+            raise ValueError(
+                f"{title}, line {row.line} holds {value!r} in column {name!r}: a list in some rows and a single value "
+                "in others."
+            )
+    kinds = {True: pa.list_(pa.string()), False: pa.string()}
+    return pa.array(values, kinds.get(are_lists.get(name), pa.null()))
