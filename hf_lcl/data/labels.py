@@ -62,8 +62,11 @@ def encode_labels(
             f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
         )
     reference, known = "train" if "train" in splits else next(iter(splits)), "the classes of the model"
-    has_column = {split: data for split, data in splits.items() if label_column in data.column_names}
-    values = {split: _label_values(dataset, split, label_column) for split, dataset in has_column.items()}
+    values = {
+        split: _label_values(dataset, split, label_column)
+        for split, dataset in splits.items()
+        if label_column in dataset.column_names
+    }
     if names is None:
         if reference not in values:
             raise ValueError(
@@ -72,23 +75,23 @@ def encode_labels(
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
-    ids = {name: index for index, name in enumerate(names)}
-    encoded = DatasetDict()
+    ids, encoded = {name: index for index, name in enumerate(names)}, DatasetDict()
     for split, dataset in splits.items():
+        # The Trainer would take other columns of these names for the labels.
+        others = [name for name in dataset.column_names if name in (*LABEL_NAMES, label_column)]
+        encoded[split] = dataset.remove_columns(others)
         labels = values.get(split)
         if labels is not None and split != "train" and set(labels) <= {"", "-1"} - set(names):
             logger.warning(f"The {split} split has no labels in column {label_column!r}: no metrics.")
             labels = None
-        # The Trainer would take other columns of these names for the labels.
-        others = [name for name in dataset.column_names if name in (*LABEL_NAMES, label_column)]
-        encoded[split] = dataset.remove_columns(others)
         if labels is None:
             continue
         unknown = next((row for row, label in enumerate(labels) if label not in ids), None)
         if unknown is not None:
+            alike = [_difference(labels[unknown], name) for name in names if _plain(name) == _plain(labels[unknown])]
             raise ValueError(
-                f"{place(dataset, split, unknown)}: label {labels[unknown]!r} does not occur in {known}"
-                f"{_likeness(labels[unknown], names)}; the labels are {listed(names)}."
+                f"{_place(dataset, unknown, split)}: label {labels[unknown]!r} does not occur in {known}"
+                f"{f' (it looks {alike[0]})' if alike else ''}; the labels are {listed(names)}."
             )
         column = [ids[label] for label in labels]
         encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
@@ -101,18 +104,27 @@ def _label_values(dataset: Dataset, split: str, column: str) -> list[str]:
     if all(value is None or value == -1 or not str(value).strip() for value in values) and split != "train":
         return ["-1" if value == -1 else "" for value in values]
     for row, value in enumerate(values):
-        where = f"{place(dataset, split, row)}: label {value!r}"
-        if value is None or not str(value).strip():
-            raise ValueError(f"{where} is empty. Give every row a label, or remove the row.")
-        if isinstance(value, list | tuple | dict):
-            raise ValueError(f"{where} holds several values: multi-label classification is not supported yet.")
-        if isinstance(value, float):
-            raise ValueError(f"{where} is a float: use class names or integers (regression is not supported).")
-        if isinstance(feature, ClassLabel) and not 0 <= value < feature.num_classes:
-            raise ValueError(f"{where} has no name; the labels are {listed(feature.names)}.")
-        if type(value) is not type(values[0]):
-            raise ValueError(f"{where} is of another type than {values[0]!r} before it: use names or ids throughout.")
+        if fault := _fault(value, values[0], feature):
+            raise ValueError(f"{_place(dataset, row, split)}: label {value!r} {fault}.")
     return feature.int2str(values) if isinstance(feature, ClassLabel) else [str(value) for value in values]
+
+
+def _fault(value: Any, first: Any, feature: Any) -> str:
+    """What is wrong with a label, if anything."""
+    if value is None or not str(value).strip():
+        return "is empty. Give every row a label, or remove the row"
+    if isinstance(value, list | tuple | dict):
+        return "holds several values: multi-label classification is not supported yet"
+    if isinstance(value, float):
+        return "is a float: use class names or integers (regression is not supported)"
+    if isinstance(feature, ClassLabel) and not 0 <= value < feature.num_classes:
+        return f"has no name; the labels are {listed(feature.names)}"
+    return f"is of another type than {first!r}: use names or ids throughout" * (type(value) is not type(first))
+
+
+def _place(dataset: Dataset, row: int, split: str) -> str:
+    """How messages call a row: by its line where the file is known, else by its number."""
+    return f"The {split} split, " + (f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}")
 
 
 def _class_names(values: dict[str, list[str]], split: str, names: list[str] | None) -> list[str]:
@@ -129,10 +141,10 @@ def _class_names(values: dict[str, list[str]], split: str, names: list[str] | No
             f"The {split} split has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
             "integers (regression is not supported)."
         )
-    alike = Counter(map(_plain, present))
-    twins = sorted((label for label in present if alike[_plain(label)] > 1), key=lambda label: (_plain(label), label))
-    if twins:
-        logger.warning(f"The {split} split has classes that look alike: {listed(map(_spelled, twins), 6)}.")
+    seen: dict[str, str] = {}
+    firsts = [(label, seen.setdefault(_plain(label), label)) for label in sorted(present)]
+    if alike := [f"{label!r} {_difference(label, first)}" for label, first in firsts if label != first]:
+        logger.warning(f"The {split} split has classes that look alike: {'; '.join(alike[:5])}.")
     every = set(chain.from_iterable(values.values())) - {""}
     return sorted(present, key=int if all(re.fullmatch(r"0|-?[1-9][0-9]*", label) for label in every) else None)
 
@@ -143,29 +155,11 @@ def _plain(label: str) -> str:
     return " ".join("".join(letters).casefold().split())
 
 
-def _spelled(label: str) -> str:
-    """A label, with its form in Unicode where it may have several."""
-    return label if label.isascii() else f"{label} ({'NFC' if unicodedata.is_normalized('NFC', label) else 'NFD'})"
-
-
-def _likeness(label: str, names: list[str]) -> str:
-    """How a label differs from a known one that looks the same."""
-    twin = next((name for name in names if _plain(name) == _plain(label)), None)
-    if twin is None:
-        return ""
-    if label.split() == twin.split():
-        what = "blanks"
-    elif unicodedata.normalize("NFC", label) == unicodedata.normalize("NFC", twin):
-        what = f"its form in Unicode: {_spelled(label)}, not {_spelled(twin)}"
-    else:
-        what = "capital letters" if label.lower() == twin.lower() else f"letters: {label!a}, {twin!a}"
-    return f" (it differs from {twin!r} in {what})"
-
-
-def place(dataset: Dataset, split: str, row: int) -> str:
-    """How messages call a row: by its line where the file is known, else by its number."""
-    is_known = LINE in dataset.column_names
-    return f"The {split} split, line {dataset[row][LINE]}" if is_known else f"The {split} split, row {row}"
+def _difference(label: str, twin: str) -> str:
+    """How a label differs from one that looks the same."""
+    here, there = Counter(label), Counter(twin)
+    names = (unicodedata.name(letter, repr(letter)) for letter in [*(here - there), *(there - here)])
+    return f"like {twin!r}, but for {', '.join(names)}"
 
 
 def label_column(dataset: Any) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_lcl import encode_labels, tokenize_texts
 from hf_lcl.data import drop_conflicts, summarize
-from hf_lcl.data.repeats import conflicting, repeated, text_keys
+from hf_lcl.data.repeats import repeats, text_keys
 
 
 def rows(*pairs: tuple[str, str]) -> Dataset:
@@ -195,8 +195,9 @@ def test_repeats_and_conflicts_are_those_of_a_plain_count(pairs):
         of_text[text].add(label)
     keys = text_keys(Dataset.from_dict({"text": [text for text, _ in pairs]}))
     seen = list(zip(texts, labels))
-    assert repeated(keys, np.array(labels)).tolist() == [pair in seen[:row] for row, pair in enumerate(seen)]
-    assert conflicting(keys, np.array(labels)).tolist() == [len(of_text[text]) > 1 for text in texts]
+    repeated, conflicting = repeats(keys, np.array(labels))
+    assert repeated.tolist() == [pair in seen[:row] for row, pair in enumerate(seen)]
+    assert conflicting.tolist() == [len(of_text[text]) > 1 for text in texts]
 
 
 # Memory
