@@ -27,11 +27,8 @@ def _register_model() -> None:
     model = import_module(MODEL).LCLForSequenceClassification
     for auto_class in (AutoModel, AutoModelForSequenceClassification):
         auto_class.register(model.config_class, model, exist_ok=True)
-    model.publisher = _publish  # its folder travels alone, and can import nothing of the rest
-
-
-def _publish(*args: Any, **kwargs: Any) -> Any:
-    return import_module("hf_lcl.hub").push_model(*args, **kwargs)
+    # Its folder travels alone, and can import nothing of the rest.
+    model.publisher = lambda *args, **kwargs: import_module("hf_lcl.hub").push_model(*args, **kwargs)
 
 
 # What is done when a module has been imported. The model imports the auto classes of models itself: they bring it in,

@@ -22,8 +22,7 @@ ARCHIVES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trai
 # What FSDP and DeepSpeed write instead of one file of weights.
 SHARDS = ("pytorch_model_fsdp*", "global_step*")
 MARK = "hf_lcl_run"
-SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
-NEWEST = (True, "true", "True", "last")
+ENCODER_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
 class RunMark(TrainerCallback):
@@ -55,16 +54,11 @@ def read_state(folder: str | Path) -> dict[str, Any]:
 
 
 def fault_of(checkpoint: str | Path) -> str | None:
-    """
-    What is wrong with a checkpoint, as the end of a sentence that begins with its name; `None` where it is whole.
-
-    Args:
-        checkpoint (`str` or `Path`): a folder.
-    """
+    """What is wrong with a checkpoint, to be read after its name; `None` where it is whole."""
     checkpoint = Path(checkpoint)
     is_sharded = any(any(checkpoint.glob(pattern)) for pattern in SHARDS)
-    needed = [STATE] if is_sharded else [STATE, "config.json", "training_args.bin"]
-    missing = [name for name in needed if not (checkpoint / name).is_file()]
+    needed = [STATE] if is_sharded else [STATE, "config.json", "training_args.bin", "*.safetensors"]
+    missing = [pattern for pattern in needed if not any(checkpoint.glob(pattern))]
     if missing:
         return f"is no whole checkpoint of a training: it lacks {', '.join(missing)}"
     try:
@@ -73,31 +67,26 @@ def fault_of(checkpoint: str | Path) -> str | None:
         check_weights(checkpoint)
     except ValueError as error:
         return f"is not whole: {str(error).rstrip('.')}"
-    for index in checkpoint.glob("*.safetensors.index.json"):
-        for shard in sorted(set(read_json(index)["weight_map"].values())):
-            if not (checkpoint / shard).is_file():
-                return f"is not whole: {shard} is missing"
-    for pattern in ARCHIVES:
-        for path in checkpoint.glob(pattern):
-            if not zipfile.is_zipfile(path):
-                return f"is not whole: {path} is cut short"
-    if not is_sharded and not any(checkpoint.glob("*.safetensors")):
-        return "is not whole: it has no weights"
-    return None
+    indices = checkpoint.glob("*.safetensors.index.json")
+    shards = {shard for index in indices for shard in read_json(index)["weight_map"].values()}
+    faults = [f"{shard} is missing" for shard in sorted(shards) if not (checkpoint / shard).is_file()]
+    archives = [path for pattern in ARCHIVES for path in checkpoint.glob(pattern)]
+    faults += [f"{path} is cut short" for path in archives if not zipfile.is_zipfile(path)]
+    return f"is not whole: {', '.join(faults)}" if faults else None
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
     """The checkpoints of a folder, whole or not, the newest first: by the start of their run, then by step."""
-    found = [path for path in Path(folder).glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    steps = {path: path.name.removeprefix("checkpoint-") for path in Path(folder).glob("checkpoint-*")}
 
     def age(path: Path) -> tuple[float, int]:
         try:
             mark = mark_of(json.loads((path / STATE).read_bytes()))
         except (OSError, ValueError):
             mark = {"started": path.stat().st_mtime}  # cut while it was written
-        return mark.get("started", 0.0), int(path.name.removeprefix("checkpoint-"))
+        return mark.get("started", 0.0), int(steps[path])
 
-    return sorted(found, key=age, reverse=True)
+    return sorted((path for path, step in steps.items() if step.isdigit()), key=age, reverse=True)
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
@@ -133,20 +122,20 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
     """
     if resume in (None, False, "", "false", "False"):
         return None
-    if resume in NEWEST:
-        checkpoint = newest_checkpoint(output_dir)
-        if checkpoint is None:
+    if resume in (True, "true", "True", "last"):
+        newest = newest_checkpoint(output_dir)
+        if newest is None:
             logger.warning(f"{output_dir} holds no whole checkpoint: training begins anew.")
             return None
-        logger.warning(f"Training goes on from {checkpoint}.")
-        return str(checkpoint)
+        logger.warning(f"Training goes on from {newest}.")
+        return str(newest)
     resume = str(resume)
     fault = fault_of(resume)
     if fault is None:
         return resume
-    inside = [str(path) for path in checkpoints(resume)]
-    remedy = f"use {inside[0]}, or `last`" if inside else "use checkpoint-N of the output folder, or `last`"
-    raise ValueError(f"resume_from_checkpoint={resume!r} {fault}: {remedy}.")
+    inside = checkpoints(resume)
+    use = inside[0] if inside else "checkpoint-N of the output folder"
+    raise ValueError(f"resume_from_checkpoint={resume!r} {fault}: use {use}, or `last`.")
 
 
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:
@@ -161,21 +150,25 @@ def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective
     """
     if not (Path(checkpoint) / "config.json").is_file():
         return  # shards alone, which their library checks
-    saved = read_json(Path(checkpoint) / "config.json")
-    now = config.to_dict()
-    inner, inner_now = saved.get("text_config") or {}, now.get("text_config") or {}
-    names, names_now = ({int(key): name for key, name in (one.get("id2label") or {}).items()} for one in (saved, now))
-    differences = [
-        ("model_type", saved.get("model_type"), now["model_type"]),
-        ("objective", mark_of(read_state(checkpoint)).get("objective", objective), objective),
-        ("weighting", saved.get("weighting"), now.get("weighting")),
-        ("number of classes", len(names), len(names_now)),
-        *((f"class {index}", names[index], names_now.get(index)) for index in names),
-        *((f"encoder's {key}", inner.get(key), inner_now.get(key)) for key in ("model_type", *SIZES) if key in inner),
-    ]
-    for what, then, here in differences:
-        if then != here:
+    saved_objective = mark_of(read_state(checkpoint)).get("objective", objective)
+    saved = _what_must_agree(read_json(Path(checkpoint) / "config.json"), saved_objective)
+    here = _what_must_agree(config.to_dict(), objective)
+    for what, value in saved.items():
+        if value != here.get(what):
             raise ValueError(
-                f"{checkpoint} cannot be resumed: its {what} is {then!r}, that of this run {here!r}. Give the "
-                "settings and the data that it was trained with, or begin anew in another output_dir."
+                f"{checkpoint} cannot be resumed: its {what} is {value!r}, that of this run {here.get(what)!r}. Give "
+                "the settings and the data that it was trained with, or begin anew in another output_dir."
             )
+
+
+def _what_must_agree(config: dict[str, Any], objective: str) -> dict[str, Any]:
+    names = {int(index): name for index, name in (config.get("id2label") or {}).items()}
+    encoder = config.get("text_config") or {}
+    return {
+        "model_type": config.get("model_type"),
+        "objective": objective,
+        "weighting": config.get("weighting"),
+        "number of classes": len(names),
+        **{f"class {index}": name for index, name in names.items()},
+        **{f"encoder's {field}": encoder[field] for field in ENCODER_FIELDS if field in encoder},
+    }

@@ -6,22 +6,10 @@ from types import ModuleType
 
 def load_extra(package: str, extra: str) -> ModuleType:
     """
-    Imports a package of one of the extras of `setup.cfg`.
-
-    Args:
-        package (`str`): its import name; submodules work too (`"matplotlib.pyplot"`).
-        extra (`str`): the extra that brings it.
+    Imports `package` (`"matplotlib.pyplot"`), which one of the extras of `setup.cfg` brings.
 
     Raises:
         ImportError: if it is not installed; the message is the command that installs it.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.support.extras import load_extra
-
-    >>> peft = load_extra("peft", extra="peft")
-    ```
     """
     try:
         return import_module(package)

@@ -1,4 +1,4 @@
-"""Files that are never half there: written beside their place and renamed, and read with their name in every error."""
+"""Files that are whole or as they were: written beside their place and renamed, and named in every error."""
 
 import csv
 import errno
@@ -7,16 +7,19 @@ import os
 import re
 import secrets
 import shutil
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+from safetensors import SafetensorError, safe_open
+
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CONFIGURATIONS = ("adapter_config.json", "config.json")  # without which nothing is loaded
+FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # wide forms included
 
 
 @contextmanager
@@ -32,15 +35,6 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
 
     Raises:
         OSError: names the file, which an error of a full disk does not by itself.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.support.files import open_whole
-
-    >>> with open_whole("out/table.csv") as file:
-    ...     file.write("label,f1\\n")
-    ```
     """
     place = Path(os.path.realpath(path))
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
@@ -63,10 +57,10 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a text (UTF-8) or bytes by [`open_whole`]."""
-    with open_whole(path, "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode())
+def write_whole(path: str | os.PathLike, content: str) -> None:
+    """Writes a text by [`open_whole`]."""
+    with open_whole(path) as file:
+        file.write(content)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
@@ -82,9 +76,9 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"{path} is cut or no JSON ({error}): delete it, or write it again.") from error
 
 
-def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], None]:
+def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], Any]:
     r"""
-    What writes a row of a CSV file. Lines end in `\n`; a cell with a line end of any kind is quoted.
+    A function that writes one row of a CSV file. Lines end in `\n`; a cell with a line end of any kind is quoted.
 
     Args:
         file (`IO[str]`): opened without translation of line ends.
@@ -100,26 +94,19 @@ def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], N
 
     writer = csv.writer(Lines, lineterminator="\r\n")
 
-    def write(row: Iterable[Any]) -> None:
-        cells = [json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell for cell in row]
-        writer.writerow([_without_formula(cell) for cell in cells] if safe else cells)
+    def as_cell(value: Any) -> Any:
+        if isinstance(value, dict | list):
+            return json.dumps(value, ensure_ascii=False)
+        return f"'{value}" if safe and isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
-    return write
-
-
-def _without_formula(cell: Any) -> Any:
-    is_formula = isinstance(cell, str) and cell.startswith(
-        tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-    )  # wide ones too
-    return f"'{cell}" if is_formula else cell
+    return lambda row: writer.writerow(map(as_cell, row))
 
 
 def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Writes a table by [`csv_writer`] and [`open_whole`]."""
     with open_whole(path) as file:
         write = csv_writer(file)
-        write(header)
-        for row in rows:
+        for row in chain([header], rows):
             write(row)
 
 
@@ -134,17 +121,14 @@ def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | 
 def check_weights(folder: str | os.PathLike) -> None:
     """Raises a `ValueError` that names the first `*.safetensors` file of a folder that is cut short or none."""
     for path in sorted(Path(folder).glob("*.safetensors")):
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-            try:
-                tensors = json.loads(file.read(length)) if length < size else None
-            except ValueError:
-                tensors = None
-        ends = [value["data_offsets"][1] for name, value in (tensors or {}).items() if name != "__metadata__"]
-        if tensors is None or size != 8 + length + max(ends, default=0):
-            raise ValueError(f"{path} is cut short or broken ({size:,} bytes): copy, download or train it again.")
+        try:
+            with safe_open(path, framework="np"):  # compares its header with its size
+                pass
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path} is cut short or broken ({error}, {path.stat().st_size:,} bytes): copy, download or train it "
+                "again."
+            ) from error
 
 
 @contextmanager
@@ -176,11 +160,7 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
     for left in folder.glob(".saving-*"):
         with suppress(ValueError), locked(left):
             shutil.rmtree(left, ignore_errors=True)
-    with (
-        naming_disk_faults(folder),
-        TemporaryDirectory(prefix=".saving-", dir=folder) as scratch,
-        locked(scratch),
-    ):
+    with naming_disk_faults(folder), TemporaryDirectory(prefix=".saving-", dir=folder) as scratch, locked(scratch):
         yield Path(scratch)
         share_weights(scratch)
         new = sorted(Path(scratch).iterdir(), key=lambda path: (path.name in CONFIGURATIONS, path.name))
@@ -218,14 +198,15 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ValueError(f"Another process writes into {folder}: wait for its end, or name another folder.") from error
-    except OSError as error:  # a file system without locks
-        if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-            raise
-    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"Another process writes into {folder}: wait for its end, or name another folder."
+            ) from error
+        except OSError as error:  # a file system without locks
+            if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+                raise
         yield
     finally:
         os.close(descriptor)
