@@ -79,8 +79,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.fixture
-def bert_config(tokenizer) -> BertConfig:
+def tiny_config(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
     """Two layers of width 32, with dropout, for four classes."""
     return BertConfig(
         vocab_size=len(tokenizer),
@@ -94,11 +93,22 @@ def bert_config(tokenizer) -> BertConfig:
     )
 
 
-@pytest.fixture
-def bert(bert_config) -> BertForSequenceClassification:
+def tiny_bert(config: BertConfig) -> BertForSequenceClassification:
     """A sequence classifier with random weights, the same in every test."""
     torch.manual_seed(0)
-    return BertForSequenceClassification(bert_config)
+    return BertForSequenceClassification(config)
+
+
+@pytest.fixture
+def bert_config(tokenizer) -> BertConfig:
+    """The configuration of `bert`."""
+    return tiny_config(tokenizer)
+
+
+@pytest.fixture
+def bert(bert_config) -> BertForSequenceClassification:
+    """See `tiny_bert`."""
+    return tiny_bert(bert_config)
 
 
 @pytest.fixture
@@ -156,14 +166,19 @@ def minilm() -> str:
     return str(get_model_path())
 
 
-@pytest.fixture
-def make_trainer(splits, request, tmp_path, bert):
-    """A `ContrastiveTrainer` on the tiny classifier; keyword arguments are training arguments."""
+@pytest.fixture(scope="session")
+def trainer_in(splits, tokenizer):
+    """
+    A `ContrastiveTrainer` that writes into a folder, on a new tiny classifier or on `native`; keyword arguments are
+    training arguments. For fixtures that train once for several tests; within a test, see `make_trainer`.
+    """
+    own_tokenizer = tokenizer
 
     def make(
+        folder,
+        native=None,
         model=None,
         weighting=None,
-        folder="out",
         callbacks=None,
         train=None,
         tokenizer=None,
@@ -171,7 +186,7 @@ def make_trainer(splits, request, tmp_path, bert):
         **settings,
     ):
         settings = {
-            "output_dir": str(tmp_path / folder),
+            "output_dir": str(folder),
             "per_device_train_batch_size": 16,
             "learning_rate": 1e-3,
             "logging_steps": 1,
@@ -183,19 +198,26 @@ def make_trainer(splits, request, tmp_path, bert):
         args = ContrastiveTrainingArguments(**settings)
         if model is None:
             weighting = weighting or ("head" if args.objective == "lcl" else "none")
-            model = LCLForSequenceClassification.from_native(bert, weighting=weighting)
+            native = tiny_bert(tiny_config(own_tokenizer)) if native is None else native
+            model = LCLForSequenceClassification.from_native(native, weighting=weighting)
         return ContrastiveTrainer(
             model=model,
             args=args,
             train_dataset=splits["train"] if train is None else train,
             eval_dataset=splits["validation"],
-            processing_class=tokenizer or request.getfixturevalue("tokenizer"),
+            processing_class=tokenizer or own_tokenizer,
             compute_metrics=classification_metrics,
             callbacks=callbacks,
             peft_config=peft_config,
         )
 
     return make
+
+
+@pytest.fixture
+def make_trainer(trainer_in, tmp_path, bert):
+    """`trainer_in` on the classifier `bert`, in a folder of the test's own."""
+    return lambda model=None, folder="out", **settings: trainer_in(tmp_path / folder, bert, model, **settings)
 
 
 # Of the texts that all tests share, what emoint calls their classes.

@@ -13,26 +13,29 @@ from hf_lcl.hub import push_folder
 from hf_lcl.support.checkpoints import checkpoint_of, fault_of, newest_checkpoint, resume_point
 
 
+SETTINGS = {"objective": "lcl", "save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+
+
+@pytest.fixture(scope="module")
+def finished(trainer_in, tmp_path_factory):
+    """A folder with a run of four steps, a checkpoint every second one, and its classifier. Not to be changed."""
+    trainer = trainer_in(tmp_path_factory.mktemp("finished"), **SETTINGS)
+    trainer.train()
+    trainer.save_model()
+    return Path(trainer.args.output_dir)
+
+
 @pytest.fixture
-def run(make_trainer):
-    """Trains in the folder `out` with a checkpoint every second step, and saves the classifier."""
-
-    def run(max_steps=4, **settings):
-        settings = {"objective": "lcl", "save_strategy": "steps", "save_steps": 2, "max_steps": max_steps} | settings
-        trainer = make_trainer(**settings)
-        trainer.train()
-        trainer.save_model()
-        return Path(trainer.args.output_dir)
-
-    return run
+def out(finished, tmp_path):
+    """A copy of that folder, where `make_trainer` trains."""
+    return shutil.copytree(finished, tmp_path / "out")
 
 
 def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_checkpoint_that_is_not_whole_is_passed_over(run, caplog):
-    out = run()
+def test_a_checkpoint_that_is_not_whole_is_passed_over(out, caplog):
     newest = out / "checkpoint-4"
     spare = shutil.copytree(newest, out / "spare")
     assert newest_checkpoint(out) == newest
@@ -54,8 +57,7 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(run, caplog):
     assert newest_checkpoint(out) == out / "checkpoint-2"
 
 
-def test_what_is_no_checkpoint_is_refused_and_the_classifier_stays(run, make_trainer):
-    out = run()
+def test_what_is_no_checkpoint_is_refused_and_the_classifier_stays(out, make_trainer):
     weights = (out / "model.safetensors").read_bytes()
     trainer = make_trainer(objective="lcl", max_steps=4)
     with pytest.raises(ValueError, match=r"out' is no whole checkpoint .* use .*checkpoint-4, or `last`"):
@@ -65,15 +67,15 @@ def test_what_is_no_checkpoint_is_refused_and_the_classifier_stays(run, make_tra
     assert (out / "model.safetensors").read_bytes() == weights
 
 
-@pytest.mark.parametrize("asked", [True, "true", "last"])
-def test_the_newest_is_asked_for_and_without_one_training_begins(make_trainer, asked, caplog):
-    trainer = make_trainer(max_steps=2, save_strategy="steps", save_steps=1)
-    trainer.train(resume_from_checkpoint=asked)
-    assert trainer.state.global_step == 2
-    assert "holds no whole checkpoint: training begins anew." in caplog.text
-    again = make_trainer(max_steps=3, save_strategy="steps", save_steps=1)
-    again.train(resume_from_checkpoint=asked)
-    assert f"Training goes on from {Path(again.args.output_dir) / 'checkpoint-2'}." in caplog.text
+def test_the_newest_is_asked_for_and_without_one_training_begins(finished, tmp_path, caplog):
+    for asked in (True, "true", "last"):
+        caplog.clear()
+        assert resume_point(asked, finished) == str(finished / "checkpoint-4")
+        assert resume_point(asked, tmp_path) is None
+        assert [record.getMessage() for record in caplog.records] == [
+            f"Training goes on from {finished / 'checkpoint-4'}.",
+            f"{tmp_path} holds no whole checkpoint: training begins anew.",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -84,11 +86,10 @@ def test_the_newest_is_asked_for_and_without_one_training_begins(make_trainer, a
         ({"weighting": "classifier"}, "its weighting is 'head', that of this run 'classifier'"),
     ],
 )
-def test_a_checkpoint_of_another_kind_is_refused(run, make_trainer, settings, message):
-    out = run()
+def test_a_checkpoint_of_another_kind_is_refused(finished, make_trainer, settings, message):
     trainer = make_trainer(**{"objective": "lcl", "max_steps": 4} | settings)
     with pytest.raises(ValueError, match=f"checkpoint-4 cannot be resumed: {message}"):
-        trainer.train(resume_from_checkpoint=str(out / "checkpoint-4"))
+        trainer.train(resume_from_checkpoint=str(finished / "checkpoint-4"))
 
 
 @pytest.mark.parametrize(
@@ -101,17 +102,20 @@ def test_a_checkpoint_of_another_kind_is_refused(run, make_trainer, settings, me
         ),
     ],
 )
-def test_a_checkpoint_of_other_classes_is_refused(run, make_trainer, change, message):
-    out = run(max_steps=2)
-    settings = json.loads((out / "checkpoint-2" / "config.json").read_text())
+def test_a_checkpoint_of_other_classes_is_refused(out, make_trainer, change, message):
+    settings = json.loads((out / "checkpoint-4" / "config.json").read_text())
     settings["id2label"] = change(settings["id2label"])
-    (out / "checkpoint-2" / "config.json").write_text(json.dumps(settings))
+    (out / "checkpoint-4" / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=message):
         make_trainer(objective="lcl", max_steps=4).train(resume_from_checkpoint="last")
 
 
-def test_a_second_run_in_a_folder_has_nothing_of_the_first(run):
-    out = run(max_steps=4)
+def test_a_second_run_in_a_folder_has_nothing_of_the_first(out, make_trainer):
+    def run(**settings):
+        trainer = make_trainer(**SETTINGS | settings)
+        trainer.train()
+        trainer.save_model()
+
     first = log_history(out)
     assert checkpoint_of(out) == out / "checkpoint-4"
     assert load_training_model(out) is not None
@@ -126,24 +130,22 @@ def test_a_second_run_in_a_folder_has_nothing_of_the_first(run):
         push_folder(out, "me/mine", include_training_state=True)
 
 
-def test_a_run_that_goes_on_is_the_same_run(run, make_trainer):
-    out = run(max_steps=2)
-    trainer = make_trainer(objective="lcl", save_strategy="steps", save_steps=2, max_steps=4)
+def test_a_run_that_goes_on_is_the_same_run(out, make_trainer):
+    trainer = make_trainer(**SETTINGS | {"save_steps": 1, "max_steps": 5})
     trainer.train(resume_from_checkpoint="last")
-    marks = [json.loads((out / f"checkpoint-{step}" / "trainer_state.json").read_text()) for step in (2, 4)]
+    assert [entry["step"] for entry in trainer.state.log_history[:5]] == [1, 2, 3, 4, 5]
+    marks = [json.loads((out / f"checkpoint-{step}" / "trainer_state.json").read_text()) for step in (2, 5)]
     assert marks[0]["stateful_callbacks"]["hf_lcl_run"] == marks[1]["stateful_callbacks"]["hf_lcl_run"]
 
 
-def test_half_a_state_hides_the_log_and_blocks_nothing(run, caplog):
-    out = run()
+def test_half_a_state_hides_the_log_and_blocks_nothing(out, caplog):
     cut(out / "trainer_state.json")
     assert log_history(out) == []
     assert f"{out / 'trainer_state.json'} is cut or no JSON" in caplog.text
 
 
-def test_weights_have_the_permissions_of_their_neighbours(run):
-    out = run(max_steps=2)
-    for folder in (out, out / "checkpoint-2"):
+def test_weights_have_the_permissions_of_their_neighbours(finished):
+    for folder in (finished, finished / "checkpoint-2"):
         modes = {(folder / name).stat().st_mode & 0o777 for name in ("model.safetensors", "config.json")}
         assert len(modes) == 1
 
