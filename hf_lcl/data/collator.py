@@ -1,6 +1,5 @@
 """Rows of token ids to one padded batch."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -9,16 +8,10 @@ from transformers import DataCollatorWithPadding
 from .views import VIEW_PREFIX
 
 
-@dataclass
 class ContrastiveDataCollator(DataCollatorWithPadding):
     """
-    Pads a batch to its longest text and leaves out the columns that are not numbers (the texts themselves).
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`): pads, on the side that it is set to.
-        padding (`bool` or `str`, *optional*, defaults to `True`): as in `DataCollatorWithPadding`.
-        max_length (`int`, *optional*): as in `DataCollatorWithPadding`.
-        pad_to_multiple_of (`int`, *optional*): as in `DataCollatorWithPadding`.
+    Pads a batch to its longest text and leaves out the columns that are not numbers (the texts themselves). Takes the
+    arguments of `DataCollatorWithPadding`: `tokenizer`, `padding`, `max_length`, `pad_to_multiple_of`.
 
     Called with a list of rows, it returns a `dict[str, torch.Tensor]` with `input_ids`, `attention_mask` and `labels`.
     Rows with a second view (see [`tokenize_texts`]) also give `view_input_ids` and so on, padded to the same length:

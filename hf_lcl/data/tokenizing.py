@@ -1,6 +1,6 @@
 """Texts to token ids."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from .views import VIEW_PREFIX
 def tokenize_texts(
     splits: DatasetDict | IterableDatasetDict,
     tokenizer: PreTrainedTokenizerBase,
-    text_columns: list[str] | tuple[str, ...] = ("text",),
+    text_columns: Sequence[str] = ("text",),
     *,
     delimiter: str = " ",
     sentence_pair: bool = False,
@@ -38,7 +38,7 @@ def tokenize_texts(
         splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`): all splits. Streams are tokenised while they
             are read.
         tokenizer (`PreTrainedTokenizerBase`): the encoder's.
-        text_columns (`list[str]`, *optional*, defaults to `["text"]`): one column, or several that are joined.
+        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): one column, or several that are joined.
         delimiter (`str`, *optional*, defaults to a space): what joins several columns.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two columns are a sentence pair (premise and
             hypothesis, question and answer) instead: the tokenizer puts its separator between them, and numbers them
@@ -74,57 +74,49 @@ def tokenize_texts(
         raise ValueError("view_column and view_function both make the second view: leave one of them out.")
     if isinstance(text_columns, str):
         text_columns = [text_columns]
-    check_text_columns(splits, text_columns)
     view, trained = view_column or view_function, "train" if "train" in splits else next(iter(splits))
-    if view_column is not None and view_column not in column_names(splits[trained]):
+    check_text_columns(splits, text_columns)
+    if view_column is not None:
+        _check_column(splits, trained, view_column, "view")
+    if sentence_pair and len(text_columns) != 2:
         raise ValueError(
-            f"The {trained} split has no view column {view_column!r}; its columns are "
-            f"{listed(column_names(splits[trained]))}."
+            f"A sentence pair needs two text columns, not {', '.join(text_columns)}: name two with text_column_names, "
+            "or leave sentence_pair out, and the columns are joined."
         )
-    if sentence_pair:
-        _check_pair(text_columns, view)
-    if max_length is not None:
-        max_length = min(max_length, tokenizer.model_max_length)
+    if sentence_pair and view is not None:
+        raise ValueError("Sentence pairs have no second view from a column or a function yet: use view='dropout'.")
+    limit = tokenizer.model_max_length if max_length is None else min(max_length, tokenizer.model_max_length)
     tokenizer = deepcopy(tokenizer)  # a call changes it: the truncation would be saved with the model
-    encode = partial(tokenizer, truncation=True, max_length=max_length, padding=padding)
-    count = partial(
-        _count,
-        whole=partial(tokenizer, truncation=False, padding=False, verbose=False),
-        full=1 if padding else max_length or tokenizer.model_max_length,
+    encode = partial(tokenizer, truncation=True, max_length=max_length and limit, padding=padding)
+    tokenize = partial(
+        _tokenize,
+        encode=encode,
+        count=partial(_count, tokenizer=tokenizer, limit=1 if padding else limit) if return_length else None,
+        columns=text_columns,
+        delimiter=None if sentence_pair else delimiter,
     )
-    streamed = isinstance(splits, IterableDatasetDict)
-    tokenized = IterableDatasetDict() if streamed else DatasetDict()
+    tokenized = type(splits)()
     for split, dataset in splits.items():
         # The cache of `datasets` is found by a hash of the tokenizer, which keeps the truncation of its last call.
         encode("")
-        function = partial(
-            _tokenize,
-            encode=encode,
-            count=count if return_length else None,
-            split=split,
-            columns=text_columns,
-            delimiter=None if sentence_pair else delimiter,
-            view=view if split == trained else None,
-        )
         names = column_names(dataset)
         kept = {*text_columns, view_column, LINE, next((name for name in LABEL_NAMES if name in names), None)}
-        foreign = [name for name in names if name not in kept]
-        named = {} if streamed else {"desc": f"Tokenizing {split}"}
         tokenized[split] = dataset.map(
-            function, batched=True, with_indices=True, remove_columns=foreign, **named, **kwargs
+            partial(tokenize, split=split, view=view if split == trained else None),
+            batched=True,
+            with_indices=True,
+            remove_columns=[name for name in names if name not in kept],
+            **({} if isinstance(dataset, IterableDataset) else {"desc": f"Tokenizing {split}"}),
+            **kwargs,
         )
     return tokenized
 
 
-def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: list[str] | tuple[str, ...]) -> None:
+def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: Sequence[str]) -> None:
     """Raises a `ValueError` that lists the columns of a split without one of the `text_columns`."""
-    for split, dataset in splits.items():
+    for split in splits:
         for column in text_columns:
-            if column not in column_names(dataset):
-                raise ValueError(
-                    f"The {split} split has no text column {column!r}; its columns are "
-                    f"{listed(column_names(dataset))}. Name it with text_column_names."
-                )
+            _check_column(splits, split, column, "text", " Name it with text_column_names.")
 
 
 def column_names(dataset: Dataset | IterableDataset) -> list[str]:
@@ -132,16 +124,13 @@ def column_names(dataset: Dataset | IterableDataset) -> list[str]:
     return dataset.column_names or list(next(iter(dataset), {}))
 
 
-def _check_pair(columns: list[str] | tuple[str, ...], view: str | Callable | None) -> None:
-    if len(columns) != 2:
+def _check_column(
+    splits: DatasetDict | IterableDatasetDict, split: str, column: str, kind: str, remedy: str = ""
+) -> None:
+    names = column_names(splits[split])
+    if column not in names:
         raise ValueError(
-            f"A sentence pair needs two text columns, not {', '.join(columns)}: name two with text_column_names, or "
-            "leave sentence_pair out, and the columns are joined."
-        )
-    if view is not None:
-        raise ValueError(
-            "Sentence pairs have no second view from a column or a function yet: use view='dropout' or another view "
-            "that is made of the tokens."
+            f"The {split} split has no {kind} column {column!r}; its columns are {listed(names)}.{remedy}"
         )
 
 
@@ -150,19 +139,18 @@ def _tokenize(
     rows: list[int],
     *,
     encode: Callable[..., dict[str, list]],
-    count: Callable[..., list[int]] | None,
-    split: str,
-    columns: list[str] | tuple[str, ...],
+    count: Callable[[Sequence[list[str]], list[list[int]]], list[int]] | None,
+    columns: Sequence[str],
     delimiter: str | None,
+    split: str,
     view: str | Callable[[str], str] | None,
 ) -> dict[str, list]:
     places = [f"line {line}" for line in batch[LINE]] if LINE in batch else [f"row {row}" for row in rows]
     for column in columns:
         check_texts(batch[column], split, places, f"column {column!r}")
-    if delimiter is None:
-        texts = tuple(batch[column] for column in columns)
-    else:
-        texts = ([delimiter.join(texts) for texts in zip(*(batch[column] for column in columns))],)
+    texts = [batch[column] for column in columns]
+    if delimiter is not None:
+        texts = [[delimiter.join(parts) for parts in zip(*texts)]]
     encoded = encode(*texts)
     if count is not None:
         encoded["length"] = count(texts, encoded["input_ids"])
@@ -182,14 +170,13 @@ def _tokenize(
 
 
 def _count(
-    texts: tuple[list[str], ...], input_ids: list[list[int]], whole: Callable[..., dict[str, list]], full: int
+    texts: Sequence[list[str]], input_ids: list[list[int]], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> list[int]:
-    """Tokens of each text before it was cut or padded: only those with `full` tokens need a second look."""
+    """Tokens of each text before it was cut or padded: only those with `limit` tokens need a second look."""
     lengths = [len(ids) for ids in input_ids]
-    rows = [row for row, length in enumerate(lengths) if length >= full]
-    if rows:
-        longer = whole(*([column[row] for row in rows] for column in texts))["input_ids"]
-        for row, ids in zip(rows, longer):
+    if rows := [row for row, length in enumerate(lengths) if length >= limit]:
+        longer = [[column[row] for row in rows] for column in texts]
+        for row, ids in zip(rows, tokenizer(*longer, truncation=False, padding=False, verbose=False)["input_ids"]):
             lengths[row] = len(ids)
     return lengths
 

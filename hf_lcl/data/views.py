@@ -30,23 +30,10 @@ def batch_of_views(
             [`tokenize_texts`] wrote from a column or by a function.
 
     Returns:
-        `tuple[dict[str, torch.Tensor], torch.LongTensor]`: the model's inputs and the labels, `num_views` rows per
-        text.
+        `tuple[dict[str, torch.Tensor], torch.LongTensor]`: inputs and labels with `num_views` rows per text.
 
     Raises:
         ValueError: for `"column"`, if the batch has no second view.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_lcl.data.views import batch_of_views
-
-    >>> batch = tokenizer(["I got the job!", "My train is late again."], padding=True, return_tensors="pt")
-    >>> inputs, labels = batch_of_views(batch, torch.tensor([0, 1]))
-    >>> labels
-    tensor([0, 1, 0, 1])
-    ```
     """
     texts = second = texts_alone(inputs)
     if kind == "column" and num_views > 1:
