@@ -31,9 +31,10 @@ from transformers import AutoTokenizer
 from hf_lcl import LCLForSequenceClassification, tokenize_texts
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.data.fingerprint import fingerprint
 from hf_lcl.evaluation import label_relations
 from hf_lcl.evaluation.inference import run_model
-from hf_lcl.evaluation.ledger import Ledger, fingerprint
+from hf_lcl.evaluation.ledger import Ledger
 
 
 sys.path.append(str(Path(__file__).parents[1] / "paper"))  # the recipes of the data sets

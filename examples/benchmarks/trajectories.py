@@ -42,7 +42,8 @@ from transformers.utils import logging
 
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
-from hf_lcl.evaluation.ledger import Ledger, fingerprint
+from hf_lcl.data.fingerprint import fingerprint
+from hf_lcl.evaluation.ledger import Ledger
 from hf_lcl.training.start import names_as_texts
 
 

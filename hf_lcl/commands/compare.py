@@ -10,9 +10,10 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
+from ..data.fingerprint import fingerprint
 from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
-from ..evaluation.ledger import Ledger, fingerprint
+from ..evaluation.ledger import Ledger
 from ..evaluation.summary import add_findings, read_summary
 from ..hub.card import refresh_card
 from ..hub.card_facts import describe_hardware, package_versions, training_settings

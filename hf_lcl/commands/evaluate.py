@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from transformers import EvalPrediction
 
+from ..data.fingerprint import fingerprint
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
 from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
-from ..evaluation.ledger import fingerprint
 from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table

@@ -13,7 +13,6 @@ from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
-from ..evaluation.report import write_report
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
 from ..support.tables import format_table
@@ -208,6 +207,8 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) 
     if find_spec("matplotlib") is None:
         logger.warning('No pictures: matplotlib is not installed. pip install "hf_lcl[plots]"')
         return
+    from ..evaluation.report import write_report
+
     is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     page = write_report(
         trainer.args.output_dir,

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ..evaluation.finished import load_finished
-from ..evaluation.report import write_report
 from ..evaluation.summary import read_summary
 from ..hub.card import refresh_card
 from .model_flags import add_labelled_data, data_arguments, labelled_texts, model_parser
@@ -35,6 +34,8 @@ def main(argv: list[str] | None = None) -> None:
         "probabilities are then calibrated",
     )
     flags = parser.parse_args(argv)
+    from ..evaluation.report import write_report  # needs matplotlib, which is an extra
+
     data_args, folder = data_arguments(flags), Path(flags.model)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")

@@ -1,14 +1,17 @@
-"""How far a classifier's probabilities can be trusted, and one number that makes them better."""
+"""How well the probabilities of a classifier are calibrated, and temperature scaling to calibrate them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from torch import nn
 from transformers import PreTrainedModel
 
 
-BINS = 15
+NUM_BINS = 15
+LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 0.01, 100.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class ReliabilityBins:
         edges (`np.ndarray` of shape `(bins + 1,)`): from 0 to 1.
         counts (`np.ndarray` of shape `(bins,)`): number of texts.
         confidence (`np.ndarray` of shape `(bins,)`): their mean probability; NaN in an empty bin.
-        accuracy (`np.ndarray` of shape `(bins,)`): share of them that is classified correctly; NaN in an empty bin.
+        accuracy (`np.ndarray` of shape `(bins,)`): the share that is classified correctly; NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -30,14 +33,13 @@ class ReliabilityBins:
 
     @property
     def calibration_error(self) -> float:
-        """Mean distance of accuracy and confidence over the texts (expected calibration error)."""
+        """The expected calibration error: the mean distance of accuracy and confidence over the texts."""
         filled = self.counts > 0
-        gaps = np.abs(self.accuracy - self.confidence)[filled]
-        return float(np.average(gaps, weights=self.counts[filled]))
+        return float(np.average(np.abs(self.accuracy - self.confidence)[filled], weights=self.counts[filled]))
 
 
 def reliability_bins(
-    logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = BINS
+    logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> ReliabilityBins:
     """
     Confidence against accuracy.
@@ -67,53 +69,36 @@ def reliability_bins(
     """
     if len(logits) == 0:
         raise ValueError("There are no texts to measure calibration on.")
-    probabilities = torch.from_numpy(np.asarray(logits, dtype=np.float64) / temperature).softmax(dim=1).numpy()
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    probabilities = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    confidence, correct = probabilities.max(axis=1), (probabilities.argmax(axis=1) == references).astype(float)
     edges = np.linspace(0, 1, bins + 1)
-    rows = np.clip(np.digitize(confidence, edges, right=True) - 1, 0, bins - 1)
-    counts = np.bincount(rows, minlength=bins)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as it should be
-        return ReliabilityBins(
-            edges,
-            counts,
-            np.bincount(rows, weights=confidence, minlength=bins) / counts,
-            np.bincount(rows, weights=correct, minlength=bins) / counts,
-        )
+    counts, sums, hits = (np.histogram(confidence, edges, weights=of)[0] for of in (None, confidence, correct))
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return ReliabilityBins(edges, counts, sums / counts, hits / counts)
 
 
 def expected_calibration_error(
-    logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = BINS
+    logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> float:
     """
-    By how much the probability of the predicted class misses the share of correct predictions, on average.
-
-    [Paper](https://huggingface.co/papers/1706.04599).
-
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        temperature (`float`, *optional*, defaults to 1.0): divides the logits.
-        bins (`int`, *optional*, defaults to 15): number of bins.
-
-    Returns:
-        `float`: from 0 to 1; 0 is perfect.
+    The mean distance of confidence and accuracy ([paper](https://huggingface.co/papers/1706.04599)), from 0 to 1; 0 is
+    perfect. Args as for [`reliability_bins`].
     """
     return reliability_bins(logits, references, temperature, bins).calibration_error
 
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
-    The number that logits have to be divided by for the lowest cross-entropy. Predictions stay the same.
+    The temperature that logits have to be divided by for the lowest cross-entropy. Predictions stay the same.
 
-    [Paper](https://huggingface.co/papers/1706.04599). Fit it on texts that the model was neither trained nor is tested
-    on.
+    [Paper](https://huggingface.co/papers/1706.04599). Fit it on texts that the model is neither trained nor tested on.
 
     Args:
         logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
         references (`np.ndarray` of shape `(rows,)`): true class ids.
 
     Returns:
-        `float`: above 1 for a classifier that is too sure of itself; from 0.01 to 100.
+        `float`: above 1 for a classifier that is overconfident; from 0.01 to 100.
 
     Raises:
         ValueError: without texts.
@@ -131,33 +116,26 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
     if len(logits) == 0:
         raise ValueError("There are no texts to fit the temperature on.")
-    scores = torch.as_tensor(np.asarray(logits), dtype=torch.float64)
-    targets = torch.as_tensor(np.asarray(references), dtype=torch.long)
-    # Its logarithm, of which no value is forbidden.
-    exponent = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([exponent], max_iter=100, line_search_fn="strong_wolfe")
+    scores = np.asarray(logits, dtype=np.float64)
+    if not np.ptp(scores, axis=1).any():
+        return 1.0  # all temperatures are equally good
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(scores * torch.exp(-exponent), targets)
-        loss.backward()
-        return loss
+    def cross_entropy(exponent: float) -> float:
+        return -log_softmax(scores / np.exp(exponent), axis=1)[np.arange(len(scores)), references].mean()
 
-    optimizer.step(closure)
-    # Where all texts are classified correctly the best temperature is 0, and where all logits are equal there is none.
-    return float(exponent.detach().exp().clamp(0.01, 100))
+    bounds = np.log([LEAST_TEMPERATURE, LARGEST_TEMPERATURE])
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
 @torch.no_grad()
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
-    Divides the logits of a classifier by `temperature` for good, inside its last layer: whoever loads the model gets
-    the calibrated probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
+    Divides the last layer of a classifier by `temperature`, so that whoever loads the model gets calibrated
+    probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
 
     Args:
-        classifier (`PreTrainedModel`): any sequence classifier whose logits come out of a `nn.Linear`, which is
-            changed in place.
-        temperature (`float`): as from [`fit_temperature`].
+        classifier (`PreTrainedModel`): a sequence classifier that ends in a `nn.Linear`, which is changed in place.
+        temperature (`float`): from [`fit_temperature`].
 
     Raises:
         ValueError: if there is no such layer, or `temperature` is not positive.
@@ -175,21 +153,13 @@ def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
     if not temperature > 0:
         raise ValueError(f"temperature={temperature} must be positive.")
-    layer = _output_layer(classifier)
-    for parameter in layer.parameters():
-        parameter.copy_(parameter.double() / temperature)
-
-
-def _output_layer(classifier: PreTrainedModel) -> nn.Linear:
     num_labels = classifier.config.num_labels
-    layers = [
-        module
-        for module in classifier.modules()
-        if isinstance(module, nn.Linear) and module.out_features == num_labels
-    ]
+    linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
+    layers = [layer for layer in linear if layer.out_features == num_labels]
     if not layers:
         raise ValueError(
-            f"{type(classifier).__name__} has no linear layer with {num_labels} outputs, one per class, that a "
-            "temperature could be folded into: divide its logits by the temperature instead."
+            f"{type(classifier).__name__} has no linear layer with {num_labels} outputs, one per class, that could be "
+            "divided by the temperature: divide its logits instead."
         )
-    return layers[-1]
+    for parameter in layers[-1].parameters():
+        parameter.copy_(parameter.double() / temperature)

@@ -1,10 +1,8 @@
-"""Which classes a classifier takes for one another."""
+"""Which classes a classifier confuses, and how well it does on each of them."""
 
 from typing import NamedTuple
 
 import numpy as np
-
-from .metrics import load_metric
 
 
 class ConfusedPair(NamedTuple):
@@ -12,20 +10,20 @@ class ConfusedPair(NamedTuple):
     Two classes and how often one was predicted for the other.
 
     Args:
-        true (`str`): the class that the texts have.
-        predicted (`str`): the class that they were given.
+        true (`str`): the true class of the texts.
+        predicted (`str`): the class that was predicted.
         count (`int`): number of texts.
         share (`float`): of the texts of class `true`, from 0 to 1.
     """
 
     true: str
     predicted: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides `tuple.count`
     share: float
 
 
 def confusion_counts(references: np.ndarray, predictions: np.ndarray, num_labels: int) -> np.ndarray:
-    """How many texts of each class (row) are given which class (column), `(num_labels, num_labels)`."""
+    """The number of texts of each true class (row) by predicted class (column), `(num_labels, num_labels)`."""
     pairs = np.asarray(references) * num_labels + np.asarray(predictions)
     return np.bincount(pairs, minlength=num_labels**2).reshape(num_labels, num_labels)
 
@@ -40,10 +38,10 @@ def confused_pairs(
         references (`np.ndarray` of shape `(rows,)`): true class ids.
         predictions (`np.ndarray` of shape `(rows,)`): predicted class ids.
         names (`list[str]`): class names by id.
-        top (`int`, *optional*, defaults to 5): how many pairs at the most.
+        top (`int`, *optional*, defaults to 5): the largest number of pairs.
 
     Returns:
-        `list[ConfusedPair]`: most frequent first; fewer than `top` where fewer kinds of errors occur.
+        `list[ConfusedPair]`: most frequent first, then by class id; pairs that do not occur are left out.
 
     Example:
 
@@ -59,25 +57,25 @@ def confused_pairs(
     rows = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:top]
-    pairs = zip(*np.unravel_index(order, counts.shape))
     return [
         ConfusedPair(names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / rows[true])
-        for true, predicted in pairs
+        for true, predicted in zip(*np.unravel_index(order, counts.shape))
         if counts[true, predicted] > 0
     ]
 
 
 def per_class_table(references: np.ndarray, predictions: np.ndarray, names: list[str]) -> list[dict[str, str | float]]:
     """
-    Precision, recall, F1 and support of each class.
+    Precision, recall, F1 and support of each class; a class that is never predicted has precision and F1 0.
 
-    Args:
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        predictions (`np.ndarray` of shape `(rows,)`): predicted class ids.
-        names (`list[str]`): class names by id.
+    Args as for [`confused_pairs`].
 
     Returns:
         `list[dict]`: one row per class with `label`, `precision`, `recall`, `f1` and `support`.
     """
-    columns = load_metric("per_class").compute(predictions=predictions, references=references, num_labels=len(names))
-    return [{"label": name, **{key: column[row] for key, column in columns.items()}} for row, name in enumerate(names)]
+    from sklearn.metrics import precision_recall_fscore_support  # takes a second to import
+
+    ids = range(len(names))
+    columns = precision_recall_fscore_support(references, predictions, labels=ids, zero_division=0)
+    keys = ("label", "precision", "recall", "f1", "support")
+    return [dict(zip(keys, row)) for row in zip(names, *(column.tolist() for column in columns))]

@@ -1,15 +1,10 @@
-"""A finished model, from a folder or the Hub: the classifier, its tokenizer, its training."""
+"""A finished model from a folder or the Hub: its classifier, its tokenizer and the log of its training."""
 
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from ..model.configuration import LCLConfig
 from ..model.modeling import LCLForSequenceClassification
@@ -21,13 +16,12 @@ def load_finished(
     name: str | Path, *, trust_remote_code: bool = False, revision: str | None = None
 ) -> tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]:
     """
-    Any finished sequence classifier on the device of this process, wrapped so that it gives embeddings too, and its
-    tokenizer. A standard classifier has no weighting network, and needs none.
+    A finished sequence classifier on the device of this process, wrapped to give embeddings too, and its tokenizer.
 
     Args:
         name (`str` or `Path`): a folder, or an id on the Hub.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
-        revision (`str`, *optional*): branch, tag or commit on the Hub; defaults to `main`.
+        revision (`str`, *optional*, defaults to `main`): branch, tag or commit on the Hub.
 
     Returns:
         `tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]`
@@ -44,19 +38,19 @@ def load_finished(
     >>> model, tokenizer = load_finished("runs/feelings")
     ```
     """
-    where = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
+    options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)
     try:
-        model = load_training_model(Path(name)) if is_adapter(Path(name)) else _load_model(name, where)
+        model = load_training_model(Path(name)) if is_adapter(Path(name)) else _load_model(name, options)
         if model is None:
             raise ValueError(
                 "it holds an adapter alone, and no checkpoint-* with its encoder: save the merged classifier "
                 "(merge_adapter=True)."
             )
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         raise ValueError(f"No classifier can be loaded from {name}: {error}") from error
-    # Without its files, transformers makes up a tokenizer to which every word is unknown.
+    # Without its files, transformers makes up a tokenizer that knows no words.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{name} holds no tokenizer: save the one it was trained with beside it.")
     kind = model.config.text_config.problem_type or ("regression" if model.config.num_labels == 1 else None)
@@ -68,14 +62,14 @@ def load_finished(
     return model, tokenizer
 
 
-def _load_model(name: str | Path, where: dict[str, Any]) -> LCLForSequenceClassification:
-    if AutoConfig.from_pretrained(name, **where).model_type == LCLConfig.model_type:
-        return LCLForSequenceClassification.from_pretrained(name, **where).to(PartialState().device)
-    native, report = AutoModelForSequenceClassification.from_pretrained(name, output_loading_info=True, **where)
+def _load_model(name: str | Path, options: dict[str, Any]) -> LCLForSequenceClassification:
+    if AutoConfig.from_pretrained(name, **options).model_type == LCLConfig.model_type:
+        return LCLForSequenceClassification.from_pretrained(name, **options).to(PartialState().device)
+    native, report = AutoModelForSequenceClassification.from_pretrained(name, output_loading_info=True, **options)
     if report["missing_keys"]:
         raise ValueError(
-            f"it has no weights for {', '.join(sorted(report['missing_keys']))}: it is no finished classifier, and "
-            "would answer at random. Train it first: python -m hf_lcl train --help."
+            f"it has no weights for {', '.join(sorted(report['missing_keys']))}, and would answer at random. Train "
+            "it first: python -m hf_lcl train --help."
         )
     return LCLForSequenceClassification.from_native(native, weighting="none").to(PartialState().device)
 
@@ -94,7 +88,7 @@ def load_training_model(folder: Path) -> LCLForSequenceClassification | None:
 
 
 def log_history(folder: Path) -> list[dict[str, Any]]:
-    """What the Trainer logged, out of the folder or its last checkpoint; empty where it did not."""
+    """The Trainer's log in a folder or its last checkpoint; empty without one."""
     for place in (folder, checkpoint_of(folder)):
         if place is not None and (log := read_state(place).get("log_history")):
             return log

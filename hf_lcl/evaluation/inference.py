@@ -1,13 +1,16 @@
-"""What a finished classifier says of every text: logits, embedding and, where there is one, weighting logits."""
+"""Runs a finished classifier over texts: logits, embeddings and, where it has a weighting network, its logits."""
 
 import inspect
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
 from datasets import Dataset
+from torch import nn
 from tqdm.auto import tqdm
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
@@ -28,25 +31,7 @@ class ModelOutputs:
 
     logits: np.ndarray
     embeddings: np.ndarray
-    weighting_logits: np.ndarray | None
-
-
-def check_token_ids(dataset: Dataset, model: LCLForSequenceClassification) -> None:
-    """
-    Raises a `ValueError` where a token id is beyond the embedding of a model: its tokenizer is that of another.
-
-    Args:
-        dataset (`datasets.Dataset`): rows with `input_ids`.
-        model ([`LCLForSequenceClassification`]): whose embedding is looked at.
-    """
-    size = model.get_input_embeddings().weight.shape[0]
-    for batch in dataset.select_columns("input_ids").with_format("arrow").iter(10_000):
-        largest = pc.max(pc.list_flatten(batch["input_ids"])).as_py()
-        if largest is not None and largest >= size:
-            raise ValueError(
-                f"The tokenizer gives a text the token id {largest}, but the model's embedding has {size:,} rows: "
-                "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
-            )
+    weighting_logits: np.ndarray | None = None
 
 
 @torch.inference_mode()
@@ -60,42 +45,50 @@ def run_model(
     progress: tqdm | None = None,
 ) -> ModelOutputs:
     """
-    Runs a model over tokenised texts, texts of like length together.
+    Runs a model over tokenised texts, sorted by length.
 
     Args:
         model ([`LCLForSequenceClassification`]): a plain classifier is wrapped by
             [`~LCLForSequenceClassification.from_native`] first.
-        dataset (`datasets.Dataset`): rows as from [`tokenize_texts`].
+        dataset (`datasets.Dataset`): at least one row, from [`tokenize_texts`].
         tokenizer (`PreTrainedTokenizerBase`): pads the batches.
         batch_size (`int`, *optional*, defaults to 32): texts per batch.
-        description (`str`, *optional*): stands before the progress bar.
-        progress (`tqdm`, *optional*): a bar of several calls, which counts the texts of this one too.
+        description (`str`, *optional*): of the progress bar.
+        progress (`tqdm`, *optional*): a progress bar to go on with, instead of a new one.
 
     Returns:
         [`ModelOutputs`]: on the CPU, in fp32.
+
+    Raises:
+        ValueError: for a token id that the model does not know, since the tokenizer is another model's.
     """
-    check_token_ids(dataset, model)
+    _check_token_ids(dataset, model)
     model.eval()
-    taken = inspect.signature(model.native.forward).parameters
-    columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in taken]
+    accepted = inspect.signature(model.native.forward).parameters
+    columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in accepted]
     rows = dataset.select_columns(columns).with_format(None)
-    order = np.argsort(-token_counts(dataset), kind="stable")  # longest first: memory runs out at once, or never
+    order = np.argsort(-token_counts(dataset), kind="stable")  # longest first: if memory runs out, it does so at once
     collate = DataCollatorWithPadding(tokenizer)
-    batches = []
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
     own_bar = tqdm(total=len(order), desc=description, unit=" texts") if progress is None else nullcontext(progress)
     with own_bar as bar:
         for start in range(0, len(order), batch_size):
             picked = order[start : start + batch_size]
-            inputs = BatchEncoding(collate(rows[picked])).to(model.device)
-            output = model(**inputs)
-            batches.append([output.logits, output.embeddings, output.weighting_logits])
-            batches[-1] = [None if part is None else part.float().cpu().numpy() for part in batches[-1]]
+            output = model(**BatchEncoding(collate(rows[picked])).to(model.device))
+            for name in ("logits", "embeddings", "weighting_logits"):
+                if name in output:
+                    parts[name].append(output[name].float().cpu().numpy())
             bar.update(len(picked))
     back = np.argsort(order)
-    logits, embeddings, weighting_logits = zip(*batches)
-    has_weighting = weighting_logits[0] is not None
-    return ModelOutputs(
-        np.concatenate(logits)[back],
-        np.concatenate(embeddings)[back],
-        np.concatenate(weighting_logits)[back] if has_weighting else None,
-    )
+    return ModelOutputs(**{name: np.concatenate(batches)[back] for name, batches in parts.items()})
+
+
+def _check_token_ids(dataset: Dataset, model: LCLForSequenceClassification) -> None:
+    size = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
+    for batch in dataset.select_columns("input_ids").with_format("arrow").iter(10_000):
+        largest = pc.max(pc.list_flatten(batch["input_ids"])).as_py()
+        if largest is not None and largest >= size:
+            raise ValueError(
+                f"The tokenizer gives a text the token id {largest}, but the model's embedding has {size:,} rows: "
+                "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
+            )

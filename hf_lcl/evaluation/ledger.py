@@ -1,27 +1,24 @@
-"""Finished runs, one line each, so that a study can be stopped anywhere and goes on where it was."""
+"""Finished runs, one line each, so that a study can be stopped at any time and goes on where it was."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-
 
 class Ledger:
     r"""
-    A JSON-lines file of finished runs. A run is known by its settings.
+    A JSON-lines file of finished runs. A run is identified by its settings.
 
-    Several processes may write to one file. A line that was cut, because its process was killed while writing, is no
-    finished run: it is passed over, and the next one starts on a line of its own.
+    Several processes may write to one file. A line that a killed process left incomplete is skipped, and the next run
+    starts on a new line.
 
     Args:
         path (`str` or `os.PathLike`): the file; made with the first run.
 
     Raises:
-        ValueError: if a line other than the last is no JSON object with `settings`.
+        ValueError: if a line is JSON, but no object with `settings`.
 
     Example:
 
@@ -46,10 +43,8 @@ class Ledger:
         runs = []
         for number, line in enumerate(lines, start=1):
             try:
-                run = json.loads(line or "null")
-            except ValueError:
-                continue  # cut, perhaps inside a character
-            if run is None:
+                run = json.loads(line)
+            except ValueError:  # empty, or cut short, perhaps inside a character
                 continue
             if not isinstance(run, dict) or "settings" not in run:
                 raise ValueError(f"{self.path}, line {number} is no finished run: name another file.")
@@ -63,21 +58,14 @@ class Ledger:
         return self._done[_key(settings)]
 
     def add(self, settings: Mapping[str, Any], results: Mapping[str, Any]) -> None:
-        """
-        Writes a finished run.
-
-        Args:
-            settings (`Mapping[str, Any]`): what makes it this run and no other.
-            results (`Mapping[str, Any]`): all else that is worth keeping.
-        """
+        """Writes a finished run: the `settings` that identify it, and its `results`."""
         run = {"settings": settings, **results}
-        line = json.dumps(run, ensure_ascii=False)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             is_cut = file.read(1) not in (b"", b"\n")
             # In one call, so that lines of several processes do not mix.
-            file.write(("\n" * is_cut + line + "\n").encode())
+            file.write(("\n" * is_cut + json.dumps(run, ensure_ascii=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
         self._done[_key(settings)] = run
@@ -85,21 +73,3 @@ class Ledger:
 
 def _key(settings: Mapping[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True, default=str)
-
-
-def fingerprint(dataset: Dataset, columns: tuple[str, ...] = ("text", "label")) -> str:
-    """
-    Tells data sets apart by what stands in them, wherever they came from.
-
-    Args:
-        dataset (`Dataset`): the rows.
-        columns (`tuple[str, ...]`, *optional*, defaults to `("text", "label")`): whose values count.
-
-    Returns:
-        `str`: 16 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for batch in dataset.select_columns(list(columns)).iter(1000):
-        for row in zip(*(batch[name] for name in columns)):
-            digest.update((json.dumps(row, ensure_ascii=False) + "\n").encode())
-    return digest.hexdigest()[:16]

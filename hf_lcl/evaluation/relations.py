@@ -1,26 +1,27 @@
-"""How close the classes are to one another, out of the mean weights or probabilities that texts give to them."""
+"""How close the classes are, by the mean weights or probabilities that texts give to them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
+from scipy.special import entr, softmax
 
 
-# Affinities below this are equally far apart.
-FLOOR = 1e-4
-# A network has learned something of the classes where the entropy of its mean weights is lower by this share at least.
-LEAST_SHORTFALL = 0.05
+# Smaller affinities count as this one.
+LEAST_AFFINITY = 1e-4
+# A network has learned something about the classes if the entropy of its mean weights is lower by this share.
+LEAST_ENTROPY_LOSS = 0.05
 
 
 @dataclass(frozen=True)
 class ClassTree:
     """
-    Classes joined step by step, closest first.
+    Hierarchical clustering of the classes.
 
     Args:
-        order (`list[int]`): class ids; those that are close stand next to each other.
-        linkage (`np.ndarray` of shape `(num_labels - 1, 4)`): the steps, as scipy writes them.
+        order (`list[int]`): class ids; close classes stand next to each other.
+        linkage (`np.ndarray` of shape `(num_labels - 1, 4)`): the merges, as scipy writes them.
     """
 
     order: list[int]
@@ -55,44 +56,34 @@ def label_relations(weighting_logits: np.ndarray, references: np.ndarray) -> np.
     ```
     """
     logits = np.asarray(weighting_logits, dtype=np.float64)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    members = np.eye(logits.shape[1])[references]
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: nothing is known of that class
-        return members.T @ weights / members.sum(axis=0)[:, None]
+    return class_means(softmax(logits, axis=1), references, logits.shape[1])
+
+
+def class_means(values: np.ndarray, references: np.ndarray, num_labels: int) -> np.ndarray:
+    """The mean of the rows of `values` of each class, `(num_labels, columns)`; NaN for a class without texts."""
+    members = np.eye(num_labels)[references]
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return members.T @ values / members.sum(axis=0)[:, None]
 
 
 def is_nearly_uniform(affinity: np.ndarray) -> bool:
     """
-    Whether all classes get almost the same weight: the mean entropy of the rows is within 5% of `log(num_labels)`.
-    Which weights are the largest is chance then.
+    Whether all classes get almost the same weight: which weights are the largest is chance then.
 
     Args:
-        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): as from [`label_relations`].
+        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): from [`label_relations`].
 
     Returns:
-        `bool`: `True` also where no class has texts.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.relations import is_nearly_uniform
-
-    >>> is_nearly_uniform(np.array([[0.55, 0.45], [0.48, 0.52]]))
-    True
-    >>> is_nearly_uniform(np.array([[0.9, 0.1], [0.2, 0.8]]))
-    False
-    ```
+        `bool`: whether the mean entropy of the rows is within 5% of `log(num_labels)`, or no class has texts.
     """
     known = affinity[np.isfinite(affinity).all(axis=1)]
-    entropy = -(known * np.log(known.clip(min=1e-300))).sum(axis=1)
-    return not len(known) or bool(entropy.mean() > (1 - LEAST_SHORTFALL) * np.log(affinity.shape[1]))
+    limit = (1 - LEAST_ENTROPY_LOSS) * np.log(affinity.shape[1])
+    return not len(known) or bool(entr(known).sum(axis=1).mean() > limit)
 
 
 def class_tree(affinity: np.ndarray) -> ClassTree:
     """
-    Hierarchical clustering of the classes (average linkage, leaves in the order that puts close ones side by side).
+    Hierarchical clustering of the classes (average linkage, optimal leaf order).
 
     The distance of two classes is `-log` of their mean affinity in both directions: half the affinity is 0.69 farther.
 
@@ -103,17 +94,10 @@ def class_tree(affinity: np.ndarray) -> ClassTree:
     Returns:
         [`ClassTree`]
     """
-    distance = -np.log(np.clip(_mutual(affinity), FLOOR, 1))
+    distance = -np.log(np.clip(_symmetric(affinity), LEAST_AFFINITY, 1))
     np.fill_diagonal(distance, 0)
-    steps = linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)
-    return ClassTree(leaves_list(steps).tolist(), steps)
-
-
-def _mutual(affinity: np.ndarray) -> np.ndarray:
-    """The mean of both directions, of the known one where the other is not, and 0 where neither is."""
-    both = np.stack([affinity, affinity.T])
-    known = np.isfinite(both).sum(axis=0)
-    return np.nan_to_num(both).sum(axis=0) / known.clip(min=1)
+    merges = linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)
+    return ClassTree(leaves_list(merges).tolist(), merges)
 
 
 def closest_pairs(affinity: np.ndarray, names: list[str], top: int = 10) -> list[dict[str, str | float]]:
@@ -123,16 +107,21 @@ def closest_pairs(affinity: np.ndarray, names: list[str], top: int = 10) -> list
     Args:
         affinity (`np.ndarray` of shape `(num_labels, num_labels)`): as for [`class_tree`].
         names (`list[str]`): class names by id.
-        top (`int`, *optional*, defaults to 10): how many pairs at the most.
+        top (`int`, *optional*, defaults to 10): the largest number of pairs.
 
     Returns:
         `list[dict]`: `label`, `other` and `affinity`, closest first.
     """
-    mutual = _mutual(affinity)
-    rows, columns = np.triu_indices(len(names), k=1)
-    values = mutual[rows, columns]
-    best = np.argsort(-values, kind="stable")[:top]
+    symmetric = _symmetric(affinity)
+    pairs = sorted(zip(*np.triu_indices(len(names), k=1)), key=lambda pair: -symmetric[pair])
     return [
-        {"label": names[rows[index]], "other": names[columns[index]], "affinity": float(values[index])}
-        for index in best
+        {"label": names[row], "other": names[column], "affinity": float(symmetric[row, column])}
+        for row, column in pairs[:top]
     ]
+
+
+def _symmetric(affinity: np.ndarray) -> np.ndarray:
+    """The mean of both directions; of one if the other is NaN, and 0 if both are."""
+    both = np.stack([affinity, affinity.T])
+    known = np.isfinite(both).sum(axis=0)
+    return np.nan_to_num(both).sum(axis=0) / known.clip(min=1)

@@ -1,4 +1,4 @@
-"""What a report found, for those who write about the model later; known to be of these weights or not."""
+"""What a report found about a model, for its card, and whether the model still has the same weights."""
 
 import hashlib
 import math
@@ -16,17 +16,17 @@ logger = logging.get_logger(__name__)
 
 FOLDER = "report"
 SUMMARY = "summary.json"
-# Norms, biases and the classifier are below this, and every training changes some of them.
-SMALL_TENSOR = 2**20
+# Norms, biases and the classifier are smaller than this, and every training changes some of them.
+LARGEST_HASHED_ELEMENTS = 2**20
 
 
 def write_summary(output_dir: Path, findings: dict[str, Any]) -> None:
-    """Writes what was found of the model in a folder, and which weights it was found of."""
+    """Writes the findings about the model in a folder, with a fingerprint of its weights."""
     write_json(output_dir / FOLDER / SUMMARY, findings | {"weights": weights_fingerprint(output_dir)})
 
 
 def add_findings(output_dir: str | Path, **findings: Any) -> None:
-    """Adds to what the last report found of the model in a folder, where there is one and it is of these weights."""
+    """Adds to the summary of the model in a folder, if there is one about its present weights."""
     summary = read_summary(output_dir)
     if summary is not None:
         write_summary(Path(output_dir), summary | findings)
@@ -34,15 +34,14 @@ def add_findings(output_dir: str | Path, **findings: Any) -> None:
 
 def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     """
-    What the last report found of the model in a folder.
+    The findings of the last report about the model in a folder.
 
     Args:
-        output_dir (`str` or `Path`): as of [`write_report`].
+        output_dir (`str` or `Path`): the folder that [`write_report`] was given.
 
     Returns:
         `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`,
-        `pictures` and perhaps `baseline`, or `None` where there is no whole report, or it is about other weights than
-        those in the folder now.
+        `pictures` and perhaps `baseline`; `None` if there is no complete report, or it is about other weights.
     """
     path = Path(output_dir) / FOLDER / SUMMARY
     if not path.is_file():
@@ -56,12 +55,12 @@ def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
 
 
 def weights_fingerprint(folder: Path) -> str:
-    """16 hexadecimal digits that another training changes, out of the small tensors: large models take no longer."""
+    """A hash of the small tensors in a folder, 16 hexadecimal digits: quick for large models too."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in sorted(file.keys()):
-                if math.prod(file.get_slice(name).get_shape()) <= SMALL_TENSOR:
+                if math.prod(file.get_slice(name).get_shape()) <= LARGEST_HASHED_ELEMENTS:
                     digest.update(name.encode())
                     digest.update(file.get_tensor(name).flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import TrainerState
 
-from ..evaluation.ledger import fingerprint
+from ..data.fingerprint import fingerprint
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments

@@ -5,7 +5,8 @@ import json
 import pytest
 from datasets import Dataset
 
-from hf_lcl.evaluation.ledger import Ledger, fingerprint
+from hf_lcl.data.fingerprint import fingerprint
+from hf_lcl.evaluation.ledger import Ledger
 
 
 def test_a_later_ledger_knows_the_runs_of_an_earlier_one(tmp_path):

@@ -1,4 +1,10 @@
-"""Pictures of a classifier. Each function draws one figure in one of the two themes; `save_picture` writes both."""
+# ruff: noqa: E402
+"""Plots of a classifier. Each function draws one figure in one theme; `save_picture` writes it in both."""
+
+from ...support.extras import load_extra
+
+
+load_extra("matplotlib", extra="plots")
 
 from .curves import plot_training_curves
 from .embedding_map import plot_embedding_map, project

@@ -1,12 +1,11 @@
-"""A training run in time: the loss with its parts, and what evaluation said."""
+"""The losses and scores of a training run by step."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from .theme import Theme, new_figure
 
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 LOSSES = {
     "loss": "loss",
@@ -15,28 +14,26 @@ LOSSES = {
     "loss_contrastive": "contrastive",
 }
 SCORES = {"eval_accuracy": "accuracy", "eval_macro_f1": "macro F1"}
+MOST_POINTS_WITH_MARKERS = 40
 
 
-def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> "Figure":
+def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> Figure:
     """
     Losses by step, and accuracy and macro F1 by step where there were evaluations.
 
     Args:
-        log_history (`list[dict]`): of the Trainer's state.
+        log_history (`list[dict]`): the Trainer's, `trainer.state.log_history`.
         theme ([`Theme`]): the colours.
     """
-    panels = [_present(log_history, LOSSES)]
-    scores = _present(log_history, SCORES)
-    if scores:
-        panels.append(scores)
+    scores = _logged(log_history, SCORES)
+    panels = {"Loss": _logged(log_history, LOSSES)} | ({"Evaluation": scores} if scores else {})
     figure = new_figure(0.6 + 4.6 * len(panels), 4.2)
-    for axes, curves, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, ("Loss", "Evaluation")):
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         for color, (label, points) in zip(theme.colors, curves.items()):
-            few = len(points) <= 40
-            axes.plot(*zip(*points), label=label, color=color, marker="o" if few else None, markersize=3)
+            marker = "o" if len(points) <= MOST_POINTS_WITH_MARKERS else None
+            axes.plot(*zip(*points), label=label, color=color, marker=marker, markersize=3)
         if title == "Loss":
-            evaluated = _present(log_history, {"eval_loss": "loss in evaluation"})
-            for label, points in evaluated.items():
+            for label, points in _logged(log_history, {"eval_loss": "loss in evaluation"}).items():
                 axes.plot(*zip(*points), label=label, color=theme.colors[4], linestyle="--", marker="s", markersize=4)
         axes.set(title=title, xlabel="step")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -44,8 +41,8 @@ def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> "Fi
     return figure
 
 
-def _present(log_history: list[dict[str, Any]], labels: dict[str, str]) -> dict[str, list[tuple[int, float]]]:
-    """Label to points, for the values that were logged."""
+def _logged(log_history: list[dict[str, Any]], labels: dict[str, str]) -> dict[str, list[tuple[int, float]]]:
+    """The points of each value that was logged, by its label."""
     curves = {
         label: [(line["step"], line[name]) for line in log_history if name in line] for name, label in labels.items()
     }

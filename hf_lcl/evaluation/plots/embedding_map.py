@@ -1,37 +1,38 @@
-"""Where the texts of each class lie, in two dimensions."""
+"""The embeddings of the texts of each class in two dimensions."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
 
 from ...support.extras import load_extra
+from ..relations import class_means
 from .theme import Theme, new_figure
 
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Beyond so many classes colours cannot be told apart: numbers stand for the names.
-COLORED_CLASSES = 7
+# More classes than this are told apart by numbers instead of markers.
+MOST_CLASSES_WITH_MARKERS = 7
 MARKERS = "osD^vPX"
+COLORMAP = "viridis"  # of more classes
 ROWS_OF_LEGEND = 40
-# UMAP looks at so many neighbours of each text, and fails with very few texts.
+# UMAP looks at this many neighbours of each text, and fails with very few texts.
 UMAP_NEIGHBORS = 15
 
 
 def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) -> tuple[np.ndarray, list[str]]:
     """
-    Embeddings in two dimensions. They are L2-normalised first, as the contrastive loss compares them.
+    Embeddings in two dimensions. They are L2-normalised first, as in the contrastive loss.
 
     Args:
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): at least three.
+        embeddings (`np.ndarray` of shape `(rows, hidden)`): at least three rows.
         method (`str`, *optional*): `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and there
             are more than 15 texts.
         seed (`int`, *optional*, defaults to 0): of UMAP.
 
     Returns:
-        `tuple[np.ndarray, list[str]]`: coordinates `(rows, 2)`, and what the two axes are.
+        `tuple[np.ndarray, list[str]]`: coordinates `(rows, 2)` and the names of the two axes.
 
     Raises:
         ImportError: for `"umap"` where it is not installed.
@@ -44,24 +45,13 @@ def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) ->
         method = "umap" if find_spec("umap") and len(embeddings) > UMAP_NEIGHBORS else "pca"
     if method == "umap":
         umap = load_extra("umap", extra="umap")
-        # More processes give another map each time.
+        # With more than one process each call gives another map.
         mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)
         return mapping.fit_transform(unit), ["UMAP 1", "UMAP 2"]
-    from sklearn.decomposition import PCA  # takes a second, which training need not wait for
-
     pca = PCA(2, random_state=seed)
     points = pca.fit_transform(unit)
-    shares = pca.explained_variance_ratio_
-    return points, [
-        f"principal component {axis} ({share:.0%} of the variance)" for axis, share in enumerate(shares, 1)
-    ]
-
-
-def class_centroids(points: np.ndarray, references: np.ndarray, num_labels: int) -> np.ndarray:
-    """The mean of the points `(rows, 2)` of each class, `(num_labels, 2)`; NaN for a class without texts."""
-    members = np.eye(num_labels)[references]
-    with np.errstate(invalid="ignore"):
-        return members.T @ points / members.sum(axis=0)[:, None]
+    shares = enumerate(pca.explained_variance_ratio_, start=1)
+    return points, [f"principal component {axis} ({share:.0%} of the variance)" for axis, share in shares]
 
 
 def plot_embedding_map(
@@ -71,48 +61,40 @@ def plot_embedding_map(
     names: list[str],
     order: list[int],
     theme: Theme,
-) -> "Figure":
+) -> Figure:
     """
-    The texts as points, the classes at their centroids.
+    A scatter plot of the texts, with the centroid of each class.
 
     Args:
-        points (`np.ndarray` of shape `(rows, 2)`): as from [`project`].
-        axis_labels (`list[str]`): what the two axes are.
+        points (`np.ndarray` of shape `(rows, 2)`): from [`project`].
+        axis_labels (`list[str]`): likewise.
         references (`np.ndarray` of shape `(rows,)`): true class ids.
         names (`list[str]`): class names by id.
-        order (`list[int]`): class ids; close ones get similar colours where there are many.
+        order (`list[int]`): class ids in the order of the legend; of many classes, neighbours get similar colours.
         theme ([`Theme`]): the colours.
     """
-    few = len(names) <= COLORED_CLASSES
+    few = len(names) <= MOST_CLASSES_WITH_MARKERS
     columns = -(-len(names) // ROWS_OF_LEGEND)
     figure = new_figure(6.6 + columns * (0.6 + 0.07 * max(map(len, names))), 6.2)
     axes = figure.subplots()
-    colormap = load_extra("matplotlib", extra="plots").colormaps[theme.ordinal]
-    centroids = class_centroids(points, references, len(names))
-    for rank, label in enumerate(order):
-        color = theme.colors[rank] if few else colormap(0.05 + 0.95 * rank / len(order))
+    colors = theme.colors if few else colormaps[COLORMAP](np.linspace(0.05, 1, len(order)))
+    size = np.clip(4000 / len(points), 4, 24)
+    centroids = class_means(points, references, len(names))
+    for rank, (label, color) in enumerate(zip(order, colors)):
         own = points[references == label]
-        axes.scatter(
-            own[:, 0],
-            own[:, 1],
-            s=np.clip(4000 / len(points), 4, 24),
-            color=[color],
-            marker=MARKERS[rank] if few else "o",
-            alpha=0.5,
-            linewidths=0,
-            label=f"{rank + 1}",
-        )
-        if len(own) and few:  # names would cover one another where classes lie close together
-            axes.plot(*centroids[label], MARKERS[rank], color=color, markeredgecolor=theme.text, markersize=13)
+        marker = MARKERS[rank] if few else "o"
+        axes.scatter(*own.T, s=size, color=[color], marker=marker, alpha=0.5, linewidths=0, label=f"{rank + 1}")
+        if len(own) and few:  # names would overlap where classes are close
+            axes.plot(*centroids[label], marker, color=color, markeredgecolor=theme.text, markersize=13)
         elif len(own):
             box = {"boxstyle": "round,pad=0.2", "facecolor": theme.background, "edgecolor": color, "alpha": 0.85}
             axes.annotate(str(rank + 1), centroids[label], ha="center", va="center", fontsize=7, bbox=box)
     title = f"Embeddings of the texts; {'large' if few else 'numbers'}: centroids of the classes"
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
     legend = figure.legend(loc="outside right upper", ncols=columns, fontsize=9 if few else 6.5, labelspacing=0.35)
-    for label, text, handle in zip(order, legend.get_texts(), legend.legend_handles):
-        # Only now: matplotlib leaves out what is called _something.
-        text.set_text(names[label] if few else f"{text.get_text()}  {names[label]}")
+    for rank, (label, text, handle) in enumerate(zip(order, legend.get_texts(), legend.legend_handles), start=1):
+        # The names come last: matplotlib leaves out labels that begin with a low line.
+        text.set_text(names[label] if few else f"{rank}  {names[label]}")
         if handle is not None:
             handle.set(alpha=1, sizes=[30])
     return figure

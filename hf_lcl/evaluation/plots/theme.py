@@ -1,31 +1,28 @@
-"""Colours for a light and a dark page, and how a figure gets into a file."""
+"""Colours for light and dark pages, and how a figure becomes a file."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...support.extras import load_extra
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
 from ...support.files import open_whole
 from .fonts import use_fonts
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Theme:
     """
-    Colours that can be told apart with any kind of colour vision (Okabe and Ito's), on one background.
+    Colours on one background that can be told apart with any kind of colour vision (Okabe and Ito's).
 
     Args:
-        suffix (`str`): of the names of the files.
+        suffix (`str`): ends the names of the files.
         background, text, grid (`str`): colours of the page.
-        colors (`tuple[str, ...]`): of lines, bars and points.
-        sequential (`tuple[str, ...]`): of numbers from 0 up, ever farther from the background.
-        ordinal (`str`): the colour map of many classes in an order.
+        colors (`tuple[str, ...]`): for lines, bars and points.
+        sequential (`tuple[str, ...]`): for numbers from 0 up, from near the background to far from it.
     """
 
     suffix: str
@@ -34,7 +31,6 @@ class Theme:
     grid: str
     colors: tuple[str, ...]
     sequential: tuple[str, ...]
-    ordinal: str
 
 
 LIGHT = Theme(
@@ -44,7 +40,6 @@ LIGHT = Theme(
     grid="#d0d7de",
     colors=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9"),
     sequential=("#eef2f7", "#9cc4e4", "#0072b2", "#062a4f"),
-    ordinal="viridis",
 )
 DARK = Theme(
     suffix="_dark",
@@ -53,64 +48,56 @@ DARK = Theme(
     grid="#30363d",
     colors=("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#ffffff", "#f0e442", "#d55e00"),
     sequential=("#161b22", "#0b4a7a", "#56b4e9", "#f7fbff"),
-    ordinal="viridis",
 )
+SETTINGS: dict[str, Any] = {
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": 130,
+    "text.parse_math": False,  # class names may hold dollar signs
+}
+# The settings of matplotlib that take each colour of a theme.
+BACKGROUNDS = ("axes.facecolor", "figure.facecolor")
+TEXTS = ("axes.labelcolor", "axes.titlecolor", "legend.labelcolor", "text.color", "xtick.color", "ytick.color")
+GRIDS = ("axes.edgecolor", "grid.color")
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of a size in inches, without matplotlib's global state: nothing is left to be closed."""
-    return load_extra("matplotlib.figure", extra="plots").Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, its size in inches, that pyplot does not know: nobody has to close it."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_picture(draw: Callable[[Theme], "Figure"], folder: Path, name: str) -> list[Path]:
+def save_picture(draw: Callable[[Theme], Figure], folder: Path, name: str) -> list[Path]:
     """
     Writes `name.png` for light pages and `name_dark.png` for dark ones.
 
     Args:
         draw (`Callable[[Theme], Figure]`): draws the figure in a theme.
         folder (`Path`): an existing folder.
-        name (`str`): without an ending.
+        name (`str`): without an extension.
 
     Returns:
         `list[Path]`: the two files.
-
-    Raises:
-        ImportError: if matplotlib is not installed.
     """
     paths = []
     for theme in (LIGHT, DARK):
-        with load_extra("matplotlib", extra="plots").rc_context(_settings(theme)):
-            paths.append(folder / f"{name}{theme.suffix}.png")
-            # Without a time or a version, so that equal pictures are equal files.
+        colors = {
+            **dict.fromkeys(BACKGROUNDS, theme.background),
+            **dict.fromkeys(TEXTS, theme.text),
+            **dict.fromkeys(GRIDS, theme.grid),
+        }
+        with rc_context(SETTINGS | colors), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # the report names the font that is missing
             figure = draw(theme)
             use_fonts(figure)
-            with open_whole(paths[-1], "wb") as file, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Glyph .* missing")  # told once, by name of the font that has it
+            paths.append(folder / f"{name}{theme.suffix}.png")
+            with open_whole(paths[-1], "wb") as file:
+                # Without a time or a version, so that equal pictures are equal files.
                 figure.savefig(file, format="png", metadata={"Software": None})
     return paths
-
-
-def _settings(theme: Theme) -> dict[str, Any]:
-    return {
-        "axes.edgecolor": theme.grid,
-        "axes.facecolor": theme.background,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.labelcolor": theme.text,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlecolor": theme.text,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 10,
-        "figure.facecolor": theme.background,
-        "font.size": 9,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-        "legend.labelcolor": theme.text,
-        "savefig.dpi": 130,
-        "text.color": theme.text,
-        "text.parse_math": False,  # class names may hold dollar signs
-        "xtick.color": theme.text,
-        "ytick.color": theme.text,
-    }

@@ -1,4 +1,4 @@
-"""From a finished classifier and labelled texts to the report on it."""
+"""From a finished classifier and labelled texts to the report about it."""
 
 from pathlib import Path
 
@@ -7,14 +7,13 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from ...data.fingerprint import fingerprint
 from ...model.classes import class_names
 from ...model.modeling import LCLForSequenceClassification
-from ...support.extras import load_extra
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
 from ..finished import is_adapter, load_finished, load_training_model, log_history
 from ..inference import run_model
-from ..ledger import fingerprint
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
 from .page import render_page
@@ -45,26 +44,25 @@ def write_report(
     trust_remote_code: bool = False,
 ) -> Path:
     """
-    Writes `report/` into the folder of a finished model: `index.html` (one page that needs nothing beside it), each
+    Writes `report/` into the folder of any finished sequence classifier: `index.html` with all pictures in it, each
     picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. None of them holds a text.
 
-    Any sequence classifier of transformers will do. Training curves need a `trainer_state.json` in the folder or in
-    its last `checkpoint-*`; label relations are those of the weighting network where that checkpoint, or the folder
-    itself, holds one that has learned something, and else of the classifier. What is missing is said on the page.
+    Training curves need a `trainer_state.json` in the folder or in its last `checkpoint-*`. Label relations are those
+    of the weighting network in the folder or that checkpoint, if it has learned any, else of the classifier. The page
+    says what is missing.
 
     Args:
         output_dir (`str` or `Path`): the folder.
         test (`datasets.Dataset`): tokenised rows with `labels`, see [`tokenize_texts`] and [`encode_labels`].
-        validation (`datasets.Dataset`, *optional*): likewise; the temperature is fitted on it, and the label relations
-            of the classifier are averaged over it.
+        validation (`datasets.Dataset`, *optional*): more of them, for the temperature and the label relations of the
+            classifier.
         tokenizer (`PreTrainedTokenizerBase`): pads the batches.
-        split (`str`, *optional*, defaults to `"test"`): what the split in the place of `test` is called.
+        split (`str`, *optional*, defaults to `"test"`): the name of the split that is given as `test`.
         batch_size (`int`, *optional*, defaults to 32): texts per batch.
         fold (`bool`, *optional*, defaults to `False`): whether to divide the last layer of the classifier in the
-            folder by the temperature, and save it, where that lowers the calibration error on `test`. The report shows
-            what it was before.
-        model ([`LCLForSequenceClassification`], *optional*): that of the folder, where it is in memory already. With
-            its weighting network, the label relations need no checkpoint.
+            folder by the temperature, and save it, if that lowers the calibration error on `test`. The report is about
+            the classifier before that.
+        model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that the folder names.
 
     Returns:
@@ -83,14 +81,13 @@ def write_report(
     PosixPath('runs/feelings/report/index.html')
     ```
     """
-    load_extra("matplotlib", extra="plots")
     output_dir = Path(output_dir)
     if fold and validation is None:
         raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if model is None:
         model, _ = load_finished(output_dir, trust_remote_code=trust_remote_code)
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
-        raise ValueError(f"{output_dir} holds no standard classifier that a temperature could be folded into.")
+        raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     before = read_summary(output_dir)
     folder = output_dir / FOLDER
     folder.mkdir(exist_ok=True)
@@ -106,8 +103,7 @@ def write_report(
     if weighting_logits is None:
         weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
     results, facts = results_section(on_test)
-    calibration, facts["calibration"] = calibration_section(on_test, on_validation)
-    found = facts["calibration"]
+    calibration, found = calibration_section(on_test, on_validation)
     found["folded"] = fold and found["error_after"] < found["error_before"]
     sections = [
         results,
@@ -122,8 +118,7 @@ def write_report(
         f"{type(model.native).__name__} with {len(names)} classes, on {len(test):,} {split} texts (fingerprint of "
         f"their tokens and labels: {identity})."
     )
-    fonts = missing_fonts("".join(names))
-    if fonts:
+    if fonts := missing_fonts("".join(names)):
         lack = f"No installed font has all letters of the class names: the pictures need {' and '.join(fonts)}."
         logger.warning(lack)
         introduction += f" {lack}"
@@ -134,6 +129,7 @@ def write_report(
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
     facts |= {
+        "calibration": found,
         "split": split,
         "rows": len(test),
         "fingerprints": {split: identity},
@@ -152,8 +148,8 @@ def _weighting_logits(
     model = load_training_model(folder)
     if model is None or model.config.weighting == "none":
         return None, (
-            "There is no weighting network here. Only the objective lcl has one, and it is a part of the training "
-            "model in checkpoint-*, not of the finished classifier."
+            "There is no weighting network here. Only the objective lcl trains one, and it is in the training model "
+            "of a checkpoint-*, not in the finished classifier."
         )
     outputs = run_model(model, test, tokenizer, batch_size=batch_size, description="label relations")
     return outputs.weighting_logits, "The weighting network is that of the last checkpoint."
