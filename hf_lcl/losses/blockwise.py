@@ -3,8 +3,8 @@ Log ratios and their gradients at three matrix products, without a matrix of all
 
 The mean over an anchor's positives needs no pairs: it is a product with the sum of their class,
 `sum_p h_i.h_p = h_i . (S[y_i] - h_i)`. The logarithm needs them a row at a time: a block of rows gives its logarithms
-and, while it is there, its part of every gradient. That makes three products in all: pairs, gradient of the anchors,
-gradient of the candidates.
+and its part of every gradient. That makes three products in all: pairs, gradient of the anchors, gradient of the
+candidates.
 """
 
 import math
@@ -17,32 +17,28 @@ from .pairs import Gradients, Inputs, Pairs, row_maximum
 
 # Bytes of a block of pairs. On a CPU it should stay in the last-level cache from the product that fills it to the two
 # that use it, and yet have rows enough for products at full speed. Elsewhere every kernel has to fill the device.
-CPU_BLOCK = 16 * 2**20
-ACCELERATOR_BLOCK = 64 * 2**20
+CPU_BLOCK_BYTES = 16 * 2**20
+ACCELERATOR_BLOCK_BYTES = 64 * 2**20
 # Powers of two take half the time of powers of e, so exponents are written to that base.
 LOG2_E = math.log2(math.e)
 
 
 def sweep(
-    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None, wanted: tuple[bool, ...]
+    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
     """As [`direct.sweep`]."""
     anchors, given, log_weights = inputs
     candidates = anchors if given is None else given
-    self_column, positives = pairs.self_column, pairs.positives.clamp(min=1).unsqueeze(1).to(anchors.dtype)
-    classes, candidate_classes, num_classes = _number_classes(pairs, log_weights)
+    classes, candidate_classes, num_classes, self_column, positives = pairs
+    positives, weights = positives.clamp(min=1).unsqueeze(1).to(anchors.dtype), coefficients.unsqueeze(1)
     mean_positive = _class_sums(candidates, candidate_classes, num_classes)[classes]
     if self_column is not None:
         mean_positive.sub_(candidates[self_column.squeeze(1)])
     mean_positive.div_(positives)
     values = (anchors * mean_positive).sum(dim=1).div_(-temperature)
 
-    wanted = (False, False, False) if coefficients is None else wanted
-    weights = torch.zeros_like(values).unsqueeze(1) if coefficients is None else coefficients.unsqueeze(1)
     of_anchors = mean_positive.mul_(weights / -temperature) if wanted[0] else None
-    of_candidates = of_anchors
-    if given is not None:
-        of_candidates = torch.zeros_like(candidates) if wanted[1] else None
+    of_candidates = of_anchors if given is None else torch.zeros_like(candidates) if wanted[1] else None
     if of_candidates is not None:
         # The positives' part of the candidates' gradient: from class sums of the anchors.
         pulls = anchors * (weights / (positives * temperature))
@@ -51,13 +47,14 @@ def sweep(
             of_candidates.index_add_(0, self_column.squeeze(1), pulls)
         del pulls  # before the next one of this size
         of_candidates.sub_(pulls_of_classes[candidate_classes])
-    of_log_weights = torch.empty_like(log_weights) if wanted[2] and log_weights is not None else None
-    one_hot = anchors.new_zeros(len(candidates), num_classes if wanted[2] else 0)
-    if wanted[2]:
-        one_hot.scatter_(1, candidate_classes.unsqueeze(1), 1)
+    of_log_weights, one_hot = None, anchors.new_empty(0)
+    if log_weights is not None and wanted[2]:
+        of_log_weights = torch.empty_like(log_weights)
+        one_hot = anchors.new_zeros(len(candidates), num_classes).scatter_(1, candidate_classes.unsqueeze(1), 1)
 
     exponents = None if log_weights is None else log_weights * LOG2_E
-    height = _rows_per_block(candidates)
+    block_bytes = CPU_BLOCK_BYTES if anchors.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
+    height = max(1, block_bytes // (anchors.element_size() * len(candidates)))
     memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
     for start in range(0, len(anchors), height):
         rows = slice(start, start + height)
@@ -70,8 +67,6 @@ def sweep(
         maximum = row_maximum(block)
         total = block.sub_(maximum).exp2_().sum(dim=1, keepdim=True).clamp_(min=torch.finfo(block.dtype).tiny)
         values[rows] += (maximum + total.log2()).squeeze(1) / LOG2_E
-        if not any(wanted):
-            continue
         # The softmax is `block / total`. It is never stored: the factor of each row divides by the total too.
         share = weights[rows] / total
         if of_anchors is not None:
@@ -83,22 +78,6 @@ def sweep(
     return values, (of_anchors, None if given is None else of_candidates, of_log_weights)
 
 
-def _number_classes(pairs: Pairs, log_weights: Tensor | None) -> tuple[Tensor, Tensor, int]:
-    """Classes of anchors and of candidates, and a bound of how many there are."""
-    if log_weights is not None:
-        return pairs.labels, pairs.candidate_labels, log_weights.shape[1]
-    # Without weights, labels may be any integers: a class gets the place of its first candidate in their order. An
-    # anchor without candidates of its class gets any place; its coefficient is 0.
-    ordered, size = pairs.candidate_labels.sort().values, len(pairs.candidate_labels)
-    places = torch.searchsorted(ordered, pairs.labels).clamp_(max=size - 1)
-    return places, torch.searchsorted(ordered, pairs.candidate_labels), size
-
-
 def _class_sums(vectors: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     """Sum of the vectors of each class: `(num_classes, hidden)`."""
     return vectors.new_zeros(num_classes, vectors.shape[1]).index_add_(0, classes, vectors)
-
-
-def _rows_per_block(candidates: Tensor) -> int:
-    size = CPU_BLOCK if candidates.device.type == "cpu" else ACCELERATOR_BLOCK
-    return max(1, size // (candidates.element_size() * len(candidates)))

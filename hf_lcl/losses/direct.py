@@ -7,7 +7,7 @@ from .pairs import Gradients, Inputs, Pairs, row_maximum
 
 
 def sweep(
-    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None, wanted: tuple[bool, ...]
+    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
     """
     The log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau`, and gradients of a weighted sum of
@@ -17,8 +17,7 @@ def sweep(
         inputs ([`Inputs`]): anchors, candidates and log weights.
         pairs ([`Pairs`]): who is whose positive.
         temperature (`float`): tau.
-        coefficients (`torch.Tensor` of shape `(batch,)`, *optional*): weight of each log ratio in the sum; needed for
-            gradients.
+        coefficients (`torch.Tensor` of shape `(batch,)`): weight of each log ratio in the sum.
         wanted (`tuple[bool, bool, bool]`): whether gradients of anchors, candidates and log weights are.
 
     Returns:
@@ -27,11 +26,11 @@ def sweep(
     """
     anchors, given, log_weights = inputs
     candidates = anchors if given is None else given
-    classes, self_column = pairs.candidate_labels, pairs.self_column
+    classes, self_column = pairs.candidate_classes, pairs.self_column
     scaled = anchors / temperature
     logits = scaled @ candidates.T
     # Each anchor's target is spread over its positives, as in a cross-entropy with soft labels.
-    targets = (pairs.labels.unsqueeze(1) == classes).to(anchors.dtype)
+    targets = (pairs.classes.unsqueeze(1) == classes).to(anchors.dtype)
     if self_column is not None:
         targets.scatter_(1, self_column, 0)
         logits.scatter_(1, self_column, 0)  # it may have overflowed, and 0 * inf is NaN
@@ -45,18 +44,16 @@ def sweep(
     exponentials = logits.sub_(maximum).exp_()
     total = exponentials.sum(dim=1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).tiny)
     values = (maximum + total.log()).squeeze(1) - mean_positive
-    if coefficients is None or not any(wanted):
-        return values, (None, None, None)
-
-    coefficients = coefficients.unsqueeze(1)
-    gradient = exponentials.mul_(coefficients / total)
     of_anchors = of_candidates = of_log_weights = None
-    if wanted[2] and log_weights is not None:
-        of_log_weights = torch.zeros_like(log_weights).index_add_(1, classes, gradient)
-    gradient.sub_(targets.mul_(coefficients))
-    if given is None:
-        of_anchors = (gradient + gradient.T) @ scaled if wanted[0] else None
-    else:
-        of_anchors = (gradient @ candidates).div_(temperature) if wanted[0] else None
-        of_candidates = gradient.T @ scaled if wanted[1] else None
+    if any(wanted):
+        coefficients = coefficients.unsqueeze(1)
+        gradient = exponentials.mul_(coefficients / total)
+        if log_weights is not None and wanted[2]:
+            of_log_weights = torch.zeros_like(log_weights).index_add_(1, classes, gradient)
+        gradient.sub_(targets.mul_(coefficients))
+        if wanted[0]:
+            pulled = (gradient + gradient.T) @ anchors if given is None else gradient @ candidates
+            of_anchors = pulled.div_(temperature)
+        if given is not None and wanted[1]:
+            of_candidates = gradient.T @ scaled
     return values, (of_anchors, of_candidates, of_log_weights)

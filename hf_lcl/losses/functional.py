@@ -12,11 +12,13 @@ outside the logarithm, as in the paper's code and in its later correction.
 The sums over `p` and `k` go over the batch or, where they are given, over candidates of any number.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from .checks import check_inputs, check_values, check_weighting_logits
-from .log_ratios import log_ratios, weighted_log_ratio
+from .checks import check_inputs
+from .log_ratios import log_ratios
 from .pairs import Inputs, make_pairs
 
 
@@ -74,12 +76,15 @@ def supervised_contrastive_loss(
     0.0689
     ```
     """
-    candidates = candidate_embeddings, candidate_labels, anchor_positions
-    check_inputs(embeddings, labels, *candidates, temperature, reduction)
-    check_values(embeddings, labels, None, *candidates, temperature)
-    return contrastive_loss(
-        embeddings, labels, None, *candidates, temperature=temperature, normalize=normalize, reduction=reduction
-    )
+    inputs: dict[str, Any] = {
+        "embeddings": embeddings,
+        "labels": labels,
+        "candidate_embeddings": candidate_embeddings,
+        "candidate_labels": candidate_labels,
+        "anchor_positions": anchor_positions,
+    }
+    check_inputs(inputs, temperature, reduction)
+    return contrastive_loss(**inputs, temperature=temperature, normalize=normalize, reduction=reduction)
 
 
 def label_aware_contrastive_loss(
@@ -106,15 +111,15 @@ def label_aware_contrastive_loss(
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
         labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`.
         weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`): the weighting network's, before the softmax.
-        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): this, `normalize`, `reduction` and the
-            candidates are as in [`supervised_contrastive_loss`]; so are what is returned and the errors raised.
+        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): this and all others but `detach_weights`,
+            what is returned and the errors raised are as in [`supervised_contrastive_loss`].
         normalize (`bool`, *optional*, defaults to `True`): see there.
         detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
             weighting network. In the paper it flows.
         reduction (`str`, *optional*, defaults to `"mean"`): see there.
-        candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): see there.
-        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): see there.
-        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): see there.
+        candidate_embeddings (`torch.Tensor`, *optional*): see there.
+        candidate_labels (`torch.LongTensor`, *optional*): see there.
+        anchor_positions (`torch.LongTensor`, *optional*): see there.
 
     Example:
 
@@ -129,27 +134,24 @@ def label_aware_contrastive_loss(
     -0.1033
     ```
     """
-    candidates = candidate_embeddings, candidate_labels, anchor_positions
-    check_inputs(embeddings, labels, *candidates, temperature, reduction)
-    check_weighting_logits(weighting_logits, embeddings)
-    check_values(embeddings, labels, weighting_logits, *candidates, temperature)
+    inputs: dict[str, Any] = {
+        "embeddings": embeddings,
+        "labels": labels,
+        "weighting_logits": weighting_logits,
+        "candidate_embeddings": candidate_embeddings,
+        "candidate_labels": candidate_labels,
+        "anchor_positions": anchor_positions,
+    }
+    check_inputs(inputs, temperature, reduction)
     if detach_weights:
-        weighting_logits = weighting_logits.detach()
-    return contrastive_loss(
-        embeddings,
-        labels,
-        weighting_logits,
-        *candidates,
-        temperature=temperature,
-        normalize=normalize,
-        reduction=reduction,
-    )
+        inputs["weighting_logits"] = weighting_logits.detach()
+    return contrastive_loss(**inputs, temperature=temperature, normalize=normalize, reduction=reduction)
 
 
 def contrastive_loss(
     embeddings: Tensor,
     labels: Tensor,
-    weighting_logits: Tensor | None,
+    weighting_logits: Tensor | None = None,
     candidate_embeddings: Tensor | None = None,
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
@@ -168,23 +170,23 @@ def contrastive_loss(
     else:
         candidates, candidate_labels = _vectors(candidate_embeddings, dtype, normalize), candidate_labels.long()
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
-    pairs = make_pairs(labels, candidate_labels, anchor_positions)
+    log_weights = None if weighting_logits is None else weighting_logits.to(dtype).log_softmax(dim=1)
+    num_labels = None if weighting_logits is None else weighting_logits.shape[1]
+    pairs = make_pairs(labels, candidate_labels, anchor_positions, num_labels)
     if torch.is_tensor(temperature):
         # Dividing the anchor divides its row of similarities. Anchors and candidates then differ.
         candidates = anchors if candidates is None else candidates
         anchors, temperature = anchors / temperature.to(anchors).reshape(-1, 1), 1.0
 
-    log_weights = None
     weights = valid = (pairs.positives > 0).to(dtype)
-    if weighting_logits is not None:
-        log_weights = weighting_logits.to(dtype).log_softmax(dim=1)
+    if log_weights is not None:
         weights = valid * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
-    if reduction == "mean":
-        weights = weights / valid.sum().clamp(min=1)
     inputs = Inputs(anchors, candidates, log_weights)
     if reduction == "none":
         return weights * log_ratios(inputs, pairs, temperature)
-    return weighted_log_ratio(weights, inputs, pairs, temperature)
+    if reduction == "mean":
+        weights = weights / valid.sum().clamp(min=1)
+    return log_ratios(inputs, pairs, temperature, coefficients=weights)
 
 
 def _vectors(embeddings: Tensor, dtype: torch.dtype, normalize: bool) -> Tensor:

@@ -5,7 +5,6 @@ That is the mean logarithm in an anchor's loss, without the minus and the weight
 One pass over the pairs gives values and gradients, so the gradients are written by hand.
 """
 
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -21,38 +20,27 @@ from .pairs import Gradients, Inputs, Pairs
 DIRECT_PAIRS = 2**20
 
 
-def log_ratios(inputs: Inputs, pairs: Pairs, temperature: float) -> Tensor:
+def log_ratios(inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None = None) -> Tensor:
     """
-    The log ratio of each anchor, at four matrix products: the upstream gradient is known only in backward, which goes
-    over the pairs once more.
+    The log ratio of each anchor at four matrix products, or a weighted sum of them at three; at one without gradients.
+
+    The coefficients of a sum are known in forward, so that one pass over the pairs gives values and gradients. Without
+    them the upstream gradient is known only in backward, which goes over the pairs once more.
 
     Args:
         inputs ([`Inputs`]): anchors, candidates and log weights.
         pairs ([`Pairs`]): who is whose positive.
         temperature (`float`): divides the similarities.
+        coefficients (`torch.Tensor` of shape `(batch,)`, *optional*): weights of the sum; 0 for an anchor without
+            positives.
 
     Returns:
-        `torch.Tensor` of shape `(batch,)`: finite, but without meaning, for an anchor without positives.
+        `torch.Tensor` of shape `(batch,)`: finite, but without meaning, for an anchor without positives. Of shape `()`
+        with coefficients.
     """
-    return _LogRatios.apply(*inputs, pairs, temperature)
-
-
-def weighted_log_ratio(coefficients: Tensor, inputs: Inputs, pairs: Pairs, temperature: float) -> Tensor:
-    """
-    `(coefficients * log_ratios(...)).sum()` at three matrix products, or at one without gradients: the coefficients
-    are known in forward, so that the pass over the pairs that gives the values gives the gradients too.
-
-    Args:
-        coefficients (`torch.Tensor` of shape `(batch,)`): 0 for an anchor without positives.
-        inputs ([`Inputs`]): this and the rest as in [`log_ratios`].
-        pairs ([`Pairs`]): likewise.
-        temperature (`float`): likewise.
-
-    Returns:
-        `torch.Tensor` of shape `()`.
-    """
-    wanted = tuple(torch.is_grad_enabled() and x is not None and x.requires_grad for x in inputs)
-    return _WeightedLogRatio.apply(coefficients, *inputs, pairs, temperature, wanted)[0]
+    is_sum = torch.is_grad_enabled() and coefficients is not None
+    wanted = tuple(is_sum and x is not None and x.requires_grad for x in inputs)
+    return _LogRatios.apply(coefficients, *inputs, pairs, temperature, wanted)[0]
 
 
 class _NotBatched(torch.autograd.Function):
@@ -65,70 +53,62 @@ class _NotBatched(torch.autograd.Function):
 
 class _LogRatios(_NotBatched):
     @staticmethod
-    def forward(anchors, candidates, log_weights, pairs, temperature):
-        return _sweep(Inputs(anchors, candidates, log_weights), pairs, temperature)[0]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:3])
-        ctx.pairs, ctx.temperature = inputs[3:]
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = Inputs(*ctx.saved_tensors)
-        if torch.is_grad_enabled():
-            upstream = _Once.apply(upstream)  # refused under vmap, before anything is written in place
-        with torch.no_grad():
-            gradients = _sweep(inputs, ctx.pairs, ctx.temperature, upstream, ctx.needs_input_grad[:3])[1]
-        return *_once(gradients, upstream, *inputs), None, None
-
-
-class _WeightedLogRatio(_NotBatched):
-    @staticmethod
-    def forward(coefficients, anchors, candidates, log_weights, pairs, temperature, wanted):
+    def forward(
+        coefficients: Tensor | None,
+        anchors: Tensor,
+        candidates: Tensor | None,
+        log_weights: Tensor | None,
+        pairs: Pairs,
+        temperature: float,
+        wanted: tuple[bool, ...],
+    ) -> tuple[Tensor | None, ...]:
         inputs = Inputs(anchors, candidates, log_weights)
         values, gradients = _sweep(inputs, pairs, temperature, coefficients, wanted)
+        if coefficients is None:
+            return values, None, *gradients
         return (coefficients * values).sum(), values, *gradients
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
         ctx.mark_non_differentiable(*(x for x in output[1:] if x is not None))
         ctx.save_for_backward(*inputs[1:4], *output[1:])
+        ctx.is_sum, ctx.pairs, ctx.temperature = inputs[0] is not None, *inputs[4:6]
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-        inputs, gradients = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        inputs, gradients = Inputs(*ctx.saved_tensors[:3]), ctx.saved_tensors[3:]
+        if torch.is_grad_enabled():
+            upstream = _Once.apply(upstream)  # refused under vmap, before anything is written in place
         with torch.no_grad():
-            scaled = [x if x is None else x * upstream for x in gradients]
-        return *_once(scaled, upstream, *inputs), None, None, None
+            if ctx.is_sum:
+                gradients = [x if x is None else x * upstream for x in gradients]
+            else:
+                gradients = None, *_sweep(inputs, ctx.pairs, ctx.temperature, upstream, ctx.needs_input_grad[1:4])[1]
+        if torch.is_grad_enabled():
+            # Tied to what they depend on, so that a second differentiation raises instead of seeing constants.
+            gradients = [x if x is None else _Once.apply(x, upstream, *inputs) for x in gradients]
+        return *gradients, None, None, None
 
 
 def _sweep(
-    inputs: Inputs,
-    pairs: Pairs,
-    temperature: float,
-    coefficients: Tensor | None = None,
-    wanted: tuple[bool, ...] = (False, False, False),
+    inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
     """The log ratios, and those of the gradients of `(coefficients * log_ratios).sum()` that are wanted."""
     anchors, candidates, _ = inputs
     size = len(anchors) * len(anchors if candidates is None else candidates)
     form = direct if size <= DIRECT_PAIRS else blockwise
+    if coefficients is None:
+        coefficients = anchors.new_zeros(len(anchors))
     # Autocast would take the products to half precision.
     with torch.autocast(device_type=anchors.device.type, enabled=False):
         return form.sweep(inputs, pairs, temperature, coefficients, wanted)
 
 
-def _once(gradients: Sequence[Tensor | None], *inputs: Tensor | None) -> list[Tensor | None]:
-    """Ties gradients to what they depend on, so that a second differentiation raises instead of seeing constants."""
-    if not torch.is_grad_enabled():
-        return list(gradients)
-    return [x if x is None else _Once.apply(x, *inputs) for x in gradients]
-
-
 class _Once(_NotBatched):
+    """Its first input, which cannot be differentiated."""
+
     @staticmethod
-    def forward(gradient, *inputs):
+    def forward(gradient: Tensor, *inputs: Tensor | None) -> Tensor:
         return gradient.view_as(gradient)
 
     @staticmethod
@@ -136,7 +116,7 @@ class _Once(_NotBatched):
         pass
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor):
+    def backward(ctx: Any, *upstream: Tensor) -> NoReturn:
         raise RuntimeError(
             "The contrastive losses can be differentiated once, not twice: leave them out of what is differentiated "
             "with create_graph=True."

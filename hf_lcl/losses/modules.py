@@ -7,8 +7,7 @@ from .functional import label_aware_contrastive_loss, supervised_contrastive_los
 
 class SupConLoss(nn.Module):
     """
-    Supervised contrastive loss as a module; formula, arguments and errors are those of
-    [`supervised_contrastive_loss`].
+    [`supervised_contrastive_loss`] as a module: same formula, arguments and errors.
 
     Args:
         temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): an `nn.Parameter` is learned.
@@ -21,8 +20,7 @@ class SupConLoss(nn.Module):
     >>> import torch
     >>> from hf_lcl import SupConLoss
 
-    >>> loss = SupConLoss(temperature=0.1)(torch.randn(8, 16), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
-    >>> loss.shape
+    >>> SupConLoss(temperature=0.1)(torch.randn(8, 16), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])).shape
     torch.Size([])
     ```
     """
@@ -33,20 +31,13 @@ class SupConLoss(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor, **candidates: Tensor | None) -> Tensor:
         """Embeddings `(batch, hidden)`, labels `(batch,)` and, if there are any, candidates to the loss."""
-        return supervised_contrastive_loss(
-            embeddings,
-            labels,
-            temperature=self.temperature,
-            normalize=self.normalize,
-            reduction=self.reduction,
-            **candidates,
-        )
+        options = {"temperature": self.temperature, "normalize": self.normalize, "reduction": self.reduction}
+        return supervised_contrastive_loss(embeddings, labels, **options, **candidates)
 
 
 class LCLLoss(nn.Module):
     """
-    Label-aware contrastive loss as a module; formula, arguments and errors are those of
-    [`label_aware_contrastive_loss`].
+    [`label_aware_contrastive_loss`] as a module: same formula, arguments and errors.
 
     Args:
         temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): an `nn.Parameter` is learned.

@@ -27,15 +27,18 @@ class Pairs(NamedTuple):
     All pairs of an anchor and a candidate.
 
     Args:
-        labels (`torch.LongTensor` of shape `(batch,)`): class of each anchor.
-        candidate_labels (`torch.LongTensor` of shape `(candidates,)`): class of each candidate.
+        classes (`torch.LongTensor` of shape `(batch,)`): class of each anchor, in `[0, num_classes)`; any where no
+            candidate is of its class.
+        candidate_classes (`torch.LongTensor` of shape `(candidates,)`): class of each candidate.
+        num_classes (`int`): a bound of how many classes there are.
         self_column (`torch.LongTensor` of shape `(batch, 1)`, *optional*): column of each anchor among the candidates,
             with which it makes no pair; `None` if no anchor is a candidate.
         positives (`torch.LongTensor` of shape `(batch,)`): how many positives each anchor has.
     """
 
-    labels: Tensor
-    candidate_labels: Tensor
+    classes: Tensor
+    candidate_classes: Tensor
+    num_classes: int
     self_column: Tensor | None
     positives: Tensor
 
@@ -43,13 +46,18 @@ class Pairs(NamedTuple):
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
-def make_pairs(labels: Tensor, candidate_labels: Tensor, anchor_positions: Tensor | None) -> Pairs:
-    """The pairs of anchors and candidates, with the number of each anchor's positives."""
+def make_pairs(
+    labels: Tensor, candidate_labels: Tensor, anchor_positions: Tensor | None, num_labels: int | None
+) -> Pairs:
+    """The pairs of anchors and candidates. Labels are below `num_labels` or, where it is `None`, any integers."""
     ordered = candidate_labels.sort().values
     first, last = torch.searchsorted(ordered, labels), torch.searchsorted(ordered, labels, right=True)
-    if anchor_positions is None:
-        return Pairs(labels, candidate_labels, None, last - first)
-    return Pairs(labels, candidate_labels, anchor_positions.unsqueeze(1), last - first - 1)
+    positives = last - first if anchor_positions is None else last - first - 1
+    if num_labels is None:  # a class is numbered by the place of its first candidate in their order
+        num_labels = len(ordered)
+        labels, candidate_labels = first.clamp_(max=num_labels - 1), torch.searchsorted(ordered, candidate_labels)
+    self_column = None if anchor_positions is None else anchor_positions.unsqueeze(1)
+    return Pairs(labels, candidate_labels, num_labels, self_column, positives)
 
 
 def row_maximum(logits: Tensor) -> Tensor:

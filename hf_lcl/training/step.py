@@ -114,7 +114,7 @@ class Step:
         labels, parts = self._labels, self._last_parts
         loss, valid_anchors = self._read()
         if not math.isfinite(loss):
-            named = rows_not_finite(embeddings=self._embeddings)
+            named = rows_not_finite("embeddings", self._embeddings)
             raise self._not_finite(named or f"The loss is {loss} ({_values(parts)}).", step)
         # An epoch's last texts may be too few to pair.
         if valid_anchors > 0 or self._has_warned or len(labels) < batch_size:

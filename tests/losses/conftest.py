@@ -12,5 +12,5 @@ def form(request) -> Iterator[str]:
     """Makes the losses take one form whatever the number of pairs; a block has room for some 40 fp32 pairs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_ratios, "DIRECT_PAIRS", float("inf") if request.param == "direct" else -1)
-        patch.setattr(blockwise, "CPU_BLOCK", 160)
+        patch.setattr(blockwise, "CPU_BLOCK_BYTES", 160)
         yield request.param

@@ -1,5 +1,6 @@
 """The two ways over the pairs: what they cost, their precision, and the transforms of torch that they know."""
 
+import math
 from functools import partial
 
 import pytest
@@ -51,7 +52,7 @@ class Meter(TorchDispatchMode):
 )
 def test_blocks_take_three_products_and_no_matrix_of_all_pairs(loss, reduction, gradients, products, monkeypatch):
     monkeypatch.setattr(log_ratios, "DIRECT_PAIRS", 0)
-    monkeypatch.setattr(blockwise, "CPU_BLOCK", 4 * 8 * 128)  # eight rows
+    monkeypatch.setattr(blockwise, "CPU_BLOCK_BYTES", 4 * 8 * 128)  # eight rows
     size, hidden, num_labels = 128, 16, 6
     with Meter() as meter, torch.set_grad_enabled(gradients):
         value = loss(*many(size, hidden, num_labels), reduction=reduction)
@@ -143,9 +144,11 @@ def test_a_batch_of_batches_is_refused(loss, transform):
 
 
 @pytest.mark.slow
-@both
-def test_losses_work_in_one_compiled_graph(form, loss):
-    """Also with a temperature that is learned; values are not checked there."""
+@pytest.mark.parametrize(("loss", "pairs"), [(scl, math.inf), (label_aware_contrastive_loss, -1)], ids=["scl", "lcl"])
+def test_losses_work_in_one_compiled_graph(loss, pairs, monkeypatch):
+    """In either form, also with a temperature that is learned; values are not checked there."""
+    monkeypatch.setattr(log_ratios, "DIRECT_PAIRS", pairs)
+    monkeypatch.setattr(blockwise, "CPU_BLOCK_BYTES", 160)
     embeddings, labels, logits = batch()
     temperature = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
 
