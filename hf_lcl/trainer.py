@@ -575,10 +575,10 @@ class ContrastiveTrainer(Trainer):
         training_state = TemporaryDirectory() if include_training_state else None
         if training_state is not None:
             self._unwrapped.save_pretrained(training_state.name, state_dict=state_dict)
-        again = self._publisher.retry_line(None, private, revision, include_training_state)
         try:
             if self.hub_model_id is None:
-                self._publisher.create_repo(token, private, again)
+                hint = self._publisher.retry_hint(private, revision, include_training_state)
+                self._publisher.create_repo(token, private, hint)
         finally:
             # With the full name where the Hub has told it; in any case before a second attempt.
             self.create_model_card(**kwargs)

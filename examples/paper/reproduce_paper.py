@@ -41,7 +41,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.fingerprint import fingerprint
 from hf_lcl.evaluation.ledger import Ledger
-from hf_lcl.hub.card_facts import describe_hardware, package_versions
+from hf_lcl.hub.run_facts import describe_hardware, package_versions
 from hf_lcl.losses import Objective
 
 

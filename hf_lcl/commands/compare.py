@@ -16,7 +16,7 @@ from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger
 from ..evaluation.summary import add_findings, read_summary
 from ..hub.card import refresh_card
-from ..hub.card_facts import describe_hardware, package_versions, training_settings
+from ..hub.run_facts import describe_hardware, package_versions, training_settings
 from ..losses.objective import OBJECTIVES
 from ..support.files import write_whole
 from ..support.tables import format_table

@@ -1,4 +1,4 @@
-"""The card of a trained classifier: a pure function of a few facts about the run."""
+"""The card of a trained classifier: a pure function of facts about the run."""
 
 import json
 import re
@@ -16,6 +16,7 @@ from transformers.utils import logging
 from ..support.files import write_whole
 from .card_facts import CardFacts, with_report
 from .card_merging import GENERATED, merged, only_parts, parse_card, sealed
+from .contents import CARD
 
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -25,10 +26,11 @@ OBJECTIVE_NAMES = {
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
-# What begins HTML, an entity, code, a formula or a link by itself, and what else marks words; not the _ in snake_case.
+# What begins HTML, an entity, code, a formula or a link becomes an entity. Other markup is escaped, but not the _ in
+# snake_case.
 ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")
 ESCAPES = re.compile(r"[*|~\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-# As a card's table of arguments names it.
+# In a card's table of arguments.
 SEED = re.compile(r"^\| seed \| (\d+) \|$", re.MULTILINE)
 
 logger = logging.get_logger(__name__)
@@ -36,14 +38,13 @@ logger = logging.get_logger(__name__)
 
 def render_card(facts: CardFacts) -> ModelCard:
     """
-    The card for `facts`. Asks no network and reads nothing but the template.
+    The card for `facts`, in parts between marks, see [`card_merging.merged`]. Needs no network.
 
     Args:
-        facts ([`CardFacts`]): what is known of the model. A base model or a data set that is no Hub id, such as a
-            folder, is left out.
+        facts ([`CardFacts`]): a base model or data set that is not a Hub id, such as a folder, is left out.
 
     Returns:
-        `huggingface_hub.ModelCard`: parts between marks, see [`card_merging.merged`].
+        `huggingface_hub.ModelCard`
 
     Example:
 
@@ -57,7 +58,7 @@ def render_card(facts: CardFacts) -> ModelCard:
     """
     base_model, dataset = _hub_id(facts.base_model), _hub_id(facts.dataset)
     data = _metadata(facts, base_model, dataset)
-    # What is no text of the template is a name, a number or a sentence of somebody else's: escaped unless it is Raw.
+    # What the template inserts was written by somebody else: it is escaped unless it is Raw.
     environment = Environment(undefined=StrictUndefined, finalize=_escaped)
     environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -76,14 +77,10 @@ def render_card(facts: CardFacts) -> ModelCard:
 
 def write_card(facts: CardFacts, directory: str | Path) -> None:
     """
-    Writes the card to `README.md` in `directory`, with the results of the report on the model in it. What was written
-    or changed by hand there stays, and no fault in writing a card ends a run: it is logged.
-
-    Args:
-        facts ([`CardFacts`]): what is known of the model.
-        directory (`str` or `Path`): an existing folder.
+    Writes the card to `README.md` in an existing folder, with the results of the report on the model there. Manual
+    changes to a card that is there stay. A fault in writing is logged and ends no run.
     """
-    path = Path(directory) / "README.md"
+    path = Path(directory) / CARD
     with _faults_logged(path):
         card = render_card(with_report(facts, directory))
         text = merged(path.read_text(encoding="utf-8"), card) if path.exists() else str(card)
@@ -92,10 +89,10 @@ def write_card(facts: CardFacts, directory: str | Path) -> None:
 
 def refresh_card(directory: str | Path) -> None:
     """
-    Puts the results and pictures of the report on the model in `directory` into its card, where [`write_card`] wrote
-    one; all other parts stay as they are.
+    Puts the results and pictures of the report in `directory` into the card that [`write_card`] wrote there, if any.
+    All other parts stay.
     """
-    path = Path(directory) / "README.md"
+    path = Path(directory) / CARD
     with _faults_logged(path):
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         if GENERATED not in old:
@@ -120,7 +117,7 @@ def refresh_card(directory: str | Path) -> None:
 def _faults_logged(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # of any kind: the model is worth more than its card
+    except Exception as error:  # no fault in a card may cost the model
         reason = " ".join(str(error).split())
         logger.warning_once(f"The model card {path} was not written: {type(error).__name__}: {reason}")
 
@@ -139,7 +136,7 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
                 dataset_name=facts.dataset_title or dataset or local,
                 dataset_split=facts.split,
                 dataset_revision=facts.dataset_revision if dataset else None,
-                # The Hub knows F1 alone, and how it was averaged as an argument.
+                # The Hub knows one metric f1, with the kind of average as an argument.
                 metric_type="f1" if average else name,
                 metric_name=f"{average.capitalize()} F1" if average else None,
                 metric_args={"average": average} if average else None,
@@ -164,7 +161,7 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
 
 
 def _hub_id(name: str | None) -> str | None:
-    """`name`, if the Hub could know it: a folder says nothing to a reader, and is nobody's business."""
+    """`name` if it could be on the Hub; paths are private."""
     try:
         validate_repo_id(name or "")
     except HFValidationError:
@@ -173,11 +170,11 @@ def _hub_id(name: str | None) -> str | None:
 
 
 class Raw(str):
-    """A text that is markdown already."""
+    """Markdown that needs no escaping."""
 
 
 def _escaped(value: Any) -> str:
-    """A name as letters: in one line, and neither HTML, a mark of a part, a link, a picture, code nor a formula."""
+    """A text on one line without HTML, part marks, links, pictures, code and formulas."""
     if isinstance(value, Raw):
         return value
     text = ENTITIES.sub(lambda match: f"&#{ord(match[0])};", " ".join(str(value).split()))
@@ -185,12 +182,12 @@ def _escaped(value: Any) -> str:
 
 
 def _prose(value: str) -> Raw:
-    """A sentence of the author's, which may hold links, but no HTML."""
+    """A sentence of the author, which may contain links, but no HTML."""
     return Raw(" ".join(value.split()).replace("<", "&lt;"))
 
 
 def _code(value: str) -> Raw:
-    """A string of Python inside a block of code."""
+    """A Python string inside a code block."""
     return Raw(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
 
 

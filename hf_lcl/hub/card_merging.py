@@ -1,4 +1,4 @@
-"""A new card over an older one, here or on the Hub, without touching what was written or changed by hand."""
+"""A new card in place of an older one, here or on the Hub. Manual changes to the older one are kept."""
 
 import hashlib
 import json
@@ -9,44 +9,41 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import logging
 
+from .contents import CARD
 
-# A card without this line was written by hand, or is to be treated as if it were.
+
+# A card without this line was written by hand, or is to be treated so.
 GENERATED = (
-    "<!-- Written by hf_lcl, which rewrites each part between its marks until you change it. All else is yours: "
-    "all, if you remove this line. -->"
+    "<!-- Written by hf_lcl, which updates each part between marks until you change it. Everything else is yours: "
+    "remove this line, and the whole card is. -->"
 )
-# The mark of a part holds a digest of what was generated, so that a change by hand can be seen. A part holds no other
-# mark: thousands of marks that nobody closed are read in one pass.
+ON_HUB = f"{CARD} on the Hub"
+# The mark of a part holds a digest of the generated content, which shows whether it was changed. A part contains no
+# other mark, so that a text with many unclosed marks is read in linear time.
 PART = re.compile(
     r"<!-- hf_lcl:begin (?P<name>\w+)(?: (?P<digest>[0-9a-f]{8}))? -->"
     r"(?P<content>[^<]*(?:<(?!!-- hf_lcl:)[^<]*)*)"
     r"<!-- hf_lcl:end (?P=name) -->"
 )
-METADATA = re.compile(r"<!-- hf_lcl:metadata (?P<digest>[0-9a-f]{8}) -->")
-# Results are not written by hand.
-NEVER_KEPT = ("model-index",)
+METADATA = re.compile(r"<!-- hf_lcl:metadata [0-9a-f]{8} -->")
 
 logger = logging.get_logger(__name__)
 
 
-def parse_card(text: str, name: str = "README.md") -> ModelCard:
+def parse_card(text: str, name: str = CARD) -> ModelCard:
     """
-    A card as an object.
-
-    Args:
-        text (`str`): the card.
-        name (`str`, *optional*, defaults to `"README.md"`): what an error calls it.
+    A card as an object. `name` is used in errors.
 
     Raises:
-        ValueError: if its metadata is no YAML or holds no names and values; one line.
+        ValueError: if its metadata is not a YAML mapping; one line.
     """
     try:
         return ModelCard(text.replace("\r\n", "\n"), ignore_metadata_errors=True)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 2}" if mark else ""  # counted from 0, below the first ---
+        line = f", line {mark.line + 2}" if mark else ""  # counts from 0 below the first ---
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ValueError(f"The metadata of {name}{line} is broken ({reason}): mend the lines between ---.") from error
+        raise ValueError(f"The metadata of {name}{line} is broken ({reason}): fix the lines between ---.") from error
 
 
 def sealed(card: ModelCard) -> ModelCard:
@@ -60,21 +57,18 @@ def sealed(card: ModelCard) -> ModelCard:
     return _card(card.data.to_dict(), text)
 
 
-def merged(old: str, new: ModelCard, name: str = "README.md") -> str:
+def merged(old: str, new: ModelCard, name: str = CARD) -> str:
     """
-    What to write where a card stands already.
+    The text of an existing card after an update.
 
-    Parts between marks are replaced where nobody changed them since they were generated. Parts that were changed, or
-    that the new card does not have, and all text outside of the parts stay; parts that were removed stay away.
-    Metadata that was changed stays too, but for the results, and what is new is added to it.
+    Parts between marks are replaced if nobody changed them. Changed parts, parts that the new card lacks, and all text
+    outside of parts stay. A removed part is not added again. Changed metadata stays except for the results, and gets
+    the new entries. A card written by hand stays as it is.
 
     Args:
-        old (`str`): the card that stands there.
+        old (`str`): the existing card.
         new (`ModelCard`): a rendered one, [`sealed`].
         name (`str`, *optional*, defaults to `"README.md"`): what an error calls `old`.
-
-    Returns:
-        `str`: `old`, where that was written by hand.
 
     Raises:
         ValueError: if the metadata of `old` cannot be read.
@@ -83,67 +77,61 @@ def merged(old: str, new: ModelCard, name: str = "README.md") -> str:
         return old
     card = parse_card(old, name)
     parts = {part["name"]: part[0] for part in PART.finditer(new.text)}
-
-    def choose(part: re.Match[str]) -> str:
-        is_untouched = part["digest"] == _digest(part["content"])
-        return parts.get(part["name"], part[0]) if is_untouched else part[0]
-
-    text = PART.sub(choose, card.text)
-    metadata, mark = new.data.to_dict(), METADATA.search(text)
-    if mark is not None and mark[0] == _metadata_mark(card):
-        text = text.replace(mark[0], _metadata_mark(new), 1)
+    text = PART.sub(lambda part: parts.get(part["name"], part[0]) if _is_unchanged(part) else part[0], card.text)
+    metadata = new.data.to_dict()
+    if _metadata_mark(card) in text:
+        text = text.replace(_metadata_mark(card), _metadata_mark(new), 1)
     else:
-        metadata |= {key: value for key, value in card.data.to_dict().items() if key not in NEVER_KEPT}
+        metadata |= {key: value for key, value in card.data.to_dict().items() if key != "model-index"}
     return str(_card(metadata, text))
 
 
 def card_to_publish(old: str, new: str) -> str:
     """
-    The card that takes the place of the one on the Hub. What was written there by hand stays.
-
-    Args:
-        old (`str`): the card on the Hub.
-        new (`str`): the card to publish. One that was written by hand from the first line to the last is published as
-            it is.
-
-    Returns:
-        `str`
+    What replaces the card `old` on the Hub when `new` is pushed. Manual changes on the Hub stay; a `new` card that was
+    written by hand is published as it is.
 
     Raises:
         ValueError: if the metadata of one of them cannot be read.
     """
-    if GENERATED not in new or _is_generated(old):
+    if GENERATED not in new:
         return new
-    standing, card = parse_card(old, "README.md on the Hub"), parse_card(new)
-    if not standing.text.strip():
-        # The website makes such a card of the licence that was chosen there.
-        return str(_card(card.data.to_dict() | standing.data.to_dict(), card.text))
-    if _own_words(card.text) not in ("", _own_words(standing.text)):
+    card_on_hub = parse_card(old, ON_HUB)
+    if GENERATED in old and _is_generated(card_on_hub):
+        return new
+    card = parse_card(new)
+    if not card_on_hub.text.strip():
+        # The website makes such a card from the licence that was chosen there.
+        return str(_card(card.data.to_dict() | card_on_hub.data.to_dict(), card.text))
+    if _own_words(card.text) not in ("", _own_words(card_on_hub.text)):
         logger.warning(
-            "The card on the Hub was changed by hand, and so was README.md here: the one on the Hub stays. To replace "
-            "it, remove the line `Written by hf_lcl` from README.md."
+            f"The card on the Hub was changed by hand, and so was {CARD} here: the one on the Hub stays. To replace "
+            f"it, remove the line `Written by hf_lcl` from {CARD}."
         )
-    return merged(old, card, "README.md on the Hub")
+    return merged(old, card, ON_HUB)
 
 
 def only_parts(card: ModelCard, names: tuple[str, ...], metadata: dict[str, Any] | None = None) -> ModelCard:
-    """Some parts of a card, with other metadata where that is given."""
+    """Some parts of a card, with other metadata if given."""
     parts = [part[0] for part in PART.finditer(card.text) if part["name"] in names]
     text = "\n\n".join([GENERATED, *parts])
     return sealed(_card(card.data.to_dict() if metadata is None else metadata, f"\n{text}"))
 
 
-def _is_generated(text: str) -> bool:
-    """Whether nobody has changed it."""
-    if GENERATED not in text:
-        return False
-    card = parse_card(text, "README.md on the Hub")
-    untouched = all(part["digest"] == _digest(part["content"]) for part in PART.finditer(card.text))
-    return untouched and _metadata_mark(card) in card.text and not _own_words(card.text)
+def _is_unchanged(part: re.Match[str]) -> bool:
+    return part["digest"] == _digest(part["content"])
+
+
+def _is_generated(card: ModelCard) -> bool:
+    return (
+        all(map(_is_unchanged, PART.finditer(card.text)))
+        and _metadata_mark(card) in card.text
+        and not _own_words(card.text)
+    )
 
 
 def _own_words(text: str) -> str:
-    """What stands outside of the generated parts."""
+    """The text outside of generated parts."""
     return METADATA.sub("", PART.sub("", text)).replace(GENERATED, "").strip()
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, ModelCard
 from transformers import PreTrainedTokenizerBase
 
+from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..support.checkpoints import checkpoint_of
 from .card import CardFacts, render_card
 from .card_merging import only_parts
-from .contents import CARD, published_files, training_state_files
+from .contents import CARD, Files, published_files, training_state_files
 from .requests import commit_files, create_repo
 
 
@@ -26,28 +27,28 @@ def push_folder(
     include_training_state: bool = False,
 ) -> CommitInfo:
     """
-    Publishes the classifier in a folder with its tokenizer and card, and nothing else that lies there.
+    Publishes the classifier in a folder with its tokenizer and card in one commit, and no other file of the folder.
 
-    All of it is one commit. Called again, it sends no file that the Hub has already, and makes no commit where nothing
-    is new. What was written by hand into the card on the Hub stays.
+    Files that the Hub already has are not sent, and without new files there is no commit. Manual changes to the card
+    on the Hub are kept.
 
     Args:
         output_dir (`str` or `Path`): the folder that `trainer.save_model()` wrote.
-        repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
-        private (`bool`, *optional*): whether a new repository is private; defaults to the account's choice.
-        token (`str`, *optional*): defaults to the one of `hf auth login` or `HF_TOKEN`.
-        revision (`str`, *optional*): the branch, created where it does not exist; defaults to `main`.
+        repo_id (`str`): `"USER/NAME"` on the Hub; created if it does not exist.
+        private (`bool`, *optional*): whether a new repository is private; defaults to the account's setting.
+        token (`str`, *optional*): defaults to that of `hf auth login` or `HF_TOKEN`.
+        revision (`str`, *optional*): the branch, created if it does not exist; defaults to `main`.
         commit_message (`str`, *optional*, defaults to `"Upload classifier"`): first line of the commit.
         include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the model of the last
-            checkpoint in `output_dir` too, weighting network included and without the optimizer, for those who want
-            to train on: `LCLForSequenceClassification.from_pretrained(repo_id, subfolder="training_state")`.
+            checkpoint in `output_dir` too, with its weighting network and without the optimizer. To train on:
+            `LCLForSequenceClassification.from_pretrained(repo_id, subfolder="training_state")`.
 
     Returns:
-        `huggingface_hub.CommitInfo`: the commit, or the latest one where nothing was new.
+        `huggingface_hub.CommitInfo`: the commit, or the latest one if nothing was new.
 
     Raises:
-        ValueError: if the folder holds no classifier, or no checkpoint where one is asked for, or a file contains a
-            token.
+        ValueError: if the folder holds no classifier, or no checkpoint for `include_training_state`, or a file
+            contains a token.
         PushError: if the Hub refuses or cannot be reached; one line that says how to try again.
 
     Example:
@@ -58,7 +59,7 @@ def push_folder(
     >>> push_folder("out", "me/my-classifier", private=True)
     ```
     """
-    files: dict[str, Path | bytes] = {**published_files(output_dir)}
+    files = published_files(output_dir)
     if include_training_state:
         checkpoint = checkpoint_of(output_dir)
         if checkpoint is None:
@@ -67,12 +68,12 @@ def push_folder(
                 "training state to publish."
             )
         files |= training_state_files(checkpoint)
-    again = retry_line(output_dir, repo_id, private, revision, include_training_state)
-    repo_id = create_repo(repo_id, private=private, token=token, again=again)
-    return commit_files(files, repo_id, token=token, revision=revision, commit_message=commit_message, again=again)
+    hint = retry_hint(output_dir, repo_id, private, revision, include_training_state)
+    repo_id = create_repo(repo_id, private=private, token=token, retry_hint=hint)
+    return commit_files(files, repo_id, token=token, revision=revision, commit_message=commit_message, retry_hint=hint)
 
 
-def retry_line(
+def retry_hint(
     folder: str | Path,
     repo_id: str,
     private: bool | None = None,
@@ -102,38 +103,22 @@ def push_model(
     include_training_state: bool = False,
 ) -> CommitInfo:
     """
-    Publishes the classifier inside a model; what `model.push_to_hub` does. A card that is there stays as it is.
-
-    Args:
-        model ([`LCLForSequenceClassification`]): the trained wrapper.
-        repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): published beside the weights.
-        commit_message (`str`, *optional*, defaults to `"Upload classifier"`): first line of the commit.
-        commit_description (`str`, *optional*): its other lines.
-        private (`bool`, *optional*): whether a new repository is private; defaults to the account's choice.
-        token (`str`, *optional*): defaults to the one of `hf auth login` or `HF_TOKEN`.
-        revision (`str`, *optional*): the branch, created where it does not exist; defaults to `main`.
-        create_pr (`bool`, *optional*, defaults to `False`): whether to open a pull request instead.
-        max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`): size above which weights are split.
-        tags (`list[str]`, *optional*): of the card.
-        include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the wrapper too, weighting
-            network included, in the folder `training_state`.
-
-    Returns:
-        `huggingface_hub.CommitInfo`
+    Publishes the classifier inside a model (`model.push_to_hub`) and its tokenizer; with `include_training_state` the
+    wrapper too. An existing card stays as it is. Arguments are those of [`push_folder`] and of
+    `PreTrainedModel.push_to_hub`.
 
     Raises:
         PushError: if the Hub refuses or cannot be reached.
     """
-    again = "The model is in memory only: save it with save_pretrained, or call push_to_hub again."
-    repo_id = create_repo(repo_id, private=private, token=token, again=again)
+    hint = "The model is in memory only: save it with save_pretrained, or call push_to_hub again."
+    repo_id = create_repo(repo_id, private=private, token=token, retry_hint=hint)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model.to_sequence_classifier().save_pretrained(folder, max_shard_size=max_shard_size)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
         _short_card(model, repo_id, tags).save(folder / CARD)
-        files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
+        files: Files = {path.name: path for path in sorted(folder.iterdir())}
         if include_training_state:
             model.save_pretrained(folder / "wrapper", max_shard_size=max_shard_size)
             files |= training_state_files(folder / "wrapper")
@@ -145,17 +130,16 @@ def push_model(
             commit_message=commit_message,
             commit_description=commit_description,
             create_pr=create_pr,
-            replaces_card=False,
-            again=again,
+            replace_card=False,
+            retry_hint=hint,
         )
 
 
 def _short_card(model: LCLForSequenceClassification, repo_id: str, tags: list[str] | None) -> ModelCard:
     """What is known without the trainer."""
-    names = sorted((model.config.id2label or {}).items())
     facts = CardFacts(
         repo_id,
-        labels=[name for _, name in names],
+        labels=class_names(model.config),
         remote_code=bool(getattr(model.config.text_config, "auto_map", None)),
         tags=[*(model.model_tags or []), *(tags or [])],
     )

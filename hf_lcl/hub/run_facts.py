@@ -1,22 +1,36 @@
-"""What a training run tells the card of its classifier."""
+"""What a training run knows for the card of its classifier."""
 
+import platform
+from collections.abc import Sequence
+from dataclasses import fields
+from enum import Enum
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
-from transformers import TrainerState
+from transformers import TrainerState, TrainingArguments
 
 from ..data.fingerprint import fingerprint
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
-from .card import CardFacts
-from .card_facts import describe_hardware, evaluation_curve, package_versions, training_settings
+from ..version import __version__
+from .card_facts import CardFacts
 
 
 METRICS = ("accuracy", "macro_f1", "weighted_f1")
 COLUMNS = ("input_ids", "labels")
+# Arguments that a card always shows.
+SHOWN = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "seed")
+SHOWN_IF_CONTRASTIVE = ("alpha", "temperature", "normalize_embeddings")
+# Arguments of transformers that a card shows if they are not the default. All others may hold paths or tokens.
+_SHOWN_IF_CHANGED = """
+max_steps data_seed optim weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm lr_scheduler_type warmup_steps
+label_smoothing_factor bf16 fp16 torch_compile neftune_noise_alpha load_best_model_at_end metric_for_best_model
+"""
 
 
 def run_facts(
@@ -31,32 +45,27 @@ def run_facts(
     **known: Any,
 ) -> CardFacts:
     """
-    All that a run knows of its classifier.
-
-    Args:
-        title (`str`): of the card, unless `known` has a `model_name`.
-        model ([`LCLForSequenceClassification`]): the wrapper.
-        args ([`ContrastiveTrainingArguments`]): all settings.
-        state (`TrainerState`): of the run; metrics are those of the last evaluation in its log.
-        train_dataset (*optional*): the trainer's.
-        eval_dataset (*optional*): likewise.
-        is_adapter (`bool`, *optional*, defaults to `False`): whether the adapter alone is saved.
-        **known: fields of [`CardFacts`] that stand above what the run knows.
+    All facts that a run knows about its classifier. `known` are other fields of [`CardFacts`], which take precedence;
+    metrics are those of the last evaluation in the log of `state`.
     """
     config, log = model.config, state.log_history
-    last = next((line for line in reversed(log) if "eval_loss" in line), {})
-    metrics = {name: last[f"eval_{name}"] for name in METRICS if f"eval_{name}" in last}
-    # Neither streams nor several validation sets have a number of rows.
+
+    def last_with(name: str) -> dict[str, Any]:
+        return next((entry for entry in reversed(log) if name in entry), {})
+
+    last_evaluation = last_with("eval_loss")
+    metrics = {name: last_evaluation[f"eval_{name}"] for name in METRICS if f"eval_{name}" in last_evaluation}
+    # Streams and several validation sets have no number of rows.
     splits = {
         name: split
         for name, split in {"train": train_dataset, "validation": eval_dataset}.items()
         if hasattr(split, "__len__") and not isinstance(split, dict)
     }
-    facts = {
+    facts: dict[str, Any] = {
         "model_name": title,
         "labels": class_names(config),
         "objective": args.objective,
-        # By default the arguments do not tell what was done before the first step.
+        # The default of `head_start` and others is decided by the model, which records what was done.
         "settings": training_settings(args) | dict.fromkeys(config.start or (), True),
         "metrics": metrics,
         "split": "validation" if metrics else None,
@@ -70,20 +79,79 @@ def run_facts(
         },
         "curve": evaluation_curve(log),
         "best_step": state.best_global_step if args.load_best_model_at_end else None,
-        "training_seconds": next((line["train_runtime"] for line in reversed(log) if "train_runtime" in line), None),
+        "training_seconds": last_with("train_runtime").get("train_runtime"),
         "hardware": describe_hardware(),
         "versions": package_versions(is_adapter),
         "adapter": is_adapter,
-        # Set when a model that transformers does not know is saved with its code, or was loaded from such code.
+        # Set if the model was saved with its code, or loaded from such code.
         "remote_code": bool(getattr(config.text_config, "auto_map", None)),
         "base_model": config._name_or_path or None,
     }
     facts |= {name: value for name, value in known.items() if value}
-    # A folder of this machine says nothing to a reader, and is nobody's business.
-    folders = [name for name in ("base_model", "dataset") if facts.get(name) and Path(facts[name]).exists()]
-    return CardFacts(**facts | dict.fromkeys(folders))
+    for name in ("base_model", "dataset"):
+        if facts.get(name) and Path(facts[name]).exists():  # a local folder is private
+            facts[name] = None
+    return CardFacts(**facts)
 
 
-@lru_cache(maxsize=4)  # of data sets that do not change, for every checkpoint that is pushed
+def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:
+    """
+    The arguments that a card shows: the usual ones, those of the objective, and all others that change the training
+    and are not the default, but none that could hold a path or a token.
+    """
+    candidates = {item.name for item in fields(args)} - {item.name for item in fields(TrainingArguments)}
+    candidates |= set(_SHOWN_IF_CHANGED.split())
+    shown = [*SHOWN, *(SHOWN_IF_CONTRASTIVE if args.is_contrastive else ())]
+    shown += [
+        item.name
+        for item in fields(args)
+        if item.name in candidates - {"objective", *shown} and getattr(args, item.name) != item.default
+    ]
+    if args.max_steps > 0:
+        shown.remove("num_train_epochs")
+    values = {name: getattr(args, name) for name in shown}
+    return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
+
+
+def evaluation_curve(log_history: Sequence[dict[str, Any]], max_rows: int = 20) -> list[dict[str, Any]]:
+    """
+    The evaluations during training, each with the last training loss that was logged before it.
+
+    Args:
+        log_history (`Sequence[dict]`): from the Trainer's state.
+        max_rows (`int`, *optional*, defaults to 20): of more evaluations, as many at regular intervals up to the last.
+
+    Returns:
+        `list[dict]`: `epoch`, `step`, `loss`, and those of `eval_loss`, `eval_accuracy` and `eval_macro_f1` that were
+            logged; `None` for a missing value.
+    """
+    names = ["eval_loss", "eval_accuracy", "eval_macro_f1"]
+    names = [name for name in names if any(name in entry for entry in log_history)]
+    rows: dict[int, dict[str, Any]] = {}
+    loss = None
+    for entry in log_history:
+        loss = entry.get("loss", loss)
+        if "eval_loss" in entry:
+            rows[entry["step"]] = {"epoch": entry["epoch"], "step": entry["step"], "loss": loss}
+            rows[entry["step"]] |= {name: entry.get(name) for name in names}
+    every = max(1, -(-len(rows) // max_rows))
+    return list(rows.values())[::-1][::every][::-1]
+
+
+def describe_hardware() -> str:
+    """The devices of this process, such as `"2 × NVIDIA A100"` or `"x86_64 CPU, 2 threads"`."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' * (threads > 1)}"
+
+
+def package_versions(adapter: bool = False) -> dict[str, str]:
+    """The versions of Python and of the packages that a training depends on."""
+    packages = ["transformers", "torch", "datasets", "tokenizers", *["peft"] * adapter]
+    return {"python": platform.python_version(), "hf_lcl": __version__} | {name: version(name) for name in packages}
+
+
+@lru_cache(maxsize=4)  # the data sets stay the same, and every pushed checkpoint asks for them
 def _fingerprint(split: Dataset) -> str:
     return fingerprint(split, COLUMNS)

@@ -44,7 +44,7 @@ def hub(request, monkeypatch, tmp_path) -> Iterator[HubEmulator]:
 
     With the parameter `"xet"` large files are sent and read by hf_xet.
     """
-    monkeypatch.setattr("hf_lcl.hub.requests.WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("hf_lcl.hub.requests.WAITS_SECONDS", (0.01, 0.01, 0.01))
     monkeypatch.setattr(_http, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
     by_xet = request.param == "xet"
     with HubEmulator(xet=tmp_path / "xet" if by_xet else None) as server:

@@ -14,9 +14,10 @@ from markdown_it import MarkdownIt
 
 from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.hub.card import render_card, write_card
-from hf_lcl.hub.card_facts import CardFacts, evaluation_curve, training_settings
+from hf_lcl.hub.card_facts import CardFacts
 from hf_lcl.hub.card_merging import GENERATED, PART, merged
 from hf_lcl.hub.contents import published_files
+from hf_lcl.hub.run_facts import evaluation_curve, training_settings
 
 
 GOLDEN = Path(__file__).with_name("card.golden.md")
@@ -405,7 +406,7 @@ def test_the_curve_is_the_evaluations_with_the_loss_before_each():
             {"step": step, "epoch": step / 10, "loss": 1 / step},
             {"step": step, "epoch": step / 10, "eval_loss": 2 / step, "eval_accuracy": 0.5, "eval_runtime": 1.0},
         ]
-    whole = evaluation_curve(history, longest=1000)
+    whole = evaluation_curve(history, max_rows=1000)
     assert whole[0] == {"epoch": 0.0, "step": 0, "loss": None, "eval_loss": 2.0, "eval_accuracy": None}
     assert whole[7] == {"epoch": 0.7, "step": 7, "loss": 1 / 7, "eval_loss": 2 / 7, "eval_accuracy": 0.5}
     short = evaluation_curve(history)

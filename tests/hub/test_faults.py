@@ -243,7 +243,7 @@ class TestTraining:
     @pytest.mark.slow
     @pytest.mark.parametrize("offline", [False, True])
     def test_without_a_network(self, make_trainer, monkeypatch, lines, tmp_path, offline):
-        monkeypatch.setattr("hf_lcl.hub.requests.WAITS", (0.01,))
+        monkeypatch.setattr("hf_lcl.hub.requests.WAITS_SECONDS", (0.01,))
         redirect(monkeypatch, "http://127.0.0.1:9", tmp_path / "cache")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
         trainer = self.run(make_trainer)

@@ -22,7 +22,7 @@ from hf_lcl.__main__ import main
 from hf_lcl.hub import PushError, push_folder, push_model
 from hf_lcl.hub.card_merging import PART
 from hf_lcl.hub.contents import check_secrets
-from hf_lcl.hub.push import retry_line
+from hf_lcl.hub.push import retry_hint
 
 
 PUBLISHED = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
@@ -333,7 +333,7 @@ class TestFolder:
 
     def test_a_card_that_is_no_utf_8_is_named(self, plain):
         (plain / "README.md").write_bytes("# Wörter\n".encode("cp1252"))
-        with pytest.raises(ValueError, match=r"^README.md is no UTF-8 \(byte 3\): save it as UTF-8"):
+        with pytest.raises(ValueError, match=r"^README.md is not UTF-8 \(byte 3\): save it as UTF-8"):
             push_folder(plain, REPO)
 
     def test_the_token_in_use_is_found_whatever_it_looks_like(self, hub, plain, monkeypatch):
@@ -515,8 +515,8 @@ class TestTheCommand:
         assert capsys.readouterr().out.strip().endswith(REPO)
 
     def test_the_line_that_tries_again_is_a_command_that_does(self, hub, saved):
-        again = retry_line(saved, REPO, revision="beta", include_training_state=True)
-        main(shlex.split(again.split("python -m hf_lcl ")[1]))
+        command = retry_hint(saved, REPO, revision="beta", include_training_state=True)
+        main(shlex.split(command.split("python -m hf_lcl ")[1]))
         assert published(hub, revision="beta") > PUBLISHED
 
     def test_a_folder_without_a_classifier_ends_in_one_line(self, hub, tmp_path):
