@@ -15,8 +15,9 @@ from transformers import set_seed
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, classification_metrics
 from hf_lcl.commands.arguments import DataArguments, ModelArguments
+from hf_lcl.commands.data import read_data
 from hf_lcl.commands.exits import one_line_errors
-from hf_lcl.commands.job import read_data, run_job
+from hf_lcl.commands.job import run_job
 from hf_lcl.commands.parsing import parse_arguments
 
 

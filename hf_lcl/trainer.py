@@ -125,6 +125,8 @@ class ContrastiveTrainer(Trainer):
 
     # The loss is the mean over a batch; the Trainer divides it by the number of accumulation steps.
     loss_is_scaled_for_ga = False
+    args: ContrastiveTrainingArguments
+    model: LCLForSequenceClassification
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainingArguments
 
@@ -114,6 +114,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
     """
 
     _argument_group_name = "the training: the fields of transformers.TrainingArguments, and those of the objective"
+    if TYPE_CHECKING:  # transformers declares `str | None`, and fills in a default
+        output_dir: str = ""
 
     objective: str = field(
         default="lcl",

@@ -30,13 +30,9 @@ from search_report import (
 from shared_study import SharedStudy
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from hf_lcl import (
-    ContrastiveTrainer,
-    ContrastiveTrainingArguments,
-    LCLForSequenceClassification,
-    classification_metrics,
-)
+from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, classification_metrics
 from hf_lcl.commands.arguments import DataArguments, ModelArguments
+from hf_lcl.commands.data import read_data
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.support.extras import load_extra
@@ -93,12 +89,10 @@ def main(argv: list[str] | None = None) -> None:
     settings = given_settings(model_args, data_args, training_args)
     training_args.save_strategy, training_args.load_best_model_at_end = SaveStrategy.NO, False
 
-    splits, names, tokenizer, summary = data_args.prepare(
-        model_args, model_args.load_config(), needed=["train", "validation"]
-    )
-    print(f"data\n{summary.format()}\n")
+    training_args.do_train, training_args.do_eval, training_args.do_predict = True, True, False
+    splits, names, tokenizer = read_data(model_args, data_args, training_args)
     trainer = ContrastiveTrainer(
-        model_init=partial(build_model, model_args, training_args, names),
+        model_init=partial(model_args.build_model, names, training_args.objective),
         args=training_args,
         train_dataset=splits["train"],
         eval_dataset=splits["validation"],
@@ -136,20 +130,6 @@ def main(argv: list[str] | None = None) -> None:
         write_best(best[0], space, settings, folder)
     print(f"\nbest trials\n{format_table([trial_row(trial, metric, sorted(trial.params)) for trial in best[:10]])}")
     print(f"\nTrain the best: python examples/run_classification.py {folder / 'best.json'}")
-
-
-def build_model(
-    model_args: ModelArguments, training_args: ContrastiveTrainingArguments, names: list[str]
-) -> LCLForSequenceClassification:
-    """A trial begins with a model like this."""
-    return LCLForSequenceClassification.from_encoder(
-        model_args.model_name_or_path,
-        id2label=dict(enumerate(names)),
-        pooling=model_args.pooling,
-        weighting=model_args.weighting if training_args.objective == "lcl" else "none",
-        config=model_args.load_config(),
-        **model_args.hub_arguments,
-    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
 from ..data.fingerprint import fingerprint
-from ..evaluation import expected_calibration_error
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger
 from ..evaluation.summary import add_findings, read_summary
@@ -22,8 +22,10 @@ from ..support.files import write_whole
 from ..support.tables import format_table
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments, ModelArguments
+from .data import read_data
+from .evaluate import measure
 from .exits import own_command, telling_what_is_kept
-from .job import read_data, run_job
+from .job import run_job
 from .parsing import parse_arguments
 from .train import ARGUMENTS, make_trainer
 
@@ -43,23 +45,13 @@ The flags are those of `train` (see there), and may stand in the same file. Into
   runs.jsonl           one line per finished run
 
 A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
-# What means nothing to the other objectives, or is refused by them.
-OVERRIDES = {
-    "ce": {"num_views": "1", "view": "dropout"},
-    "scl": {},
-    "lcl": {},
-}
+# Flags that mean nothing to cross-entropy, or are refused by it.
+WITHOUT_VIEWS = {"num_views": "1", "view": "dropout"}
 
 
 @dataclass
 class CompareArguments:
-    """
-    What is compared.
-
-    Args:
-        objectives (`list[str]`, *optional*, defaults to all): the others are compared with the first one.
-        seeds (`list[int]`, *optional*, defaults to 0, 1 and 2): one run of each objective per seed.
-    """
+    """What is compared. Every field is a flag; its `help` says what it means."""
 
     _argument_group_name = "the comparison"
 
@@ -71,34 +63,26 @@ class CompareArguments:
         default_factory=lambda: [0, 1, 2], metadata={"help": "One run of each objective per seed."}
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for objective in self.objectives:
             check_choice("objectives", objective, OBJECTIVES)
-        for name in ("objectives", "seeds"):
-            if len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise ValueError(f"{name}={getattr(self, name)} holds one twice: leave it out.")
+        for name, values in vars(self).items():
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}={values} holds one twice: leave it out.")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command; `argv` defaults to the command line of this process."""
     argv = sys.argv[1:] if argv is None else argv
-    compare_args, model_args, data_args, training_args = _parse(argv, OVERRIDES["ce"])
+    compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
     if training_args.world_size > 1:
         raise ValueError("A comparison runs in one process: leave torchrun out.")
     if training_args.push_to_hub:
         raise ValueError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
     folder = Path(training_args.output_dir)
-    # All arguments are checked before the first run.
-    planned = [
-        _arguments_of_run(argv, folder, objective, seed)
-        for seed in compare_args.seeds
-        for objective in compare_args.objectives
-    ]
+    # Checks the arguments of all runs before the first one.
+    runs = product(compare_args.seeds, compare_args.objectives)
+    planned = [_arguments_of_run(argv, folder, objective, seed) for seed, objective in runs]
     training_args.do_train = True
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
     split = "test" if "test" in splits else "validation"
@@ -117,8 +101,7 @@ def main(argv: list[str] | None = None) -> None:
             ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
 
     _write_baselines(planned)
-    runs = [ledger[known_by] for known_by in settings]
-    rows = comparison_rows(runs, np.asarray(splits[split]["labels"]))
+    rows = comparison_rows([ledger[known_by] for known_by in settings], np.asarray(splits[split]["labels"]))
     caption = (
         f"{model_args.model_name_or_path} on the {split} split ({len(splits[split]):,} texts) after training on "
         f"{len(splits['train']):,}: mean ± standard deviation over seeds, in percent."
@@ -137,7 +120,7 @@ def _arguments_of_run(argv: list[str], folder: Path, objective: str, seed: int) 
     name = f"{objective}-seed{seed}"
     flags = {"objective": objective, "seed": str(seed), "output_dir": str(folder / name)}
     flags["hub_model_id"] = f"{folder.absolute().name}-{name}"  # what the card calls it
-    *_, args = _parse(argv, OVERRIDES[objective] | flags)
+    *_, args = _parse(argv, flags | (WITHOUT_VIEWS if objective == "ce" else {}))
     if not args.load_best_model_at_end:
         args.save_strategy = SaveStrategy.NO  # a run that was cut short begins anew
     return args
@@ -171,18 +154,16 @@ def _run(
     tokenizer: PreTrainedTokenizerBase,
     split: str,
 ) -> dict[str, Any]:
-    """Trains and measures once."""
     args.do_train, args.do_eval, args.do_predict = True, "validation" in splits, split == "test"
     trainer = make_trainer(model_args, args, splits, names, tokenizer)
     predicted = run_job(trainer, splits, data_args)
-    prefix = "predict" if split == "test" else "test"  # as Trainer.predict calls them by default
-    metrics = {name: predicted.metrics[f"{prefix}_{name}"] for name in ("accuracy", "macro_f1", "weighted_f1")}
+    assert predicted is not None  # of a split that is there
+    logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     return {
-        "metrics": metrics
-        | {"calibration_error": expected_calibration_error(predicted.predictions, predicted.label_ids)},
+        "metrics": measure(logits, labels),
         "seconds": next(line["train_runtime"] for line in trainer.state.log_history[::-1] if "train_runtime" in line),
         "steps": trainer.state.global_step,
-        "predictions": predicted.predictions.argmax(axis=-1).tolist(),
+        "predictions": logits.argmax(axis=-1).tolist(),
         "hardware": describe_hardware(),
         "versions": package_versions(),
     }

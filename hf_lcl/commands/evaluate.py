@@ -12,47 +12,47 @@ from ..evaluation.inference import run_model
 from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
-from .model_flags import add_labelled_data, data_arguments, files_of_model, labelled_texts, model_parser
+from .data import labelled_texts
+from .model_flags import add_labelled_data, data_arguments, model_parser
 
 
 DESCRIPTION = """\
 Measures a finished classifier on texts whose labels are known: accuracy, macro and weighted F1, calibration error (by
-how much its probabilities are off), each class by itself, and the classes that it confuses.
+how much its probabilities are off), each class alone, and the classes that it confuses.
 
   python -m hf_lcl evaluate out --test_file test.jsonl
 
 Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. `report` draws pictures
 of the same."""
+# Of a model in a folder: they must not be written over.
+MODEL_FILES = ("config.json", "*.safetensors*", "*token*.json", "vocab*", "merges.txt", "README.md")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command; `argv` defaults to the command line of this process."""
     parser = model_parser("evaluate", DESCRIPTION)
     add_labelled_data(parser)
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
     flags = parser.parse_args(argv)
     data_args = data_arguments(flags)
-    refuse_overwriting(flags.output_file, [data_args.test_file, *files_of_model(flags.model)])
+    model_files = [path for pattern in MODEL_FILES for path in Path(flags.model).glob(pattern)]
+    refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
     test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
     logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
-    references = np.asarray(test["labels"])
-    metrics = {
-        "samples": len(test),
-        **classification_metrics(EvalPrediction(logits, references)),
-        "calibration_error": expected_calibration_error(logits, references),
-    }
-    per_class = per_class_table(references, logits.argmax(axis=1), names)
-    pairs = [pair._asdict() for pair in confused_pairs(references, logits.argmax(axis=1), names, top=10)]
+    references, predicted = np.asarray(test["labels"]), logits.argmax(axis=1)
+    metrics = {"samples": len(test), **measure(logits, references)}
+    per_class = per_class_table(references, predicted, names)
+    pairs = [pair._asdict() for pair in confused_pairs(references, predicted, names, top=10)]
     for title, rows in (("results", [metrics]), ("per class", per_class), ("most often confused", pairs)):
         if rows:
             print(f"{title}\n{format_table(rows)}\n")
     if flags.output_file is not None:
-        identity = fingerprint(test, ("input_ids", "labels"))
-        found = metrics | {"fingerprint": identity, "per_class": per_class, "confused_pairs": pairs}
-        write_json(flags.output_file, found)
+        found = {"fingerprint": fingerprint(test, ("input_ids", "labels")), "per_class": per_class}
+        write_json(flags.output_file, metrics | found | {"confused_pairs": pairs})
+
+
+def measure(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    """Accuracy, F1 and calibration error of logits `(rows, num_labels)` by class ids `(rows,)`."""
+    metrics = classification_metrics(EvalPrediction(logits, references))
+    return metrics | {"calibration_error": expected_calibration_error(logits, references)}

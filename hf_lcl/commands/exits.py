@@ -19,13 +19,10 @@ from typing import NoReturn
 # Set in the environment, it shows where in the code an error arose.
 TRACEBACK_VARIABLE = "HF_LCL_TRACEBACK"
 EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
-REMEDIES = {
-    errno.ENOSPC: "The disk is full: make room, or name another folder.",
-    errno.EDQUOT: "The quota of this disk is used up: make room, or name another folder.",
-    errno.EFBIG: "Files may not grow so large here (ulimit -f): raise the limit, or name another folder.",
-    errno.EROFS: "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written.",
-    errno.EACCES: "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written.",
-}
+MAKE_ROOM = "Make room or raise the limit (quota, ulimit -f), or name another folder."
+NAME_ANOTHER = "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written."
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), MAKE_ROOM)
+REMEDIES |= dict.fromkeys((errno.EROFS, errno.EACCES), NAME_ANOTHER)
 
 
 class Terminated(KeyboardInterrupt):
@@ -60,7 +57,7 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exc()
-        sys.exit(f"error: {_line(error)}")
+        sys.exit(f"error: {_message(error)}")
     finally:
         if in_main_thread and before is not None:
             signal.signal(signal.SIGTERM, before)
@@ -70,18 +67,18 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def _line(error: Exception) -> str:
+def _message(error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename or 'The output'}: {error.strerror}. {REMEDIES[error.errno]}"
     if isinstance(error, EXPECTED):
         return message or type(error).__name__
-    if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # torch's is not imported for the sake of its name
+    if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # without an import of torch
         return f"Out of memory: lower the batch size, or --max_seq_length. {message}"
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"{type(error).__name__}: {message} ({place.filename.rpartition('/')[2]}, line {place.lineno}). If the input "
-        f"is as it should be, this is a fault of hf_lcl: {TRACEBACK_VARIABLE}=1 shows where."
+        f"{type(error).__name__}: {message} ({Path(place.filename).name}, line {place.lineno}). If the input is as it "
+        f"should be, this is a fault of hf_lcl: {TRACEBACK_VARIABLE}=1 shows where."
     )
 
 

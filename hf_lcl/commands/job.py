@@ -1,74 +1,32 @@
-"""What every training command does with its data and its trainer: read, train, measure, write down, publish."""
+"""What every training command does with its trainer: train, measure, write down, publish."""
 
 import shlex
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from datasets import DatasetDict
 from transformers import EvalPrediction, PreTrainedTokenizerBase
-from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
+from ..model.classes import class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
-from ..support.files import locked, open_whole, read_json, refuse_overwriting, write_csv, write_json
+from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
-from ..training_args import ContrastiveTrainingArguments
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments
 from .exits import own_command, telling_what_is_kept
 
 
 logger = logging.get_logger(__name__)
 
-# What else is written into output_dir, and must not be a file of texts.
-OUTPUTS = (
-    *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
-    *("predict_results.txt", "per_class.csv", "confused_pairs.csv", "config.json", "report/summary.json"),
-)
-
-GO_ON = " --resume_from_checkpoint last"
-
+RESUME = " --resume_from_checkpoint last"
 # In a class name they are written as in Python: a line of predict_results.txt is a row.
 LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
-
-
-def read_data(
-    model_args: ModelArguments, data_args: DataArguments, training_args: ContrastiveTrainingArguments
-) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase]:
-    """
-    From files to tokens, with a table that tells what the data holds.
-
-    Args:
-        model_args ([`ModelArguments`]): names the tokenizer.
-        data_args ([`DataArguments`]): names the files.
-        training_args ([`ContrastiveTrainingArguments`]): `do_train`, `do_eval` and `do_predict` say which splits must
-            be there.
-
-    Returns:
-        `tuple[DatasetDict, list[str], PreTrainedTokenizerBase]`: tokenised splits, class names by id, the tokenizer.
-
-    Raises:
-        ValueError: for data that cannot be read, that lacks a split or a column, or that would be written over; for a
-            tracker that is not installed, and an `output_dir` that another process writes into.
-    """
-    check_reporting(training_args)
-    folder = Path(training_args.output_dir)
-    for name in OUTPUTS:
-        refuse_overwriting(folder / name, data_args.files.values())
-    if training_args.process_index == 0 and folder.is_dir():
-        with locked(folder):  # before the work of reading
-            pass
-    wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
-    splits, names, tokenizer, summary = data_args.prepare(
-        model_args, model_args.load_config(), needed=[split for split, is_wanted in wanted.items() if is_wanted]
-    )
-    if training_args.process_index == 0:
-        print(f"data\n{summary.format()}\n")
-    return splits, names, tokenizer
 
 
 def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> PredictionOutput | None:
@@ -79,7 +37,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
 
     Args:
         trainer ([`ContrastiveTrainer`]): with its data sets and `compute_metrics`.
-        splits (`DatasetDict`): as from [`read_data`].
+        splits (`DatasetDict`): as from [`data.read_data`].
         data_args ([`DataArguments`]): what the card says of the data.
 
     Returns:
@@ -103,14 +61,14 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             trainer.save_model()
             is_finished = True
             _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
-        predicted, split = None, None
+        predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
             _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])})
         if args.do_predict:
-            predicted, split = trainer.predict(splits["test"], metric_key_prefix="predict"), "test"
-            _keep(trainer, "predict", predicted.metrics | {"predict_samples": len(splits["test"])})
+            predicted = trainer.predict(splits["test"], metric_key_prefix="predict")
+            _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])})
         elif args.do_eval:
-            predicted, split = trainer.predict(splits["validation"]), "validation"
+            predicted = trainer.predict(splits["validation"])
         if predicted is not None and trainer.is_world_process_zero():
             _write_tables(trainer, predicted)
             if args.do_train and predicted.label_ids is not None:
@@ -134,32 +92,20 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
     if checkpoint is None or mark_of(read_state(checkpoint)) != run:
         return f"No checkpoint had been written yet; to begin anew: {own_command()}"
     # Of two such flags the last one counts: a checkpoint named before is older than this one.
-    command = own_command().removesuffix(GO_ON) + GO_ON
+    command = own_command().removesuffix(RESUME) + RESUME
     return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
-
-
-def check_reporting(args: ContrastiveTrainingArguments) -> None:
-    """Raises a `ValueError` for a tracker in `report_to` that is unknown or not installed."""
-    usable = get_available_reporting_integrations()
-    for name in args.report_to:
-        if name not in INTEGRATION_TO_CALLBACK:
-            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-            raise ValueError(f"report_to={name!r} is unknown: use none, or one of {known}.")
-        if name not in usable:
-            raise ValueError(f"report_to={name!r} is not installed: pip install {name}, or leave it out.")
 
 
 def check_best_metric(trainer: ContrastiveTrainer) -> None:
     """Raises a `ValueError` where `metric_for_best_model` is none that an evaluation gives."""
     args, number = trainer.args, trainer.model.config.num_labels
-    name = (args.metric_for_best_model or "loss").removeprefix("eval_")
-    known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl")]
+    known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl"), "runtime"]
     if args.is_contrastive:
         known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]
     if trainer.compute_metrics is not None:  # asked with one right prediction per class
         measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), np.arange(number)))
         known += [key.removeprefix("eval_") for key in measured]
-    if name not in [*known, "runtime"]:
+    if (args.metric_for_best_model or "loss").removeprefix("eval_") not in known:
         raise ValueError(
             f"metric_for_best_model={args.metric_for_best_model!r} is not measured: use one of {', '.join(known)}."
         )
@@ -183,23 +129,19 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) ->
 
 def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
     """Writes the predictions and, where the texts have labels, prints and writes how each class fares."""
-    folder, id2label = Path(trainer.args.output_dir), trainer.model.config.id2label
-    names = [id2label[index] for index in range(len(id2label))]
-    classes = predicted.predictions.argmax(axis=-1)
+    folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
+    classes = np.asarray(predicted.predictions).argmax(axis=-1)
     with open_whole(folder / "predict_results.txt") as file:
         file.write("index\tprediction\n")
         file.writelines(f"{row}\t{names[index].translate(LINE_ENDS)}\n" for row, index in enumerate(classes))
     if predicted.label_ids is None:
         return
-    tables = {
-        "per_class": per_class_table(predicted.label_ids, classes, names),
-        "confused_pairs": [pair._asdict() for pair in confused_pairs(predicted.label_ids, classes, names, top=5)],
-    }
-    for title, rows in tables.items():
-        if not rows:
-            continue
-        print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
-        write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
+    labels = np.asarray(predicted.label_ids)
+    pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
+    for title, rows in (("per_class", per_class_table(labels, classes, names)), ("confused_pairs", pairs)):
+        if rows:
+            print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
+            write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
 
 
 def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:
@@ -214,7 +156,7 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) 
         trainer.args.output_dir,
         splits[split],
         splits.get("validation") if split == "test" else None,
-        tokenizer=trainer.processing_class,
+        tokenizer=cast(PreTrainedTokenizerBase, trainer.processing_class),  # from read_data
         split=split,
         batch_size=trainer.args.per_device_eval_batch_size,
         model=None if is_sharded else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),

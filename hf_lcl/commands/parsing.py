@@ -4,11 +4,13 @@ import json
 import re
 import sys
 from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers import HfArgumentParser
 
 from ..training_args import refuse_removed
 
@@ -32,15 +34,20 @@ class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, False, "", " ") else super()._get_help_string(action)
 
 
+def flag(default: Any, help: str) -> Any:
+    """A field of a dataclass with its default, and what `--help` says of it."""
+    return field(default=default, metadata={"help": help})
+
+
 def parse_arguments(
-    dataclasses: Sequence[type], argv: list[str] | None = None, **parser_arguments: Any
+    dataclasses: Iterable[Any], argv: list[str] | None = None, **parser_arguments: Any
 ) -> tuple[Any, ...]:
     """
-    Fills dataclasses from the command line, which may begin with a JSON or YAML file of settings: flags after it stand
-    above those in it.
+    Fills dataclasses from the command line, which may begin with a JSON or YAML file of settings; later flags override
+    it.
 
     Args:
-        dataclasses (`Sequence[type]`): every field of each is a flag.
+        dataclasses (`Iterable[type]`): every field of each is a flag.
         argv (`list[str]`, *optional*): the command line; defaults to that of this process.
         **parser_arguments: of `argparse.ArgumentParser` (`usage`, `description`, ...).
 
@@ -48,27 +55,22 @@ def parse_arguments(
         `tuple`: one instance per dataclass.
 
     Raises:
-        ValueError: for a value that a dataclass refuses, or a file that is missing or has keys that nobody knows.
+        ValueError: for a value that a dataclass refuses, or a file that is missing or has unknown keys.
         TypeError: for an argument that was removed.
     """
-    from transformers import HfArgumentParser  # takes seconds, which other parsers need not wait for
-
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
-    if argv and not argv[0].startswith("-") and Path(argv[0]).suffix in SETTINGS_FILES:
-        settings = _read_settings(Path(argv[0]))
-        refuse_removed(settings.keys() - flags.keys())
-        unknown = sorted(settings.keys() - flags.keys())
-        if unknown:
-            raise ValueError(f"The settings file {argv[0]} has {', '.join(unknown)}, which is no flag: see --help.")
-        for name in settings:
-            flags[name].required = False
-        parser.set_defaults(**settings)
-        argv = argv[1:]
-    given = {flag.removeprefix("--").split("=")[0].replace("-", "_") for flag in argv if flag.startswith("--")}
-    refuse_removed(given - flags.keys())
-    return parser.parse_args_into_dataclasses(argv)
+    path = Path(argv[0]) if argv and not argv[0].startswith("-") else None
+    settings = _read_settings(path) if path is not None and path.suffix in SETTINGS_FILES else {}
+    given = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
+    refuse_removed((given | settings.keys()) - flags.keys())
+    if unknown := sorted(settings.keys() - flags.keys()):
+        raise ValueError(f"The settings file {path} has {', '.join(unknown)}, which is no flag: see --help.")
+    for name in settings:
+        flags[name].required = False
+    parser.set_defaults(**settings)
+    return parser.parse_args_into_dataclasses(argv[1:] if settings else argv)
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,13 +81,11 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[e
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"The settings file {path} does not exist.")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f"The settings file {path} cannot be read: {error}") from error
-    if not isinstance(settings, dict):
+    if not isinstance(settings, dict) or not settings:
         raise ValueError(f"The settings file {path} must hold names and values, not {settings!r}.")
     return settings

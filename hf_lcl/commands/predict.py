@@ -41,12 +41,7 @@ BATCHES_AT_ONCE = 32
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command; `argv` defaults to the command line of this process."""
     flags = _parser().parse_args(argv)
     data_args = data_arguments(flags)
     _check(flags)
@@ -54,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
     read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
     total, columns = (None, []) if flags.file == "-" else _look_through(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
-    rows = read()
-    chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
+    rows, rows_at_once = read(), BATCHES_AT_ONCE * flags.batch_size
+    chunk = list(islice(rows, rows_at_once))
     if total is None:
         _, columns = _look_through(chunk)
     with (
@@ -68,34 +63,28 @@ def main(argv: list[str] | None = None) -> None:
             probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
             for row, values in zip(chunk, probabilities):
                 write(row.line, row.values, values)
-            chunk = list(islice(rows, BATCHES_AT_ONCE * flags.batch_size))
+            chunk = list(islice(rows, rows_at_once))
 
 
 def _parser() -> ArgumentParser:
     parser = model_parser("predict", DESCRIPTION)
-    parser.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        help="txt (one text a line), csv, tsv, json, jsonl or parquet (.gz may follow); - is the standard input",
-    )
-    formats = ("txt", "csv", "tsv", "jsonl")
-    parser.add_argument("--input_format", default="txt", choices=formats, help="what the standard input holds")
-    parser.add_argument("--output_file", type=Path, help="csv or jsonl; default: jsonl on the standard output")
-    parser.add_argument(
-        "--csv_safe",
-        action="store_true",
-        help="in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))",
-    )
+    add, formats = parser.add_argument, ("txt", "csv", "tsv", "jsonl")
+    kinds = "txt (one text a line), csv, tsv, json, jsonl or parquet (.gz may follow); - is the standard input"
+    add("file", nargs="?", default="-", help=kinds)
+    add("--input_format", default="txt", choices=formats, help="what the standard input holds")
+    add("--output_file", type=Path, help="csv or jsonl; default: jsonl on the standard output")
+    apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
+    add("--csv_safe", action="store_true", help=apostrophe)
     return parser
 
 
 def _check(flags: Namespace) -> None:
     if flags.sentence_pair and len((flags.text_column_names or "").split(",")) != 2:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
-    if flags.output_file is not None and flags.output_file.suffix.lower() not in (".csv", ".jsonl"):
+    extension = None if flags.output_file is None else flags.output_file.suffix.lower()
+    if extension not in (None, ".csv", ".jsonl"):
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
-    if flags.csv_safe and (flags.output_file is None or flags.output_file.suffix.lower() != ".csv"):
+    if flags.csv_safe and extension != ".csv":
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
     source = flags.file
     if source == "-":
@@ -107,7 +96,8 @@ def _check(flags: Namespace) -> None:
 
 def _look_through(rows: Iterable[Row]) -> tuple[int, list[str]]:
     """The number of rows, and the names of all their columns."""
-    count, columns = 0, {}
+    count = 0
+    columns: dict[str, None] = {}
     for row in rows:
         count += 1
         columns |= dict.fromkeys(row.values)

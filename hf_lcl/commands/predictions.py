@@ -4,7 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,11 @@ from ..support.files import csv_writer, open_whole
 
 logger = logging.get_logger(__name__)
 
-Write = Callable[[int, Mapping[str, Any], np.ndarray], None]
-
 
 @contextmanager
 def prediction_writer(
     path: Path | None, columns: Sequence[str], names: Sequence[str], *, safe: bool = False
-) -> Iterator[Write]:
+) -> Iterator[Callable[[int, Mapping[str, Any], np.ndarray], None]]:
     """
     What writes a prediction, given the line of a text, its row and the probabilities of all classes.
 
@@ -45,57 +43,40 @@ def prediction_writer(
     ```
     """
     is_csv = path is not None and path.suffix.lower() == ".csv"
-    ours = free_names(
-        ["line", "label", "probability", *([f"p({name})" for name in names] if is_csv else ["probabilities"])], columns
-    )
+    of_classes = [f"p({name})" for name in names] if is_csv else ["probabilities"]
+    ours = free_names(["line", "label", "probability", *of_classes], columns)
     renamed = [f"{name} is in the column {new}" for name, new in ours.items() if name != new]
     if renamed:
         logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
-    known = {*columns}
-
-    def checked(line: int, values: Mapping[str, Any]) -> None:
-        new = [name for name in values if name not in known]
-        if new and (is_csv or set(new) & set(ours.values())):
-            raise ValueError(
-                f"Line {line} has a column {new[0]!r}, which the rows before it lack: give a file instead of the "
-                "standard input, or columns of the same names in each row."
-            )
-
-    if path is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")
-        yield _json_lines(sys.stdout.write, ours, names, checked)
-        return
-    with open_whole(path) as file:
-        if not is_csv:
-            yield _json_lines(file.write, ours, names, checked)
-            return
+    if path is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    with nullcontext(sys.stdout) if path is None else open_whole(path) as file:
         write_row = csv_writer(file, safe)
         line_name, *other_names = ours.values()
-        write_row([line_name, *columns, *other_names])
+        if is_csv:
+            write_row([line_name, *columns, *other_names])
 
-        def write(line: int, values: Mapping[str, Any], probabilities: np.ndarray) -> None:
-            checked(line, values)
-            best = int(probabilities.argmax())
-            rounded = [round(float(value), 6) for value in probabilities]
-            write_row([line, *(_readable(values.get(name)) for name in columns), names[best], rounded[best], *rounded])
+        def write(line: int, row: Mapping[str, Any], probabilities: np.ndarray) -> None:
+            new = [name for name in row if name not in columns]
+            if new and (is_csv or set(new) & set(ours.values())):
+                raise ValueError(
+                    f"Line {line} has a column {new[0]!r}, which the rows before it lack: give a file instead of the "
+                    "standard input, or columns of the same names in each row."
+                )
+            rounded, best = [round(float(value), 6) for value in probabilities], int(probabilities.argmax())
+            if is_csv:
+                cells = [_readable(row.get(name)) for name in columns]
+                write_row([line, *cells, names[best], rounded[best], *rounded])
+            else:
+                found = [names[best], rounded[best], dict(zip(names, rounded))]
+                record = {line_name: line, **row, **dict(zip(other_names, found))}
+                file.write(json.dumps(record, ensure_ascii=False, default=lambda value: str(_readable(value))) + "\n")
 
         yield write
 
 
 def free_names(ours: Sequence[str], columns: Collection[str]) -> dict[str, str]:
-    """
-    Our names, by themselves, with `predicted_` in front as often as it takes to be no column of the input.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.commands.predictions import free_names
-
-    >>> free_names(["label", "probability"], ["text", "label"])
-    {'label': 'predicted_label', 'probability': 'probability'}
-    ```
-    """
+    """Our names, each with `predicted_` in front as often as it takes to be no column of the input."""
     names: dict[str, str] = {}
     for name in ours:
         new = name
@@ -106,32 +87,5 @@ def free_names(ours: Sequence[str], columns: Collection[str]) -> dict[str, str]:
 
 
 def _readable(value: Any) -> Any:
-    """Bytes as the text that they are, where they are one."""
+    """Bytes as the text that they hold."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
-
-
-def _written(value: Any) -> str:
-    """What JSON has no kind for."""
-    return str(_readable(value))
-
-
-def _json_lines(
-    write_text: Callable[[str], Any],
-    ours: Mapping[str, str],
-    names: Sequence[str],
-    checked: Callable[[int, Mapping[str, Any]], None],
-) -> Write:
-    def write(line: int, values: Mapping[str, Any], probabilities: np.ndarray) -> None:
-        checked(line, values)
-        best = int(probabilities.argmax())
-        rounded = [round(float(value), 6) for value in probabilities]
-        record = {
-            ours["line"]: line,
-            **values,
-            ours["label"]: names[best],
-            ours["probability"]: rounded[best],
-            ours["probabilities"]: dict(zip(names, rounded)),
-        }
-        write_text(json.dumps(record, ensure_ascii=False, default=_written) + "\n")
-
-    return write

@@ -15,21 +15,16 @@ Log in first (hf auth login), or set HF_TOKEN. What the Hub has already is not s
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    Publishes what a training left in a folder; see [`push_folder`].
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command, which is [`push_folder`]; `argv` defaults to the command line of this process."""
     parser = ArgumentParser("python -m hf_lcl push", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")
-    parser.add_argument("repo_id", metavar="USER/NAME", help="repository on the Hub; created where it does not exist")
-    parser.add_argument("--private", action="store_true", default=None, help="make a new repository a private one")
-    parser.add_argument("--revision", help="branch to publish on; created where it does not exist")
-    parser.add_argument(
+    add = parser.add_argument
+    add("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")
+    add("repo_id", metavar="USER/NAME", help="repository on the Hub; created where it does not exist")
+    add("--private", action="store_true", default=None, help="make a new repository a private one")
+    add("--revision", help="branch to publish on; created where it does not exist")
+    add(
         "--include_training_state",
         action="store_true",
         help="publish the last checkpoint's model, weighting network included, in the folder training_state too",
     )
-    commit = push_folder(**vars(parser.parse_args(argv)))
-    print(commit.repo_url)
+    print(push_folder(**vars(parser.parse_args(argv))).repo_url)

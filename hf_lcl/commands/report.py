@@ -5,7 +5,8 @@ from pathlib import Path
 from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
 from ..hub.card import refresh_card
-from .model_flags import add_labelled_data, data_arguments, labelled_texts, model_parser
+from .data import labelled_texts
+from .model_flags import add_labelled_data, data_arguments, model_parser
 
 
 DESCRIPTION = """\
@@ -14,24 +15,19 @@ far its probabilities can be trusted, and pictures of all that; also as PNG and 
 
   python -m hf_lcl report out --test_file test.jsonl --validation_file validation.jsonl
 
-`train` writes the same page at its end. Needs matplotlib: pip install "hf_lcl[plots]"."""
+The temperature is fitted on the validation file. `train` writes the same page at its end. Needs matplotlib:
+pip install "hf_lcl[plots]"."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command; `argv` defaults to the command line of this process."""
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
-    group = add_labelled_data(parser)
-    group.add_argument("--validation_file", help="of the same kind: the temperature is fitted on it")
-    group.add_argument(
+    add_labelled_data(parser, "validation_file")
+    parser.add_argument(
         "--fold_temperature",
         action="store_true",
-        help="divide the last layer of the classifier by that temperature, where that helps: its own "
-        "probabilities are then calibrated",
+        help="divide the last layer of the classifier by the temperature, where that helps: its own probabilities "
+        "are then calibrated",
     )
     flags = parser.parse_args(argv)
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra

@@ -7,7 +7,8 @@ from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
-from .job import read_data, run_job
+from .data import read_data
+from .job import run_job
 from .parsing import parse_arguments
 
 
@@ -22,7 +23,7 @@ its pictures.
       --do_train --do_eval --do_predict --output_dir out
 
 Files are csv, json, jsonl or parquet, with a column `text` and a column `label`. The same flags may stand in a YAML or
-JSON file, one a line (`do_train: true`): give its name first, and flags after it stand above it.
+JSON file, one a line (`do_train: true`): give its name first; later flags override it.
 
 Beside those above, these are the flags that matter most:
   --objective                    lcl, scl or ce: with a contrastive loss, or with cross-entropy alone
@@ -36,12 +37,7 @@ examples/run_classification.py is this command as a script of one page, to copy 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+    """The command; `argv` defaults to the command line of this process."""
     model_args, data_args, training_args = parse_arguments(ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION)
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
     run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)

@@ -66,7 +66,7 @@ def test_what_is_no_finished_classifier(plain, encoder_folder, files, tmp_path, 
     command = ["--test_file", files["test"]]
     assert "would answer at random. Train it first" in fails(["evaluate", str(encoder_folder), *command])
     assert "No classifier can be loaded from nowhere" in fails(["evaluate", "nowhere", *command])
-    assert "No test split: give --test_file" in fails(["evaluate", str(plain)])
+    assert "No data: give --test_file, or --dataset_name" in fails(["evaluate", str(plain)])
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"text": "cake", "label": "sad"}\n')
     assert "label 'sad' does not occur" in fails(["evaluate", str(plain), "--test_file", str(wrong)])

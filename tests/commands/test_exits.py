@@ -25,7 +25,7 @@ def run(body, **options):
     [
         ("ValueError('a\\n b')", "error: a b"),
         ("ValueError()", "error: ValueError"),
-        ("OSError(28, 'No space left on device', 'out/a')", "error: out/a: No space left on device. The disk is full"),
+        ("OSError(28, 'No space left on device', 'out/a')", "error: out/a: No space left on device. Make room"),
         (
             "OSError(30, 'Read-only file system', '/h')",
             "error: /h: Read-only file system. Name another folder. Caches",

@@ -1,0 +1,157 @@
+"""From files to what a trainer or a finished model takes: class ids and tokens."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets import DatasetDict
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+from transformers.utils import logging
+
+from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
+from ..data.cells import listed
+from ..data.loading import LINE
+from ..data.summary import DataSummary
+from ..model.classes import class_names
+from ..model.modeling import LCLForSequenceClassification
+from ..support.files import refuse_overwriting
+from ..training_args import ContrastiveTrainingArguments
+from .arguments import DataArguments, ModelArguments, without
+
+
+logger = logging.get_logger(__name__)
+
+
+# What is written into output_dir, and must not be a file of texts.
+OUTPUTS = (
+    *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
+    *("predict_results.txt", "per_class.csv", "confused_pairs.csv", "config.json", "report/summary.json"),
+)
+
+
+def read_data(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ContrastiveTrainingArguments
+) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase]:
+    """
+    From files to tokens, with a table that tells what the data holds.
+
+    Args:
+        model_args ([`ModelArguments`]): names the tokenizer, and the classes where there is no training split.
+        data_args ([`DataArguments`]): names the files.
+        training_args ([`ContrastiveTrainingArguments`]): `do_train`, `do_eval` and `do_predict` say which splits must
+            be there.
+
+    Returns:
+        `tuple[DatasetDict, list[str], PreTrainedTokenizerBase]`: tokenised splits, class names by id, the tokenizer.
+
+    Raises:
+        ValueError: for a model or data that cannot be read, data that lacks a split or a column or would be written
+            over, and a tracker that is unknown or not installed.
+    """
+    known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+    for name in set(training_args.report_to or ()) - {*get_available_reporting_integrations()}:
+        fault = f"is not installed: pip install {name}, or" if name in INTEGRATION_TO_CALLBACK else "is unknown:"
+        raise ValueError(f"report_to={name!r} {fault} use none, or one of {known}.")
+    for name in OUTPUTS:
+        refuse_overwriting(Path(training_args.output_dir) / name, data_args.files.values())
+    wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
+    needed = [split for split, is_wanted in wanted.items() if is_wanted]
+    config = model_args.load_config()
+    splits = data_args.load(needed, cache_dir=model_args.cache_dir, token=model_args.token)
+    tokenizer = AutoTokenizer.from_pretrained(
+        model_args.tokenizer_name or model_args.model_name_or_path,
+        use_fast=model_args.use_fast_tokenizer,
+        **model_args.hub_arguments,
+    )
+    labelled = [split for split in needed if split != "test"]
+    names = None if "train" in splits else class_names(config)
+    splits, names, summary = _encode(data_args, splits, tokenizer, labelled, names)
+    if training_args.process_index == 0:
+        print(f"data\n{summary.format()}\n")
+    return splits, names, tokenizer
+
+
+def labelled_texts(
+    data_args: DataArguments, model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase
+) -> DatasetDict:
+    """
+    The splits but the training split, as a finished model takes them.
+
+    Args:
+        data_args ([`DataArguments`]): which files, columns and lengths.
+        model ([`LCLForSequenceClassification`]): names the classes. Where its names are those that transformers makes
+            up (`LABEL_0`, ...), labels may be the ids.
+        tokenizer (`PreTrainedTokenizerBase`): of the model.
+
+    Returns:
+        `DatasetDict`: tokenised rows with `labels`; a test split among them.
+
+    Raises:
+        ValueError: for data that cannot be read, has no test split or lacks a column, and for labels that the model
+            does not know.
+    """
+    splits = data_args.load(["test"])
+    splits.pop("train", None)
+    names, test = class_names(model.config), splits["test"]
+    labels = test[data_args.label_column][:] if data_args.label_column in test.column_names else []
+    if names == [f"LABEL_{index}" for index in range(len(names))] and not set(map(str, labels)) & set(names):
+        names = [str(index) for index in range(len(names))]
+    splits, _, summary = _encode(data_args, splits, tokenizer, list(splits), names)
+    for split, found in summary.splits.items():
+        if found.truncated:
+            logger.warning(
+                f"{found.truncated:,} texts of the {split} split have more tokens than --max_seq_length, and are cut."
+            )
+    return splits
+
+
+def _encode(
+    data_args: DataArguments,
+    splits: DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    labelled: Iterable[str],
+    names: list[str] | None,
+) -> tuple[DatasetDict, list[str], DataSummary]:
+    """Labels to ids of the classes, by default those of the training split, and texts to tokens."""
+    text_columns, dropped = data_args.text_columns(splits), data_args.dropped
+    if names is None:
+        _check_labels(data_args, splits, ["train"], data_args.label_column)
+    try:
+        splits, names = encode_labels(splits, data_args.label_column, names=names)
+        if data_args.drop_conflicts and "train" in labelled:
+            splits, dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
+    except ValueError as error:
+        cut = dropped["train"]["max_train_samples"]
+        more = f" (--max_train_samples {data_args.max_train_samples} left {cut:,} rows of the train split out.)"
+        raise ValueError(f"{error}{more if cut else ''}") from error
+    _check_labels(data_args, splits, labelled, "labels")
+    splits = tokenize_texts(
+        splits,
+        tokenizer,
+        text_columns,
+        delimiter=data_args.text_column_delimiter,
+        sentence_pair=data_args.sentence_pair,
+        max_length=data_args.max_seq_length,
+        padding="max_length" if data_args.pad_to_max_length else False,
+        return_length=True,
+        view_column=data_args.view_column,
+        num_proc=data_args.preprocessing_num_workers,
+        load_from_cache_file=not data_args.overwrite_cache,
+    )
+    summary = summarize(splits, names, text_columns, dropped=dropped)
+    return without(splits, "length", LINE), names, summary
+
+
+def _check_labels(data_args: DataArguments, splits: DatasetDict, labelled: Iterable[str], column: str) -> None:
+    """Raises a `ValueError` that lists what is in the file of a split without a column of labels."""
+    for split in labelled:
+        if column in splits[split].column_names:
+            continue
+        path, name = data_args.files.get(split), data_args.label_column
+        columns = splits[split].column_names if path is None else data_args.reader.columns(path, split)
+        if name in columns:
+            raise ValueError(f"The {split} split has no labels: column {name!r} is empty or -1 throughout.")
+        raise ValueError(
+            f"The {split} split has no label column {name!r}; its columns are {listed(columns)}. Name it with "
+            "--label_column_name."
+        )
