@@ -50,9 +50,6 @@ def reliability_bins(
         temperature (`float`, *optional*, defaults to 1.0): divides the logits.
         bins (`int`, *optional*, defaults to 15): number of bins.
 
-    Returns:
-        [`ReliabilityBins`]
-
     Raises:
         ValueError: without texts.
 
@@ -80,10 +77,7 @@ def reliability_bins(
 def expected_calibration_error(
     logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> float:
-    """
-    The mean distance of confidence and accuracy ([paper](https://huggingface.co/papers/1706.04599)), from 0 to 1; 0 is
-    perfect. Args as for [`reliability_bins`].
-    """
+    """The mean distance of confidence and accuracy, from 0 (best) to 1, of texts as for [`reliability_bins`]."""
     return reliability_bins(logits, references, temperature, bins).calibration_error
 
 
@@ -143,10 +137,6 @@ def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     Example:
 
     ```python
-    >>> from transformers import AutoModelForSequenceClassification
-    >>> from hf_lcl.evaluation import fold_temperature
-
-    >>> classifier = AutoModelForSequenceClassification.from_pretrained("runs/feelings")
     >>> fold_temperature(classifier, 1.7)
     >>> classifier.save_pretrained("runs/feelings")
     ```

@@ -15,37 +15,18 @@ RESAMPLES, BATCH = 9999, 100
 
 @dataclass(frozen=True)
 class PairedTest:
-    """
-    The comparison of two systems on the same texts and with the same seeds.
+    """The comparison of two systems on the same texts and with the same seeds."""
 
-    Args:
-        difference (`float`): of the mean accuracies.
-        low, high (`float`): its 95% interval over texts (paired bootstrap).
-        p_texts (`float`): p-value over texts (random sign flips; with one seed, McNemar's exact test).
-        p_seeds (`float`, *optional*): p-value over seeds (paired t-test); `None` with one seed, or if all differences
-            are equal.
-    """
-
-    difference: float
-    low: float
+    difference: float  # of the mean accuracies
+    low: float  # the 95% interval of the difference over texts, by a paired bootstrap
     high: float
-    p_texts: float
-    p_seeds: float | None
+    p_texts: float  # over texts, by random sign flips; with one seed, McNemar's exact test
+    p_seeds: float | None  # over seeds, by a paired t-test; `None` with one seed, or if all differences are equal
 
 
 def paired_test(correct: np.ndarray, reference: np.ndarray) -> PairedTest:
     """
-    Compares two systems.
-
-    Args:
-        correct (`np.ndarray` of shape `(seeds, texts)`): 1 where the system is right, else 0.
-        reference (`np.ndarray` of shape `(seeds, texts)`): the same for the system to compare with.
-
-    Returns:
-        [`PairedTest`]
-
-    Raises:
-        ValueError: if the shapes differ.
+    Compares two systems, of which `correct` and `reference` `(seeds, texts)` hold 1 where the prediction is right.
 
     Example:
 
@@ -83,15 +64,12 @@ def _p_over_texts(differences: np.ndarray) -> float:
 
 def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -> list[dict[str, Any]]:
     """
-    One row per objective, in percent; each is compared with the first over the seeds that both have.
+    One row per objective, in percent and as text; each is compared with the first over the seeds that both have.
 
     Args:
         runs (`Sequence[Mapping]`): each with its `settings` (`objective`, and `seed` in `training`), `metrics` (from 0
             to 1), `seconds` and `predictions` (class ids).
         references (`np.ndarray` of shape `(texts,)`): true class ids.
-
-    Returns:
-        `list[dict]`: rows of equal keys, as text.
     """
     by_objective: dict[str, dict[int, Mapping[str, Any]]] = {}
     for run in runs:

@@ -66,12 +66,8 @@ def confused_pairs(
 
 def per_class_table(references: np.ndarray, predictions: np.ndarray, names: list[str]) -> list[dict[str, str | float]]:
     """
-    Precision, recall, F1 and support of each class; a class that is never predicted has precision and F1 0.
-
-    Args as for [`confused_pairs`].
-
-    Returns:
-        `list[dict]`: one row per class with `label`, `precision`, `recall`, `f1` and `support`.
+    One row per class with `label`, `precision`, `recall`, `f1` and `support`, of predictions as for
+    [`confused_pairs`]. A class that is never predicted has precision and F1 0.
     """
     from sklearn.metrics import precision_recall_fscore_support  # takes a second to import
 

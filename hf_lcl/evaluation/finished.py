@@ -23,20 +23,9 @@ def load_finished(
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
         revision (`str`, *optional*, defaults to `main`): branch, tag or commit on the Hub.
 
-    Returns:
-        `tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]`
-
     Raises:
         ValueError: where there is no such model, it has no classifier or no tokenizer, or it is an adapter without its
             training model.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.evaluation.finished import load_finished
-
-    >>> model, tokenizer = load_finished("runs/feelings")
-    ```
     """
     options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)
@@ -44,8 +33,7 @@ def load_finished(
         model = load_training_model(Path(name)) if is_adapter(Path(name)) else _load_model(name, options)
         if model is None:
             raise ValueError(
-                "it holds an adapter alone, and no checkpoint-* with its encoder: save the merged classifier "
-                "(merge_adapter=True)."
+                "it holds an adapter alone, and no checkpoint-* with its encoder: set merge_adapter=True."
             )
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError) as error:

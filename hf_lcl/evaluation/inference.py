@@ -20,14 +20,7 @@ from ..model.modeling import LCLForSequenceClassification
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """
-    One row per text, in the order of the texts.
-
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): the classifier's, before the softmax.
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): pooled, not normalised.
-        weighting_logits (`np.ndarray` of shape `(rows, num_labels)`, *optional*): the weighting network's.
-    """
+    """One row per text, in the order of the texts; see [`LCLOutput`]."""
 
     logits: np.ndarray
     embeddings: np.ndarray

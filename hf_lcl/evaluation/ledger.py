@@ -9,16 +9,10 @@ from typing import Any
 
 class Ledger:
     r"""
-    A JSON-lines file of finished runs. A run is identified by its settings.
+    A JSON-lines file of finished runs, made with the first run. A run is identified by its settings.
 
     Several processes may write to one file. A line that a killed process left incomplete is skipped, and the next run
-    starts on a new line.
-
-    Args:
-        path (`str` or `os.PathLike`): the file; made with the first run.
-
-    Raises:
-        ValueError: if a line is JSON, but no object with `settings`.
+    starts on a new line. A line that is no run raises a `ValueError`.
 
     Example:
 

@@ -32,8 +32,8 @@ def label_relations(weighting_logits: np.ndarray, references: np.ndarray) -> np.
     r"""
     The mean weight that texts of class `y` give to each class `y'`: the mean of `softmax(weighting_logits)` over them.
 
-    In the label-aware contrastive loss this is how hard the class `y'` is pushed away from the class `y`: the larger,
-    the closer the two are ([paper](https://huggingface.co/papers/2109.05427)).
+    In the label-aware contrastive loss ([paper](https://huggingface.co/papers/2109.05427)) this is how hard the class
+    `y'` is pushed away from the class `y`: the larger, the closer the two are.
 
     Args:
         weighting_logits (`np.ndarray` of shape `(rows, num_labels)`): the weighting network's.
@@ -70,11 +70,7 @@ def is_nearly_uniform(affinity: np.ndarray) -> bool:
     """
     Whether all classes get almost the same weight: which weights are the largest is chance then.
 
-    Args:
-        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): from [`label_relations`].
-
-    Returns:
-        `bool`: whether the mean entropy of the rows is within 5% of `log(num_labels)`, or no class has texts.
+    That is so if the mean entropy of the rows of `affinity` is within 5% of `log(num_labels)`, or no class has texts.
     """
     known = affinity[np.isfinite(affinity).all(axis=1)]
     limit = (1 - LEAST_ENTROPY_LOSS) * np.log(affinity.shape[1])
@@ -90,9 +86,6 @@ def class_tree(affinity: np.ndarray) -> ClassTree:
     Args:
         affinity (`np.ndarray` of shape `(num_labels, num_labels)`): from 0 to 1, such as [`label_relations`] or a
             row-normalised confusion matrix; NaN for a class without texts. The diagonal does not count.
-
-    Returns:
-        [`ClassTree`]
     """
     distance = -np.log(np.clip(_symmetric(affinity), LEAST_AFFINITY, 1))
     np.fill_diagonal(distance, 0)
@@ -102,15 +95,8 @@ def class_tree(affinity: np.ndarray) -> ClassTree:
 
 def closest_pairs(affinity: np.ndarray, names: list[str], top: int = 10) -> list[dict[str, str | float]]:
     """
-    The pairs of classes with the largest mean affinity in both directions.
-
-    Args:
-        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): as for [`class_tree`].
-        names (`list[str]`): class names by id.
-        top (`int`, *optional*, defaults to 10): the largest number of pairs.
-
-    Returns:
-        `list[dict]`: `label`, `other` and `affinity`, closest first.
+    At most `top` pairs of classes with the largest mean affinity in both directions (see [`class_tree`]), closest
+    first, as rows with `label`, `other` and `affinity`. `names` are the class names by id.
     """
     symmetric = _symmetric(affinity)
     pairs = sorted(zip(*np.triu_indices(len(names), k=1)), key=lambda pair: -symmetric[pair])

@@ -34,14 +34,9 @@ def add_findings(output_dir: str | Path, **findings: Any) -> None:
 
 def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     """
-    The findings of the last report about the model in a folder.
-
-    Args:
-        output_dir (`str` or `Path`): the folder that [`write_report`] was given.
-
-    Returns:
-        `dict[str, Any]` with `metrics`, `per_class`, `confused_pairs`, `calibration`, `split`, `rows`, `fingerprints`,
-        `pictures` and perhaps `baseline`; `None` if there is no complete report, or it is about other weights.
+    The findings of the last report about the model in a folder: `metrics`, `per_class`, `confused_pairs`,
+    `calibration`, `split`, `rows`, `fingerprints`, `pictures` and perhaps `baseline`. `None` if there is no complete
+    report, or it is about other weights.
     """
     path = Path(output_dir) / FOLDER / SUMMARY
     if not path.is_file():

@@ -36,7 +36,7 @@ def test_with_several_seeds_the_test_over_texts_flips_the_signs_of_differences_o
 
 def test_with_several_seeds():
     rng = np.random.default_rng(1)
-    one, other = answers(rng, 4, 500, 0.82), answers(rng, 4, 500, 0.75)
+    one, other = answers(rng, 4, 200, 0.82), answers(rng, 4, 200, 0.75)
     found = paired_test(one, other)
     assert found.p_seeds == pytest.approx(stats.ttest_rel(one.mean(axis=1), other.mean(axis=1)).pvalue)
     assert found.p_texts < 0.01
@@ -48,7 +48,7 @@ def test_with_several_seeds():
 
 def test_chance_alone_is_not_found_to_be_a_difference():
     rng = np.random.default_rng(2)
-    values = [paired_test(answers(rng, 2, 60, 0.7), answers(rng, 2, 60, 0.7)).p_texts for _ in range(40)]
+    values = [paired_test(answers(rng, 2, 40, 0.7), answers(rng, 2, 40, 0.7)).p_texts for _ in range(15)]
     assert np.mean(np.array(values) < 0.05) < 0.2
     assert 0.3 < np.mean(values) < 0.7
 

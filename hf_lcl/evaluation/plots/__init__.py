@@ -1,5 +1,10 @@
 # ruff: noqa: E402
-"""Plots of a classifier. Each function draws one figure in one theme; `save_picture` writes it in both."""
+"""
+Plots of a classifier. Each function draws one figure in one theme; `save_picture` writes it in both.
+
+They share these arguments: `names` (`list[str]`) are the class names by id; `order` (`list[int]`) are the class ids in
+the order to draw, as in [`ClassTree`]; `theme` ([`Theme`]) has the colours.
+"""
 
 from ...support.extras import load_extra
 

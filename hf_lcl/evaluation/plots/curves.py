@@ -18,13 +18,7 @@ MOST_POINTS_WITH_MARKERS = 40
 
 
 def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> Figure:
-    """
-    Losses by step, and accuracy and macro F1 by step where there were evaluations.
-
-    Args:
-        log_history (`list[dict]`): the Trainer's, `trainer.state.log_history`.
-        theme ([`Theme`]): the colours.
-    """
+    """The losses in `trainer.state.log_history` by step and, if there were evaluations, accuracy and macro F1."""
     scores = _logged(log_history, SCORES)
     panels = {"Loss": _logged(log_history, LOSSES)} | ({"Evaluation": scores} if scores else {})
     figure = new_figure(0.6 + 4.6 * len(panels), 4.2)

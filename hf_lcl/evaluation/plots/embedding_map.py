@@ -21,7 +21,7 @@ ROWS_OF_LEGEND = 40
 UMAP_NEIGHBORS = 15
 
 
-def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+def project(embeddings: np.ndarray, method: str | None = None) -> tuple[np.ndarray, list[str]]:
     """
     Embeddings in two dimensions. They are L2-normalised first, as in the contrastive loss.
 
@@ -29,7 +29,6 @@ def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) ->
         embeddings (`np.ndarray` of shape `(rows, hidden)`): at least three rows.
         method (`str`, *optional*): `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and there
             are more than 15 texts.
-        seed (`int`, *optional*, defaults to 0): of UMAP.
 
     Returns:
         `tuple[np.ndarray, list[str]]`: coordinates `(rows, 2)` and the names of the two axes.
@@ -46,9 +45,9 @@ def project(embeddings: np.ndarray, method: str | None = None, seed: int = 0) ->
     if method == "umap":
         umap = load_extra("umap", extra="umap")
         # With more than one process each call gives another map.
-        mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=seed, n_jobs=1)
+        mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=0, n_jobs=1)
         return mapping.fit_transform(unit), ["UMAP 1", "UMAP 2"]
-    pca = PCA(2, random_state=seed)
+    pca = PCA(2, random_state=0)
     points = pca.fit_transform(unit)
     shares = enumerate(pca.explained_variance_ratio_, start=1)
     return points, [f"principal component {axis} ({share:.0%} of the variance)" for axis, share in shares]
@@ -63,15 +62,8 @@ def plot_embedding_map(
     theme: Theme,
 ) -> Figure:
     """
-    A scatter plot of the texts, with the centroid of each class.
-
-    Args:
-        points (`np.ndarray` of shape `(rows, 2)`): from [`project`].
-        axis_labels (`list[str]`): likewise.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        names (`list[str]`): class names by id.
-        order (`list[int]`): class ids in the order of the legend; of many classes, neighbours get similar colours.
-        theme ([`Theme`]): the colours.
+    A scatter plot of the texts, with the centroid of each class: `points` and `axis_labels` from [`project`], and the
+    true class ids `references`. Of many classes, neighbours in `order` get similar colours.
     """
     few = len(names) <= MOST_CLASSES_WITH_MARKERS
     columns = -(-len(names) // ROWS_OF_LEGEND)

@@ -19,14 +19,8 @@ RELATION_TICKS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)
 
 def plot_confusion_matrix(shares: np.ndarray, names: list[str], order: list[int], theme: Theme) -> Figure:
     """
-    The confusion matrix.
-
-    Args:
-        shares (`np.ndarray` of shape `(num_labels, num_labels)`): of the texts of a class (row), the share that is
-            given each class (column), from 0 to 1; NaN for a class without texts.
-        names (`list[str]`): class names by id.
-        order (`list[int]`): class ids from top to bottom, as in [`ClassTree`].
-        theme ([`Theme`]): the colours.
+    The confusion matrix, where `shares` of shape `(num_labels, num_labels)` holds the share of the texts of a class
+    (row) that is given each class (column); NaN for a class without texts.
     """
     figure = new_figure(*_size(names))
     axes = figure.subplots()
@@ -41,14 +35,8 @@ def plot_label_relations(
     weights: np.ndarray, names: list[str], tree: ClassTree, theme: Theme, quantity: str = "weight"
 ) -> Figure:
     """
-    The label relations in multiples of equal weights, with their tree.
-
-    Args:
-        weights (`np.ndarray` of shape `(num_labels, num_labels)`): from [`label_relations`].
-        names (`list[str]`): class names by id.
-        tree ([`ClassTree`]): from [`class_tree`] of `weights`.
-        theme ([`Theme`]): the colours.
-        quantity (`str`, *optional*, defaults to `"weight"`): what the title calls the numbers.
+    The `weights` from [`label_relations`] in multiples of equal weights, beside their [`class_tree`]. The title calls
+    them `quantity`.
     """
     width, height = _size(names)
     branch_width = max(1.6, 0.16 * width)

@@ -8,13 +8,7 @@ from .theme import Theme, new_figure
 
 
 def plot_reliability(panels: dict[str, ReliabilityBins], theme: Theme) -> Figure:
-    """
-    Reliability diagrams side by side, with the number of texts in each bin below.
-
-    Args:
-        panels (`dict[str, ReliabilityBins]`): bins by title, such as before and after temperature scaling.
-        theme ([`Theme`]): the colours.
-    """
+    """Reliability diagrams side by side, each with its title and, below, the number of texts in each bin."""
     figure = new_figure(0.6 + 3.6 * len(panels), 4.6)
     grid = figure.subplots(2, len(panels), height_ratios=[3, 1], sharex=True, sharey="row", squeeze=False)
     for (title, bins), (diagram, histogram) in zip(panels.items(), grid.T):

@@ -15,22 +15,14 @@ from .fonts import use_fonts
 
 @dataclass(frozen=True)
 class Theme:
-    """
-    Colours on one background that can be told apart with any kind of colour vision (Okabe and Ito's).
+    """Colours on one background that can be told apart with any kind of colour vision (Okabe and Ito's)."""
 
-    Args:
-        suffix (`str`): ends the names of the files.
-        background, text, grid (`str`): colours of the page.
-        colors (`tuple[str, ...]`): for lines, bars and points.
-        sequential (`tuple[str, ...]`): for numbers from 0 up, from near the background to far from it.
-    """
-
-    suffix: str
+    suffix: str  # ends the names of the files
     background: str
     text: str
     grid: str
-    colors: tuple[str, ...]
-    sequential: tuple[str, ...]
+    colors: tuple[str, ...]  # of lines, bars and points
+    sequential: tuple[str, ...]  # of numbers from 0 up, from near the background to far from it
 
 
 LIGHT = Theme(
@@ -74,17 +66,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_picture(draw: Callable[[Theme], Figure], folder: Path, name: str) -> list[Path]:
-    """
-    Writes `name.png` for light pages and `name_dark.png` for dark ones.
-
-    Args:
-        draw (`Callable[[Theme], Figure]`): draws the figure in a theme.
-        folder (`Path`): an existing folder.
-        name (`str`): without an extension.
-
-    Returns:
-        `list[Path]`: the two files.
-    """
+    """Writes `name.png` for light pages and `name_dark.png` for dark ones into `folder`; returns the two files."""
     paths = []
     for theme in (LIGHT, DARK):
         colors = {

@@ -16,22 +16,13 @@ LONGEST_OPEN_TABLE = 15
 
 @dataclass(frozen=True)
 class Section:
-    """
-    One heading of the page.
-
-    Args:
-        title (`str`): the heading.
-        text (`str`, *optional*): what is shown, or why nothing is.
-        picture (`str`, *optional*): name of the picture without `.png`.
-        files (`Sequence[str]`, *optional*): names of the files with the same as numbers.
-        tables (`dict[str, list[dict]]`, *optional*): caption to rows of equal keys.
-    """
+    """One heading of the page."""
 
     title: str
     text: str = ""
-    picture: str | None = None
-    files: Sequence[str] = ()
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    picture: str | None = None  # its name without .png
+    files: Sequence[str] = ()  # names of those that hold the same as numbers
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # caption to rows of equal keys
 
 
 def render_page(title: str, introduction: str, sections: Sequence[Section], folder: Path) -> str:

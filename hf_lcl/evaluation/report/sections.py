@@ -10,19 +10,11 @@ from matplotlib.figure import Figure
 from transformers import EvalPrediction
 
 from ...support.files import write_csv
+from .. import plots
 from ..calibration import fit_temperature, reliability_bins
 from ..confusion import confused_pairs, confusion_counts, per_class_table
 from ..inference import ModelOutputs
 from ..metrics import classification_metrics
-from ..plots import (
-    plot_confusion_matrix,
-    plot_embedding_map,
-    plot_label_relations,
-    plot_reliability,
-    plot_training_curves,
-    project,
-    save_picture,
-)
 from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
 
@@ -36,22 +28,13 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Evaluated:
-    """
-    A split and the outputs of the model for it.
+    """A split and the outputs of the model for it."""
 
-    Args:
-        split (`str`): its name.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        outputs ([`ModelOutputs`]): of the model.
-        names (`list[str]`): class names by id.
-        folder (`Path`): where pictures and numbers go.
-    """
-
-    split: str
-    references: np.ndarray
+    split: str  # its name
+    references: np.ndarray  # true class ids (rows,)
     outputs: ModelOutputs
-    names: list[str]
-    folder: Path
+    names: list[str]  # of the classes by id
+    folder: Path  # for pictures and numbers
 
     @property
     def predictions(self) -> np.ndarray:
@@ -76,7 +59,7 @@ class Evaluated:
 
     def draw(self, name: str, plot: Callable[..., Figure], *args: Any, **options: Any) -> str:
         """Draws `plot(*args, theme=theme)` in both themes into the folder and returns its name."""
-        save_picture(lambda theme: plot(*args, theme=theme, **options), self.folder, name)
+        plots.save_picture(lambda theme: plot(*args, theme=theme, **options), self.folder, name)
         return name
 
 
@@ -86,7 +69,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def results_section(test: Evaluated) -> tuple[Section, dict[str, Any]]:
+def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     """Accuracy and F1, per class, and the most frequent errors."""
     facts = {
         "metrics": classification_metrics(EvalPrediction(test.outputs.logits, test.references)),
@@ -106,7 +89,7 @@ def results_section(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     return Section("Results", tables=tables, files=files), facts
 
 
-def confusion_section(test: Evaluated) -> Section:
+def confusion(test: Evaluated) -> Section:
     """The confusion matrix."""
     counts = confusion_counts(test.references, test.predictions, len(test.names))
     with np.errstate(invalid="ignore"):  # a class without texts has no shares
@@ -116,12 +99,12 @@ def confusion_section(test: Evaluated) -> Section:
         "Confusion matrix",
         "Each row holds the texts of one class, and adds up to 100%. Classes that the classifier finds similar are "
         "neighbours. The file holds numbers of texts.",
-        test.draw("confusion_matrix", plot_confusion_matrix, shares, test.names, order),
+        test.draw("confusion_matrix", plots.plot_confusion_matrix, shares, test.names, order),
         [test.write_matrix("confusion_matrix.csv", counts, order)],
     )
 
 
-def relations_section(
+def relations(
     test: Evaluated, validation: Evaluated | None, weighting_logits: np.ndarray | None, remark: str
 ) -> Section:
     """How close the classes are: to the weighting network if it has learned that, else to the classifier."""
@@ -152,28 +135,28 @@ def relations_section(
     return Section(
         "Label relations",
         f"{text} The distance in the tree is minus the logarithm of the mean {quantity} in both directions.",
-        test.draw("label_relations", plot_label_relations, weights, test.names, tree, quantity=quantity),
+        test.draw("label_relations", plots.plot_label_relations, weights, test.names, tree, quantity=quantity),
         [test.write_matrix("label_relations.csv", weights, tree.order)],
         {"The closest classes": closest_pairs(weights, test.names)},
     )
 
 
-def map_section(test: Evaluated) -> Section:
+def embeddings(test: Evaluated) -> Section:
     """The embeddings in two dimensions, or why there are none."""
     if len(test.references) < 3:
         return Section("Embeddings", "A map needs at least three texts.")
-    points, axis_labels = project(test.outputs.embeddings)
+    projected = points, _ = plots.project(test.outputs.embeddings)
     true, predicted = ([test.names[index] for index in ids] for ids in (test.references, test.predictions))
     rows = zip(range(len(points)), *points.T, true, predicted)
     return Section(
         "Embeddings",
         "One point for each text. Two dimensions show only a part of the distances.",
-        test.draw("embedding_map", plot_embedding_map, points, axis_labels, test.references, test.names, test.order),
+        test.draw("embedding_map", plots.plot_embedding_map, *projected, test.references, test.names, test.order),
         [test.write_csv("embedding_map.csv", ["row", "x", "y", "true", "predicted"], rows)],
     )
 
 
-def calibration_section(test: Evaluated, validation: Evaluated | None) -> tuple[Section, dict[str, Any]]:
+def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section, dict[str, Any]]:
     """Calibration on the test split; if that helps, also with a temperature, fitted on the validation split."""
     logits, references = test.outputs.logits, test.references
     panels = {"before": reliability_bins(logits, references)}
@@ -202,13 +185,13 @@ def calibration_section(test: Evaluated, validation: Evaluated | None) -> tuple[
     section = Section(
         "Calibration",
         f"{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
-        test.draw("reliability", plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
+        test.draw("reliability", plots.plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
         [test.write_csv("reliability.csv", ["scaling", "from", "to", "texts", "confidence", "accuracy"], rows)],
     )
     return section, facts
 
 
-def curves_section(test: Evaluated, log_history: list[dict[str, Any]]) -> Section:
+def training_curves(test: Evaluated, log_history: list[dict[str, Any]]) -> Section:
     """The training curves, or why there are none."""
     if not any("loss" in line for line in log_history):
         return Section("Training", "No trainer_state.json with a logged loss is in the folder or its checkpoints.")
@@ -219,6 +202,6 @@ def curves_section(test: Evaluated, log_history: list[dict[str, Any]]) -> Sectio
         "Training",
         "With a contrastive objective the loss is alpha times the cross-entropies plus 1 - alpha times the "
         "contrastive loss, which may be negative.",
-        test.draw("training_curves", plot_training_curves, log_history),
+        test.draw("training_curves", plots.plot_training_curves, log_history),
         [test.write_csv("training_curves.csv", columns, rows)],
     )

@@ -16,16 +16,8 @@ from ..finished import is_adapter, load_finished, load_training_model, log_histo
 from ..inference import run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
+from . import sections
 from .page import render_page
-from .sections import (
-    Evaluated,
-    calibration_section,
-    confusion_section,
-    curves_section,
-    map_section,
-    relations_section,
-    results_section,
-)
 
 
 logger = logging.get_logger(__name__)
@@ -41,7 +33,6 @@ def write_report(
     batch_size: int = 32,
     fold: bool = False,
     model: LCLForSequenceClassification | None = None,
-    trust_remote_code: bool = False,
 ) -> Path:
     """
     Writes `report/` into the folder of any finished sequence classifier: `index.html` with all pictures in it, each
@@ -62,8 +53,8 @@ def write_report(
         fold (`bool`, *optional*, defaults to `False`): whether to divide the last layer of the classifier in the
             folder by the temperature, and save it, if that lowers the calibration error on `test`. The report is about
             the classifier before that.
-        model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already.
-        trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that the folder names.
+        model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already, or
+            was loaded with `trust_remote_code`.
 
     Returns:
         `Path`: the page.
@@ -85,7 +76,7 @@ def write_report(
     if fold and validation is None:
         raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if model is None:
-        model, _ = load_finished(output_dir, trust_remote_code=trust_remote_code)
+        model, _ = load_finished(output_dir)
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     before = read_summary(output_dir)
@@ -93,25 +84,25 @@ def write_report(
     folder.mkdir(exist_ok=True)
     names = class_names(model.config)
 
-    def evaluated(dataset: Dataset, split: str) -> Evaluated:
+    def evaluated(dataset: Dataset, split: str) -> sections.Evaluated:
         outputs = run_model(model, dataset, tokenizer, batch_size=batch_size, description=split)
-        return Evaluated(split, dataset.with_format("numpy")["labels"][:], outputs, names, folder)
+        return sections.Evaluated(split, dataset.with_format("numpy")["labels"][:], outputs, names, folder)
 
     on_test = evaluated(test, split)
     on_validation = None if validation is None else evaluated(validation, "validation")
     weighting_logits, remark = on_test.outputs.weighting_logits, ""
     if weighting_logits is None:
         weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
-    results, facts = results_section(on_test)
-    calibration, found = calibration_section(on_test, on_validation)
+    results, facts = sections.results(on_test)
+    calibration, found = sections.calibration(on_test, on_validation)
     found["folded"] = fold and found["error_after"] < found["error_before"]
-    sections = [
+    parts = [
         results,
-        confusion_section(on_test),
-        relations_section(on_test, on_validation, weighting_logits, remark),
-        map_section(on_test),
+        sections.confusion(on_test),
+        sections.relations(on_test, on_validation, weighting_logits, remark),
+        sections.embeddings(on_test),
         calibration,
-        curves_section(on_test, log_history(output_dir)),
+        sections.training_curves(on_test, log_history(output_dir)),
     ]
     identity = fingerprint(test, ("input_ids", "labels"))
     introduction = (
@@ -123,7 +114,7 @@ def write_report(
         logger.warning(lack)
         introduction += f" {lack}"
     page = folder / "index.html"
-    write_whole(page, render_page(output_dir.absolute().name, introduction, sections, folder))
+    write_whole(page, render_page(output_dir.absolute().name, introduction, parts, folder))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
@@ -133,7 +124,7 @@ def write_report(
         "split": split,
         "rows": len(test),
         "fingerprints": {split: identity},
-        "pictures": {section.title: f"{FOLDER}/{section.picture}.png" for section in sections if section.picture},
+        "pictures": {part.title: f"{FOLDER}/{part.picture}.png" for part in parts if part.picture},
     }
     if before is not None and before["fingerprints"] == facts["fingerprints"] and "baseline" in before:
         facts["baseline"] = before["baseline"]
