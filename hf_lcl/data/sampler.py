@@ -19,10 +19,9 @@ class LabelBalancedSampler(Sampler[int]):
     Orders the texts of an epoch so that every run of `batch_size` of them holds several classes, as many as fit, with
     about `samples_per_class` texts each. Each text is seen once per epoch.
 
-    The texts of a class are cut into groups, and a batch is filled with whole groups of different classes. A class
+    The texts of a class are cut into groups, and a batch is filled with whole groups of different classes; a class
     with a tenth of the texts fills a tenth of the places. A text is alone of its class in a batch only where the sizes
-    of the classes leave no other way, which concerns a few texts at the end of an epoch. Classes with one text cannot
-    give positives; they come last.
+    of the classes leave no other way: a few texts at the end of an epoch. Classes with one text come last.
 
     The order depends on `seed` and the epoch alone. It is the same on all processes, and accelerate hands whole
     batches to each of them.
@@ -68,7 +67,18 @@ class LabelBalancedSampler(Sampler[int]):
     ):
         # Here and below, a class is its place among those that occur.
         _, self._labels, self._texts = np.unique(labels, return_inverse=True, return_counts=True)
-        _check(self._texts, batch_size, samples_per_class)
+        check_batch_size(batch_size, samples_per_class)
+        if self._texts.max() < 2:
+            raise ValueError(
+                f"Each of the {len(self._texts)} classes has one text only, so that no text has a positive and a "
+                "contrastive objective learns nothing: add texts, give each a second view (num_views=2, "
+                'sampler="auto"), or use objective="ce".'
+            )
+        if samples_per_class > self._texts.max():
+            raise ValueError(
+                f"samples_per_class={samples_per_class}, but the most frequent class has {self._texts.max()} texts: "
+                f"use at most {self._texts.max()}."
+            )
         if lengths is not None and np.shape(lengths) != self._labels.shape:
             raise ValueError(
                 f"lengths has shape {np.shape(lengths)} for {len(self._labels)} texts: give one per text."
@@ -109,51 +119,33 @@ class LabelBalancedSampler(Sampler[int]):
 
     def _groups(self, order: np.ndarray, rng: np.random.Generator) -> list[Group]:
         """All texts but single ones in groups of a class, in the order in which batches would like them."""
-        texts = np.where(self._texts > 1, self._texts, 0)
-        per_batch = self.batch_size // self.samples_per_class
-        # As many groups as are needed for `per_batch` of them to fill a batch, and none of a single text.
-        counts = np.clip(np.rint(texts * per_batch / self.batch_size).astype(int), texts > 1, texts // 2)
-        labels = np.repeat(np.arange(len(texts)), counts)
-        turns = np.empty_like(labels)
-        turns[np.lexsort((rng.random(len(labels)), labels))] = _count_up(counts)
-        smaller, larger = np.divmod(texts, counts.clip(min=1))
-        first_larger = rng.integers(counts.clip(min=1))[labels]
-        sizes = smaller[labels] + ((turns + first_larger) % counts[labels] < larger[labels])
-        in_class = np.cumsum(sizes) - sizes - np.repeat(np.cumsum(texts) - texts, counts)
-        starts = np.repeat(np.cumsum(self._texts) - self._texts, counts) + in_class
-        if self.lengths is None:
-            # The k-th of n groups of a class comes at a random place in the k-th n-th part of the epoch.
-            line = np.argsort((turns + rng.random(len(turns))) / counts[labels])
-        else:
-            in_group = np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-            longest = np.maximum.reduceat(self.lengths[order[in_group]], np.cumsum(sizes) - sizes)
-            # From short to long or back, so that the texts left for the last batch are not always the longest.
-            line = np.lexsort((rng.random(len(longest)), rng.choice([-1, 1]) * longest))
-        return [Group(*row) for row in np.stack([labels, starts, starts + sizes], axis=1)[line].tolist()]
+        per_batch, direction = self.batch_size // self.samples_per_class, rng.choice([-1, 1])
+        groups, keys = list[Group](), []
+        for label, (texts, end) in enumerate(zip(self._texts, np.cumsum(self._texts))):
+            # As many groups as are needed for `per_batch` of them to fill a batch, and none of a single text.
+            count = int(np.clip(np.rint(texts * per_batch / self.batch_size), texts > 1, texts // 2))
+            if count == 0:
+                continue
+            smaller, larger = divmod(texts, count)
+            sizes = rng.permutation(smaller + (np.arange(count) < larger))
+            starts = end - texts + np.cumsum(sizes) - sizes
+            if self.lengths is None:
+                # The k-th of n groups of a class comes at a random place in the k-th n-th part of the epoch.
+                keys.append((np.arange(count) + rng.random(count)) / count)
+            else:
+                # From short to long or back, so that the texts left for the last batch are not always the longest.
+                longest = np.maximum.reduceat(self.lengths[order[:end]], starts)
+                keys.append(direction * (longest + rng.random(count)))
+            groups += [Group(label, *bounds) for bounds in np.stack([starts, starts + sizes], axis=1).tolist()]
+        return [groups[place] for place in np.argsort(np.concatenate(keys))]
 
 
-def _count_up(sizes: np.ndarray) -> np.ndarray:
-    """0, 1, ... up to each size, one run after another."""
-    return np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-
-
-def _check(texts: np.ndarray, batch_size: int, samples_per_class: int) -> None:
-    """Whether classes with so many `texts` fill the batches that are asked for."""
+def check_batch_size(batch_size: int, samples_per_class: int) -> None:
+    """Raises a `ValueError` where a batch cannot hold two classes, or a class has one text in it."""
     if samples_per_class < 2:
         raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
     if batch_size < 2 * samples_per_class:
         raise ValueError(
             f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
             f"{2 * samples_per_class}."
-        )
-    if texts.max() < 2:
-        raise ValueError(
-            f"Each of the {len(texts)} classes has one text only, so that no text has a positive and a contrastive "
-            'objective learns nothing: add texts, give each a second view (num_views=2, sampler="auto"), or use '
-            'objective="ce".'
-        )
-    if samples_per_class > texts.max():
-        raise ValueError(
-            f"samples_per_class={samples_per_class}, but the most frequent class has {texts.max()} texts: use at most "
-            f"{texts.max()}."
         )

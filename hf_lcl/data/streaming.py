@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from .labels import label_column
 from .lengths import token_counts
-from .sampler import LabelBalancedSampler
+from .sampler import LabelBalancedSampler, check_batch_size
 
 
 # Rows that are held by default, unless these are less than so many batches.
@@ -37,19 +37,19 @@ def balance_stream(
     Orders a stream so that every run of `batch_size` rows holds several classes with about `samples_per_class` rows
     each. [`ContrastiveTrainer`] does so by itself where the training set is a stream; call this to choose the buffer.
 
-    A bounded buffer is filled and put in order by a [`LabelBalancedSampler`]. The first half of it goes out, it is
-    filled up again, and so on. A row that is alone of its class waits in the other half for a second one, as long as
-    there is room. Every row goes out once per pass over the stream.
+    A buffer is filled and put in order by a [`LabelBalancedSampler`]; its first half goes out, it is filled up again,
+    and so on. A row that is alone of its class waits in the other half for a second one. Every row goes out once per
+    pass over the stream.
 
     Args:
         dataset (`Iterable[dict]`): tokenised rows with `labels`, such as a `datasets.IterableDataset`. If it has a
             method `set_epoch`, each pass is in the order of its epoch.
         batch_size (`int`): rows per batch and process.
-        samples_per_class (`int`, *optional*, defaults to 2): rows of one class in a batch, at least 2.
+        samples_per_class (`int`, *optional*, defaults to 2): rows of one class in a batch.
         buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. The more, the better the
             rows are mixed, and the more rows of rare classes meet another. Defaults to 4,096, or to four batches where
             these are more.
-        seed (`int`, *optional*, defaults to 0): the order depends on it, the stream and the epoch alone.
+        seed (`int`, *optional*, defaults to 0): of the order.
         group_lengths (`bool`, *optional*, defaults to `False`): whether texts of like length share a batch, as far as
             the buffer has them.
         endless (`bool`, *optional*, defaults to `False`): whether one pass follows another without end. The rows that
@@ -76,13 +76,7 @@ def balance_stream(
     """
     if buffer_size is None:
         buffer_size = max(BUFFER_SIZE, FEWEST_BATCHES * batch_size)
-    if samples_per_class < 2:
-        raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
-    if batch_size < 2 * samples_per_class:
-        raise ValueError(
-            f"batch_size={batch_size} cannot hold two classes with {samples_per_class} texts each: use at least "
-            f"{2 * samples_per_class}."
-        )
+    check_batch_size(batch_size, samples_per_class)
     if buffer_size < 2 * batch_size:
         raise ValueError(
             f"buffer_size={buffer_size} is less than two batches of {batch_size}: use at least {2 * batch_size}, "
@@ -115,10 +109,9 @@ class BalancedStream(IterableDataset):
         waiting: list[dict[str, Any]] = []
         for epoch in count(self.epoch):
             rng = np.random.default_rng((self.seed, epoch))
-            rows, read, ended = iter(at_epoch(self.dataset, epoch)), 0, False
+            rows, read, ended = iter(_at_epoch(self.dataset, epoch)), 0, False
             while not ended:
-                room = self.buffer_size - len(waiting)
-                buffer = waiting + list(islice(rows, room))
+                buffer = [*waiting, *islice(rows, self.buffer_size - len(waiting))]
                 read += len(buffer) - len(waiting)
                 ended = len(buffer) < self.buffer_size
                 order = self._order(buffer, rng)
@@ -157,7 +150,7 @@ class BalancedStream(IterableDataset):
         return list(sampler)
 
 
-def at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[str, Any]]:
+def _at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[str, Any]]:
     """The same rows in their order of an epoch, where they have one."""
     if isinstance(dataset, datasets.IterableDataset):
         # Its `set_epoch` adds to a number in memory that worker processes share: two at once would add twice. The same

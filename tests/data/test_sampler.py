@@ -1,7 +1,6 @@
 """Batches of several classes with several texts each, whatever the frequencies."""
 
 import time
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -40,7 +39,7 @@ def drawn_sizes(rng: np.random.Generator) -> list[int]:
 )
 def test_texts_have_positives_and_batches_two_classes(samples_per_class, odd, share):
     rng, alone, texts, of_one_class = np.random.default_rng(0), 0, 0, 0
-    for seed in range(100):
+    for seed in range(50):
         sizes, batch_size = drawn_sizes(rng), 2 * int(rng.integers(4, 33)) + odd
         labels = np.repeat(np.arange(len(sizes)), sizes)
         portion = min(samples_per_class, batch_size // 2, max(sizes))
@@ -49,7 +48,7 @@ def test_texts_have_positives_and_batches_two_classes(samples_per_class, odd, sh
             alone, texts = alone + (counts == 1).sum(), texts + len(batch)
             of_one_class += len(counts) < 2
     assert 1 - alone / texts >= share
-    assert of_one_class <= (0 if samples_per_class == 2 and not odd else 10)
+    assert of_one_class <= (0 if samples_per_class == 2 and not odd else 5)
 
 
 @pytest.mark.parametrize("texts", [2, 4, 5, 6, 7, 8, 16])
@@ -71,24 +70,23 @@ def skewed(rows: int = 25_000) -> tuple[np.ndarray, np.ndarray]:
 def test_a_skewed_set_has_positives_little_padding_and_other_pairs_in_each_epoch_within_a_second():
     labels, lengths = skewed()
     sampler = LabelBalancedSampler(labels, 32, lengths=lengths)
-    pairs, padded = [], 0
     started = time.process_time()
-    orders = [np.array(list(sampler)) for epoch in range(3) if sampler.set_epoch(epoch) is None]
-    assert time.process_time() - started < 3
+    orders = [np.array(list(sampler)) for epoch in range(2) if sampler.set_epoch(epoch) is None]
+    assert time.process_time() - started < 2
+    pairs, padded = [], 0
     for order in orders:
         assert sorted(order) == list(range(len(labels)))
-        alone = 0
-        of_epoch = set()
+        alone, of_epoch = 0, []
         for start in range(0, len(order), 32):
-            batch = order[start : start + 32]
+            batch = np.sort(order[start : start + 32])
             padded += len(batch) * lengths[batch].max()
-            members = [batch[labels[batch] == label] for label in np.unique(labels[batch])]
-            alone += sum(len(texts) == 1 for texts in members)
-            of_epoch |= {frozenset(pair) for texts in members for pair in combinations(texts.tolist(), 2)}
+            alone += (np.unique(labels[batch], return_counts=True)[1] == 1).sum()
+            first, second = batch[np.stack(np.triu_indices(len(batch), k=1))]
+            of_epoch.append((first * len(labels) + second)[labels[first] == labels[second]])
         assert alone <= 0.005 * len(order)
-        pairs.append(of_epoch)
-    assert 1 - 3 * lengths.sum() / padded < 0.05
-    assert len(pairs[1] - pairs[0]) > 0.8 * len(pairs[1])
+        pairs.append(np.concatenate(of_epoch))
+    assert 1 - 2 * lengths.sum() / padded < 0.05
+    assert np.isin(pairs[1], pairs[0]).mean() < 0.2
 
 
 def test_the_lengths_may_change_afterwards():
@@ -117,7 +115,7 @@ def test_a_dominant_class_leaves_places_to_others(sizes, by_length):
     assert sum(of_one_class) <= max(len(of_one_class) - pairs_of_others, 0) + 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=200), st.integers(0, 9), st.integers(8, 33), st.integers(2, 4))
 def test_every_text_is_seen_once_per_epoch(others, label, batch_size, samples_per_class):
     labels = [*others, *[label] * samples_per_class]  # of one class, at least, there are as many
@@ -143,7 +141,7 @@ def test_every_two_classes_meet():
     assert often.min() > 0.5 * often.mean()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(label_sets(), st.integers(4, 33), st.integers(0, 5))
 def test_what_is_dropped_is_what_fills_no_batch(labels, batch_size, seed):
     whole = LabelBalancedSampler(labels, batch_size, seed=seed)
@@ -200,14 +198,9 @@ def test_what_cannot_be_had_is_refused(options, message):
         LabelBalancedSampler(**{"labels": [0, 0, 0, 1, 1, 2]} | options)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"lengths": True}])
-def test_a_million_texts_are_ordered_in_seconds(options):
-    rng = np.random.default_rng(0)
-    if "lengths" in options:
-        options = {"lengths": rng.geometric(0.05, size=1_000_000)}
-    sampler = LabelBalancedSampler(rng.integers(0, 77, size=1_000_000), 32, **options)
-    started = time.perf_counter()
+def test_fifty_thousand_texts_are_ordered_in_seconds():
+    sampler = LabelBalancedSampler(np.random.default_rng(0).integers(0, 77, size=50_000), 32)
+    started = time.process_time()
     order = list(sampler)
-    assert time.perf_counter() - started < 30
-    assert sorted(order) == list(range(1_000_000))
+    assert time.process_time() - started < 2
+    assert sorted(order) == list(range(50_000))

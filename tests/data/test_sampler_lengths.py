@@ -25,8 +25,8 @@ def test_padding_falls_from_half_of_all_places_to_less_than_a_tenth(texts):
     labels, lengths = texts
     random = np.random.default_rng(1).permutation(len(labels))
     assert padding(random, lengths, 32) > 0.45
-    for epoch in range(5):
-        sampler = LabelBalancedSampler(labels, 32, lengths=lengths)
+    sampler = LabelBalancedSampler(labels, 32, lengths=lengths)
+    for epoch in range(3):
         sampler.set_epoch(epoch)
         order = np.array(list(sampler))
         assert sorted(order) == list(range(len(labels)))
@@ -37,12 +37,16 @@ def test_the_classes_in_a_batch_are_nearly_as_many(texts):
     labels, lengths = texts
     means = []
     for options in ({}, {"lengths": lengths}):
-        order = np.array(list(LabelBalancedSampler(labels, 32, **options)))
-        batches = [labels[order[start : start + 32]] for start in range(0, len(order) - 32, 32)]
-        counts = [np.unique(batch, return_counts=True)[1] for batch in batches]
-        assert min(count.min() for count in counts) >= 2
-        means.append(np.mean([len(count) for count in counts]))
-    assert means[1] > 0.92 * means[0]
+        sampler, numbers = LabelBalancedSampler(labels, 32, **options), []
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            order = np.array(list(sampler))
+            batches = [labels[order[start : start + 32]] for start in range(0, len(order) - 32, 32)]
+            counts = [np.unique(batch, return_counts=True)[1] for batch in batches]
+            assert min(count.min() for count in counts) >= 2
+            numbers += map(len, counts)
+        means.append(np.mean(numbers))
+    assert means[1] > 0.96 * means[0]
 
 
 def pairs_of_two_epochs(labels: np.ndarray, lengths: np.ndarray, batch_size: int) -> list[set[tuple[int, int]]]:
@@ -76,7 +80,7 @@ def test_long_and_short_batches_come_in_any_order(texts):
 
 
 def test_what_is_left_for_the_last_batch_is_long_or_short(texts):
-    labels, lengths = texts
+    labels, lengths = (values[::4] for values in texts)
     sampler = LabelBalancedSampler(labels, 32, lengths=lengths, drop_last=True)
     dropped = []
     for epoch in range(10):
