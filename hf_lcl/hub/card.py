@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from transformers.utils import logging
 
 from ..support.files import write_whole
@@ -58,10 +59,7 @@ def render_card(facts: CardFacts) -> ModelCard:
     """
     base_model, dataset = _hub_id(facts.base_model), _hub_id(facts.dataset)
     data = _metadata(facts, base_model, dataset)
-    # What the template inserts was written by somebody else: it is escaped unless it is Raw.
-    environment = Environment(undefined=StrictUndefined, finalize=_escaped)
-    environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = _template().render(
         card_data=Raw(data.to_yaml()),
         generated=Raw(GENERATED),
         facts=facts,
@@ -73,6 +71,14 @@ def render_card(facts: CardFacts) -> ModelCard:
         trust=", trust_remote_code=True" if facts.remote_code else "",
     )
     return sealed(ModelCard(text))
+
+
+@cache
+def _template() -> Template:
+    # What is inserted was written by somebody else: it is escaped unless it is Raw.
+    environment = Environment(undefined=StrictUndefined, finalize=_escaped)
+    environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def write_card(facts: CardFacts, directory: str | Path) -> None:

@@ -1,10 +1,9 @@
-"""The real client, talking to an emulated Hub; and a reader of its own: another process, without a token."""
+"""The real client, connected to an emulated Hub."""
 
-import json
-import subprocess
-import sys
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,28 +12,7 @@ import torch
 from emulator import HubEmulator
 from huggingface_hub import close_session
 from huggingface_hub.utils import _http
-from redirection import environment, redirect
-
-
-# Run in a process in which `import hf_lcl` fails.
-READER = """
-import json, sys
-sys.modules["hf_lcl"] = None
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
-repo, texts = sys.argv[1], json.loads(sys.argv[2])
-tokenizer = AutoTokenizer.from_pretrained(repo)
-model, report = AutoModelForSequenceClassification.from_pretrained(repo, output_loading_info=True)
-with torch.no_grad():
-    logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
-torch.save({
-    "class": type(model).__name__,
-    "problems": [key for kind in report.values() for key in kind],
-    "logits": logits,
-    "labels": [result["label"] for result in pipeline(model=repo)(texts)],
-}, sys.argv[3])
-"""
-TEXTS = ["furious neighbour", "cake at the party today"]
+from redirection import redirect
 
 
 @pytest.fixture(params=["lfs"])
@@ -53,25 +31,41 @@ def hub(request, monkeypatch, tmp_path) -> Iterator[HubEmulator]:
     close_session()
 
 
-@pytest.fixture
-def read(tmp_path) -> Callable[[HubEmulator, str], dict[str, Any]]:
-    """What somebody else gets from a repository."""
-
-    def read(hub: HubEmulator, repo: str) -> dict[str, Any]:
-        result = tmp_path / "result.pt"
-        variables = environment(hub.url, tmp_path / "reader")
-        subprocess.run([sys.executable, "-c", READER, repo, json.dumps(TEXTS), str(result)], check=True, env=variables)
-        return torch.load(result)
-
-    return read
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory) -> Path:
+    """Filled by the first test that needs [`saved`]."""
+    return tmp_path_factory.mktemp("run") / "out"
 
 
 @pytest.fixture
-def logits(tokenizer) -> Callable[[Any], torch.Tensor]:
-    """Those of a classifier for the reader's texts."""
+def saved(run_folder, request, tmp_path) -> Path:
+    """A copy of a folder with a classifier and everything else that a run leaves."""
+    if not run_folder.exists():
+        trainer = request.getfixturevalue("make_trainer")(objective="lcl", folder="run")
+        trainer.save_model()
+        folder = Path(trainer.args.output_dir)
+        trainer.save_model(str(folder / "checkpoint-8"), _internal_call=True)  # as the Trainer writes a checkpoint
+        trainer.state.save_to_json(str(folder / "checkpoint-8" / "trainer_state.json"))
+        others = ("training_args.bin", "predict_results.txt", ".env", "runs/events.1", "run-0/model.safetensors")
+        for name in (*others, "checkpoint-8/notes.txt"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("furious neighbour")
+        folder.rename(run_folder)
+    return shutil.copytree(run_folder, tmp_path / "saved")
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    """To compare classifiers by."""
+    return ["furious neighbour", "cake at the party today"]
+
+
+@pytest.fixture
+def logits(tokenizer, texts) -> Callable[[Any], torch.Tensor]:
+    """The logits of a classifier for `texts`."""
 
     @torch.no_grad()
     def logits(model: Any) -> torch.Tensor:
-        return model.eval()(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+        return model.eval()(**tokenizer(texts, padding=True, return_tensors="pt")).logits
 
     return logits

@@ -127,7 +127,8 @@ class HubEmulator:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "HubEmulator":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # The interval at which it looks for the end.
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 import time
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -213,12 +214,17 @@ def structure(text: str) -> list[str]:
     return [part.type for block in READER.parse(text) for part in (block, *(block.children or []))]
 
 
+@cache
+def structure_of_harmless_name() -> list[str]:
+    return structure(ModelCard(named("refund")).text)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_letters_to_a_reader_and_nothing_else(name):
     card = named(name)
     assert seen(parts(card)["labels"])[4::2] == [" ".join(name.split())] * 3
-    assert structure(ModelCard(card).text) == structure(ModelCard(named("refund")).text)
-    assert set(parts(card)) == set(parts(str(render_card(FACTS))))
+    assert structure(ModelCard(card).text) == structure_of_harmless_name()
+    assert set(parts(card)) == set(parts(GOLDEN.read_text(encoding="utf-8")))
     # Some readers make links of whatever looks like one.
     assert "://evil" not in ModelCard(card).text
     assert "www.evil" not in ModelCard(card).text

@@ -61,27 +61,12 @@ def published(hub, repo=REPO, revision="main") -> set[str]:
     return set(hub.files(repo, revision)) - {".gitattributes"}
 
 
-def write(folder: Path, hub, revision="main") -> Path:
-    """A state of the repository as a folder."""
+def write(folder: Path, hub, revision="main", repo=REPO) -> Path:
+    """A state of a repository as a folder."""
     folder.mkdir()
-    for name, content in hub.files(REPO, revision).items():
+    for name, content in hub.files(repo, revision).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    return folder
-
-
-@pytest.fixture
-def saved(make_trainer):
-    """A folder with a classifier, and everything else that a run leaves beside it."""
-    trainer = make_trainer(objective="lcl")
-    trainer.save_model()
-    folder = Path(trainer.args.output_dir)
-    trainer.save_model(str(folder / "checkpoint-8"), _internal_call=True)  # as the Trainer writes a checkpoint
-    trainer.state.save_to_json(str(folder / "checkpoint-8" / "trainer_state.json"))
-    others = ("training_args.bin", "predict_results.txt", ".env", "runs/events.1", "run-0/model.safetensors")
-    for name in (*others, "checkpoint-8/notes.txt"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text("furious neighbour")
     return folder
 
 
@@ -95,15 +80,44 @@ class AtTheEnd(TrainerCallback):
         self.event.set()
 
 
+# Run where `import hf_lcl` fails: publishes a wrapper that brings its code, and reads a repository without a token.
+WITHOUT_HF_LCL = """
+import json, sys
+sys.modules["hf_lcl"] = None
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+wrapper, token, repo, texts, result = sys.argv[1:]
+texts = json.loads(texts)
+model = AutoModel.from_pretrained(wrapper, trust_remote_code=True)
+model.push_to_hub("anna/alone", commit_message="Alone", token=token)
+tokenizer = AutoTokenizer.from_pretrained(repo)
+model, report = AutoModelForSequenceClassification.from_pretrained(repo, output_loading_info=True)
+with torch.no_grad():
+    logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+torch.save({
+    "class": type(model).__name__,
+    "problems": [key for kind in report.values() for key in kind],
+    "logits": logits,
+    "labels": [result["label"] for result in pipeline(model=repo)(texts)],
+}, result)
+"""
+
+
 class TestForOthers:
-    """A trained model, and who reads it in another process without hf_lcl and without a token."""
+    """What a trained model is to others."""
 
     @pytest.mark.slow
-    def test_the_numbers_are_those_of_the_trainer(self, hub, make_trainer, read, logits):
-        trainer = make_trainer(objective="lcl", num_train_epochs=4, hub_model_id="feelings")
+    def test_without_hf_lcl_the_numbers_are_those_of_the_trainer(self, hub, make_trainer, logits, texts, tmp_path):
+        trainer = make_trainer(objective="lcl", max_steps=2, hub_model_id="feelings")
         trainer.train()
         trainer.push_to_hub()
-        found = read(hub, REPO)
+        wrapper, result = tmp_path / "wrapper", tmp_path / "result.pt"
+        trainer.model.save_pretrained(wrapper)
+        variables = environment(hub.url, tmp_path / "reader") | {"HF_HUB_DISABLE_XET": "1"}
+        arguments = [str(wrapper), WRITE_TOKEN, REPO, json.dumps(texts), str(result)]
+        subprocess.run([sys.executable, "-c", WITHOUT_HF_LCL, *arguments], check=True, env=variables)
+
+        found = torch.load(result)
         native = trainer.model.to_sequence_classifier()
         expected = logits(native)
         assert found["class"] == "BertForSequenceClassification"
@@ -112,8 +126,13 @@ class TestForOthers:
         assert found["labels"] == [native.config.id2label[index] for index in expected.argmax(dim=1).tolist()]
         assert set(found["labels"]) <= {"angry", "annoyed", "glad", "proud"}
 
+        assert hub.commits("anna/alone") == ["Alone"]
+        alone = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "alone", hub, repo="anna/alone"))
+        assert type(alone) is type(native)
+        assert torch.equal(logits(alone), expected)
+
     def test_there_is_the_classifier_and_nothing_else(self, hub, make_trainer):
-        trainer = make_trainer(objective="lcl", num_train_epochs=1, hub_model_id=REPO)
+        trainer = make_trainer(objective="lcl", max_steps=1, hub_model_id=REPO)
         trainer.train()
         commit = trainer.push_to_hub(language="en", dataset_tags="dair-ai/emotion")
         assert published(hub) == PUBLISHED
@@ -129,8 +148,9 @@ class TestForOthers:
             str(encoder_folder),
             tokenizer=AutoTokenizer.from_pretrained(encoder_folder),
             objective="lcl",
-            num_train_epochs=1,
-            save_strategy="epoch",
+            max_steps=1,
+            save_strategy="steps",
+            save_steps=1,
             push_to_hub=True,
             hub_model_id=REPO,
             hub_token=WRITE_TOKEN,
@@ -143,13 +163,7 @@ class TestForOthers:
                 assert WRITE_TOKEN.encode() not in content, name
                 assert str(tmp_path).encode() not in content, name
                 assert not any(text in content for text in texts), name
-
-    def test_no_file_on_this_machine_tells_the_token_either(self, hub, make_trainer, tmp_path):
-        trainer = make_trainer(
-            num_train_epochs=1, save_strategy="epoch", push_to_hub=True, hub_model_id=REPO, hub_token=WRITE_TOKEN
-        )
-        trainer.train()
-        trainer.push_to_hub()
+        # Nor does a file on this machine tell the token.
         files = [path for path in Path(trainer.args.output_dir).rglob("*") if path.is_file()]
         assert any(path.name == "training_args.bin" for path in files)
         for path in files:
@@ -179,16 +193,16 @@ class TestWhileTraining:
     @pytest.mark.parametrize(
         ("strategy", "pushes"),
         [
-            pytest.param("end", 0, marks=pytest.mark.slow),
-            pytest.param("every_save", 2, marks=pytest.mark.slow),
+            ("end", 0),
             ("checkpoint", 2),
-            pytest.param("all_checkpoints", 2, marks=pytest.mark.slow),
+            ("all_checkpoints", 2),
         ],
     )
     def test_every_push_is_a_whole_classifier(self, hub, make_trainer, strategy, pushes, tmp_path, logits):
         trainer = make_trainer(
             objective="lcl",
             num_train_epochs=2,
+            per_device_train_batch_size=64,
             save_strategy="epoch",
             push_to_hub=True,
             hub_strategy=strategy,
@@ -204,7 +218,7 @@ class TestWhileTraining:
             folder = write(tmp_path / f"push-{number}", hub, state.oid)
             model = AutoModelForSequenceClassification.from_pretrained(folder)
             assert model.config.id2label[0] == "angry"
-            checkpoint = f"{trainer.args.output_dir}/checkpoint-{4 * number}"
+            checkpoint = f"{trainer.args.output_dir}/checkpoint-{number}"
             if strategy != "end" and number <= pushes:
                 wrapper = LCLForSequenceClassification.from_pretrained(checkpoint)
                 assert torch.equal(logits(model), logits(wrapper))
@@ -306,8 +320,7 @@ class TestFolder:
         assert torch.equal(logits(AutoModelForSequenceClassification.from_pretrained(pulled)), logits(model))
 
     @pytest.mark.parametrize(
-        ("name", "kind"),
-        [*(("README.md", kind) for kind in SECRETS), ("tokenizer_config.json", "hub"), ("config.json", "openai")],
+        ("name", "kind"), [("README.md", "hub"), ("tokenizer_config.json", "hub"), ("config.json", "openai")]
     )
     def test_a_file_with_a_token_is_not_published(self, hub, plain, name, kind):
         (plain / "README.md").write_text("# My words\n\n")
@@ -318,6 +331,12 @@ class TestFolder:
             push_folder(plain, REPO)
         assert SECRETS[kind] not in str(caught.value)
         assert published(hub) == set()
+
+    @pytest.mark.parametrize("kind", SECRETS)
+    def test_tokens_of_all_kinds_are_found(self, kind):
+        with pytest.raises(ValueError, match=r"^README.md, line 3 contains a token") as caught:
+            check_secrets({"README.md": f"# My words\n\nkey={SECRETS[kind]}\n".encode()}, None)
+        assert SECRETS[kind] not in str(caught.value)
 
     @pytest.mark.parametrize("before", ["a\n", "\t", "\u2028", "https://a.b/?key%3D", "https://a.b/?key=", "my_"])
     def test_an_escape_in_front_of_a_token_does_not_hide_it(self, before):
@@ -348,10 +367,8 @@ class TestFolder:
     @pytest.mark.parametrize(
         "text", ["risk-averse-and-otherwise-hesitant-customers", "sk-learn-based-classification-of-texts"]
     )
-    def test_words_that_look_a_little_like_a_token_are_none(self, hub, plain, text):
-        (plain / "README.md").write_text(text)
-        push_folder(plain, REPO)
-        assert hub.files(REPO)["README.md"].decode() == text
+    def test_words_that_look_a_little_like_a_token_are_none(self, text):
+        check_secrets({"README.md": text.encode()}, None)
 
     @pytest.mark.parametrize("name", ["tokenizer_config.json", "model.safetensors", "report"])
     def test_a_link_out_of_the_folder_is_not_followed(self, hub, plain, tmp_path, name):
@@ -412,24 +429,6 @@ class TestModel:
         assert published(hub) == PUBLISHED
         again = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
         assert torch.equal(logits(again), logits(model))
-
-    def test_from_a_folder_that_brings_its_own_code(self, hub, bert, tmp_path, logits):
-        """Where hf_lcl is not installed, transformers itself publishes the classifier inside."""
-        wrapper = LCLForSequenceClassification.from_native(bert)
-        wrapper.save_pretrained(tmp_path / "wrapper")
-        script = """
-import sys; sys.modules["hf_lcl"] = None
-from transformers import AutoModel
-AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).push_to_hub(sys.argv[2], commit_message="Alone")
-"""
-        variables = environment(hub.url, tmp_path / "alone") | {"HF_TOKEN": WRITE_TOKEN, "HF_HUB_DISABLE_XET": "1"}
-        arguments = [sys.executable, "-c", script, str(tmp_path / "wrapper"), REPO]
-        subprocess.run(arguments, check=True, env=variables, capture_output=True)
-        assert hub.commits(REPO) == ["Alone"]
-        pulled = write(tmp_path / "pulled", hub)
-        native = AutoModelForSequenceClassification.from_pretrained(pulled)
-        assert type(native) is type(bert)
-        assert torch.equal(logits(native), logits(bert))
 
     def test_the_card_names_the_classes_and_nothing_that_a_name_could_be_taken_for(self, hub, bert):
         names = ["<script>", "<!-- hf_lcl:end labels -->", "[a](https://evil.example)", "a|b\n---\n# c"]
