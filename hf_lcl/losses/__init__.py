@@ -10,10 +10,4 @@ from .modules import LCLLoss, SupConLoss
 from .objective import Objective
 
 
-__all__ = [
-    "LCLLoss",
-    "Objective",
-    "SupConLoss",
-    "label_aware_contrastive_loss",
-    "supervised_contrastive_loss",
-]
+__all__ = ["LCLLoss", "Objective", "SupConLoss", "label_aware_contrastive_loss", "supervised_contrastive_loss"]

@@ -24,22 +24,6 @@ def cross_entropy(
         label_smoothing (`float`, *optional*, defaults to 0.0): as in torch.
         total (`torch.Tensor` or `float`, *optional*): what divides the sum over the texts, such as the weight of a
             batch of which these are a share; by default, as in torch, the sum of their weights.
-
-    Returns:
-        `torch.Tensor` of shape `()`.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_lcl.losses.cross_entropy import cross_entropy
-
-    >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
-    >>> round(cross_entropy(logits, labels).item(), 4)
-    0.41
-    >>> round(cross_entropy(logits, labels, class_weights=torch.tensor([3.0, 1.0])).item(), 4)
-    0.2685
-    ```
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     weights = None if class_weights is None else class_weights.to(logits)

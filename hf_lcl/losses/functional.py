@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_inputs
+from .checks import OPTIONAL, check_inputs
 from .log_ratios import log_ratios
 from .pairs import Inputs, make_pairs
 
@@ -76,13 +76,8 @@ def supervised_contrastive_loss(
     0.0689
     ```
     """
-    inputs: dict[str, Any] = {
-        "embeddings": embeddings,
-        "labels": labels,
-        "candidate_embeddings": candidate_embeddings,
-        "candidate_labels": candidate_labels,
-        "anchor_positions": anchor_positions,
-    }
+    candidates = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
+    inputs: dict[str, Any] = {"embeddings": embeddings, "labels": labels, **candidates}
     check_inputs(inputs, temperature, reduction)
     return contrastive_loss(**inputs, temperature=temperature, normalize=normalize, reduction=reduction)
 
@@ -134,13 +129,12 @@ def label_aware_contrastive_loss(
     -0.1033
     ```
     """
+    candidates = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
     inputs: dict[str, Any] = {
         "embeddings": embeddings,
         "labels": labels,
         "weighting_logits": weighting_logits,
-        "candidate_embeddings": candidate_embeddings,
-        "candidate_labels": candidate_labels,
-        "anchor_positions": anchor_positions,
+        **candidates,
     }
     check_inputs(inputs, temperature, reduction)
     if detach_weights:

@@ -9,23 +9,7 @@ from .objective import Part
 
 
 class PartMeter:
-    """
-    Weighted means of named numbers; everything stays on the device until [`~PartMeter.averages`] is called.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_lcl.losses.objective import Part
-    >>> from hf_lcl.losses.meter import PartMeter
-
-    >>> meter = PartMeter()
-    >>> meter.add({"loss_ce": Part(torch.tensor(1.0))})
-    >>> meter.add({"loss_ce": Part(torch.tensor(3.0))})
-    >>> meter.averages()
-    {'loss_ce': 2.0}
-    ```
-    """
+    """Weighted means of named numbers; everything stays on the device until [`~PartMeter.averages`] is called."""
 
     def __init__(self) -> None:
         self.reset()
@@ -50,27 +34,19 @@ class PartMeter:
         """
         self._names = list(parts)
         values = torch.stack([part.value.float() for part in parts.values()])
-        weights = torch.stack(
-            [torch.as_tensor(part.weight, dtype=values.dtype, device=values.device) for part in parts.values()]
-        )
+        weights = torch.stack([torch.as_tensor(part.weight).to(values) for part in parts.values()])
         totals = torch.stack([values * weights, weights]) * scale
         if gather_rows is not None:
             totals = gather_rows(totals.expand(rows, -1, -1).contiguous()).sum(dim=0)
         self._totals = totals if self._totals is None else self._totals + totals
 
-    def averages(self, reduce: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
+    def averages(self, reduce: Callable[[Tensor], Tensor] = lambda totals: totals) -> dict[str, float]:
         """
-        The weighted means so far, and a fresh start.
-
-        Args:
-            reduce (`Callable`, *optional*): sums a tensor over all processes.
-
-        Returns:
-            `dict[str, float]`: without the names whose weights are all 0 (a similarity of pairs that never occurred).
+        The weighted means so far, and a fresh start. `reduce` sums a tensor over all processes. A name whose weights
+        are all 0 (a similarity of pairs that never occurred) is left out.
         """
         if self._totals is None:
             return {}
-        totals = self._totals if reduce is None else reduce(self._totals)
-        names, (sums, weights) = self._names, totals.tolist()
+        names, (sums, weights) = self._names, reduce(self._totals).tolist()
         self.reset()
         return {name: total / weight for name, total, weight in zip(names, sums, weights) if weight > 0}

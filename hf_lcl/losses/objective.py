@@ -1,7 +1,7 @@
 """What training minimises: cross-entropy and a contrastive loss, joined; and the parts it is made of."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,16 +15,8 @@ from .functional import contrastive_loss
 OBJECTIVES = ("ce", "scl", "lcl")
 
 
-@dataclass
-class Part:
-    """
-    One number that training reports.
-
-    Args:
-        value (`torch.Tensor` of shape `()`): detached.
-        weight (`torch.Tensor` or `float`, *optional*, defaults to 1.0): how much this batch counts in a mean over
-            batches; 0 where the batch has no such value.
-    """
+class Part(NamedTuple):
+    """A number that training reports: a detached scalar, and how much its batch counts in a mean over batches."""
 
     value: Tensor
     weight: Tensor | float = 1.0
@@ -92,7 +84,6 @@ class Objective:
         parts = {"loss_ce": Part(loss_ce.detach())}
         if self.name == "ce":
             return loss_ce, parts
-
         num_labels = logits.shape[1]
         loss_contrastive = self._contrastive(embeddings, labels, weighting_logits, candidates, num_labels)
         loss_classification = loss_ce
@@ -108,8 +99,12 @@ class Objective:
         self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor | None, **options: Any
     ) -> Tensor:
         """The contrastive loss with `reduction` and candidates as in [`supervised_contrastive_loss`]."""
-        if weighting_logits is not None and (self.name == "scl" or self.detach_weights):
-            weighting_logits = None if self.name == "scl" else weighting_logits.detach()
+        if self.name == "scl":
+            weighting_logits = None
+        elif weighting_logits is None:
+            raise ValueError('objective="lcl" needs weighting logits: a model with weighting="none" has none.')
+        elif self.detach_weights:
+            weighting_logits = weighting_logits.detach()
         options = {"temperature": self.temperature, "normalize": self.normalize} | options
         return contrastive_loss(embeddings, labels, weighting_logits, **options)
 
@@ -121,8 +116,6 @@ class Objective:
         candidates: Candidates | None,
         num_labels: int,
     ) -> Tensor:
-        if self.name == "lcl" and weighting_logits is None:
-            raise ValueError('objective="lcl" needs weighting logits: a model with weighting="none" has none.')
         if candidates is None:
             if not len(labels):
                 return embeddings.float().sum()  # 0, with a gradient
@@ -140,7 +133,6 @@ class Objective:
         return loss * candidates.processes / valid.clamp(min=1)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, candidates: Candidates | None, views: int) -> Tensor:
-        texts = len(labels) // views
         total: Tensor | float | None = None
         if candidates is not None:
             total = candidates.batch_size
@@ -149,32 +141,22 @@ class Objective:
                 total = weights[candidates.batch_labels].sum()
             # The batch holds all views of a text, of which the first alone counts.
             total = total / (candidates.processes * views)
-        return cross_entropy(
-            logits[:texts],
-            labels[:texts],
-            class_weights=self.class_weights,
-            label_smoothing=self.label_smoothing,
-            total=total,
-        )
+        texts = slice(len(labels) // views)
+        options = {"class_weights": self.class_weights, "label_smoothing": self.label_smoothing, "total": total}
+        return cross_entropy(logits[texts], labels[texts], **options)
 
 
 def batch_statistics(
     embeddings: Tensor, labels: Tensor, num_labels: int, candidates: Candidates | None = None
 ) -> dict[str, Part]:
     """
-    Share of anchors with a positive, numbers of positives and candidates, and mean similarities of a batch.
-
-    Args:
-        embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
-        labels (`torch.LongTensor` of shape `(batch,)`): classes.
-        num_labels (`int`): number of classes.
-        candidates ([`Candidates`], *optional*): by default the batch.
+    What [`Objective`] reports of a batch besides its losses, from sums of embeddings per class: without a similarity
+    matrix, and without waiting for the device.
 
     Returns:
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and
         `candidates_per_anchor` (mean numbers, the anchor itself not counted), `positive_similarity` and
-        `negative_similarity` (mean cosine over the pairs of equal and of different class). All from sums of
-        embeddings per class: no similarity matrix is built, and nothing waits for the device.
+        `negative_similarity` (mean cosine over the pairs of equal and of different class).
     """
     unit = functional.normalize(embeddings.float(), dim=1)
     others, other_labels = unit, labels
@@ -189,15 +171,13 @@ def batch_statistics(
     similarity_to_class = (unit * class_sums[labels]).sum(dim=1)
     positive_sum = (similarity_to_class - unit.square().sum(dim=1)).sum()
     negative_sum = (unit @ class_sums.sum(dim=0) - similarity_to_class).sum()
-    pairs = {"positive": (positive_sum, positives.sum()), "negative": (negative_sum, negatives.sum())}
+    texts, num_positives, num_negatives = len(labels), positives.sum(), negatives.sum()
     return {
-        "valid_anchors": Part((positives > 0).float().sum() / max(len(labels), 1), weight=len(labels)),
-        "positives_per_anchor": Part(positives.sum() / max(len(labels), 1), weight=len(labels)),
-        "candidates_per_anchor": Part(unit.new_tensor(len(others) - 1), weight=len(labels)),
-        **{
-            f"{kind}_similarity": Part(total / count.clamp(min=1), weight=count)
-            for kind, (total, count) in pairs.items()
-        },
+        "valid_anchors": Part((positives > 0).float().sum() / max(texts, 1), texts),
+        "positives_per_anchor": Part(num_positives / max(texts, 1), texts),
+        "candidates_per_anchor": Part(unit.new_tensor(len(others) - 1), texts),
+        "positive_similarity": Part(positive_sum / num_positives.clamp(min=1), num_positives),
+        "negative_similarity": Part(negative_sum / num_negatives.clamp(min=1), num_negatives),
     }
 
 

@@ -1,4 +1,4 @@
-"""The rows of all processes, with a gradient that finds its way back."""
+"""The batch of all processes, with a gradient that finds its way back."""
 
 from typing import Any
 
@@ -6,39 +6,38 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..losses.candidates import Candidates
 
-def gather_rows(tensor: Tensor) -> tuple[Tensor, int]:
+
+def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
     """
-    Joins the rows of all processes, in the order of their ranks.
-
-    The gradient of a row is the sum of what all processes' losses say about it, so that the mean of the processes'
-    gradients (as `DistributedDataParallel` takes it) is that of the mean of their losses.
+    The batch of all processes, as candidates of the anchors of this one.
 
     Args:
-        tensor (`torch.Tensor` of shape `(rows, ...)`): any number of rows, which may differ between the processes;
-            all other dimensions and the dtype are the same everywhere.
+        embeddings (`torch.Tensor` of shape `(batch, hidden)`): those of this process's anchors. Each process may have
+            any number.
+        labels (`torch.LongTensor` of shape `(batch,)`): their classes.
 
     Returns:
-        `tuple[torch.Tensor, int]`: the rows of all processes `(all_rows, ...)`, and where those of this one begin.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_lcl.scaling import gather_rows
-
-    >>> rows, start = gather_rows(torch.ones(2, 3))  # in each process of `torchrun --nproc_per_node 2`
-    >>> rows.shape, start
-    (torch.Size([4, 3]), 0)
-    ```
+        [`Candidates`]: in the order of the ranks. The gradient of an embedding is the sum over the processes' losses,
+        so that the mean of the processes' gradients (as `DistributedDataParallel` takes it) is that of the mean loss.
     """
-    counts = [torch.zeros(1, dtype=torch.long, device=tensor.device) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, torch.tensor([len(tensor)], device=tensor.device))
+    counts = [labels.new_zeros(1) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, labels.new_tensor([len(labels)]))
     sizes = torch.cat(counts).tolist()
-    return _GatherRows.apply(tensor, sizes), sum(sizes[: dist.get_rank()])
+    start = sum(sizes[: dist.get_rank()])
+    return Candidates(
+        _GatherRows.apply(embeddings, sizes),
+        _GatherRows.apply(labels, sizes),
+        anchor_positions=torch.arange(start, start + len(labels), device=labels.device),
+        batch_size=sum(sizes),
+        processes=len(sizes),
+    )
 
 
 class _GatherRows(torch.autograd.Function):
+    """Joins the rows of all processes."""
+
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, sizes: list[int]) -> Tensor:
         ctx.sizes = sizes

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,7 @@ from ..model.outputs import LCLOutput
 FIELDS = ("logits", "embeddings", "weighting_logits")
 
 
-@dataclass
-class _MiniBatch:
+class _MiniBatch(NamedTuple):
     """The inputs of some texts, their rows in the batch, and the random state that their outputs were made from."""
 
     inputs: dict[str, Any]
@@ -56,10 +54,7 @@ class GradientCache:
     """
 
     def __init__(self, mini_batch_size: int, trim: bool = True):
-        self.mini_batch_size = mini_batch_size
-        self.trim = trim
-        self._mini_batches: list[_MiniBatch] = []
-        self._outputs: LCLOutput | None = None
+        self.mini_batch_size, self.trim = mini_batch_size, trim
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> LCLOutput:
         """
@@ -68,24 +63,23 @@ class GradientCache:
         Args:
             model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
             inputs (`dict[str, Any]`): its keyword arguments; tensors have one row per text.
-
-        Returns:
-            [`LCLOutput`]
         """
         outputs = []
-        self._mini_batches = []
+        self._mini_batches: list[_MiniBatch] = []
         with torch.no_grad():
             for rows, part in self._split(inputs):
-                states = torch.get_rng_state(), get_device_states(*part.values())
+                self._mini_batches.append(
+                    _MiniBatch(part, rows, torch.get_rng_state(), get_device_states(*part.values()))
+                )
                 outputs.append(model(**part))
-                self._mini_batches.append(_MiniBatch(part, rows, *states))
         back = torch.cat([mini_batch.rows for mini_batch in self._mini_batches]).argsort()
-        joined = {
-            name: torch.cat([output[name] for output in outputs])[back].requires_grad_()
-            for name in FIELDS
-            if outputs[0].get(name) is not None
-        }
-        self._outputs = LCLOutput(**joined)
+        self._outputs = LCLOutput(
+            **{
+                name: torch.cat([output[name] for output in outputs])[back].requires_grad_()
+                for name in FIELDS
+                if outputs[0].get(name) is not None
+            }
+        )
         return self._outputs
 
     def backward(
@@ -117,24 +111,20 @@ class GradientCache:
                 torch.autograd.backward(
                     [output[name] for name in reached], [gradients[name][mini_batch.rows] for name in reached]
                 )
-        self._mini_batches, self._outputs = [], None
+        del self._mini_batches, self._outputs
 
     def _split(self, inputs: dict[str, Any]) -> list[tuple[Tensor, dict[str, Any]]]:
         """The rows and the inputs of each mini-batch; the longest texts first, where their lengths are known."""
         if not self.trim or "attention_mask" not in inputs:
-            size = len(next(iter(inputs.values())))
-            parts = torch.arange(size).split(self.mini_batch_size)
+            parts = torch.arange(len(next(iter(inputs.values())))).split(self.mini_batch_size)
             return [(rows, {name: tensor[rows] for name, tensor in inputs.items()}) for rows in parts]
         mask = inputs["attention_mask"]
         length = mask.shape[1]
         # The last real token counts, not how many there are: texts that are padded on the left are not cut.
         ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(dim=1)
-        parts = []
-        for rows in ends.argsort(descending=True, stable=True).split(self.mini_batch_size):
-            end = int(ends[rows[0]])
-            part = {
-                name: tensor[rows, :end] if tensor.shape[1:2] == (length,) else tensor[rows]
-                for name, tensor in inputs.items()
-            }
-            parts.append((rows, part))
-        return parts
+        ends, order = ends.sort(descending=True, stable=True)
+        longest = ends[:: self.mini_batch_size].tolist()  # the only read from the device
+        return [
+            (rows, {k: v[rows, :end] if v.shape[1:2] == (length,) else v[rows] for k, v in inputs.items()})
+            for rows, end in zip(order.split(self.mini_batch_size), longest, strict=True)
+        ]

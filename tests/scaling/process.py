@@ -1,10 +1,11 @@
 """What each of several processes does; the test compares it with what one process does alone."""
 
 import os
-import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from datasets import load_from_disk
@@ -19,10 +20,11 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
+from hf_lcl.scaling import gather_candidates
 
 
 # Rows of one batch that each process gets: uneven, as in the last batch of an epoch.
-SHARES = {1: [12], 2: [7, 5], 3: [6, 5, 1]}
+SHARES = {1: [12], 3: [6, 5, 1]}
 STEPS = {
     "scl": {"objective": "scl"},
     "lcl": {"objective": "lcl"},
@@ -40,8 +42,8 @@ class Process:
         torch.set_num_threads(1)
         self.folder = folder
         self.splits = load_from_disk(folder / "splits")
-        # Five whole steps of 12: what is left over would be filled up by other rows with other numbers of processes.
-        self.splits["train"] = self.splits["train"].select(range(60))
+        # Three whole steps of 12: what is left over would be filled up by other rows with other numbers of processes.
+        self.splits["train"] = self.splits["train"].select(range(36))
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "wrapper")
 
     def trainer(self, name: str, batch: int, **settings) -> ContrastiveTrainer:
@@ -90,9 +92,10 @@ class Process:
         return gradients | {f"part {key}": torch.tensor(value) for key, value in parts.items()}
 
     def run(self) -> dict[str, torch.Tensor]:
-        """A whole training with 12 rows in each step, its losses and its evaluation."""
+        """A whole training with 12 rows in each step, its losses, its evaluation and the classifier it ends with."""
         trainer = self.trainer("run", batch=12 // self.processes, **RUN)
         trainer.train()
+        trainer.save_model()
         metrics = trainer.evaluate()
         # Mean losses depend on the rows that fill up the last batch of several processes; what is counted does not.
         measured = {key: value for key, value in metrics.items() if key.endswith(("accuracy", "f1"))}
@@ -123,19 +126,29 @@ class Process:
         resumed = self.trainer("resumed", batch=4, **settings)
         resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-2")
         pairs = zip(whole.model.parameters(), resumed.model.parameters(), strict=True)
-        difference = max((mine - its).abs().max().item() for mine, its in pairs)
-        return {"difference": torch.tensor(difference)}
+        return {"difference": torch.tensor(max((mine - its).abs().max().item() for mine, its in pairs))}
 
-    def train_and_save(self, name: str, resume: bool = False) -> None:
-        """A whole training with 12 rows in each step, and the classifier that it ends with."""
+    def gather(self) -> list[dict[str, Any]]:
+        """The candidates of each process, and the gradient of its rows; the loss of process r is r + 1 times a sum."""
+        rank, shares = dist.get_rank(), SHARES[self.processes]
+        start = sum(shares[:rank])
+        numbers = torch.arange(start, start + shares[rank])
+        rows = numbers.double().unsqueeze(1).requires_grad_()
+        candidates = gather_candidates(rows, labels=10 * numbers)
+        ((rank + 1) * torch.arange(1.0, 13).unsqueeze(1) * candidates.embeddings).sum().backward()
+        found = {**vars(candidates), "gradient": rows.grad}
+        everybodys: list[Any] = [None] * self.processes
+        dist.all_gather_object(everybodys, {k: v.tolist() if torch.is_tensor(v) else v for k, v in found.items()})
+        return everybodys
+
+    def train_sharded(self, name: str, resume_from_checkpoint: str | None = None) -> str:
+        """The run with its weights divided among the processes; returns its folder."""
         settings = RUN | {"save_strategy": "steps", "save_steps": 4}
         trainer = self.trainer(name, batch=12 // self.processes, **settings)
-        if name.startswith("sharded"):
-            shard(trainer)
-        trainer.train(
-            resume_from_checkpoint=str(self.folder / f"sharded-{self.processes}/checkpoint-4") if resume else None
-        )
+        shard(trainer)
+        trainer.train(resume_from_checkpoint=resume_from_checkpoint)
         trainer.save_model()
+        return trainer.args.output_dir
 
 
 def counted_allreduce(synchronisations: list[bool], bucket: GradBucket) -> Future[torch.Tensor]:
@@ -159,20 +172,15 @@ def shard(trainer: ContrastiveTrainer) -> None:
     trainer.is_fsdp_enabled = True
 
 
-def main(folder: str, task: str) -> None:
-    process = Process(Path(folder))
-    if task == "sharded":
-        process.train_and_save("plain")
-        process.train_and_save("sharded")
-        process.train_and_save("sharded-resumed", resume=True)
-        return
-    results = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
-    results["run"] = process.run()
-    results["start"] = process.start()
-    results["resume"] = process.resume()
-    if int(process.trainer("last", batch=4).args.process_index) == 0:
-        torch.save(results, process.folder / f"results-{process.processes}.pt")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def main(rank: int, folder: Path, port: int) -> None:
+    """One of three processes, with the environment that torchrun would give it."""
+    of_torchrun = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 3, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in of_torchrun.items()}
+    process = Process(folder)
+    results: dict[str, Any] = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
+    results |= {name: getattr(process, name)() for name in ("gather", "run", "start", "resume")}
+    sharded = process.train_sharded("sharded")
+    process.train_sharded("sharded-resumed", resume_from_checkpoint=f"{sharded}/checkpoint-4")
+    if rank == 0:
+        torch.save(results, process.folder / "results.pt")
+    dist.destroy_process_group()

@@ -1,92 +1,102 @@
 """Several processes take the step that one process would take with the whole batch."""
 
-import subprocess
-import sys
+import multiprocessing
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from process import STEPS
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from process import SHARES, STEPS, Process, main
+from torch.multiprocessing import start_processes
+from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.model import modeling
 
 
-SCRIPT = Path(__file__).with_name("process.py")
-
-
-def run(folder: Path, task: str, processes: int) -> None:
-    """Starts so many processes, and waits for them."""
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    ran = subprocess.run([*command, str(SCRIPT), str(folder), task], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, splits, tokenizer):
-    """What so many processes compute, from the same weights in float64 without dropout."""
+def folder(tmp_path_factory, splits, tokenizer) -> Path:
+    """The texts, and a wrapper in float64 without dropout."""
     folder = tmp_path_factory.mktemp("processes")
     splits.save_to_disk(folder / "splits")
     tokenizer.save_pretrained(folder / "wrapper")
-    done = {}
-
-    def results(processes: int) -> dict[str, dict[str, torch.Tensor]]:
-        if processes not in done:
-            run(folder, "replicated", processes)
-            done[processes] = torch.load(folder / f"results-{processes}.pt")
-        return done[processes]
-
-    results.folder = folder
-    return results
-
-
-@pytest.fixture(autouse=True)
-def wrapper(results, bert_config):
-    if not (results.folder / "wrapper" / "config.json").exists():
-        bert_config.hidden_dropout_prob = bert_config.attention_probs_dropout_prob = 0.0
-        torch.manual_seed(0)
-        bert = BertForSequenceClassification(bert_config).double()
-        LCLForSequenceClassification.from_native(bert).save_pretrained(results.folder / "wrapper")
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        num_labels=4,
+    )
+    torch.manual_seed(0)
+    bert = BertForSequenceClassification(config).double()
+    LCLForSequenceClassification.from_native(bert).save_pretrained(folder / "wrapper")
+    return folder
 
 
-MANY = [2, pytest.param(3, marks=pytest.mark.slow)]
+@pytest.fixture(scope="module")
+def alone(folder) -> Process:
+    """This process."""
+    return Process(folder)
 
 
-@pytest.mark.parametrize("processes", MANY)
+@pytest.fixture(scope="module")
+def together(folder) -> dict[str, Any]:
+    """What three processes compute, which are copies of one that has done the imports."""
+    multiprocessing.set_forkserver_preload(["process"])
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    start_processes(main, (folder, port), nprocs=3, start_method="forkserver")
+    return torch.load(folder / "results.pt")
+
+
 @pytest.mark.parametrize("name", STEPS)
-def test_the_gradient_is_that_of_the_whole_batch(results, name, processes):
-    alone, together = results(1)[name], results(processes)[name]
-    assert alone.keys() == together.keys()
-    for key, tensor in alone.items():
+def test_the_gradient_is_that_of_the_whole_batch(alone, together, name):
+    for key, tensor in alone.gradients(name, STEPS[name]).items():
         tolerance = 1e-5 if key.startswith("part") else 1e-9
-        torch.testing.assert_close(together[key], tensor, rtol=tolerance, atol=tolerance, msg=f"{key} differs")
+        torch.testing.assert_close(together[name][key], tensor, rtol=tolerance, atol=tolerance, msg=f"{key} differs")
 
 
-@pytest.mark.parametrize("processes", MANY)
 @pytest.mark.parametrize("name", ["start", "run"])
-def test_a_whole_run_ends_in_the_same_weights_and_metrics(results, processes, name):
-    alone, together = results(1)[name], results(processes)[name]
-    for key, tensor in alone.items():
-        torch.testing.assert_close(together[key], tensor, rtol=1e-5, atol=1e-6, msg=f"{key} differs")
+def test_a_whole_run_ends_in_the_same_weights_and_metrics(alone, together, name):
+    for key, tensor in getattr(alone, name)().items():
+        torch.testing.assert_close(together[name][key], tensor, rtol=1e-5, atol=1e-6, msg=f"{key} differs")
 
 
-@pytest.mark.parametrize("processes", [1, *MANY])
-def test_a_resumed_run_ends_in_the_same_weights(results, processes):
-    assert results(processes)["resume"]["difference"] == 0
+def test_a_resumed_run_ends_in_the_same_weights(together):
+    assert together["resume"]["difference"] == 0
 
 
-@pytest.mark.slow
-def test_a_sharded_run_saves_the_same_classifier(results):
-    run(results.folder, "sharded", 2)
-    folders = [results.folder / f"{name}-2" for name in ("plain", "sharded", "sharded-resumed")]
-    plain, sharded, resumed = (AutoModelForSequenceClassification.from_pretrained(folder) for folder in folders)
-    for name, tensor in plain.state_dict().items():
-        torch.testing.assert_close(sharded.state_dict()[name], tensor, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=1e-9, atol=1e-9)
-    checkpoint = results.folder / "sharded-2" / "checkpoint-4"
+def test_candidates_come_in_the_order_of_the_processes_and_gradients_add_up(together):
+    start = 0
+    for candidates, rows in zip(together["gather"], SHARES[3], strict=True):
+        assert candidates.pop("gradient") == [[6.0 * (number + 1)] for number in range(start, start + rows)]
+        assert candidates == {
+            "embeddings": [[float(number)] for number in range(12)],
+            "labels": [10 * number for number in range(12)],
+            "anchor_positions": list(range(start, start + rows)),
+            "batch_size": 12,
+            "processes": 3,
+        }
+        start += rows
+
+
+def test_a_sharded_run_saves_the_same_classifier(folder, together):
+    names = ("run-3", "sharded-3", "sharded-resumed-3")
+    plain, *sharded = (AutoModelForSequenceClassification.from_pretrained(folder / name) for name in names)
+    for classifier in sharded:
+        for name, tensor in plain.state_dict().items():
+            torch.testing.assert_close(classifier.state_dict()[name], tensor, rtol=1e-9, atol=1e-9)
+    checkpoint = folder / "sharded-3" / "checkpoint-4"
     _, report = LCLForSequenceClassification.from_pretrained(checkpoint, output_loading_info=True)
     assert not [key for kind in report.values() for key in kind]
     files = {path.name for path in Path(modeling.__file__).parent.glob("*.py")} - {"__init__.py"}
