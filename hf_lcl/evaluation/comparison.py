@@ -87,8 +87,8 @@ def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -
             found = paired_test(*(_correct(some, seeds, references) for some in (own, reference)))
         row[f"accuracy - {first}"] = f"{100 * found.difference:+.1f}" if found else ""
         row["95% interval"] = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}" if found else ""
-        row["p over texts"] = _p_value(found and found.p_texts)
-        row["p over seeds"] = _p_value(found and found.p_seeds)
+        row["p over texts"] = _p_value(found.p_texts if found else None)
+        row["p over seeds"] = _p_value(found.p_seeds if found else None)
         rows.append(row)
     return rows
 

@@ -75,7 +75,8 @@ def plot_embedding_map(
     for rank, (label, color) in enumerate(zip(order, colors)):
         own = points[references == label]
         marker = MARKERS[rank] if few else "o"
-        axes.scatter(*own.T, s=size, color=[color], marker=marker, alpha=0.5, linewidths=0, label=f"{rank + 1}")
+        style = {"s": size, "color": [color], "marker": marker, "alpha": 0.5, "linewidths": 0}
+        axes.scatter(own[:, 0], own[:, 1], label=f"{rank + 1}", **style)
         if len(own) and few:  # names would overlap where classes are close
             axes.plot(*centroids[label], marker, color=color, markeredgecolor=theme.text, markersize=13)
         elif len(own):

@@ -41,7 +41,7 @@ DARK = Theme(
     colors=("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#ffffff", "#f0e442", "#d55e00"),
     sequential=("#161b22", "#0b4a7a", "#56b4e9", "#f7fbff"),
 )
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.right": False,
@@ -69,7 +69,7 @@ def save_picture(draw: Callable[[Theme], Figure], folder: Path, name: str) -> li
     """Writes `name.png` for light pages and `name_dark.png` for dark ones into `folder`; returns the two files."""
     paths = []
     for theme in (LIGHT, DARK):
-        colors = {
+        colors: dict[Any, Any] = {
             **dict.fromkeys(BACKGROUNDS, theme.background),
             **dict.fromkeys(TEXTS, theme.text),
             **dict.fromkeys(GRIDS, theme.grid),

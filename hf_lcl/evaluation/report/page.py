@@ -32,10 +32,6 @@ def render_page(title: str, introduction: str, sections: Sequence[Section], fold
         return f"data:image/png;base64,{base64.b64encode((folder / name).read_bytes()).decode()}"
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": _cell, "data_uri": data_uri}
+    environment.filters["data_uri"] = data_uri
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(title=title, introduction=introduction, sections=sections, long_table=LONGEST_OPEN_TABLE)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

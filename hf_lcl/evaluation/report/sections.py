@@ -12,18 +12,11 @@ from transformers import EvalPrediction
 from ...support.files import write_csv
 from .. import plots
 from ..calibration import fit_temperature, reliability_bins
-from ..confusion import confused_pairs, confusion_counts, per_class_table
+from ..confusion import ConfusedPair, confused_pairs, confusion_counts, per_class_table
 from ..inference import ModelOutputs
 from ..metrics import classification_metrics
 from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
-
-
-# The CSV files of the results, and their columns.
-TABLES = {
-    "per_class": ["label", "precision", "recall", "f1", "support"],
-    "confused_pairs": ["true", "predicted", "count", "share"],
-}
 
 
 @dataclass(frozen=True)
@@ -71,21 +64,17 @@ def _cell(value: Any) -> Any:
 
 def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     """Accuracy and F1, per class, and the most frequent errors."""
-    facts = {
-        "metrics": classification_metrics(EvalPrediction(test.outputs.logits, test.references)),
-        "per_class": per_class_table(test.references, test.predictions, test.names),
-        "confused_pairs": [
-            pair._asdict() for pair in confused_pairs(test.references, test.predictions, test.names, top=10)
-        ],
-    }
+    metrics = classification_metrics(EvalPrediction(test.outputs.logits, test.references))
+    per_class = per_class_table(test.references, test.predictions, test.names)
+    pairs = confused_pairs(test.references, test.predictions, test.names, top=10)
+    errors = [pair._asdict() for pair in pairs]
     files = [
-        test.write_csv(f"{name}.csv", header, (row.values() for row in facts[name])) for name, header in TABLES.items()
+        test.write_csv("per_class.csv", list(per_class[0]), (row.values() for row in per_class)),
+        test.write_csv("confused_pairs.csv", ConfusedPair._fields, pairs),
     ]
-    tables = {
-        f"{test.split.capitalize()} split, {len(test.references):,} texts": [facts["metrics"]],
-        "The most frequent errors": facts["confused_pairs"],
-        "Per class": facts["per_class"],
-    }
+    title = f"{test.split.capitalize()} split, {len(test.references):,} texts"
+    tables = {title: [metrics], "The most frequent errors": errors, "Per class": per_class}
+    facts = {"metrics": metrics, "per_class": per_class, "confused_pairs": errors}
     return Section("Results", tables=tables, files=files), facts
 
 
