@@ -238,5 +238,6 @@ def _logistic_regression(
         rows, constants = np.concatenate([-rows, rows]) / 2, np.concatenate([-constants, constants]) / 2
     weight = np.zeros((num_labels, features.shape[1]))
     bias = np.full(num_labels, constants.min() - 10)
-    weight[present], bias[present] = rows / scale, constants - rows @ mean / scale
+    weight[present] = rows / scale
+    bias[present] = constants - rows @ mean / scale
     return weight, bias
