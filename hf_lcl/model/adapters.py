@@ -34,12 +34,7 @@ def _import_peft() -> ModuleType:
 
 
 def check_no_adapter(classifier: Any) -> None:
-    """
-    Refuses a classifier that carries an adapter which was put into it elsewhere: its head would stay frozen.
-
-    Raises:
-        TypeError: for a `PeftModel`, or a classifier with an adapter inside (`add_adapter`, a folder of peft's).
-    """
+    """Raises a `TypeError` for a classifier into which an adapter was put elsewhere: its head would stay frozen."""
     if getattr(classifier, "peft_config", None):
         raise TypeError(
             f"The {type(classifier).__name__} has an adapter already: hand over the plain classifier and let the "
@@ -50,16 +45,14 @@ def check_no_adapter(classifier: Any) -> None:
 
 def head_modules(native: PreTrainedModel) -> list[str]:
     """
-    Names of the modules that an adapter must not leave frozen: the classifier's own, and the pooler that it reads.
-
-    Both may start from random weights, and a frozen random head is a lost one.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier.
+    Names of the modules of a sequence classifier that an adapter must not leave frozen: those outside its encoder, and
+    the pooler that they read. Both may start from random weights, and a frozen random head is a lost one.
     """
-    names = [name for name, module in native.named_children() if module is not native.base_model]
-    # Modules without parameters (a dropout) have nothing to train.
-    names = [name for name in names if any(True for _ in native.get_submodule(name).parameters())]
+    names = [
+        name
+        for name, module in native.named_children()
+        if module is not native.base_model and any(True for _ in module.parameters())  # no dropout
+    ]
     return names + [name for name, _ in native.base_model.named_children() if name == "pooler"]
 
 
@@ -67,11 +60,7 @@ def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict
     """
     An adapter's configuration as it is kept in [`LCLConfig`]: JSON types only, the head among the modules to train.
 
-    The adapter is tried out on a copy of the classifier, so that one that cannot be saved is refused before training.
-
-    Args:
-        native (`PreTrainedModel`): the sequence classifier that it is for; left as it is.
-        peft_config (`PeftConfig`): the user's, left as it is.
+    The adapter is tried out on a copy of `native`, so that one that cannot be saved is refused before training.
 
     Raises:
         TypeError: if `peft_config` is no configuration of `peft`.
@@ -82,29 +71,24 @@ def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict
     kind = type(peft_config).__name__
     if not isinstance(peft_config, peft.PeftConfig):
         raise TypeError(f"peft_config is a {kind}: use peft.LoraConfig(...).")
-    if peft_config.is_prompt_learning:
-        raise ValueError(
-            f"{kind} learns a prompt, which cannot be part of a standard classifier: use peft.LoraConfig(...)."
-        )
     settings = {
         name: sorted(value) if isinstance(value, set) else value for name, value in peft_config.to_dict().items()
     }
     settings["task_type"] = "SEQ_CLS"
     settings["modules_to_save"] = sorted({*(settings.get("modules_to_save") or ()), *head_modules(native)})
     with torch.random.fork_rng():
-        trial = insert_adapter(copy.deepcopy(native), settings)
-        if len(_trained_whole(trial)) < len(head_modules(native)):
-            problem: str | None = "it leaves the classifier's own layers frozen"
-        else:
-            problem = _merging_problem(trial, before=probe_logits(native))
+        problem = "it learns a prompt" if peft_config.is_prompt_learning else _adapter_problem(native, settings)
     if problem is not None:
         raise ValueError(f"{kind} cannot be used for a {type(native).__name__}: {problem}. Use peft.LoraConfig(...).")
     return settings
 
 
 @torch.no_grad()
-def _merging_problem(trial: Any, before: Tensor) -> str | None:
-    """Why an adapter cannot be merged; `trial` is used up."""
+def _adapter_problem(native: PreTrainedModel, settings: dict[str, Any]) -> str | None:
+    """Why a classifier cannot be trained with an adapter and saved with it merged."""
+    trial = insert_adapter(copy.deepcopy(native), settings)
+    if len(_trained_whole(trial)) < len(head_modules(native)):
+        return "it leaves the classifier's own layers frozen"
     for parameter in trial.parameters():
         if parameter.requires_grad:  # as trained ones: untrained, most change nothing
             parameter.add_(torch.randn_like(parameter), alpha=0.05)
@@ -113,7 +97,7 @@ def _merging_problem(trial: Any, before: Tensor) -> str | None:
         merged = probe_logits(_merge(trial))
     except Exception as error:  # whatever a kind of adapter that is not made for this stumbles over
         return str(error).rstrip(".") or type(error).__name__
-    if (merged - expected).abs().max() > 0.5 * (expected - before).abs().max():
+    if (merged - expected).abs().max() > 0.5 * (expected - probe_logits(native)).abs().max():
         return "the merged classifier gives other logits"
     return None
 
@@ -134,37 +118,26 @@ def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftMo
 
 
 def adapter_tensors(name: str | PathLike, **kwargs: Any) -> dict[str, Tensor]:
-    """
-    The weights that an adapter adds to a checkpoint.
-
-    Args:
-        name (`str` or `os.PathLike`): a folder, or a repository whose weights have been downloaded.
-        **kwargs: what says where on the Hub a file is.
-    """
+    """The weights that an adapter adds to a checkpoint: of a folder, or of a repository that has been downloaded."""
     folder = Path(str(cached_file(name, "config.json", **kwargs))).parent
     tensors = {key: tensor for path in folder.glob("model*.safetensors") for key, tensor in load_file(path).items()}
     return {key: tensor for key, tensor in tensors.items() if re.search(ADAPTER_NAMES, key)}
 
 
+def without_sharing(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights with copies of the adapter's: some kinds share tensors among layers, which a file cannot."""
+    return {key: tensor.clone() if re.search(ADAPTER_NAMES, key) else tensor for key, tensor in state_dict.items()}
+
+
 def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
-    """
-    The ordinary classifier that computes what an adapted one does.
-
-    Args:
-        adapted (`PeftModel`): left as it is, so that training can go on.
-
-    Returns:
-        `PreTrainedModel`: a copy with the adapter added to its weights.
-    """
+    """An ordinary classifier that computes what an adapted one does; `adapted` is left as it is."""
     return _merge(copy.deepcopy(adapted))
 
 
 def base_copy(adapted: "PeftModel") -> PreTrainedModel:
     """
-    The classifier that an adapter is loaded into: the encoder's own weights, and a new head.
-
-    Args:
-        adapted (`PeftModel`): left as it is.
+    The classifier that an adapter is loaded into: the encoder's own weights, and a new head; `adapted` is left as it
+    is.
     """
     base: Any = copy.deepcopy(adapted)
     for module in _trained_whole(base).values():

@@ -1,6 +1,7 @@
 """The classes of a classifier: their names, their order, and what a checkpoint's head becomes under other names."""
 
 import copy
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -11,25 +12,24 @@ from transformers import PreTrainedConfig, PreTrainedModel
 def label_arguments(
     num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
 ) -> dict[str, Any]:
-    """
-    The label arguments of `from_pretrained`, checked against each other; empty where none was given.
-
-    Raises:
-        ValueError: if they disagree, or ids are missing.
-    """
-    if id2label is None and label2id is not None:
-        id2label = {index: name for name, index in label2id.items()}
-    if id2label is None:
+    """The label arguments of `from_pretrained`, none where none was given; a `ValueError` where they disagree."""
+    if id2label is None and label2id is None:
         return {} if num_labels is None else {"num_labels": num_labels}
-    id2label = {int(index): name for index, name in id2label.items()}
-    inverse = {name: index for index, name in id2label.items()}
-    if sorted(id2label) != list(range(len(id2label))) or len(inverse) != len(id2label):
-        raise ValueError(f"id2label must name the ids 0 to {len(id2label) - 1}, each once; got {id2label}.")
-    if num_labels is not None and num_labels != len(id2label):
-        raise ValueError(f"num_labels={num_labels}, but id2label names {len(id2label)} classes: leave num_labels out.")
-    if label2id is not None and dict(label2id) != inverse:
-        raise ValueError(f"label2id={label2id} is not the inverse of id2label={id2label}: leave label2id out.")
-    return {"id2label": id2label, "label2id": inverse}
+    if id2label is None:
+        names = {index: name for name, index in (label2id or {}).items()}
+    else:
+        names = {int(index): name for index, name in id2label.items()}
+    inverse = {name: index for index, name in names.items()}
+    if (
+        sorted(names) != list(range(len(inverse)))
+        or num_labels not in (None, len(names))
+        or (label2id is not None and dict(label2id) != inverse)
+    ):
+        raise ValueError(
+            f"num_labels={num_labels}, id2label={id2label} and label2id={label2id} do not agree: give id2label alone, "
+            f"with each id from 0 to {len(names) - 1} and each name once."
+        )
+    return {"id2label": names, "label2id": inverse}
 
 
 def class_names(config: PreTrainedConfig) -> list[str]:
@@ -40,15 +40,8 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 
 def class_order(before: list[str], now: list[str]) -> list[int]:
     """
-    Which class of a classifier becomes which, for as many classes: that of the same name, then that whose name
-    differs in capitals alone, the others in their order.
-
-    Args:
-        before (`list[str]`): the classifier's names.
-        now (`list[str]`): the names that it gets.
-
-    Returns:
-        `list[int]`: for each new id the old one.
+    For each class of `now` the one of `before`, which are as many: that of the same name, then that whose name differs
+    in capitals alone, the others in their order.
 
     Example:
 
@@ -70,14 +63,15 @@ def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
     Puts the classes of a sequence classifier into another order; their names are left as they are.
 
     Args:
-        model (`PreTrainedModel`): of any architecture, changed in place.
+        model (`PreTrainedModel`): of any architecture, or a wrapper; changed in place.
         order (`list[int]`): for each new id the old one.
     """
     if order == list(range(len(order))):
         return
     # With one class more, the tensors that hold something for each class have another shape.
     config = copy.deepcopy(model.config)
-    config.num_labels = len(order) + 1
+    for one in (config, config.get_text_config()):
+        one.num_labels = len(order) + 1
     with torch.device("meta"):
         larger = type(model)(config).state_dict()
     for name, tensor in model.state_dict().items():
@@ -88,36 +82,32 @@ def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
 
 def head_line(name: str | PathLike, report: dict[str, Any], before: list[str], now: list[str]) -> str:
     """
-    What became of the head of a checkpoint, in one line.
+    One line on what became of the head of a checkpoint.
 
     Args:
         name (`str` or `os.PathLike`): the checkpoint.
         report (`dict[str, Any]`): what `from_pretrained` gave as loading info.
-        before (`list[str]`): its names of classes.
+        before (`list[str]`): the checkpoint's names of classes.
         now (`list[str]`): the names that they get.
     """
     new = report["missing_keys"] | {key for key, *_ in report["mismatched_keys"]}
     layers = ", ".join(sorted({key.rpartition(".")[0] for key in new}))
-    known = [label for label in now if label in before and not label.startswith("LABEL_")]
     if report["mismatched_keys"]:
+        known = [label for label in now if label in before and not label.startswith("LABEL_")]
         also = f", also for the classes that both have ({_brief(known)})" if known else ""
         return f"{name} has a classifier for {len(before)} classes, not {len(now)}: {layers} starts anew{also}."
     if new:
         return f"{name} has no classifier: {layers} starts anew."
-    if before == now:
-        return f"{name} has a classifier for these {len(now)} classes: it is kept."
-    if len(known) == len(now):
-        return (
-            f"{name} has a classifier for these {len(now)} classes in another order ({_brief(before)}): it is kept, "
-            f"put into yours ({_brief(now)})."
-        )
     pairs = [(before[old], label) for old, label in zip(class_order(before, now), now, strict=True)]
     renamed = [(old, label) for old, label in pairs if old != label]
-    return (
-        f"{name} has a classifier for {len(now)} classes: it is kept, and its classes "
-        f"{_brief([old for old, _ in renamed])} are now called {_brief([label for _, label in renamed])}."
-    )
+    became = ""
+    if renamed:
+        old_names, new_names = zip(*renamed)
+        became = f", and its classes {_brief(old_names)} are now called {_brief(new_names)}"
+    elif before != now:
+        became = f", in your order ({_brief(now)})"
+    return f"{name} has a classifier for {len(now)} classes: it is kept{became}."
 
 
-def _brief(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 6 else ", ".join([*names[:5], "..."])
+def _brief(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= 6 else [*names[:5], "..."])

@@ -57,13 +57,7 @@ class LCLConfig(PreTrainedConfig):
     # that resizes embeddings or sets pad tokens.
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
     # Evaluation returns logits, not one hidden state per text.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "weighting_logits",
-        "embeddings",
-        "hidden_states",
-        "attentions",
-        "past_key_values",
-    ]
+    keys_to_ignore_at_inference: ClassVar[list] = ["weighting_logits", "embeddings", "hidden_states", "attentions"]
 
     text_config: Any = None
     pooling: str = "cls"
@@ -72,28 +66,20 @@ class LCLConfig(PreTrainedConfig):
     adapter: dict | None = None
     start: list[str] | None = None
 
-    def __post_init__(self, **kwargs):
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling={self.pooling!r} is unknown: use one of {', '.join(map(repr, POOLINGS))}.")
-        if self.weighting not in WEIGHTINGS:
-            raise ValueError(
-                f"weighting={self.weighting!r} is unknown: use one of {', '.join(map(repr, WEIGHTINGS))}."
-            )
-        if self.text_config is None:
-            self.text_config = AutoConfig.for_model("bert")
-        elif isinstance(self.text_config, dict):
-            nested = {"model_type": "bert", **self.text_config}
-            self.text_config = AutoConfig.for_model(nested.pop("model_type"), **nested)
-
-        text_config = self.text_config
-        labels_given = self.id2label is not None or kwargs.get("num_labels") is not None
-        if not labels_given:
+    def __post_init__(self, **kwargs: Any) -> None:
+        for field, value, known in (("pooling", self.pooling, POOLINGS), ("weighting", self.weighting, WEIGHTINGS)):
+            if value not in known:
+                raise ValueError(f"{field}={value!r} is unknown: use one of {', '.join(map(repr, known))}.")
+        if not isinstance(self.text_config, PreTrainedConfig):
+            self.text_config = AutoConfig.for_model(**{"model_type": "bert", **(self.text_config or {})})
+        text_config, num_labels = self.text_config, kwargs.get("num_labels")
+        if self.id2label is None and num_labels is None:
             self.id2label, self.label2id = text_config.id2label, text_config.label2id
-        if self.problem_type is None:
-            self.problem_type = text_config.problem_type
-        if self.id2label is not None and kwargs.get("num_labels") not in (None, len(self.id2label)):
+        elif self.id2label is not None and num_labels not in (None, len(self.id2label)):
             # Another number of labels than the saved one: the saved names are of no use.
             self.id2label = self.label2id = None
+        if self.problem_type is None:
+            self.problem_type = text_config.problem_type
         super().__post_init__(**kwargs)
         if self.label2id is None:
             self.label2id = {name: index for index, name in self.id2label.items()}

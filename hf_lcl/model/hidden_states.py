@@ -10,13 +10,10 @@ from transformers import PreTrainedModel
 
 def watch_last_hidden_state(native: PreTrainedModel) -> None:
     """
-    Prepares a sequence classifier for [`run_with_last_hidden_state`].
+    Prepares a sequence classifier for [`run_with_last_hidden_state`]: its body gets a hook that does nothing outside
+    of that function, and the dict that the hook writes to. Wrapping it twice leaves one hook.
 
-    Its body gets a hook that does nothing outside of that function, and an empty dict that the hook writes to.
-    Registering a hook for each pass would do as well, were it not for `torch.compile`, which cannot trace that.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier; wrapping it twice leaves one hook.
+    One hook for all passes, since `torch.compile` cannot trace the registration of one.
     """
     body: Any = native.base_model
     if "captured_states" not in vars(body):
@@ -26,14 +23,11 @@ def watch_last_hidden_state(native: PreTrainedModel) -> None:
 
 def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
     """
-    One forward pass of a sequence classifier, and the last hidden state that its body computed in that pass.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier that is watched.
-        inputs (`dict[str, Any]`): its keyword arguments.
+    One forward pass of a watched sequence classifier on keyword arguments.
 
     Returns:
-        `tuple[ModelOutput, torch.Tensor]`: the classifier's output and a tensor of shape `(batch, sequence, hidden)`.
+        `tuple[ModelOutput, torch.Tensor]`: the classifier's output, and the last hidden state that its body computed
+        in that pass, of shape `(batch, sequence, hidden)`.
     """
     body: Any = native.base_model
     states, thread = body.captured_states, _thread()

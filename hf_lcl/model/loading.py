@@ -1,6 +1,8 @@
 """From a checkpoint of any kind (bare encoder, pretraining head, fine-tuned classifier) to a sequence classifier."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,23 +19,17 @@ from transformers import (
 )
 from transformers.utils import cached_file, logging
 
+from .adapters import check_no_adapter
 from .classes import class_names, class_order, head_line, reorder_classes
 
 
 logger = logging.get_logger(__name__)
 
-# What says where on the Hub a file is, for configurations, tokenizers and models alike.
+# They say where on the Hub a file is, for configurations, tokenizers and models alike.
 HUB_ARGUMENTS = (
-    "revision",
-    "token",
-    "cache_dir",
-    "trust_remote_code",
-    "subfolder",
-    "local_files_only",
-    "force_download",
-    "proxies",
+    *("revision", "token", "cache_dir", "trust_remote_code", "subfolder"),
+    *("local_files_only", "force_download", "proxies"),
 )
-
 # An empty tokenizer of transformers has the special tokens, and at most two of blanks and bytes.
 FEWEST_TOKENS = 3
 # Architectures with a sequence classifier in transformers that cannot be wrapped, and why.
@@ -52,8 +48,7 @@ class StartingPoint:
 
     Args:
         has_new_head (`bool`): whether the classifier has random weights, so that nothing is lost by fitting it.
-        pools_mean (`bool`): whether the encoder was trained, by sentence-transformers, to speak by the mean of its
-            tokens.
+        pools_mean (`bool`): whether sentence-transformers trained the encoder with mean pooling.
     """
 
     has_new_head: bool = False
@@ -61,17 +56,20 @@ class StartingPoint:
 
 
 def check_architecture(model_type: str) -> None:
-    """
-    Refuses an architecture that cannot be wrapped.
-
-    Args:
-        model_type (`str`): `config.model_type` of a sequence classifier.
-
-    Raises:
-        ValueError: with the reason.
-    """
+    """Raises a `ValueError` with the reason for an architecture that cannot be wrapped."""
     if model_type in CANNOT_BE_WRAPPED:
         raise ValueError(f"{model_type} cannot be used: {CANNOT_BE_WRAPPED[model_type]}.")
+
+
+def check_classifier(native: Any) -> None:
+    """Raises a `TypeError` or a `ValueError` for anything but a sequence classifier that can be wrapped."""
+    check_no_adapter(native)
+    if not isinstance(native, PreTrainedModel) or "ForSequenceClassification" not in type(native).__name__:
+        raise TypeError(
+            f"Expected a *ForSequenceClassification of transformers, got {type(native).__name__}: load it with "
+            "AutoModelForSequenceClassification.from_pretrained(...)."
+        )
+    check_architecture(native.config.model_type)
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -80,15 +78,7 @@ def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def transformer_folder(name: str | PathLike) -> str:
-    """
-    Where the transformer lies in a sentence-transformers folder of the older layout (`0_Transformer`).
-
-    Args:
-        name (`str` or `os.PathLike`): a Hub id or a folder of any kind.
-
-    Returns:
-        `str`: the folder of the transformer, or `name` as it is for everything else.
-    """
+    """The folder of the transformer in an older sentence-transformers folder (`0_Transformer`), else `name`."""
     modules = Path(name) / "modules.json"
     if not modules.is_file():
         return str(name)
@@ -96,14 +86,16 @@ def transformer_folder(name: str | PathLike) -> str:
     return str(Path(name) / first["path"]) if first["path"] else str(name)
 
 
-def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
-    """
-    Whether sentence-transformers trained this encoder with mean pooling.
+def _file(name: str | PathLike, file: str, **kwargs: Any) -> Path | None:
+    try:
+        path = cached_file(name, file, **kwargs)
+    except OSError:
+        return None
+    return None if path is None else Path(path)
 
-    Args:
-        name (`str` or `os.PathLike`): a Hub id or a folder of any kind.
-        **kwargs: what says where on the Hub a file is.
-    """
+
+def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
+    """Whether sentence-transformers trained the encoder in a folder or on the Hub with mean pooling."""
     path = _file(name, "1_Pooling/config.json", **kwargs)
     if path is None:  # no sentence-transformers model
         return False
@@ -113,30 +105,20 @@ def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
 
 
 def find_tokenizer(name: str | PathLike, **kwargs: Any) -> PreTrainedTokenizerBase | None:
-    """
-    The tokenizer beside a model, or `None`.
-
-    Args:
-        name (`str` or `os.PathLike`): a Hub id or a folder.
-        **kwargs: what says where on the Hub a file is.
-    """
+    """The tokenizer beside a model whose embeddings are means; `None` where there is none, which is told."""
+    name = transformer_folder(name)
     # Of a folder without a tokenizer, `AutoTokenizer` makes one that knows special tokens alone, or fails.
-    if _file(name, "tokenizer_config.json", **kwargs) is None:
-        return None
-    return AutoTokenizer.from_pretrained(name, **kwargs)
+    if _file(name, "tokenizer_config.json", **kwargs) is not None:
+        return AutoTokenizer.from_pretrained(name, **kwargs)
+    logger.warning(
+        f"There is no tokenizer in {name}: the mean is taken over special tokens too, until "
+        "set_special_tokens(tokenizer) or a trainer with the tokenizer tells which they are."
+    )
+    return None
 
 
 def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """
-    Refuses a tokenizer whose token ids the model cannot look up.
-
-    Args:
-        config (`PreTrainedConfig`): the model's.
-        tokenizer (`PreTrainedTokenizerBase`): the one that makes its inputs.
-
-    Raises:
-        ValueError: if the tokenizer has more tokens than the model has embeddings, or special tokens alone.
-    """
+    """Raises a `ValueError` for a tokenizer with more tokens than the model has embeddings, or special ones alone."""
     vocab_size = getattr(config.get_text_config(), "vocab_size", None)  # CANINE has none
     if vocab_size is not None and len(tokenizer) > vocab_size:
         raise ValueError(
@@ -150,17 +132,24 @@ def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
         )
 
 
-def _file(name: str | PathLike, file: str, **kwargs: Any) -> Path | None:
+@contextmanager
+def _naming_model(name: str | PathLike, **kwargs: Any) -> Iterator[None]:
+    """Puts the name of a model in front of what makes it impossible to load."""
     try:
-        path = cached_file(name, file, **kwargs)
-    except OSError:
-        return None
-    return None if path is None else Path(path)
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error)
+        if _file(name, "adapter_config.json", **kwargs) is not None:
+            reason = (
+                "it holds an adapter. Start from the plain encoder with peft_config=LoraConfig(...), or merge the "
+                "adapter first, PeftModel.from_pretrained(...).merge_and_unload()"
+            )
+        raise ValueError(f"No model can be loaded from {name}: {reason}") from error
 
 
 def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
-) -> tuple[PreTrainedModel, bool]:
+) -> tuple[PreTrainedModel, StartingPoint]:
     """
     Loads a sequence classifier, and says in one line whether its head is the checkpoint's or a new one.
 
@@ -174,56 +163,42 @@ def load_classifier(
         **kwargs: passed on to `AutoModelForSequenceClassification.from_pretrained`.
 
     Returns:
-        `tuple[PreTrainedModel, bool]`: a `*ForSequenceClassification`, and whether its head is a new one, as it is
-        where the checkpoint has none, or one for another number of classes.
+        `tuple[PreTrainedModel, StartingPoint]`: a `*ForSequenceClassification`, and what is known of its weights. Its
+        head is a new one where the checkpoint has none, or one for another number of classes.
 
     Raises:
         ValueError: if there is no model under that name, it is a checkpoint of [`ContrastiveTrainer`], or its weights
             do not fit its configuration.
     """
-    try:
+    where = hub_arguments(kwargs)
+    is_mean = pools_mean(name, **where)
+    name = transformer_folder(name)
+    with _naming_model(name, **where):
         if config is None:
-            config = AutoConfig.from_pretrained(name, **hub_arguments(kwargs))
-    except (OSError, ValueError) as error:
-        raise _no_model(name, error, **hub_arguments(kwargs)) from error
-    check_architecture(config.model_type)
-    if config.model_type == "lcl":
-        raise ValueError(
-            f"{name} is a checkpoint of a training run: go on with it by resume_from_checkpoint, or start from the "
-            "classifier that trainer.save_model() wrote."
-        )
-    names_before = class_names(config)
-    for field, value in labels.items():
-        setattr(config, field, value)
-    try:
+            config = AutoConfig.from_pretrained(name, **where)
+        check_architecture(config.model_type)
+        if config.model_type == "lcl":
+            raise ValueError(
+                "it is a checkpoint of a training run. Go on with it by resume_from_checkpoint, or start from the "
+                "classifier that trainer.save_model() wrote."
+            )
+        names_before = class_names(config)
+        for field, value in labels.items():
+            setattr(config, field, value)
         native, report = AutoModelForSequenceClassification.from_pretrained(
             name, config=config, **kwargs | {"ignore_mismatched_sizes": True, "output_loading_info": True}
         )
-    except (OSError, SafetensorError) as error:
-        raise _no_model(name, error, **hub_arguments(kwargs)) from error
-    absent = len(report["missing_keys"]) + len(report["mismatched_keys"])
-    if 2 * absent > len(native.state_dict()):
-        raise ValueError(
-            f"{name} lacks {absent} of the {len(native.state_dict())} weights of a {type(native).__name__}: its "
-            "config.json and its weights do not belong together."
-        )
-    for key, found, expected in report["mismatched_keys"]:
-        # A head for another number of classes differs in that number and in nothing else.
-        if any(old != new and new != config.num_labels for old, new in zip(found, expected, strict=True)):
-            raise ValueError(
-                f"{key} in {name} has the shape {tuple(found)}, its config.json says {tuple(expected)}: the files do "
-                "not belong together."
-            )
+        absent, total = len(report["missing_keys"]) + len(report["mismatched_keys"]), len(native.state_dict())
+        faults = [f"{absent} of the {total} weights of a {type(native).__name__} are missing"] * (2 * absent > total)
+        faults += [
+            f"{key} has the shape {tuple(found)}, not {tuple(expected)}"
+            for key, found, expected in sorted(report["mismatched_keys"])
+            # A head for another number of classes differs in that number and in nothing else.
+            if any(old != new != config.num_labels for old, new in zip(found, expected, strict=True))
+        ]
+        if faults:
+            raise ValueError(f"its config.json and its weights do not belong together, {faults[0]}.")
     if absent == 0:
         reorder_classes(native, class_order(names_before, class_names(config)))
     logger.warning(head_line(name, report, names_before, class_names(config)))
-    return native, absent > 0
-
-
-def _no_model(name: str | PathLike, error: Exception, **kwargs: Any) -> ValueError:
-    if _file(name, "adapter_config.json", **kwargs) is not None:
-        error = ValueError(
-            "it holds an adapter. Start from the plain encoder with peft_config=LoraConfig(...), or merge the adapter "
-            "first, PeftModel.from_pretrained(...).merge_and_unload()"
-        )
-    return ValueError(f"No model can be loaded from {name}: {error}")
+    return native, StartingPoint(has_new_head=absent > 0, pools_mean=is_mean)

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import re
 from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,39 +9,34 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import can_return_tuple, logging
+from transformers.utils import can_return_tuple
 
 from .adapters import (
     ADAPTER_NAMES,
     PLAIN_NAMES,
     adapter_settings,
     adapter_tensors,
-    check_no_adapter,
     insert_adapter,
     merged_copy,
+    without_sharing,
 )
 from .classes import class_names, class_order, label_arguments, reorder_classes
 from .configuration import LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
-from .loading import (
-    StartingPoint,
-    check_architecture,
-    find_tokenizer,
-    hub_arguments,
-    load_classifier,
-    pools_mean,
-    transformer_folder,
-)
+from .loading import StartingPoint, check_classifier, find_tokenizer, hub_arguments, load_classifier
 from .outputs import LCLOutput
 from .pooling import default_pooling, pool, pooled_tokens
-from .weighting import WeightingHead, build_weighting_network
+from .weighting import build_weighting_network, weighting_logits
 
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 
-logger = logging.get_logger(__name__)
+# For `trust_remote_code`; by name, since a sharded model (FSDP2) is of a class that torch makes up.
+AUTO_MAP = {"AutoConfig": "configuration.LCLConfig"} | dict.fromkeys(
+    ("AutoModel", "AutoModelForSequenceClassification"), "modeling.LCLForSequenceClassification"
+)
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -90,14 +84,12 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def __init__(self, config: LCLConfig, native: PreTrainedModel | None = None):
         super().__init__(config)
-        native_is_loaded = native is not None
-        if native is None:
-            native = AutoModelForSequenceClassification.from_config(config.text_config)
-        self.native = native
+        is_loaded = native is not None
+        self.native = native = native or AutoModelForSequenceClassification.from_config(config.text_config)
         watch_last_hidden_state(native)
         # The live configuration, so that what transformers changes on one (vocabulary, pad token) is changed on both.
         self.config.text_config = native.config
-        self.weighting_network = build_weighting_network(config.weighting, native, native_is_loaded)
+        self.weighting_network = build_weighting_network(config.weighting, native, is_loaded)
         self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
         self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
         # In a tuple, since an attribute of its own would register every parameter a second time.
@@ -120,15 +112,10 @@ class LCLForSequenceClassification(PreTrainedModel):
             weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
 
         Raises:
-            TypeError: if `native` is not a sequence classifier.
+            TypeError: if `native` is not a sequence classifier, or has an adapter already.
+            ValueError: for an architecture that cannot be wrapped.
         """
-        check_no_adapter(native)
-        if not isinstance(native, PreTrainedModel) or "ForSequenceClassification" not in type(native).__name__:
-            raise TypeError(
-                f"Expected a *ForSequenceClassification of transformers, got {type(native).__name__}: load it with "
-                "AutoModelForSequenceClassification.from_pretrained(...)."
-            )
-        check_architecture(native.config.model_type)
+        check_classifier(native)
         config = LCLConfig(
             # A copy: building a configuration from a live one resets that model's attention implementation.
             text_config=copy.deepcopy(native.config),
@@ -166,51 +153,39 @@ class LCLForSequenceClassification(PreTrainedModel):
             label2id (`dict[str, int]`, *optional*): the inverse of `id2label`, from which it is derived if left out.
             pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
             weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
-            **kwargs: passed on to `AutoModelForSequenceClassification.from_pretrained` (`revision`, `token`,
-                `cache_dir`, `trust_remote_code`, `dtype`, `attn_implementation`, `device_map`, ...).
+            **kwargs: as in `AutoModelForSequenceClassification.from_pretrained` (`revision`, `dtype`, ...).
 
         Raises:
-            ValueError: if `num_labels`, `id2label` and `label2id` disagree, if there is no model under that
-                name, or if its weights do not fit its configuration.
+            ValueError: if the labels disagree, there is no model under that name, or its weights do not fit its
+                configuration.
         """
         # Unknown names are refused before gigabytes are loaded.
         LCLConfig(pooling=pooling or "cls", weighting=weighting)
-        labels = label_arguments(num_labels, id2label, label2id)
-        location = transformer_folder(pretrained_model_name_or_path)
-        native, has_new_head = load_classifier(location, labels, **kwargs)
+        name = pretrained_model_name_or_path
+        native, starting_point = load_classifier(name, label_arguments(num_labels, id2label, label2id), **kwargs)
         model = cls.from_native(native, pooling=pooling, weighting=weighting)
-        model.starting_point = StartingPoint(
-            has_new_head, pools_mean(pretrained_model_name_or_path, **hub_arguments(kwargs))
-        )
-        if model.config.pooling == "mean":
-            tokenizer = find_tokenizer(location, **hub_arguments(kwargs))
-            if tokenizer is not None:
-                model.set_special_tokens(tokenizer)
-            else:
-                logger.warning(
-                    f"There is no tokenizer in {location}: the mean is taken over special tokens too, until "
-                    "set_special_tokens(tokenizer) or a trainer with the tokenizer tells which they are."
-                )
+        model.starting_point = starting_point
+        tokenizer = find_tokenizer(name, **hub_arguments(kwargs)) if model.config.pooling == "mean" else None
+        if tokenizer is not None:
+            model.set_special_tokens(tokenizer)
         return model
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
         """As `PreTrainedModel.from_pretrained`; an adapter is put in again, and what it had frozen is frozen."""
-        where = hub_arguments(kwargs)
+        name, where = pretrained_model_name_or_path, hub_arguments(kwargs)
         if config is None:
-            config, kwargs = LCLConfig.from_pretrained(
-                pretrained_model_name_or_path, return_unused_kwargs=True, **kwargs
-            )
+            config, kwargs = LCLConfig.from_pretrained(name, return_unused_kwargs=True, **kwargs)
         config = copy.deepcopy(config)
         adapter, config.adapter = config.adapter, None
         if adapter is not None:
             kwargs.setdefault("key_mapping", PLAIN_NAMES)
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, config=config, **kwargs | where)
+        loaded = super().from_pretrained(name, *args, config=config, **kwargs | where)
         if adapter is not None:
             # Now, since some kinds compute tensors of theirs from the weights.
             model = loaded[0] if isinstance(loaded, tuple) else loaded
             model._insert_adapter(adapter)
-            model.load_state_dict(adapter_tensors(pretrained_model_name_or_path, **where), strict=False)
+            model.load_state_dict(adapter_tensors(name, **where), strict=False)
         return loaded
 
     def set_special_tokens(self, tokenizer: Any) -> None:
@@ -220,23 +195,14 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def set_class_names(self, names: list[str]) -> None:
         """
-        Names the classes. One that the classifier knows by that name keeps what it has learned, whatever its id was.
-
-        Args:
-            names (`list[str]`): one name per class, by id.
-
-        Raises:
-            ValueError: if the known names come in another order and there is an adapter in the model.
+        Names the classes, by id. One that the classifier knows by that name keeps what it has learned, whatever its id
+        was; with an adapter in the model, another order of the known names is a `ValueError`.
         """
-        order = class_order(class_names(self.config), names)
+        known = class_names(self.config)
+        order = class_order(known, names)
         if self._adapted and order != sorted(order):
-            known = ", ".join(class_names(self.config))
-            raise ValueError(f"The model has an adapter, which fixes the order of its classes: {known}.")
-        reorder_classes(self.native, order)
-        if isinstance(self.weighting_network, PreTrainedModel):
-            reorder_classes(self.weighting_network, order)
-        elif isinstance(self.weighting_network, WeightingHead):
-            self.weighting_network.reorder_classes(order)
+            raise ValueError(f"The model has an adapter, which fixes the order of its classes: {', '.join(known)}.")
+        reorder_classes(self, order)
         for config in (self.config, self.native.config):
             config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
 
@@ -250,7 +216,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         Raises:
             ImportError: if `peft` is not installed.
             TypeError: if `peft_config` is no configuration of `peft`.
-            ValueError: for prompt learning, or if there is an adapter already.
+            ValueError: for an adapter that cannot be merged into a classifier, or if there is one already.
         """
         if self.config.adapter is not None:
             raise ValueError("The model has an adapter already: leave peft_config out, or start from the encoder.")
@@ -268,15 +234,11 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def to_sequence_classifier(self) -> PreTrainedModel:
         """
-        The ordinary transformers classifier inside: same weights (shared, not copied), same logits to the last bit.
-
-        With an adapter it is a copy with the adapter merged into its weights, and its logits are equal up to rounding.
-
-        Returns:
-            `PreTrainedModel`: `BertForSequenceClassification`, `ElectraForSequenceClassification`, ...
+        The ordinary transformers classifier inside (`BertForSequenceClassification`, ...): same weights (shared, not
+        copied), same logits to the last bit. With an adapter it is a copy with the adapter merged into its weights,
+        and its logits are equal up to rounding.
         """
-        adapted = self.adapted_classifier
-        return self.native if adapted is None else merged_copy(adapted)
+        return merged_copy(self._adapted[0]) if self._adapted else self.native
 
     @can_return_tuple
     def forward(
@@ -287,7 +249,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         **kwargs: Any,
     ) -> LCLOutput:
         """
-        One pass of the native classifier.
+        One pass of the native classifier, to an [`LCLOutput`].
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids.
@@ -295,9 +257,6 @@ class LCLForSequenceClassification(PreTrainedModel):
             labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes; with them `loss` is the plain
                 cross-entropy. The contrastive objective needs the whole batch and is [`ContrastiveTrainer`]'s.
             **kwargs: whatever else the architecture takes (`token_type_ids`, `inputs_embeds`, ...).
-
-        Returns:
-            [`LCLOutput`]
         """
         inputs = {"attention_mask": attention_mask, **kwargs}
         if input_ids is not None:
@@ -310,71 +269,40 @@ class LCLForSequenceClassification(PreTrainedModel):
         return LCLOutput(
             loss=None if labels is None else nn.functional.cross_entropy(output.logits.float(), labels),
             logits=output.logits,
-            weighting_logits=self._weighting_logits(embeddings, output.logits, inputs),
+            weighting_logits=weighting_logits(self, embeddings, output.logits, inputs),
             embeddings=embeddings,
             hidden_states=output.get("hidden_states") if asked_for_states else None,
             attentions=output.get("attentions"),
         )
 
-    def _weighting_logits(self, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
-        if self.weighting_network is None:
-            return logits.detach() if self.config.weighting == "classifier" else None
-        if self.config.weighting == "head":
-            return self.weighting_network(embeddings)
-        return self.weighting_network(**inputs).logits
-
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> None:
         """
-        Saves the whole wrapper, weighting network included, so that training can go on from it.
-
-        The folder also loads with `trust_remote_code=True` where hf_lcl is not installed. For a classifier that needs
-        no code at all, save [`~LCLForSequenceClassification.to_sequence_classifier`] instead.
-
-        Args:
-            save_directory (`str` or `os.PathLike`): the folder.
-            *args: as in `PreTrainedModel.save_pretrained`.
-            **kwargs: as in `PreTrainedModel.save_pretrained`.
+        Saves the whole wrapper, weighting network included, so that training can go on from it; arguments are those of
+        `PreTrainedModel.save_pretrained`. The folder also loads with `trust_remote_code=True` where hf_lcl is not
+        installed. For a classifier that needs no code, save what
+        [`~LCLForSequenceClassification.to_sequence_classifier`] gives.
         """
         # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
         # silently lose the weights of 19 architectures.
         kwargs.setdefault("save_original_format", False)
-        # By name: a sharded model (FSDP2) is of a class that torch makes up.
-        model_class = "modeling.LCLForSequenceClassification"
-        self.config.auto_map = {
-            "AutoConfig": "configuration.LCLConfig",
-            "AutoModel": model_class,
-            "AutoModelForSequenceClassification": model_class,
-        }
+        self.config.auto_map = dict(AUTO_MAP)
         if self._adapted:
-            state_dict = kwargs.get("state_dict") or self.state_dict()
-            # Some kinds share tensors among the layers, which a file cannot.
-            kwargs["state_dict"] = {
-                name: tensor.clone() if re.search(ADAPTER_NAMES, name) else tensor
-                for name, tensor in state_dict.items()
-            }
+            kwargs["state_dict"] = without_sharing(kwargs.get("state_dict") or self.state_dict())
         super().save_pretrained(save_directory, *args, **kwargs)
         if kwargs.get("is_main_process", True):
             custom_object_save(LCLForSequenceClassification, save_directory)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:  # type: ignore[override] # decorated there
         """
-        Publishes the standard classifier inside, not the wrapper.
-
-        Args:
-            repo_id (`str`): `"USER/NAME"` on the Hub; created where it does not exist.
-            **kwargs: those of [`~hub.push_model`]: all that `PreTrainedModel.push_to_hub` takes, `tokenizer` and
-                `include_training_state`. Without hf_lcl, those of `PreTrainedModel.push_to_hub`.
+        Publishes the standard classifier inside, not the wrapper, as `"USER/NAME"` on the Hub. Keyword arguments are
+        those of `PreTrainedModel.push_to_hub` and, where hf_lcl is installed, of [`~hub.push_model`] (`tokenizer`,
+        `include_training_state`).
         """
-        if LCLForSequenceClassification.publisher is None:
-            native: Any = self.to_sequence_classifier()
-            return native.push_to_hub(repo_id, **kwargs)
-        return LCLForSequenceClassification.publisher(self, repo_id, **kwargs)
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.native.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.native.set_input_embeddings(value)
+        publisher = LCLForSequenceClassification.publisher
+        if publisher is not None:
+            return publisher(self, repo_id, **kwargs)
+        native: Any = self.to_sequence_classifier()
+        return native.push_to_hub(repo_id, **kwargs)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """As `PreTrainedModel.resize_token_embeddings`, for the classifier and for a second encoder alike."""

@@ -16,34 +16,20 @@ SHIFTED_TYPES = ("t5gemma", "t5gemma2")
 
 
 def default_pooling(native: PreTrainedModel) -> str:
-    """
-    The pooling that an architecture's own classifier uses.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier of transformers.
-
-    Returns:
-        `str`: `"cls"`, `"mean"` or `"last"`.
-    """
+    """The pooling (`"cls"`, `"mean"` or `"last"`) that an architecture's own sequence classifier uses."""
     config = native.config
     if config.model_type == "perceiver":
         return "mean"
     classifier_pooling = getattr(config, "classifier_pooling", None)
     if classifier_pooling is not None:
         return "cls" if classifier_pooling in ("cls", "bos") else "mean"
-    if (
+    reads_last = (
         config.is_encoder_decoder
         or config.model_type in LAST_TOKEN_TYPES
         or getattr(config, "summary_type", None) == "last"
-    ):
-        return "last"
-    # A `score` layer straight on the hidden states is the mark of transformers' decoders.
-    return "last" if hasattr(native, "score") else "cls"
-
-
-def shift_right(mask: Tensor) -> Tensor:
-    """The mask of a text `(batch, sequence)` for a decoder that reads it one position later; full rows stay full."""
-    return torch.nn.functional.pad(mask[:, :-1], (1, 0), value=True)
+        or hasattr(native, "score")  # straight on the hidden states: the mark of transformers' decoders
+    )
+    return "last" if reads_last else "cls"
 
 
 def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Tensor | None = None) -> Tensor:
@@ -72,17 +58,7 @@ def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Te
 
 
 def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
-    """
-    Which positions the pooling of a model may use.
-
-    Args:
-        config ([`LCLConfig`]): the model's.
-        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): the last hidden state.
-        inputs (`dict[str, Any]`): what the architecture was given: `attention_mask` (or `None`) and the others.
-
-    Returns:
-        `torch.BoolTensor` of shape `(batch, sequence)`.
-    """
+    """[`token_mask`] for the pooling of a model, from the `inputs` that its architecture was given."""
     mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
     text_config = config.text_config
     # Architectures that know no padding (Perceiver) have no such field.
@@ -93,7 +69,9 @@ def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, An
     if config.pooling == "mean" and config.special_token_ids and ids is not None:
         ignored = torch.isin(ids, torch.tensor(config.special_token_ids, device=ids.device))
     mask = token_mask(hidden_states, mask, ignored)
-    return shift_right(mask) if text_config.model_type in SHIFTED_TYPES else mask
+    if text_config.model_type in SHIFTED_TYPES:  # full rows stay full
+        return torch.nn.functional.pad(mask[:, :-1], (1, 0), value=True)
+    return mask
 
 
 def pool(hidden_states: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -1,11 +1,9 @@
-"""What a classifier makes of a few token ids: enough to see whether another one computes the same."""
+"""The logits of a classifier for a few token ids: enough to see whether another one computes the same."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 
@@ -14,29 +12,14 @@ NUM_TOKENS = 16
 CHANGED_BY_SHORT_TEXTS = ("big_bird", "bigbird_pegasus")
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode, and each of its modules back into the mode that it was in."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 @torch.no_grad()
 def probe_logits(native: PreTrainedModel, seed: int = 0) -> Tensor:
     """
-    The logits of a text of made-up tokens, in evaluation mode.
+    The logits `(1, num_labels)` of a text of made-up tokens, in evaluation mode; on the CPU, in fp32.
 
     Args:
         native (`PreTrainedModel`): a sequence classifier of any architecture; left as it is.
         seed (`int`, *optional*, defaults to 0): for the architectures that draw random numbers in evaluation too.
-
-    Returns:
-        `torch.FloatTensor` of shape `(1, num_labels)`, on the CPU, in fp32.
     """
     config = native.config.get_text_config()
     if config.model_type in CHANGED_BY_SHORT_TEXTS:
@@ -46,19 +29,19 @@ def probe_logits(native: PreTrainedModel, seed: int = 0) -> Tensor:
     ids = torch.linspace(vocab_size // 4, vocab_size // 2, NUM_TOKENS).long()
     if isinstance(config.eos_token_id, int):
         ids[-1] = config.eos_token_id
-    with evaluation_mode(native), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return native(input_ids=ids[None].to(native.device), return_dict=True).logits.float().cpu()
+    modes = {module: module.training for module in native.modules()}
+    native.eval()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return native(input_ids=ids[None].to(native.device), return_dict=True).logits.float().cpu()
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def computes_the_same(native: PreTrainedModel, other: PreTrainedModel) -> bool:
-    """
-    Whether two classifiers give the same logits, up to rounding on another device.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier.
-        other (`PreTrainedModel`): the one to compare it with.
-    """
+    """Whether two sequence classifiers give the same logits, up to rounding on another device."""
     try:
         expected, repeated = probe_logits(native), probe_logits(native, seed=1)
     except Exception:  # one that needs more than token ids: nothing can be said

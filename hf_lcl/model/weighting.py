@@ -1,8 +1,8 @@
 """The weighting network of the label-aware loss: which classes is a text likely to be confused with?"""
 
 import copy
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
@@ -19,13 +19,7 @@ def embedding_size(config: PreTrainedConfig) -> int:
 
 
 class WeightingHead(nn.Module):
-    """
-    Dense, activation, linear on the embedding of the classifier's own encoder.
-
-    Args:
-        hidden_size (`int`): width of the embedding.
-        num_labels (`int`): number of classes.
-    """
+    """Dense, activation, linear: from embeddings `(batch, hidden_size)` to weighting logits `(batch, num_labels)`."""
 
     def __init__(self, hidden_size: int, num_labels: int):
         super().__init__()
@@ -34,28 +28,18 @@ class WeightingHead(nn.Module):
         self.out_proj = nn.Linear(hidden_size, num_labels)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """From embeddings `(batch, hidden)` to weighting logits `(batch, num_labels)`."""
         return self.out_proj(self.activation(self.dense(embeddings)))
-
-    @torch.no_grad()
-    def reorder_classes(self, order: list[int]) -> None:
-        """Puts the classes into another order: for each new id the old one."""
-        for parameter in self.out_proj.parameters():
-            parameter.copy_(parameter[order])
 
 
 def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:
     """
-    The module behind a value of `LCLConfig.weighting`.
+    The module behind a value of `LCLConfig.weighting`; `None` for the two that have no parameters.
 
     Args:
         weighting (`str`): `"head"`, `"encoder"`, `"classifier"` or `"none"`.
         native (`PreTrainedModel`): the classifier that is wrapped.
         native_is_loaded (`bool`): whether `native` has its weights, on its device; `"encoder"` then starts from them,
             with a classification head of its own. Otherwise all of this is about to be loaded.
-
-    Returns:
-        `nn.Module`, or `None` for the two that have no parameters.
     """
     if weighting == "head":
         head = WeightingHead(embedding_size(native.config), len(class_names(native.config))).to(native.dtype)
@@ -69,3 +53,12 @@ def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_l
                 child.apply(network._init_weights)  # the one initialiser that knows the architecture
         return network
     return None
+
+
+def weighting_logits(model: Any, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
+    """The weighting logits `(batch, num_labels)` of a wrapper, from what its classifier was given and gave."""
+    if model.config.weighting == "head":
+        return model.weighting_network(embeddings)
+    if model.config.weighting == "encoder":
+        return model.weighting_network(**inputs).logits
+    return logits.detach() if model.config.weighting == "classifier" else None
