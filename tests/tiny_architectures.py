@@ -19,7 +19,9 @@ torch.Size([6, 32])
 ```
 """
 
+import copy
 import dataclasses
+import functools
 import inspect
 import re
 from typing import Any
@@ -280,6 +282,13 @@ def tiny_wrapper(model_type: str) -> tuple[LCLForSequenceClassification, dict[st
     Returns:
         `tuple[LCLForSequenceClassification, dict[str, torch.Tensor]]`: The model in evaluation mode, and its inputs.
     """
+    model, inputs = copy.deepcopy(_built(model_type))
+    torch.manual_seed(0)
+    return model, inputs
+
+
+@functools.cache
+def _built(model_type: str) -> tuple[LCLForSequenceClassification, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     config = tiny_config(model_type)
     native = AutoModelForSequenceClassification.from_config(config)
