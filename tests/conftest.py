@@ -152,6 +152,18 @@ def files(raw_splits, tmp_path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def start(raw_splits, tokenizer, tmp_path_factory) -> dict[str, str]:
+    """Flags that name a bare encoder and the files of all splits, which no test may change."""
+    folder = tmp_path_factory.mktemp("start")
+    tiny_bert(tiny_config(tokenizer)).bert.save_pretrained(folder / "encoder")
+    tokenizer.save_pretrained(folder / "encoder")
+    for name in raw_splits:
+        raw_splits[name].to_json(folder / f"{name}.jsonl")
+    files = {f"{name}_file": str(folder / f"{name}.jsonl") for name in raw_splits}
+    return {"model_name_or_path": str(folder / "encoder"), **files}
+
+
+@pytest.fixture(scope="session")
 def splits(raw_splits, tokenizer) -> DatasetDict:
     """The texts, tokenised, with class ids."""
     encoded, _ = encode_labels(raw_splits)

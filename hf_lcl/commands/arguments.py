@@ -12,7 +12,6 @@ from transformers import AutoConfig, PreTrainedConfig
 from ..data.labels import LABEL_NAMES
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
-from ..data.tokenizing import check_text_columns
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -61,14 +60,8 @@ class ModelArguments:
 
     def build_model(self, names: list[str], objective: str) -> LCLForSequenceClassification:
         """
-        The encoder with a classifier of these classes and, for `objective="lcl"`, a weighting network.
-
-        Args:
-            names (`list[str]`): class names by id.
-            objective (`str`): `"ce"`, `"scl"` or `"lcl"`.
-
-        Raises:
-            ValueError: where there is no model under that name, its weights are cut, or it does not fit.
+        The encoder with a classifier of these classes, named by id, and for `objective="lcl"` a weighting network.
+        Raises a `ValueError` where there is no model under that name, its weights are cut, or it does not fit.
         """
         check_weights(self.model_name_or_path)
         return LCLForSequenceClassification.from_encoder(
@@ -137,6 +130,7 @@ class DataArguments:
             raise ValueError(f"max_seq_length={self.max_seq_length} leaves no text: use 128, or another length.")
         self.reader = Reader(self.encoding, self.delimiter, self.json_field, self.skip_bad_rows)
         self.label_column = self.label_column_name or "label"
+        self.text_columns: list[str] = []
 
     @property
     def files(self) -> dict[str, str]:
@@ -154,27 +148,13 @@ class DataArguments:
         ]
         return {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
 
-    def text_columns(self, splits: DatasetDict) -> list[str]:
-        """Names of the text columns of what was loaded; raises a `ValueError` where a split lacks one of them."""
-        names = named_columns(self.text_column_names, next(iter(splits.values())).column_names)
-        names = [_text_name(name) for name in names]
-        check_text_columns(splits, names)
-        return names
-
     def load(
         self, needed: Sequence[str] = (), *, cache_dir: str | None = None, token: str | None = None
     ) -> DatasetDict:
         """
-        Reads all splits, cut and stripped as the flags say. Of files, only the columns that are used are read, and
-        each row keeps its line in the column `__line__`.
-
-        Args:
-            needed (`Sequence[str]`, *optional*): splits that must be there.
-            cache_dir (`str`, *optional*): where `datasets` keeps what it downloads.
-            token (`str`, *optional*): Hub token.
-
-        Raises:
-            ValueError: if no file or data set was named, it cannot be read, or a split is missing.
+        Reads all splits, cut and stripped as the flags say, and sets `text_columns`. Of files, only the columns that
+        are used are read, and each row keeps its line in the column `__line__`. Raises a `ValueError` where no file or
+        data set was named, it cannot be read, or a split that is `needed` is missing.
         """
         self.dropped.clear()
         if self.dataset_name is not None:
@@ -203,9 +183,10 @@ class DataArguments:
                 dropped=self.dropped,
                 **asdict(self.reader),
             )
-        for name in texts:
-            if name != _text_name(name):
-                splits = splits.rename_column(name, _text_name(name))
+        # Neither the Trainer nor a tokenizer may take a text column for its own.
+        taken = (*LABEL_NAMES, "length", "input_ids", "attention_mask")
+        self.text_columns = [f"{name} (text)" if name in taken else name for name in texts]
+        splits = splits.rename_columns({old: new for old, new in zip(texts, self.text_columns) if old != new})
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for split in LIMITS:
@@ -233,11 +214,6 @@ def without(splits: DatasetDict, *names: str) -> DatasetDict:
             for split, dataset in splits.items()
         }
     )
-
-
-def _text_name(name: str) -> str:
-    """A name for a text column that neither the Trainer nor a tokenizer takes for its own."""
-    return f"{name} (text)" if name in (*LABEL_NAMES, "length", "input_ids", "attention_mask") else name
 
 
 def _revision(splits: DatasetDict) -> str | None:

@@ -75,20 +75,11 @@ def labelled_texts(
     data_args: DataArguments, model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase
 ) -> DatasetDict:
     """
-    The splits but the training split, as a finished model takes them.
-
-    Args:
-        data_args ([`DataArguments`]): which files, columns and lengths.
-        model ([`LCLForSequenceClassification`]): names the classes. Where its names are those that transformers makes
-            up (`LABEL_0`, ...), labels may be the ids.
-        tokenizer (`PreTrainedTokenizerBase`): of the model.
-
-    Returns:
-        `DatasetDict`: tokenised rows with `labels`; a test split among them.
+    The splits but the training split, as a finished model takes them: tokenised rows with `labels`. Labels may be ids
+    where the names of the model's classes are those that transformers makes up (`LABEL_0`, ...).
 
     Raises:
-        ValueError: for data that cannot be read, has no test split or lacks a column, and for labels that the model
-            does not know.
+        ValueError: for data that cannot be read, has no test split or lacks a column, and for unknown labels.
     """
     splits = data_args.load(["test"])
     splits.pop("train", None)
@@ -113,7 +104,7 @@ def _encode(
     names: list[str] | None,
 ) -> tuple[DatasetDict, list[str], DataSummary]:
     """Labels to ids of the classes, by default those of the training split, and texts to tokens."""
-    text_columns, dropped = data_args.text_columns(splits), data_args.dropped
+    text_columns, dropped = data_args.text_columns, data_args.dropped
     if names is None:
         _check_labels(data_args, splits, ["train"], data_args.label_column)
     try:

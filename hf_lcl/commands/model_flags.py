@@ -15,15 +15,7 @@ HOW_TEXTS_ARE_READ = (
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
-    """
-    A parser with these flags.
-
-    Args:
-        command (`str`): its name.
-        description (`str`): stands above the flags in `--help`.
-        writes_into_folder (`bool`, *optional*, defaults to `False`): whether the model has to lie in a folder, and
-            cannot be one on the Hub.
-    """
+    """A parser with these flags; with `writes_into_folder`, the model cannot be one on the Hub."""
     parser = ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
     name, where = ("OUTPUT_DIR", "folder") if writes_into_folder else ("MODEL", "folder or Hub id")
     parser.add_argument("model", metavar=name, help=f"{where} of any finished sequence classifier")

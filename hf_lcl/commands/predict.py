@@ -47,12 +47,12 @@ def main(argv: list[str] | None = None) -> None:
     _check(flags)
     # A file is read twice: its broken rows are told of before anything is predicted, and its columns are known.
     read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
-    total, columns = (None, []) if flags.file == "-" else _look_through(read())
+    total, columns = (None, []) if flags.file == "-" else _columns(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
     rows, rows_at_once = read(), BATCHES_AT_ONCE * flags.batch_size
     chunk = list(islice(rows, rows_at_once))
     if total is None:
-        _, columns = _look_through(chunk)
+        _, columns = _columns(chunk)
     with (
         prediction_writer(flags.output_file, columns, class_names(model.config), safe=flags.csv_safe) as write,
         tqdm(total=total, desc="predict", unit=" texts") as progress,
@@ -94,10 +94,9 @@ def _check(flags: Namespace) -> None:
     refuse_overwriting(flags.output_file, [source])
 
 
-def _look_through(rows: Iterable[Row]) -> tuple[int, list[str]]:
+def _columns(rows: Iterable[Row]) -> tuple[int, list[str]]:
     """The number of rows, and the names of all their columns."""
-    count = 0
-    columns: dict[str, None] = {}
+    count, columns = 0, dict[str, None]()
     for row in rows:
         count += 1
         columns |= dict.fromkeys(row.values)

@@ -22,25 +22,12 @@ def prediction_writer(
     path: Path | None, columns: Sequence[str], names: Sequence[str], *, safe: bool = False
 ) -> Iterator[Callable[[int, Mapping[str, Any], np.ndarray], None]]:
     """
-    What writes a prediction, given the line of a text, its row and the probabilities of all classes.
+    What writes a prediction, given the line of a text, its row and the probabilities of all classes: into a csv or
+    jsonl file, which has its name once it is whole, or as JSON lines to the standard output.
 
-    A record has the line, all columns of the row as they are, `label`, `probability`, and the probability of each
+    A record has the line, all `columns` of the row as they are, `label`, `probability`, and the probability of each
     class: `p(NAME)` in a csv file, `probabilities` in JSON lines. One of ours whose name is a column of the input gets
-    `predicted_` in front.
-
-    Args:
-        path (`Path`, *optional*): a csv or jsonl file, which has its name once it is whole; by default JSON lines go
-            to the standard output.
-        columns (`Sequence[str]`): of the input.
-        names (`Sequence[str]`): class names by id.
-        safe (`bool`, *optional*, defaults to `False`): see [`csv_writer`].
-
-    Example:
-
-    ```python
-    >>> with prediction_writer(Path("out.csv"), ["text"], ["sad", "glad"]) as write:
-    ...     write(2, {"text": "I got the job!"}, np.array([0.1, 0.9]))
-    ```
+    `predicted_` in front. `safe` is that of [`csv_writer`].
     """
     is_csv = path is not None and path.suffix.lower() == ".csv"
     of_classes = [f"p({name})" for name in names] if is_csv else ["probabilities"]

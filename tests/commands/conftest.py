@@ -1,11 +1,17 @@
 """What the commands are given, and what they are measured by."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from datasets import DatasetDict
 from transformers import BertForSequenceClassification
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.data import read_data
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.commands.train import ARGUMENTS
 
 
 @pytest.fixture
@@ -15,21 +21,42 @@ def reader(plain, tokenizer) -> Callable[[str], list[float]]:
     return lambda text: model(**tokenizer([text], return_tensors="pt")).logits.softmax(dim=1)[0].tolist()
 
 
-@pytest.fixture
-def training_flags(files, encoder_folder, tmp_path) -> list[str]:
-    """Flags of a short run of `train` or `compare`, but for what is to be done."""
-    flags = {
-        "model_name_or_path": str(encoder_folder),
-        **{f"{name}_file": path for name, path in files.items()},
-        "output_dir": str(tmp_path / "out"),
-        "max_steps": "3",
+@pytest.fixture(scope="session")
+def flags_into(start) -> Callable[[Path], list[str]]:
+    """Flags of a short run of `train` or `compare` into a folder, but for what is to be done."""
+    settings = start | {
+        "max_steps": "1",
         "per_device_train_batch_size": "16",
         "learning_rate": "1e-3",
         "use_cpu": "true",
         "disable_tqdm": "true",
         "save_strategy": "no",
     }
-    return [f"--{name}={value}" for name, value in flags.items()]
+    return lambda folder: [f"--{name}={value}" for name, value in (settings | {"output_dir": str(folder)}).items()]
+
+
+@pytest.fixture
+def training_flags(flags_into, tmp_path) -> list[str]:
+    """These flags for a folder of the test's own."""
+    return flags_into(tmp_path / "out")
+
+
+@pytest.fixture
+def read(start, tmp_path) -> Callable[..., tuple[DatasetDict, list[str], Any]]:
+    """What `train` reads, given flags beside or instead of those of `start`; `None` leaves one out."""
+
+    def read(**flags: Any) -> tuple[DatasetDict, list[str], Any]:
+        settings = start | {"output_dir": str(tmp_path / "out"), "do_train": "true", "use_cpu": "true"} | flags
+        argv = [f"--{name}={value}" for name, value in settings.items() if value is not None]
+        return read_data(*parse_arguments(ARGUMENTS, argv))
+
+    return read
+
+
+@pytest.fixture
+def without_pictures(monkeypatch) -> None:
+    """As where the extra `plots` is not installed."""
+    monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
 
 
 @pytest.fixture

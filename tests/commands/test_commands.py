@@ -33,7 +33,6 @@ def test_an_unknown_one_names_the_known_ones(fails):
     assert "'publish' is no command: use one of train, evaluate, predict" in fails(["publish"])
 
 
-@pytest.mark.slow
 def test_the_module_is_a_command():
     listed = subprocess.run([sys.executable, "-m", "hf_lcl"], capture_output=True, text=True)
     assert listed.returncode == 0

@@ -14,7 +14,11 @@ from hf_lcl.commands import exits
 def run(body, **options):
     """Runs statements inside `one_line_errors`, in a process that imports no more than that file."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
-    head = "import os, sys, time\nfrom exits import one_line_errors, telling_what_is_kept\nwith one_line_errors():"
+    # A shell lets processes in the background ignore Ctrl-C, and these tests may be such a process.
+    head = (
+        "import os, signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from exits import one_line_errors, telling_what_is_kept\nwith one_line_errors():"
+    )
     code = f"{head}\n{lines}"
     environment = {**os.environ, "PYTHONPATH": str(Path(exits.__file__).parent)} | options.pop("env", {})
     return subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=30, **options)

@@ -1,9 +1,7 @@
 """What a training command checks before it begins, and what it leaves where it is stopped."""
 
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -17,10 +15,7 @@ from hf_lcl.commands.job import _what_is_kept
 from hf_lcl.support.files import locked
 
 
-@pytest.fixture(autouse=True)
-def without_pictures(monkeypatch):
-    """As where the extra `plots` is not installed."""
-    monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.mark.parametrize(
@@ -37,12 +32,12 @@ def test_what_would_fail_later_is_found_before_training(training_flags, fails, f
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_a_tokenizer_of_another_model_is_found_before_training(training_flags, encoder_folder, fails, tmp_path):
+def test_a_tokenizer_of_another_model_is_found_before_training(training_flags, encoder_folder, files, fails, tmp_path):
     larger = AutoTokenizer.from_pretrained(encoder_folder)
-    larger.add_tokens(["neighbours", "cakes", "the"][:2])
+    larger.add_tokens(["neighbours", "cakes"])
     larger.save_pretrained(tmp_path / "larger")
     texts = tmp_path / "more.jsonl"
-    texts.write_text((tmp_path / "train.jsonl").read_text() + json.dumps({"text": "cakes", "label": "glad"}) + "\n")
+    texts.write_text(Path(files["train"]).read_text() + json.dumps({"text": "cakes", "label": "glad"}) + "\n")
     flags = [*training_flags, f"--tokenizer_name={tmp_path / 'larger'}", f"--train_file={texts}", "--do_train"]
     message = fails(["train", *flags])
     assert "use the model's own tokenizer" in message
@@ -51,7 +46,8 @@ def test_a_tokenizer_of_another_model_is_found_before_training(training_flags, e
 def test_a_cut_encoder_is_named(training_flags, encoder_folder, fails):
     weights = encoder_folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert f"{weights} is cut short or broken" in fails(["train", *training_flags, "--do_train"])
+    flags = [*training_flags, f"--model_name_or_path={encoder_folder}", "--do_train"]
+    assert f"{weights} is cut short or broken" in fails(["train", *flags])
 
 
 def test_a_file_of_texts_is_not_written_over(training_flags, files, fails, tmp_path):
@@ -71,7 +67,7 @@ def test_a_folder_is_trained_in_by_one_process_at_a_time(training_flags, fails, 
         assert f"Another process writes into {tmp_path / 'out'}" in fails(["train", *training_flags, "--do_train"])
 
 
-def test_half_of_earlier_results_blocks_nothing(training_flags, tmp_path, caplog):
+def test_half_of_earlier_results_blocks_nothing_and_those_of_another_training_go(training_flags, tmp_path, caplog):
     out = tmp_path / "out"
     (out / "report").mkdir(parents=True)
     for name in ("all_results.json", "report/summary.json", "trainer_state.json"):
@@ -83,22 +79,22 @@ def test_half_of_earlier_results_blocks_nothing(training_flags, tmp_path, caplog
     main(["train", *training_flags, "--do_eval", "--objective=ce"])
     assert "all_results.json is cut or no JSON" in caplog.text
     assert "eval_accuracy" in json.loads((out / "all_results.json").read_text())
+    main(["train", *training_flags, "--do_train", "--objective=ce"])  # another model, without an evaluation
+    assert "eval_accuracy" not in json.loads((out / "all_results.json").read_text())
 
 
-def test_results_of_another_training_do_not_stay(training_flags, tmp_path):
-    main(["train", *training_flags, "--do_train", "--do_eval", "--objective=ce"])
-    main(["train", *training_flags, "--do_train", "--objective=ce"])
-    assert "eval_accuracy" not in json.loads((tmp_path / "out" / "all_results.json").read_text())
-
-
-def test_a_line_of_predictions_is_a_row_whatever_a_class_is_called(training_flags, files, tmp_path):
-    name = "gl\nad\t\u2028!"
-    for path in map(Path, files.values()):
-        path.write_text(path.read_text().replace('"glad"', json.dumps(name)))
-    main(["train", *training_flags, "--do_train", "--do_predict", "--objective=ce", "--max_steps=20"])
+def test_a_line_of_predictions_is_a_row_whatever_a_class_is_called(training_flags, plain, tmp_path):
+    config = json.loads((plain / "config.json").read_text())
+    config["id2label"] = {"0": "a\nb", "1": "a\tb", "2": "a\u2028b", "3": "a\r\x85b"}
+    config["label2id"] = {name: int(index) for index, name in config["id2label"].items()}
+    (plain / "config.json").write_text(json.dumps(config))
+    (tmp_path / "test.txt").write_text("my cake\nthe rage\n")
+    flags = [flag for flag in training_flags if not flag.startswith(("--train_file", "--validation_file"))]
+    flags += [f"--model_name_or_path={plain}", f"--test_file={tmp_path / 'test.txt'}", "--do_predict"]
+    main(["train", *flags, "--objective=ce"])
     lines = (tmp_path / "out" / "predict_results.txt").read_text(encoding="utf-8").splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["index", *map(str, range(24))]
-    assert {line.split("\t")[1] for line in lines[1:]} <= {"angry", "annoyed", "proud", "gl\\nad\\t\\u2028!"}
+    assert [line.split("\t")[0] for line in lines] == ["index", "0", "1"]
+    assert {line.split("\t")[1] for line in lines[1:]} <= {"a\\nb", "a\\tb", "a\\u2028b", "a\\r\\x85b"}
 
 
 def test_a_stop_before_a_resumed_run_begins_is_no_new_beginning(make_trainer, monkeypatch):
@@ -115,8 +111,7 @@ def test_a_stop_before_a_resumed_run_begins_is_no_new_beginning(make_trainer, mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_flags, tmp_path, number, status):
+def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_flags, tmp_path):
     flags = [flag for flag in training_flags if not flag.startswith(("--save_strategy", "--max_steps"))]
     flags += ["--do_train", "--save_steps=2", "--save_total_limit=2", "--objective=lcl", "--token=hf_secret"]
     command = [sys.executable, "-m", "hf_lcl", "train", *flags]
@@ -124,9 +119,9 @@ def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_
     while not list(tmp_path.glob("out/checkpoint-4*")):
         assert running.poll() is None, running.stderr.read()
         time.sleep(0.1)
-    running.send_signal(number)
+    running.terminate()
     line = running.communicate(timeout=60)[1].decode().splitlines()[-1]
-    assert running.returncode == status
+    assert running.returncode == 143
     assert line.startswith(f"stopped: {tmp_path / 'out' / 'checkpoint-'}")
     assert "is whole (of 100000 steps); to go on: python -m hf_lcl train" in line
     assert line.endswith("--resume_from_checkpoint last")
@@ -134,12 +129,3 @@ def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_
     reached = int(line.partition("checkpoint-")[2].split()[0])
     main(["train", *flags, f"--max_steps={reached + 2}", "--resume_from_checkpoint", "last"])
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == reached + 2
-
-
-@pytest.mark.slow
-def test_a_cache_that_cannot_be_written_ends_in_one_line(training_flags, plain, files):
-    environment = {**os.environ, "HF_HOME": "/proc/nowhere"}  # not even root may write there
-    for command in (["train", *training_flags, "--do_train"], ["evaluate", str(plain), "--test_file", files["test"]]):
-        ended = subprocess.run([sys.executable, "-m", "hf_lcl", *command], capture_output=True, env=environment)
-        assert b"Traceback" not in ended.stderr
-        assert ended.returncode == 0 or ended.stderr.splitlines()[-1].startswith(b"error: ")

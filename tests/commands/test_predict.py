@@ -149,18 +149,28 @@ def test_nothing_to_predict(plain, fails, tmp_path):
 
 
 @pytest.mark.slow
-def test_as_a_process(plain, tmp_path):
-    """Bytes in, bytes out, whatever the locale; the bar is no part of the output."""
-    command = [sys.executable, "-m", "hf_lcl", "predict", str(plain)]
+def test_as_a_process(plain, files):
+    """
+    Bytes in, bytes out, whatever the locale, and the bar is no part of the output. A command that needs a cache, and
+    cannot write it, ends in one line.
+    """
+    commands = f"main(['predict', {str(plain)!r}]); main(['evaluate', {str(plain)!r}, '--test_file={files['test']}'])"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    good = subprocess.run(command, input="Ärger\n".encode(), capture_output=True, env=environment)
-    assert good.returncode == 0, good.stderr
-    assert json.loads(good.stdout.decode("utf-8"))["text"] == "Ärger"
-    assert b"predict" in good.stderr
-    bad = subprocess.run([*command, "-"], input=b"a\n\xff\n", capture_output=True, env=environment)
-    assert bad.returncode == 1
-    assert b"error: The standard input, line 2 holds the byte 0xFF, which is no utf-8" in bad.stderr
-    assert b"Traceback" not in bad.stderr
+    ended = subprocess.run(
+        [sys.executable, "-c", f"from hf_lcl.__main__ import main; {commands}"],
+        input="Ärger\n".encode(),
+        capture_output=True,
+        env=environment | {"HF_HOME": "/proc/nowhere"},  # not even root may write there
+    )
+    assert json.loads(ended.stdout.splitlines()[0].decode("utf-8"))["text"] == "Ärger"
+    assert b"predict" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert ended.returncode == 0 or ended.stderr.splitlines()[-1].startswith(b"error: ")
+
+
+def test_a_byte_that_is_no_text_on_the_standard_input(plain, stdin, fails):
+    stdin(b"a\n\xff\n")
+    assert "The standard input, line 2 holds the byte 0xFF, which is no utf-8" in fails(["predict", str(plain), "-"])
 
 
 def test_all_columns_stay_and_ours_give_way_to_those_of_the_input(plain, tmp_path, caplog):

@@ -13,17 +13,29 @@ TEXTS = {"angry": "furious rage", "annoyed": "sigh queue", "glad": "party cake",
 
 
 @pytest.fixture
-def train(encoder_folder, tmp_path):
-    """Trains for one step on files that are given by their content; the flags may be others."""
+def written(tmp_path):
+    """Writes files that are given by their content, as in `train_csv=...`; returns the flags that name them."""
 
-    def train(*others: str, do: tuple[str, ...] = ("train",), max_steps: int = 1, **contents: str | bytes) -> None:
-        flags = [f"--model_name_or_path={encoder_folder}", f"--output_dir={tmp_path / 'out'}", "--objective=ce"]
-        flags += [f"--max_steps={max_steps}", "--use_cpu=true", "--disable_tqdm=true", "--save_strategy=no"]
+    def written(**contents: str | bytes) -> dict[str, str]:
+        flags = {}
         for name, content in contents.items():
             split, _, suffix = name.partition("_")
             path = tmp_path / f"{split}.{suffix or 'csv'}"
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            flags.append(f"--{split}_file={path}")
+            flags[f"{split}_file"] = str(path)
+        return flags
+
+    return written
+
+
+@pytest.fixture
+def train(start, written, tmp_path, without_pictures):
+    """Trains for one step on such files; the flags may be others."""
+
+    def train(*others: str, do: tuple[str, ...] = ("train",), max_steps: int = 1, **contents: str | bytes) -> None:
+        flags = [f"--model_name_or_path={start['model_name_or_path']}", f"--output_dir={tmp_path / 'out'}"]
+        flags += ["--objective=ce", f"--max_steps={max_steps}", "--use_cpu=true", "--disable_tqdm=true"]
+        flags += ["--save_strategy=no", *(f"--{name}={path}" for name, path in written(**contents).items())]
         main(["train", *flags, *(f"--do_{name}" for name in do), *others])
 
     return train
@@ -95,42 +107,40 @@ def test_what_cannot_be_read_ends_in_one_line(contents, others, words, refused):
 
 
 @pytest.mark.parametrize(
-    ("contents", "others"),
+    ("contents", "flags"),
     [
-        ({"train": csv(head="text;label", line="{text};{label}")}, []),
-        ({"train_tsv": csv(head="text\tlabel", line="{text}\t{label}")}, []),
-        ({"train_CSV": csv(head="id|labels|label", line="{id}|{text}|{label}")}, ["--text_column_names=labels"]),
-        ({"train": csv(head='"a, b",label', line="{text},{label}")}, ["--text_column_names=a, b"]),
+        ({"train": csv(head="text;label", line="{text};{label}")}, {}),
+        ({"train_tsv": csv(head="text\tlabel", line="{text}\t{label}")}, {}),
+        ({"train_CSV": csv(head="id|labels|label", line="{id}|{text}|{label}")}, {"text_column_names": "labels"}),
+        ({"train": csv(head='"a, b",label', line="{text},{label}")}, {"text_column_names": "a, b"}),
         (
             {"train": csv(head="label,kind", line="{text},{label}")},
-            ["--text_column_names=label", "--label_column_name=kind"],
+            {"text_column_names": "label", "label_column_name": "kind"},
         ),
-        ({"train_txt": csv(head="", line="__label__{label} {text}")}, []),
-        ({"train": csv().encode("utf-16")}, ["--encoding=utf-16"]),
-        ({"train": csv() + "a,b,c\n,glad\n"}, ["--skip_bad_rows"]),
-        ({"train": csv().replace("\n", "\r")}, []),
-        ({"train": csv(head="text,label,id", line='{text},{label},"A{id}"')}, []),
+        ({"train_txt": csv(head="", line="__label__{label} {text}")}, {}),
+        ({"train": csv().encode("utf-16")}, {"encoding": "utf-16"}),
+        ({"train": csv() + "a,b,c\n,glad\n"}, {"skip_bad_rows": "true"}),
+        ({"train": csv().replace("\n", "\r")}, {}),
+        ({"train": csv(head="text,label,id", line='{text},{label},"A{id}"')}, {}),
+        (
+            {"train_json": json.dumps({"data": [{"text": "x", "label": name} for name in CLASSES * 4]})},
+            {"json_field": "data"},
+        ),
     ],
 )
-def test_what_can_be_read_is_trained_on(contents, others, train, tmp_path):
-    train(*others, **contents)
-    assert results(tmp_path)["train_samples"] == 16
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-    assert list(model.config.id2label.values()) == CLASSES
-
-
-def test_rows_in_a_field_are_trained_on(train, tmp_path):
-    rows = [{"text": TEXTS[name], "label": name} for name in CLASSES * 4]
-    train("--json_field=data", train_json=json.dumps({"version": 1, "data": rows}))
-    assert results(tmp_path)["train_samples"] == 16
+def test_what_can_be_read_is_read(contents, flags, read, written):
+    splits, names, _ = read(validation_file=None, test_file=None, **written(**contents), **flags)
+    assert len(splits["train"]) == 16
+    assert names == CLASSES
+    assert splits["train"]["labels"][:4] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("label", ["", "-1"])
-def test_placeholders_for_labels_are_predicted_and_not_measured(label, train, tmp_path, caplog):
-    train(do=("train", "predict"), train=csv(), test=csv(line="{text}," + label))
-    found = results(tmp_path)
-    assert found["predict_samples"] == 16
-    assert "predict_accuracy" not in found
+def test_placeholders_for_labels_are_no_labels(label, read, written, caplog):
+    files = written(train=csv(), test=csv(line="{text}," + label))
+    splits, _, _ = read(validation_file=None, do_predict="true", **files)
+    assert len(splits["test"]) == 16
+    assert "labels" not in splits["test"].column_names
     assert "has no labels in column 'label': no metrics." in caplog.text
 
 

@@ -22,19 +22,22 @@ def without_pictures(monkeypatch):
     monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
 
 
-@pytest.fixture
-def flags(files, encoder_folder, tmp_path) -> dict[str, str]:
-    """Flags of a complete run, by name."""
-    return {
-        "model_name_or_path": str(encoder_folder),
-        **{f"{name}_file": path for name, path in files.items()},
-        "output_dir": str(tmp_path / "out"),
+@pytest.fixture(scope="session")
+def settings(start) -> dict[str, str]:
+    """Flags of a complete run of two steps, but for its folder."""
+    return start | {
         "do_train": "true",
         "do_eval": "true",
         "do_predict": "true",
-        "num_train_epochs": "2",
+        "max_steps": "2",
         "per_device_train_batch_size": "16",
         "use_cpu": "true",
         "disable_tqdm": "true",
         "save_strategy": "no",
     }
+
+
+@pytest.fixture
+def flags(settings, tmp_path) -> dict[str, str]:
+    """These, for a folder of the test's own."""
+    return settings | {"output_dir": str(tmp_path / "out")}

@@ -83,7 +83,7 @@ def fails(script, *argv) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["electra", "roberta", "distilbert"])  # the next test exports a BERT
 def test_the_logits_are_those_of_pytorch(script, save, tmp_path, capsys, architecture):
     script.main([str(save(architecture)), str(tmp_path / "onnx")])
     difference = float(re.search(r"by ([\d.e+-]+) at most", capsys.readouterr().out)[1])
