@@ -17,6 +17,7 @@ from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
+from hf_lcl.start.mean_distillation import MAX_PASSES
 from hf_lcl.training.start import Start, distills_mean, names_as_texts, texts_to_fit
 
 
@@ -26,6 +27,18 @@ class AtFirstStep(TrainerCallback):
     def on_step_begin(self, args, state, control, model, **kwargs):
         if state.global_step == 0:
             self.weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture(autouse=True)
+def one_pass(monkeypatch):
+    """Distillation reads each text once, where a test does not say otherwise."""
+    monkeypatch.setattr(mean_distillation, "MAX_PASSES", 1)
+
+
+@pytest.fixture
+def ten_passes(one_pass, monkeypatch):
+    """As many as users get."""
+    monkeypatch.setattr(mean_distillation, "MAX_PASSES", MAX_PASSES)
 
 
 @pytest.fixture
@@ -117,19 +130,26 @@ def test_a_classifier_that_was_trained_is_kept(weights_at_first_step, bert, toke
         ({"pooling_mode": "cls", "embedding_dimension": 32}, False),
     ],
 )
-def test_the_mean_of_a_sentence_transformer_goes_into_its_first_token(
-    weights_at_first_step, as_sentence_transformer, pooling, is_distilled
+def test_an_encoder_that_was_trained_by_its_mean_is_distilled(
+    as_sentence_transformer, splits, tmp_path, pooling, is_distilled
 ):
     model = new_classifier(as_sentence_transformer(pooling), "none")
-    before, after, _ = weights_at_first_step(model, objective="scl", head_start=False)
-    assert changed(before, after) == ({"embeddings", "encoder"} if is_distilled else set())
-    before, after, _ = weights_at_first_step(model, objective="ce")
-    assert changed(before, after) == set()
-    before, after, _ = weights_at_first_step(model, objective="scl", head_start=False, distill_mean=False)
-    assert changed(before, after) == set()
+    for settings in ({"objective": "scl"}, {"objective": "ce"}, {"objective": "scl", "distill_mean": False}):
+        args = ContrastiveTrainingArguments(str(tmp_path), **settings)
+        expected = is_distilled and settings == {"objective": "scl"}
+        assert distills_mean(args, model, splits["train"]) == expected
 
 
-def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert):
+@pytest.mark.parametrize(("objective", "parts"), [("scl", {"embeddings", "encoder"}), ("ce", set())])
+def test_the_mean_of_a_sentence_transformer_goes_into_its_first_token(
+    weights_at_first_step, as_sentence_transformer, objective, parts
+):
+    model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}), "none")
+    before, after, _ = weights_at_first_step(model, objective=objective, head_start=False)
+    assert changed(before, after) == parts
+
+
+def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert, ten_passes):
     trainer = make_trainer(model=bert, objective="scl", distill_mean=True, per_device_train_batch_size=32)
     texts = concatenate_datasets([splits["validation"], splits["test"]])
     batch = trainer.data_collator([{"input_ids": row["input_ids"]} for row in texts])
@@ -162,7 +182,7 @@ def test_the_other_tokens_go_on_saying_what_they_said(bert, tokenizer, splits, m
                 return model.native.bert(**texts).last_hidden_state[:, 1:][others]
 
         before = states()
-        distill_mean(model, [dict(texts)] * 50, 50)
+        distill_mean(model, [dict(texts)] * 20, 20)
         return (states() - before).square().mean()
 
     assert moved(kept=1.0) < 0.5 * moved(kept=0.0)
@@ -175,7 +195,7 @@ def test_a_text_of_one_token_has_no_others_to_keep(bert):
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 
-def test_of_few_texts_each_is_read_ten_times(make_trainer, splits, bert):
+def test_of_few_texts_each_is_read_ten_times(make_trainer, splits, bert, ten_passes):
     few = splits["train"].select(range(8))
     trainer = make_trainer(model=bert, objective="scl", distill_mean=True, train=few, per_device_train_batch_size=8)
     sizes = []
@@ -241,11 +261,11 @@ def test_the_card_tells_what_was_done(make_trainer, as_sentence_transformer, req
 
 def test_a_resumed_run_is_not_started_again(make_trainer, as_sentence_transformer):
     folder = as_sentence_transformer({"pooling_mode": "mean"})
-    settings = {"objective": "lcl", "max_steps": 6, "save_strategy": "steps", "save_steps": 3}
+    settings = {"objective": "lcl", "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     whole = make_trainer(model=new_classifier(folder), folder="whole", **settings)
     whole.train()
     resumed = make_trainer(model=new_classifier(folder), folder="resumed", **settings)
-    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-1")
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 

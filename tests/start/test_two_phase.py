@@ -7,10 +7,10 @@ import torch
 TWO_PHASES = {"objective": "scl", "alpha": 0.0, "head_start": False, "head_refit": True}
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_it_learns_a_separable_set(make_trainer, bf16):
-    settings = {"num_train_epochs": 40, "learning_rate": 3e-3, "logging_steps": 50}
-    trainer = make_trainer(**TWO_PHASES, bf16=bf16, **settings)
+def test_it_learns_a_separable_set(make_trainer):
+    """In bf16, while the classifier is fitted in fp32."""
+    settings = {"num_train_epochs": 24, "learning_rate": 1e-2, "per_device_train_batch_size": 32}
+    trainer = make_trainer(**TWO_PHASES, bf16=True, **settings)
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] > 0.9
 
