@@ -1,6 +1,5 @@
 """Two phases: the contrastive loss trains the encoder alone, then the classifier is fitted to it."""
 
-import pytest
 import torch
 
 
