@@ -7,6 +7,11 @@ from transformers import AutoConfig, PreTrainedConfig
 
 POOLINGS = ("cls", "mean", "last")
 WEIGHTINGS = ("head", "encoder", "classifier", "none")
+# For `trust_remote_code`; by name, since a sharded model (FSDP2) is of a class that torch makes up.
+AUTO_MAP = {
+    "AutoConfig": "configuration.LCLConfig",
+    **dict.fromkeys(("AutoModel", "AutoModelForSequenceClassification"), "modeling.LCLForSequenceClassification"),
+}
 
 
 class LCLConfig(PreTrainedConfig):
@@ -14,28 +19,21 @@ class LCLConfig(PreTrainedConfig):
     Configuration of an [`LCLForSequenceClassification`].
 
     Args:
-        text_config (`PreTrainedConfig` or `dict`, *optional*):
-            Configuration of the sequence classifier that is wrapped, of any architecture. Defaults to a BERT
-            configuration.
-        pooling (`str`, *optional*, defaults to `"cls"`):
-            How the last hidden state becomes one embedding: `"cls"` (first position), `"mean"` (mean over the real
-            tokens, special tokens left out) or `"last"` (last real token, for decoders).
-        weighting (`str`, *optional*, defaults to `"head"`):
-            The weighting network of the label-aware loss: `"head"` (dense, activation, linear on the embedding),
-            `"encoder"` (a second network, as in the paper), `"classifier"` (the classifier's own probabilities,
-            detached: no parameters) or `"none"`.
-        special_token_ids (`list[int]`, *optional*):
-            Ids that `pooling="mean"` leaves out ([CLS], [SEP], ...). Taken from the tokenizer by
-            [`~LCLForSequenceClassification.from_encoder`] and [`ContrastiveTrainer`].
-        adapter (`dict`, *optional*):
-            Settings of the `peft` adapter inside the classifier; set by
+        text_config (`PreTrainedConfig` or `dict`, *optional*): configuration of the sequence classifier that is
+            wrapped, of any architecture; defaults to BERT's.
+        pooling (`str`, *optional*, defaults to `"cls"`): how the last hidden state becomes one embedding: `"cls"`
+            (first position), `"mean"` (over the real tokens, special ones left out) or `"last"` (last real token).
+        weighting (`str`, *optional*, defaults to `"head"`): the weighting network of the label-aware loss: `"head"`
+            (dense, activation, linear on the embedding), `"encoder"` (a second network, as in the paper),
+            `"classifier"` (the classifier's own probabilities, detached: no parameters) or `"none"`.
+        special_token_ids (`list[int]`, *optional*): ids that `pooling="mean"` leaves out ([CLS], [SEP], ...). Taken
+            from the tokenizer by [`~LCLForSequenceClassification.from_encoder`] and [`ContrastiveTrainer`].
+        adapter (`dict`, *optional*): settings of the `peft` adapter inside the classifier; set by
             [`~LCLForSequenceClassification.attach_adapter`].
-        start (`list[str]`, *optional*):
-            What was done to the weights before the first training step (`"distill_mean"`, `"head_start"`); set by
-            [`ContrastiveTrainer`], which does it once.
-        **kwargs:
-            Everything that any `PreTrainedConfig` takes. `num_labels`, `id2label`, `label2id` and `problem_type`
-            are passed on to `text_config`, so that both always agree.
+        start (`list[str]`, *optional*): what was done to the weights before the first training step
+            (`"distill_mean"`, `"head_start"`); set by [`ContrastiveTrainer`], which does it once.
+        **kwargs: as in `PreTrainedConfig`. `num_labels`, `id2label`, `label2id` and `problem_type` are passed on to
+            `text_config`, so that both always agree.
 
     Raises:
         ValueError: if `pooling` or `weighting` is not one of the names above.

@@ -21,7 +21,7 @@ from .adapters import (
     without_sharing,
 )
 from .classes import class_names, class_order, label_arguments, reorder_classes
-from .configuration import LCLConfig
+from .configuration import AUTO_MAP, LCLConfig
 from .hidden_states import run_with_last_hidden_state, watch_last_hidden_state
 from .loading import StartingPoint, check_classifier, find_tokenizer, hub_arguments, load_classifier
 from .outputs import LCLOutput
@@ -31,12 +31,6 @@ from .weighting import build_weighting_network, weighting_logits
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
-
-
-# For `trust_remote_code`; by name, since a sharded model (FSDP2) is of a class that torch makes up.
-AUTO_MAP = {"AutoConfig": "configuration.LCLConfig"} | dict.fromkeys(
-    ("AutoModel", "AutoModelForSequenceClassification"), "modeling.LCLForSequenceClassification"
-)
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -57,8 +51,6 @@ class LCLForSequenceClassification(PreTrainedModel):
     Example:
 
     ```python
-    >>> from hf_lcl import LCLForSequenceClassification
-
     >>> model = LCLForSequenceClassification.from_encoder("google/electra-base-discriminator", num_labels=32)
     >>> out = model(**tokenizer(["I got the job!"], return_tensors="pt"))
     >>> out.logits.shape, out.weighting_logits.shape, out.embeddings.shape
@@ -214,7 +206,6 @@ class LCLForSequenceClassification(PreTrainedModel):
             peft_config (`PeftConfig`): such as `LoraConfig(r=8)`; `task_type` and the classifier's modules are added.
 
         Raises:
-            ImportError: if `peft` is not installed.
             TypeError: if `peft_config` is no configuration of `peft`.
             ValueError: for an adapter that cannot be merged into a classifier, or if there is one already.
         """
@@ -278,9 +269,7 @@ class LCLForSequenceClassification(PreTrainedModel):
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> None:
         """
         Saves the whole wrapper, weighting network included, so that training can go on from it; arguments are those of
-        `PreTrainedModel.save_pretrained`. The folder also loads with `trust_remote_code=True` where hf_lcl is not
-        installed. For a classifier that needs no code, save what
-        [`~LCLForSequenceClassification.to_sequence_classifier`] gives.
+        `PreTrainedModel.save_pretrained`. With `trust_remote_code=True` the folder also loads without hf_lcl.
         """
         # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
         # silently lose the weights of 19 architectures.
@@ -295,12 +284,10 @@ class LCLForSequenceClassification(PreTrainedModel):
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:  # type: ignore[override] # decorated there
         """
         Publishes the standard classifier inside, not the wrapper, as `"USER/NAME"` on the Hub. Keyword arguments are
-        those of `PreTrainedModel.push_to_hub` and, where hf_lcl is installed, of [`~hub.push_model`] (`tokenizer`,
-        `include_training_state`).
+        those of [`~hub.push_model`]; without hf_lcl, those of `PreTrainedModel.push_to_hub`.
         """
-        publisher = LCLForSequenceClassification.publisher
-        if publisher is not None:
-            return publisher(self, repo_id, **kwargs)
+        if LCLForSequenceClassification.publisher is not None:
+            return LCLForSequenceClassification.publisher(self, repo_id, **kwargs)
         native: Any = self.to_sequence_classifier()
         return native.push_to_hub(repo_id, **kwargs)
 
