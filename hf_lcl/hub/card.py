@@ -26,7 +26,7 @@ OBJECTIVE_NAMES = {
     "scl": "cross-entropy and supervised contrastive loss",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+METRIC_NAMES = {"macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 # What begins HTML, an entity, code, a formula or a link becomes an entity. Other markup is escaped, but not the _ in
 # snake_case.
 ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")

@@ -149,7 +149,7 @@ def test_the_formula_is_the_one_that_was_trained_with():
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("distill_mean", "Before the first step, the encoder's first token was taught"),
+        ("distill_mean", "Before the first step, the encoder's first token was trained"),
         ("head_start", "Before the first step, the classifier was fitted"),
         ("head_refit", "After the last step, the classifier was fitted"),
     ],
