@@ -23,6 +23,7 @@ import random
 import re
 import statistics
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -90,10 +91,9 @@ def main(argv: list[str] | None = None) -> None:
     # A server that has imported everything, and computed nothing, is copied for each measurement.
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", *PRELOADED])
-    with context.Pool(1, maxtasksperchild=1) as pool:
-        for size in settings.sizes:
-            if size in rows[PRODUCTS]:
-                continue
+    sizes = [size for size in settings.sizes if size not in rows[PRODUCTS]]
+    with context.Pool(1, maxtasksperchild=1) if sizes else nullcontext() as pool:
+        for size in sizes:
             able = []
             for name in CONTENDERS:
                 if reason := reason_to_skip(name, size, rows[name], settings):
