@@ -104,8 +104,7 @@ def test_unknown_name_lists_the_names():
 # From a folder
 
 
-@pytest.mark.parametrize("name", recipe_names())
-@pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl"])
+@pytest.mark.parametrize(("name", "suffix"), [*((name, ".jsonl.gz") for name in recipe_names()), ("sst2", ".jsonl")])
 def test_folder_gives_all_splits_with_classes_in_order(name, suffix, write, tmp_path):
     rows = rows_of(name)
     for split in SPLITS:

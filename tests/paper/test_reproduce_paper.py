@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective
 
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "paper"
 # What the papers report as failures need not learn.
 FAILURES = ("scl-dot-0.07", "scl-positives", "lcl-positives")
 
@@ -97,21 +94,18 @@ def test_what_is_trained_is_the_formula_of_the_system(paper, system, bert, split
         outputs = trainer.model(**batch)
     tensors = outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
     assert loss.item() == pytest.approx(paper.PaperObjective(name, **formula)(*tensors)[0].item(), rel=1e-5)
-    assert abs(loss.item() - Objective(name)(*tensors)[0].item()) > 2e-4
+    assert abs(loss.item() - Objective(name)(*tensors)[0].item()) > 1e-4
 
 
 @pytest.mark.slow
 def test_the_command_trains_every_system_and_it_learns(paper, flags, tmp_path):
     systems = [name for name in paper.SYSTEMS if name not in FAILURES]
-    command = [sys.executable, EXAMPLES / "reproduce_paper.py", *flags, "--systems", *systems]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
+    paper.main([*flags, "--systems", *systems])
     accuracies = {line["settings"]["system"]: line["metrics"]["accuracy"] for line in lines(tmp_path)}
     assert set(accuracies) == set(systems)
     assert {name: accuracy for name, accuracy in accuracies.items() if accuracy < 0.9} == {}
 
 
-@pytest.mark.slow
 def test_failures_run_too(paper, flags, tmp_path):
-    paper.main([*flags, "--systems", *FAILURES, "--num_train_epochs=1"])
+    paper.main([*flags, "--systems", *FAILURES, "--num_train_epochs=1", "--max_train_samples=16"])
     assert len(lines(tmp_path)) == len(FAILURES)
