@@ -28,7 +28,7 @@ from transformers.trainer_utils import (
 from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
-from .data.sampler_callbacks import SamplerEpochCallback
+from .data.sampler import SamplerEpochCallback
 from .data.views import VIEW_PREFIX, texts_alone
 from .hub.card import CardFacts, write_card
 from .hub.export import save_adapter, save_sequence_classifier

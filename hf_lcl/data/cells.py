@@ -6,11 +6,14 @@ from typing import Any
 
 
 def cell(value: Any) -> str | list[str | None] | None:
-    """What stands in a cell: a number's letters, JSON's words for booleans and objects, `None` for what is missing."""
-    if isinstance(value, list):
-        return [_as_json(part) if isinstance(part, list) else cell(part) for part in value]
-    if isinstance(value, bool | dict):
-        return _as_json(value)
+    """What stands in a cell, or in each place of a list in it; see [`as_text`]."""
+    return [as_text(part) for part in value] if isinstance(value, list) else as_text(value)
+
+
+def as_text(value: Any) -> str | None:
+    """A number's letters, JSON's words for booleans, lists and objects, `None` for what is missing."""
+    if isinstance(value, bool | dict | list):
+        return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="surrogateescape")
     return None if value is None or value != value else str(value)  # NaN differs from NaN
@@ -28,7 +31,7 @@ def undecodable(value: str | list[str | None] | None, encoding: str) -> str | No
             if part is not None and not part.isascii():
                 part.encode()
         except UnicodeEncodeError as error:
-            code = ord(part[error.start])
+            code = ord(error.object[error.start])
             if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode
                 return f"the byte 0x{code - 0xDC00:02X}, which is no {encoding} (encoding='cp1252' may read it),"
             return f"half of a character (\\u{code:04x})"
@@ -40,7 +43,3 @@ def listed(values: Iterable[Any], limit: int = 20) -> str:
     values = list(values)
     more = f" and {len(values) - limit:,} more" if len(values) > limit else ""
     return ", ".join(map(repr, values[:limit])) + more
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False)

@@ -45,7 +45,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     parse_float=_Float, parse_int=_Integer, parse_constant=lambda _: None, object_pairs_hook=_object
 )
-_SPACE = re.compile(r"\s*")
+_LETTER = re.compile(r"\S")
 
 
 def json_table(lines: Iterator[str], field: str | None = None) -> Table:
@@ -119,7 +119,8 @@ def _items(text: str, start: int) -> Iterator[Row]:
 
 
 def _after_space(text: str, position: int) -> int:
-    return _SPACE.match(text, position).end()
+    found = _LETTER.search(text, position)
+    return found.start() if found else len(text)
 
 
 def _start_of_field(text: str, field: str) -> int:
@@ -148,7 +149,8 @@ def _shape(root: dict[str, Any]) -> str:
     for name, value in root.items():
         kind = "an object" if isinstance(value, dict) else "a value"
         if isinstance(value, list):
-            of = {dict: "objects", list: "lists"}.get(type(value[0]) if value else str, "values")
+            first = value[0] if value else None
+            of = "objects" if isinstance(first, dict) else "lists" if isinstance(first, list) else "values"
             kind = f"list of {len(value):,} {of}"
             tables += [name] * _is_rows(value)
             pairs += [name] * (of == "lists")

@@ -175,8 +175,11 @@ def label_column(dataset: Any) -> np.ndarray | None:
     Raises:
         ValueError: for rows without a label, float labels or several labels in a row.
     """
-    if isinstance(dataset, torch.utils.data.IterableDataset):
-        return None
+    return None if isinstance(dataset, torch.utils.data.IterableDataset) else class_ids(dataset)
+
+
+def class_ids(dataset: Any) -> np.ndarray:
+    """[`label_column`] of rows that are no stream."""
     if isinstance(dataset, Dataset):
         name = _label_name(dataset.column_names)
         values = dataset.select_columns(name).with_format("numpy")[name][:]

@@ -111,5 +111,5 @@ def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) 
                 f"{title}, line {row.line} holds {value!r} in column {name!r}: a list in some rows and a single value "
                 "in others."
             )
-    kinds = {True: pa.list_(pa.string()), False: pa.string()}
-    return pa.array(values, kinds.get(are_lists.get(name), pa.null()))
+    kind = pa.list_(pa.string()) if are_lists.get(name) else pa.string() if name in are_lists else pa.null()
+    return pa.array(values, kind)

@@ -126,7 +126,7 @@ class Reader:
                 return row._replace(fault=(f"no {kind}", f"holds no {kind} in column {name!r}"))
             if what := undecodable(value, self.encoding) or undecodable(name, self.encoding):
                 return row._replace(fault=("not decodable", f"holds {what} in column {name!r}"))
-        return row._replace(texts=tuple(cells[name] for name in texts))
+        return row._replace(texts=tuple(str(cells[name]) for name in texts))
 
     def _tell(self, title: str, good: int, counts: Counter[str], told: list[str]) -> None:
         bad = counts.total()
@@ -200,8 +200,8 @@ class Reader:
         usual = "\t" if kind == "tsv" else ","
         table = csv_table(lines, self.delimiter, usual)
         for name in table.columns:
-            if what := undecodable(name, self.encoding):
-                raise UnreadableError(f", the names of the columns: {name!r} holds {what.rstrip(',')}")
+            if fault := undecodable(name, self.encoding):
+                raise UnreadableError(f", the names of the columns: {name!r} holds {fault.rstrip(',')}")
         if self.delimiter is None and len(table.columns) > 1 and table.delimiter != usual:
             logger.warning_once(f"{title} is read with {table.delimiter!r} between its cells (delimiter).")
         return table

@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from .labels import label_column
+from .labels import class_ids
 from .tokenizing import check_texts
 
 
@@ -71,7 +71,7 @@ def drop_conflicts(splits: DatasetDict, text_columns: Sequence[str] = ("text",))
     ```
     """
     train = splits["train"]
-    _, dropped = repeats(text_keys(train, text_columns), label_column(train))
+    _, dropped = repeats(text_keys(train, text_columns), class_ids(train))
     if dropped.all():
         raise ValueError("Every text of the train split stands under several labels: drop_conflicts leaves none.")
     return DatasetDict(splits | {"train": train.select(np.flatnonzero(~dropped))}), int(dropped.sum())

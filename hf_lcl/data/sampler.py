@@ -1,9 +1,11 @@
 """Batches in which anchors find positives: several classes, several texts of each."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .packing import Group, fill_batches
 
@@ -57,11 +59,11 @@ class LabelBalancedSampler(Sampler[int]):
 
     def __init__(
         self,
-        labels: Sequence[int],
+        labels: Sequence[int] | np.ndarray,
         batch_size: int,
         *,
         samples_per_class: int = 2,
-        lengths: Sequence[int] | None = None,
+        lengths: Sequence[int] | np.ndarray | None = None,
         drop_last: bool = False,
         seed: int = 0,
     ):
@@ -138,6 +140,25 @@ class LabelBalancedSampler(Sampler[int]):
                 keys.append(direction * (longest + rng.random(count)))
             groups += [Group(label, *bounds) for bounds in np.stack([starts, starts + sizes], axis=1).tolist()]
         return [groups[place] for place in np.argsort(np.concatenate(keys))]
+
+
+class SamplerEpochCallback(TrainerCallback):
+    """
+    Tells the [`LabelBalancedSampler`] of the training data, before each epoch, which epoch it is.
+
+    The Trainer does so too, except where several processes resume in the middle of an epoch: these would go on with
+    the order of another epoch, so that some texts of this one were seen twice and others never.
+    """
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Sets the epoch of the sampler, which lies below the batch samplers of accelerate."""
+        level = kwargs["train_dataloader"]
+        while hasattr(level, "batch_sampler"):
+            level = level.batch_sampler
+        if isinstance(level.sampler, LabelBalancedSampler):
+            level.sampler.set_epoch(int(state.epoch or 0))
 
 
 def check_batch_size(batch_size: int, samples_per_class: int) -> None:

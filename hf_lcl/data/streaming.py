@@ -1,7 +1,7 @@
 """Balanced batches out of a stream, whose labels are known only once they are read."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import count, islice
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 from transformers.utils import logging
 
-from .labels import label_column
+from .labels import class_ids
 from .lengths import token_counts
 from .sampler import LabelBalancedSampler, check_batch_size
 
@@ -22,17 +22,8 @@ FEWEST_BATCHES = 4
 logger = logging.get_logger(__name__)
 
 
-def balance_stream(
-    dataset: Iterable[dict[str, Any]],
-    batch_size: int,
-    samples_per_class: int = 2,
-    buffer_size: int | None = None,
-    seed: int = 0,
-    *,
-    group_lengths: bool = False,
-    endless: bool = False,
-    num_labels: int | None = None,
-) -> "BalancedStream":
+@dataclass(eq=False)
+class BalancedStream(IterableDataset):
     """
     Orders a stream so that every run of `batch_size` rows holds several classes with about `samples_per_class` rows
     each. [`ContrastiveTrainer`] does so by itself where the training set is a stream; call this to choose the buffer.
@@ -56,9 +47,6 @@ def balance_stream(
             do not fill the last batch of a pass then go into the first ones of the next.
         num_labels (`int`, *optional*): number of classes of the model; labels beyond are refused.
 
-    Returns:
-        [`~data.streaming.BalancedStream`]: a `torch.utils.data.IterableDataset`.
-
     Raises:
         ValueError: for a buffer that cannot hold two batches, or a batch that cannot hold two classes; while the
             stream is read, for labels that are no class ids, or none of the model's.
@@ -74,32 +62,26 @@ def balance_stream(
     [2, 2, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2]
     ```
     """
-    if buffer_size is None:
-        buffer_size = max(BUFFER_SIZE, FEWEST_BATCHES * batch_size)
-    check_batch_size(batch_size, samples_per_class)
-    if buffer_size < 2 * batch_size:
-        raise ValueError(
-            f"buffer_size={buffer_size} is less than two batches of {batch_size}: use at least {2 * batch_size}, "
-            "better many more."
-        )
-    return BalancedStream(
-        dataset, batch_size, samples_per_class, buffer_size, seed, group_lengths, endless, num_labels
-    )
-
-
-@dataclass(eq=False)
-class BalancedStream(IterableDataset):
-    """The rows of a stream in the order of class-balanced batches: what [`balance_stream`] returns."""
 
     dataset: Iterable[dict[str, Any]]
     batch_size: int
-    samples_per_class: int
-    buffer_size: int
-    seed: int
-    group_lengths: bool
-    endless: bool
-    num_labels: int | None
-    epoch: int = 0
+    samples_per_class: int = 2
+    buffer_size: int | None = None
+    seed: int = 0
+    _: KW_ONLY
+    group_lengths: bool = False
+    endless: bool = False
+    num_labels: int | None = None
+    epoch: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size, self.samples_per_class)
+        self.size = self.buffer_size or max(BUFFER_SIZE, FEWEST_BATCHES * self.batch_size)
+        if self.size < 2 * self.batch_size:
+            raise ValueError(
+                f"buffer_size={self.size} is less than two batches of {self.batch_size}: use at least "
+                f"{2 * self.batch_size}, better many more."
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose order comes next."""
@@ -111,11 +93,11 @@ class BalancedStream(IterableDataset):
             rng = np.random.default_rng((self.seed, epoch))
             rows, read, ended = iter(_at_epoch(self.dataset, epoch)), 0, False
             while not ended:
-                buffer = [*waiting, *islice(rows, self.buffer_size - len(waiting))]
+                buffer = [*waiting, *islice(rows, self.size - len(waiting))]
                 read += len(buffer) - len(waiting)
-                ended = len(buffer) < self.buffer_size
+                ended = len(buffer) < self.size
                 order = self._order(buffer, rng)
-                go_out = len(buffer) if ended else self.buffer_size // 2
+                go_out = len(buffer) if ended else self.size // 2
                 if not ended or (self.endless and read):
                     go_out -= go_out % self.batch_size
                 yield from (buffer[row] for row in order[:go_out])
@@ -127,14 +109,14 @@ class BalancedStream(IterableDataset):
         """The places of the rows in the buffer, batch after batch."""
         if not buffer:
             return []
-        labels = label_column(buffer)
+        labels = class_ids(buffer)
         if self.num_labels is not None and not 0 <= labels.min() <= labels.max() < self.num_labels:
             wrong = labels[(labels < 0) | (labels >= self.num_labels)][0]
             raise ValueError(f"The stream holds label {wrong}, but the model has num_labels={self.num_labels}.")
         classes, texts = np.unique(labels, return_counts=True)
         if len(classes) == 1 and len(buffer) > self.batch_size:
             logger.warning_once(
-                f"The buffer of the stream (buffer_size={self.buffer_size}) holds one class only, as with a file that "
+                f"The buffer of the stream (buffer_size={self.size}) holds one class only, as with a file that "
                 "is sorted by class: its batches have no negatives. Shuffle the file, or pass "
                 "train_dataset=balance_stream(..., buffer_size=...) with a larger buffer."
             )
@@ -159,3 +141,6 @@ def _at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[st
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
     return dataset
+
+
+balance_stream = BalancedStream  # a function by its use: what it returns is a stream

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from datasets import DatasetDict
 
 from ..support.tables import format_table
-from .labels import label_column
+from .labels import class_ids
 from .lengths import token_counts
 from .repeats import repeats, text_keys
 
@@ -49,7 +50,7 @@ class DataSummary:
     def format(self) -> str:
         """The aligned table: a column per split, a row per class and per thing to know."""
         splits = self.splits.values()
-        lines = {"rows": [split.rows for split in splits]}
+        lines: dict[str, list[Any]] = {"rows": [split.rows for split in splits]}
         for index, name in enumerate(self.names):
             lines[f"  {name}"] = [split.per_class and split.per_class[index] for split in splits]
         for attribute, words in TABLE_WORDS.items():
@@ -111,7 +112,7 @@ def summarize(
         if not len(dataset):
             raise ValueError(f"The {split} split has no rows: leave it out (remove_splits).")
         keys = text_keys(dataset, text_columns, split)
-        labels = label_column(dataset) if "labels" in dataset.column_names else None
+        labels = class_ids(dataset) if "labels" in dataset.column_names else None
         repeated, conflicting = repeats(keys, np.zeros(len(keys)) if labels is None else labels)
         lengths = dataset.select_columns("length").with_format("numpy")["length"][:]
         median, long = np.quantile(lengths, [0.5, 0.95], method="inverted_cdf").tolist()

@@ -86,12 +86,13 @@ def tokenize_texts(
     if sentence_pair and view is not None:
         raise ValueError("Sentence pairs have no second view from a column or a function yet: use view='dropout'.")
     limit = tokenizer.model_max_length if max_length is None else min(max_length, tokenizer.model_max_length)
-    tokenizer = deepcopy(tokenizer)  # a call changes it: the truncation would be saved with the model
-    encode = partial(tokenizer, truncation=True, max_length=max_length and limit, padding=padding)
+    # A call changes a tokenizer: the truncation would be saved with the model.
+    own: Callable[..., Any] = deepcopy(tokenizer)
+    encode = partial(own, truncation=True, max_length=max_length and limit, padding=padding)
     tokenize = partial(
         _tokenize,
         encode=encode,
-        count=partial(_count, tokenizer=tokenizer, limit=1 if padding else limit) if return_length else None,
+        count=partial(_count, tokenizer=own, limit=1 if padding else limit) if return_length else None,
         columns=text_columns,
         delimiter=None if sentence_pair else delimiter,
     )
@@ -170,7 +171,7 @@ def _tokenize(
 
 
 def _count(
-    texts: Sequence[list[str]], input_ids: list[list[int]], tokenizer: PreTrainedTokenizerBase, limit: int
+    texts: Sequence[list[str]], input_ids: list[list[int]], tokenizer: Callable[..., Any], limit: int
 ) -> list[int]:
     """Tokens of each text before it was cut or padded: only those with `limit` tokens need a second look."""
     lengths = [len(ids) for ids in input_ids]

@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_lcl import encode_labels, tokenize_texts
@@ -187,6 +187,7 @@ def test_a_text_that_is_none_is_named_and_not_compared(text, message):
         drop_conflicts(DatasetDict(train=train))
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", " a", "a ", "A", "c"]), st.integers(0, 2)), min_size=1))
 def test_repeats_and_conflicts_are_those_of_a_plain_count(pairs):
     texts, labels = [text.strip() for text, _ in pairs], [label for _, label in pairs]
