@@ -104,14 +104,8 @@ def _adapter_problem(native: PreTrainedModel, settings: dict[str, Any]) -> str |
 
 def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftModel":
     """
-    Puts an adapter into the layers of a classifier, and freezes everything else but its head.
-
-    Args:
-        native (`PreTrainedModel`): changed in place; it stays the same object of the same class.
-        settings (`dict[str, Any]`): what [`adapter_settings`] returned.
-
-    Returns:
-        `PeftModel`: peft's view of it, which saves and merges the adapter.
+    Puts an adapter into the layers of a classifier, which stays the same object of the same class, and freezes
+    everything else but its head. Returns peft's view of it, which saves and merges the adapter.
     """
     peft = _import_peft()
     return peft.get_peft_model(native, peft.PeftConfig.from_peft_type(**settings))
@@ -135,10 +129,7 @@ def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
 
 
 def base_copy(adapted: "PeftModel") -> PreTrainedModel:
-    """
-    The classifier that an adapter is loaded into: the encoder's own weights, and a new head; `adapted` is left as it
-    is.
-    """
+    """The classifier that an adapter is loaded into, as a copy: the encoder's own weights, and a new head."""
     base: Any = copy.deepcopy(adapted)
     for module in _trained_whole(base).values():
         module.original_module.apply(base.get_base_model()._init_weights)

@@ -60,11 +60,8 @@ def class_order(before: list[str], now: list[str]) -> list[int]:
 @torch.no_grad()
 def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
     """
-    Puts the classes of a sequence classifier into another order; their names are left as they are.
-
-    Args:
-        model (`PreTrainedModel`): of any architecture, or a wrapper; changed in place.
-        order (`list[int]`): for each new id the old one.
+    Puts the classes of a sequence classifier of any architecture, or of a wrapper, into another order: for each new id
+    the old one. Their names are left as they are.
     """
     if order == list(range(len(order))):
         return
@@ -81,15 +78,7 @@ def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
 
 
 def head_line(name: str | PathLike, report: dict[str, Any], before: list[str], now: list[str]) -> str:
-    """
-    One line on what became of the head of a checkpoint.
-
-    Args:
-        name (`str` or `os.PathLike`): the checkpoint.
-        report (`dict[str, Any]`): what `from_pretrained` gave as loading info.
-        before (`list[str]`): the checkpoint's names of classes.
-        now (`list[str]`): the names that they get.
-    """
+    """One line on what became of a checkpoint's head, by the loading info and the class names before and now."""
     new = report["missing_keys"] | {key for key, *_ in report["mismatched_keys"]}
     layers = ", ".join(sorted({key.rpartition(".")[0] for key in new}))
     if report["mismatched_keys"]:

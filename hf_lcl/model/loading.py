@@ -43,16 +43,10 @@ CANNOT_BE_WRAPPED = {
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """
-    What is known of the weights that training starts from.
+    """What is known of the weights that training starts from."""
 
-    Args:
-        has_new_head (`bool`): whether the classifier has random weights, so that nothing is lost by fitting it.
-        pools_mean (`bool`): whether sentence-transformers trained the encoder with mean pooling.
-    """
-
-    has_new_head: bool = False
-    pools_mean: bool = False
+    has_new_head: bool = False  # whether the classifier has random weights, so that nothing is lost by fitting it
+    pools_mean: bool = False  # whether sentence-transformers trained the encoder with mean pooling
 
 
 def check_architecture(model_type: str) -> None:
@@ -151,20 +145,11 @@ def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
 ) -> tuple[PreTrainedModel, StartingPoint]:
     """
-    Loads a sequence classifier, and says in one line whether its head is the checkpoint's or a new one.
+    Loads a sequence classifier from the Hub or a folder, with the `labels` of [`label_arguments`], and says in one
+    line whether its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`.
 
     A head for as many classes is kept. Where the checkpoint has a class of the same name, the class gets that row of
     it, whatever the order; the other rows follow in theirs.
-
-    Args:
-        name (`str` or `os.PathLike`): a Hub id or a folder.
-        labels (`dict[str, Any]`): what [`label_arguments`] returned.
-        config (`PreTrainedConfig`, *optional*): used instead of the checkpoint's own.
-        **kwargs: passed on to `AutoModelForSequenceClassification.from_pretrained`.
-
-    Returns:
-        `tuple[PreTrainedModel, StartingPoint]`: a `*ForSequenceClassification`, and what is known of its weights. Its
-        head is a new one where the checkpoint has none, or one for another number of classes.
 
     Raises:
         ValueError: if there is no model under that name, it is a checkpoint of [`ContrastiveTrainer`], or its weights

@@ -34,16 +34,9 @@ def default_pooling(native: PreTrainedModel) -> str:
 
 def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Tensor | None = None) -> Tensor:
     """
-    Which positions of `hidden_states` are real tokens.
-
-    Args:
-        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): what is pooled.
-        attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 1 for real tokens.
-        ignored (`torch.BoolTensor` of shape `(batch, sequence)`, *optional*): positions that are left out as well.
-
-    Returns:
-        `torch.BoolTensor` of shape `(batch, sequence)`. All true where the architecture changed the sequence length
-        (Perceiver's latents, Funnel's pooled blocks), since no position then belongs to one token.
+    Which positions of `hidden_states` `(batch, sequence, hidden)` are real tokens and not `ignored`, as booleans of
+    shape `(batch, sequence)`. All of them where the architecture changed the sequence length (Perceiver's latents,
+    Funnel's pooled blocks), since no position then belongs to one token.
     """
     shape = hidden_states.shape[:2]
     if attention_mask is None or attention_mask.shape != shape:
@@ -76,15 +69,8 @@ def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, An
 
 def pool(hidden_states: Tensor, mask: Tensor, pooling: str) -> Tensor:
     """
-    One embedding per text.
-
-    Args:
-        hidden_states (`torch.Tensor` of shape `(batch, sequence, hidden)`): the last hidden state.
-        mask (`torch.BoolTensor` of shape `(batch, sequence)`): the positions that count, see [`token_mask`].
-        pooling (`str`): `"cls"`, `"mean"` or `"last"`; padding may be on either side for the last two.
-
-    Returns:
-        `torch.Tensor` of shape `(batch, hidden)`.
+    One embedding per text, `(batch, hidden)`, from the last hidden state `(batch, sequence, hidden)` at the positions
+    that count, see [`token_mask`]. For `"mean"` and `"last"` padding may be on either side.
     """
     if pooling == "cls":
         return hidden_states[:, 0]

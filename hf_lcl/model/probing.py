@@ -15,11 +15,8 @@ CHANGED_BY_SHORT_TEXTS = ("big_bird", "bigbird_pegasus")
 @torch.no_grad()
 def probe_logits(native: PreTrainedModel, seed: int = 0) -> Tensor:
     """
-    The logits `(1, num_labels)` of a text of made-up tokens, in evaluation mode; on the CPU, in fp32.
-
-    Args:
-        native (`PreTrainedModel`): a sequence classifier of any architecture; left as it is.
-        seed (`int`, *optional*, defaults to 0): for the architectures that draw random numbers in evaluation too.
+    The logits `(1, num_labels)` of a text of made-up tokens, in evaluation mode; on the CPU, in fp32. The seed is for
+    the architectures that draw random numbers in evaluation too.
     """
     config = native.config.get_text_config()
     if config.model_type in CHANGED_BY_SHORT_TEXTS:

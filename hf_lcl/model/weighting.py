@@ -33,13 +33,8 @@ class WeightingHead(nn.Module):
 
 def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:
     """
-    The module behind a value of `LCLConfig.weighting`; `None` for the two that have no parameters.
-
-    Args:
-        weighting (`str`): `"head"`, `"encoder"`, `"classifier"` or `"none"`.
-        native (`PreTrainedModel`): the classifier that is wrapped.
-        native_is_loaded (`bool`): whether `native` has its weights, on its device; `"encoder"` then starts from them,
-            with a classification head of its own. Otherwise all of this is about to be loaded.
+    The module behind a value of `LCLConfig.weighting`; `None` for the two that have no parameters. Where the
+    classifier has its weights already, `"encoder"` starts from them, with a classification head of its own.
     """
     if weighting == "head":
         head = WeightingHead(embedding_size(native.config), len(class_names(native.config))).to(native.dtype)

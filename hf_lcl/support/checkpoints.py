@@ -110,15 +110,9 @@ def checkpoint_of(folder: str | Path) -> Path | None:
 
 def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | None:
     """
-    The checkpoint that a run goes on from.
-
-    Args:
-        resume (`bool` or `str`, *optional*): a checkpoint; or `True`, `"true"` or `"last"` for the newest whole one in
-            `output_dir`. Where there is none, the run begins anew, and says so.
-        output_dir (`str` or `Path`): of the run.
-
-    Raises:
-        ValueError: for a folder that is no whole checkpoint.
+    The checkpoint that a run goes on from: the given one, or with `True`, `"true"` or `"last"` the newest whole one in
+    `output_dir`. Where there is none, the run begins anew, and says so. Raises a `ValueError` for a given one that is
+    not whole.
     """
     if resume in (None, False, "", "false", "False"):
         return None
@@ -141,12 +135,7 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:
     """
     Raises a `ValueError` where a run cannot go on from a checkpoint, whose model has other classes, another weighting
-    network or another encoder, or was trained for another objective.
-
-    Args:
-        checkpoint (`str` or `Path`): a whole one.
-        config (`PreTrainedConfig`): of the model that would be trained on.
-        objective (`str`): of the run.
+    network or another encoder than `config`, or was trained for another objective.
     """
     if not (Path(checkpoint) / "config.json").is_file():
         return  # shards alone, which their library checks

@@ -78,12 +78,9 @@ def read_json(path: str | os.PathLike) -> Any:
 
 def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], Any]:
     r"""
-    A function that writes one row of a CSV file. Lines end in `\n`; a cell with a line end of any kind is quoted.
-
-    Args:
-        file (`IO[str]`): opened without translation of line ends.
-        safe (`bool`, *optional*, defaults to `False`): whether texts that a spreadsheet would compute (`=1+1`,
-            `@SUM(A1)`) get an apostrophe in front, which quoting cannot replace.
+    A function that writes one row of a CSV file, which is opened without translation of line ends. Lines end in `\n`;
+    a cell with a line end of any kind is quoted. With `safe`, texts that a spreadsheet would compute (`=1+1`,
+    `@SUM(A1)`) get an apostrophe in front, which quoting cannot replace.
     """
 
     class Lines:
@@ -150,10 +147,8 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
     """
     A folder beside, whose files move to `folder` once all of them are written. Weights that are there are replaced as
     a whole: shards of an older model go. The configuration goes first and comes last, so that a kill in between leaves
-    no classifier, instead of one with the names of another. What killed processes have left beside is removed.
-
-    Raises:
-        OSError: names `folder`, where a disk is full.
+    no classifier, instead of one with the names of another. What killed processes have left beside is removed. On a
+    full disk, an `OSError` names `folder`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,12 +179,7 @@ def share_weights(folder: str | os.PathLike) -> None:
 
 @contextmanager
 def locked(folder: str | os.PathLike) -> Iterator[None]:
-    """
-    Keeps a folder for this process; the lock ends with the process, however that ends.
-
-    Raises:
-        ValueError: if another process has it.
-    """
+    """Keeps a folder for this process, however that ends; a `ValueError` where another process has it."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
