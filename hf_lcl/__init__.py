@@ -42,31 +42,25 @@ __all__ = [
 ]
 
 # Imported at first use: torch, transformers and datasets take seconds that `--help` need not pay.
-_LAZY_MODULES = {
-    "LCLConfig": "model.configuration",
-    "LCLForSequenceClassification": "model.modeling",
-    "LCLOutput": "model.outputs",
-    "ContrastiveDataCollator": "data",
-    "LabelBalancedSampler": "data",
-    "encode_labels": "data",
-    "load_splits": "data",
-    "tokenize_texts": "data",
-    "classification_metrics": "evaluation",
-    "LCLLoss": "losses",
-    "SupConLoss": "losses",
-    "label_aware_contrastive_loss": "losses",
-    "supervised_contrastive_loss": "losses",
-    "ContrastiveTrainer": "trainer",
-    "ContrastiveTrainingArguments": "training_args",
+_MODULES = {
+    "data": ("ContrastiveDataCollator", "LabelBalancedSampler", "encode_labels", "load_splits", "tokenize_texts"),
+    "evaluation": ("classification_metrics",),
+    "losses": ("LCLLoss", "SupConLoss", "label_aware_contrastive_loss", "supervised_contrastive_loss"),
+    "model.configuration": ("LCLConfig",),
+    "model.modeling": ("LCLForSequenceClassification",),
+    "model.outputs": ("LCLOutput",),
+    "trainer": ("ContrastiveTrainer",),
+    "training_args": ("ContrastiveTrainingArguments",),
 }
 
 register_when_imported()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY_MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -2,24 +2,21 @@
 
 import inspect
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub import CommitInfo
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
+from torch.utils.data import DataLoader, IterableDataset, Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import (
     BestRun,
     EvalLoopOutput,
-    EvalPrediction,
     HPSearchBackend,
     HubStrategy,
     SaveStrategy,
@@ -29,14 +26,15 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
-from .data.views import VIEW_PREFIX, texts_alone
+from .data.views import input_columns, texts_alone
 from .hub.card import CardFacts, write_card
 from .hub.export import save_adapter, save_sequence_classifier
 from .hub.publisher import Publisher
 from .hub.requests import PushError
-from .hub.run_facts import run_facts
+from .hub.run_facts import run_facts, trainer_facts
 from .losses import Objective
 from .losses.meter import PartMeter
+from .model.classes import class_names
 from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
@@ -45,17 +43,10 @@ from .start.mean_distillation import num_distillation_batches
 from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .support.extras import load_extra
 from .support.files import naming_disk_faults, share_weights, write_json
-from .training.batching import check_stream, draws_balanced_batches, order_stream, passes, prepare_sampler
+from .training.batching import check_stream, order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
-from .training.preparing import (
-    check_model,
-    prepare_model,
-    prepare_objective,
-    warn_of_equal_views,
-    warn_of_untrained,
-)
-from .training.search import prepare_search, validation_metric
-from .training.search_spaces import wide_space
+from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
+from .training.search import prepare_search, wide_space
 from .training.splits import TrainingSet, check_evaluation_set
 from .training.start import Start, distills_mean, texts_to_fit
 from .training.step import Step
@@ -70,31 +61,28 @@ logger = logging.get_logger(__name__)
 
 
 class ContrastiveTrainer(Trainer):
-    r"""
+    """
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
-    sequence classifier.
+    sequence classifier. Resume, early stopping, best model, accumulation, mixed precision and trackers are its own.
 
-    With `push_to_hub=True`, what leaves the machine is the classifier, its tokenizer and its card, never a checkpoint;
-    `hub_strategy` says when: with `save_model()` and `push_to_hub()` (`"end"`), with each checkpoint as well, left out
-    while the push before it runs unless `hub_always_push=True` (`"every_save"`, `"checkpoint"`), or with each
-    checkpoint without exception (`"all_checkpoints"`). See [`hub.publisher.Publisher`].
+    Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`), the share of
+    texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and `candidates_per_anchor`,
+    and the mean cosines `positive_similarity` and `negative_similarity`; evaluation holds them with its prefix. The
+    contrastive parts depend on the composition of the batches: select models by accuracy, F1 or `loss_ce`.
 
-    Everything else (resume, early stopping, best model, accumulation, mixed precision, compilation, trackers) is the
-    Trainer's own. Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`),
-    the share of texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and
-    `candidates_per_anchor`, and the mean cosines `positive_similarity` and `negative_similarity`; evaluation holds
-    them with its prefix. The contrastive parts depend on how evaluation batches happen to be composed: select models
-    by accuracy, F1 or `loss_ce`.
+    What is pushed is the classifier, its tokenizer and its card, never a checkpoint. `hub_strategy` says when: with
+    `save_model()` and `push_to_hub()` (`"end"`), with each checkpoint unless the push before it still runs and
+    `hub_always_push=False` (`"every_save"`, `"checkpoint"`), or with each checkpoint (`"all_checkpoints"`).
 
     Args:
         model ([`LCLForSequenceClassification`], `PreTrainedModel` or `str`): the model, a plain sequence classifier,
             or the name of an encoder. The last two are wrapped, with a weighting head for `objective="lcl"`; a name
             takes its classes from the training set.
         args ([`ContrastiveTrainingArguments`]): all settings.
-        train_dataset, eval_dataset: tokenised rows with `labels` (class ids). A stream is fine (`max_steps` says how
-            long to train): a buffer balances its batches, see [`data.balance_stream`].
-        processing_class (`PreTrainedTokenizerBase`, *optional*): the tokenizer; pads batches and is saved beside the
-            model.
+        data_collator (`Callable`, *optional*): defaults to a [`ContrastiveDataCollator`].
+        train_dataset, eval_dataset: tokenised rows with `labels` (class ids), or a stream of them (with `max_steps`),
+            whose batches a buffer balances; see [`data.balance_stream`].
+        processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model.
         peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
             the weighting network instead of all weights. What is saved is the merged classifier, or the adapter
             (`merge_adapter=False`).
@@ -111,13 +99,8 @@ class ContrastiveTrainer(Trainer):
     ```python
     >>> from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments
 
-    >>> trainer = ContrastiveTrainer(
-    ...     model="google/electra-base-discriminator",
-    ...     args=ContrastiveTrainingArguments("out", objective="lcl"),
-    ...     train_dataset=train,
-    ...     eval_dataset=validation,
-    ...     processing_class=tokenizer,
-    ... )
+    >>> model, args = "google/electra-base-discriminator", ContrastiveTrainingArguments("out", objective="lcl")
+    >>> trainer = ContrastiveTrainer(model, args, train_dataset=train, processing_class=tokenizer)
     >>> trainer.train()
     >>> trainer.save_model()  # AutoModelForSequenceClassification.from_pretrained("out") needs no hf_lcl
     ```
@@ -127,6 +110,11 @@ class ContrastiveTrainer(Trainer):
     loss_is_scaled_for_ga = False
     args: ContrastiveTrainingArguments
     model: LCLForSequenceClassification
+    # What these hold, the Trainer's annotations do not say.
+    hub_model_id: Any
+    processing_class: Any
+    push_in_progress: Any
+    _signature_columns: Any
 
     def __init__(
         self,
@@ -136,59 +124,34 @@ class ContrastiveTrainer(Trainer):
         train_dataset: Any = None,
         eval_dataset: Any = None,
         processing_class: PreTrainedTokenizerBase | None = None,
-        model_init: Callable[..., PreTrainedModel] | None = None,
-        compute_loss_func: Callable | None = None,
-        compute_metrics: Callable[[EvalPrediction], dict] | None = None,
-        callbacks: list[TrainerCallback] | None = None,
+        *,
         peft_config: "PeftConfig | None" = None,
         **kwargs: Any,
     ):
-        if args is None:
-            args = ContrastiveTrainingArguments(output_dir="tmp_trainer")
+        args = ContrastiveTrainingArguments("tmp_trainer") if args is None else args
         if not isinstance(args, ContrastiveTrainingArguments):
             raise TypeError(
-                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, which has the same fields and "
-                "the objective's."
+                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, with the same fields."
             )
-        if compute_loss_func is not None:
+        if kwargs.get("compute_loss_func") is not None:
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
         if peft_config is not None and (args.fsdp or args.deepspeed):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
-        if isinstance(train_dataset, torch.utils.data.IterableDataset):
-            check_stream(train_dataset, args)
+        check_stream(train_dataset, args)
         self._peft_config = peft_config
         self._data = TrainingSet(train_dataset)
-        self._tokenizer = processing_class  # the Trainer keeps it only after model_init has run
-        self._eval_parts = PartMeter()
+        self.processing_class = processing_class  # the Trainer keeps it only after model_init has run
+        self._step, self._eval_parts = Step(args), PartMeter()
         self._publisher = Publisher(args)
         self._past_optimizer: torch.optim.Optimizer | None = None  # what a training before made for itself
         if model is not None:
             model = prepare_model(model, args, self._data, processing_class, peft_config)
-            warn_of_equal_views(model, args)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
-        if args.is_contrastive and args.per_device_train_batch_size == 1:
-            logger.warning_once(
-                f"per_device_train_batch_size=1 leaves objective={args.objective!r} without positives: only "
-                "cross-entropy is learned. Use a batch of 16 or more."
-            )
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            model_init=model_init,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-            **kwargs,
-        )
-        for callback in (RunMark(), SamplerEpochCallback(), Start(self.distill_mean, self.fit_classifier)):
+        super().__init__(model, args, data_collator, train_dataset, eval_dataset, processing_class, **kwargs)
+        start = Start(self.distill_mean, self.fit_classifier)
+        for callback in (RunMark(), SamplerEpochCallback(), start, CollapseMonitor()):
             self.add_callback(callback)
-        self.add_callback(CollapseMonitor())
-        self._step = Step(args)
-        distills_mean(args, self._unwrapped, train_dataset)  # refuses what cannot be done
 
     # Data
 
@@ -200,11 +163,11 @@ class ContrastiveTrainer(Trainer):
     @train_dataset.setter
     def train_dataset(self, dataset: Any) -> None:
         if dataset is not self._data.dataset:
-            self._take_up(TrainingSet(dataset))
+            self._look_at_training_set(dataset)
 
-    def _take_up(self, data: TrainingSet) -> None:
-        if isinstance(data.dataset, torch.utils.data.IterableDataset):
-            check_stream(data.dataset, self.args)
+    def _look_at_training_set(self, dataset: Any) -> None:
+        check_stream(dataset, self.args)
+        data = TrainingSet(dataset)
         if self.model is not None:  # the Trainer drops that of a trial
             check_model(self._unwrapped, self.args, data)
         self._data = data
@@ -224,27 +187,20 @@ class ContrastiveTrainer(Trainer):
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            takes = self._signature_columns + list(inspect.signature(self._unwrapped.native.forward).parameters)
-            # But what the tokenizer does not make is a raw column that happens to have such a name.
-            raw = {"label_ids", "position_ids", "inputs_embeds"} if self._tokenizer is not None else {"label_ids"}
-            raw -= set(getattr(self._tokenizer, "model_input_names", ()))
-            self._signature_columns = [name for name in takes if name not in raw]
-            if self.args.view == "column":
-                self._signature_columns += [VIEW_PREFIX + name for name in self._signature_columns]
+            taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
+            self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
-        labels, batch_size = self._data.labels, self._train_batch_size
-        if labels is None or not draws_balanced_batches(self.args, labels, batch_size):
-            return super()._get_train_sampler(train_dataset)
-        return prepare_sampler(self.args, labels, self.train_dataset, batch_size)
+        sampler = prepare_sampler(self.args, self._data, self._train_batch_size)
+        return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
-    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+    def get_train_dataloader(self) -> DataLoader:
         """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
-        if not isinstance(self.train_dataset, torch.utils.data.IterableDataset):
+        if not isinstance(self.train_dataset, IterableDataset):
             return super().get_train_dataloader()
         batch_size = self._train_batch_size
-        stream = order_stream(self.train_dataset, self.args, batch_size, self._unwrapped.config.num_labels)
+        stream = order_stream(self.train_dataset, self.args, batch_size, self._num_labels)
         # Nothing public makes a dataloader of another data set than `train_dataset`.
         return self._get_dataloader(stream, "Training", batch_size, is_training=True)
 
@@ -258,12 +214,12 @@ class ContrastiveTrainer(Trainer):
         Raises:
             ValueError: for a folder that is no whole checkpoint of such a run.
         """
-        self._follow()
+        self._look_again()
         resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
         if resume_from_checkpoint is not None:
             config = self._unwrapped.config
             check_checkpoint(resume_from_checkpoint, config, self.args.objective)
-            # The Trainer takes up weights alone; what was done before the first step stands in the configuration.
+            # The Trainer loads weights alone; what was done before the first step stands in the configuration.
             config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
         if self.optimizer is self._past_optimizer:
             self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
@@ -284,17 +240,17 @@ class ContrastiveTrainer(Trainer):
                 logger.warning(f"head_refit is left out. {error}")
         return output
 
-    def _follow(self) -> None:
-        """Looks again at what may have changed since the constructor: arguments, rows, and the optimizer."""
+    def _look_again(self) -> None:
+        """Checks what may have changed since the constructor: arguments, rows, and the optimizer."""
         args = self.args
         args.check()
         self._step, self._publisher.args = Step(args), args
         self._signature_columns = None
         if not args.auto_find_batch_size:  # which goes on with the size that it has found
             self._train_batch_size = args.train_batch_size
-        self._take_up(TrainingSet(self.train_dataset))
+        self._look_at_training_set(self.train_dataset)
         if self.model is not None:
-            check_evaluation_set(self.eval_dataset, self._unwrapped.config, self._data.names)
+            self.eval_dataset = self._eval_dataset
             distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
             if self.optimizer not in (None, self._past_optimizer):
                 warn_of_untrained(self._unwrapped, self.optimizer)
@@ -307,7 +263,6 @@ class ContrastiveTrainer(Trainer):
             self._unwrapped,
             map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches)),
             num_batches,
-            context=self.compute_loss_context_manager,
             average=partial(self.accelerator.reduce, reduction="mean"),
         )
 
@@ -316,13 +271,16 @@ class ContrastiveTrainer(Trainer):
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
         """
-        tokenizer = self._tokenizer if self.args.names_as_texts else None
-        texts = texts_to_fit(self.train_dataset, self._unwrapped.config.id2label, tokenizer, self.args.seed)
+        tokenizer, names = (
+            self.processing_class if self.args.names_as_texts else None,
+            class_names(self._unwrapped.config),
+        )
+        texts = texts_to_fit(self.train_dataset, dict(enumerate(names)), tokenizer, self.args.seed)
         fit_head(
             self._unwrapped,
             # Not that of an evaluation, which would be kept for the next one where workers are persistent.
             map(texts_alone, self.get_test_dataloader(texts)),
-            class_weights=self._data.class_weights(self.args, self._unwrapped.config.num_labels),
+            class_weights=self._data.class_weights(self.args, self._num_labels),
             gather=self.accelerator.gather_for_metrics,
         )
 
@@ -330,26 +288,21 @@ class ContrastiveTrainer(Trainer):
 
     def make_objective(self) -> Objective:
         """What training minimises and evaluation reports, as the arguments are now; override it for another."""
-        config = self._unwrapped.config
-        return prepare_objective(self.args, config, self._data.class_weights(self.args, config.num_labels))
+        return prepare_objective(self.args, self._unwrapped.config, self._data)
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
+    def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
         As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`].
 
         Raises:
             FloatingPointError: when the loss is not finite: before the weights are touched.
         """
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        loss = super().training_step(model, *args, **kwargs)
         self._step.finish(
             model,
-            id2label=self._unwrapped.config.id2label,
             step=self.state.global_step,
             batch_size=self._train_batch_size,
             no_sync=partial(self.accelerator.no_sync, model),
-            context=self.compute_loss_context_manager,
         )
         return loss
 
@@ -362,14 +315,13 @@ class ContrastiveTrainer(Trainer):
     ) -> Tensor | tuple[Tensor, LCLOutput]:
         """The objective on one batch. In evaluation the outputs are logits only."""
         inputs = dict(inputs)
-        labels = inputs.pop("labels")
-        config, objective = self._unwrapped.config, self.make_objective()
+        labels, objective = inputs.pop("labels"), self.make_objective()
         if model.training:
             outputs, loss, labels = self._step.loss(
                 model,
                 inputs,
                 labels,
-                config=config,
+                config=self._unwrapped.config,
                 objective=objective,
                 scale=1 / self.current_gradient_accumulation_steps,
                 average=partial(self.accelerator.reduce, reduction="mean"),
@@ -391,27 +343,22 @@ class ContrastiveTrainer(Trainer):
             logs = logs | self._step.parts.averages(reduce=lambda totals: self.accelerator.reduce(totals, "sum"))
         super().log(logs, start_time)
 
-    def evaluation_loop(
-        self,
-        dataloader: torch.utils.data.DataLoader,
-        description: str,
-        prediction_loss_only: bool | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> EvalLoopOutput:
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As in `transformers.Trainer`; the metrics also hold the parts of the loss."""
         self._eval_parts.reset()
-        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
-        output.metrics.update(
-            {f"{metric_key_prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
-        )
-        return output
+        output, prefix = super().evaluation_loop(*args, **kwargs), kwargs.get("metric_key_prefix", "eval")
+        parts = {f"{prefix}_{name}": value for name, value in self._eval_parts.averages().items()}
+        return output._replace(metrics=(output.metrics or {}) | parts)
 
     # Saving
 
     @property
     def _unwrapped(self) -> LCLForSequenceClassification:
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+
+    @cached_property
+    def _num_labels(self) -> int:
+        return len(class_names(self._unwrapped.config))  # kept: the Trainer drops the model after each trial
 
     @property
     def _saves_adapter(self) -> bool:
@@ -460,13 +407,12 @@ class ContrastiveTrainer(Trainer):
             return super().save_model(output_dir, _internal_call)
         self._finish_current_push()  # which still reads the files
         output_dir = self.args.output_dir if output_dir is None else output_dir
-        state_dict = self._gathered_weights()
+        state_dict, model = self._gathered_weights(), self._unwrapped
         if self.args.should_save:
-            model, tokenizer = self._unwrapped, self.processing_class
             if self._saves_adapter:
-                save_adapter(model, output_dir, tokenizer=tokenizer)
+                save_adapter(model, output_dir, tokenizer=self.processing_class)
             else:
-                save_sequence_classifier(model, output_dir, tokenizer=tokenizer, state_dict=state_dict)
+                save_sequence_classifier(model, output_dir, tokenizer=self.processing_class, state_dict=state_dict)
             write_card(self._card_facts(), output_dir)
             if Path(output_dir) == Path(self.args.output_dir):
                 self.save_state()  # which run the model comes from
@@ -477,36 +423,14 @@ class ContrastiveTrainer(Trainer):
             except PushError as error:
                 logger.error(str(error))
 
-    def create_model_card(
-        self,
-        language: str | None = None,
-        license: str | None = None,
-        tags: str | list[str] | None = None,
-        model_name: str | None = None,
-        finetuned_from: str | None = None,
-        tasks: str | list[str] | None = None,
-        dataset_tags: str | list[str] | None = None,
-        dataset: str | list[str] | None = None,
-        dataset_args: str | list[str] | None = None,
-        **facts: Any,
-    ) -> None:
+    def create_model_card(self, *args: Any, **facts: Any) -> None:
         """
         Writes `README.md` into `args.output_dir`. The arguments are those of `transformers.Trainer` (`dataset_tags` is
         the id of the data set on the Hub, `dataset` its name), and any other field of [`CardFacts`].
         """
-        if not self.is_world_process_zero():
-            return
-        known = self._card_facts(
-            language=language,
-            license=license,
-            tags=[*([tags] if isinstance(tags, str) else (tags or [])), *(self._unwrapped.model_tags or [])],
-            model_name=model_name,
-            base_model=finetuned_from,
-            dataset=dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags,
-            dataset_title=", ".join(dataset) if isinstance(dataset, list) else dataset,
-            **facts,
-        )
-        write_card(known, self.args.output_dir)
+        if self.is_world_process_zero():
+            facts |= dict(zip(inspect.signature(super().create_model_card).parameters, args))
+            write_card(self._card_facts(**trainer_facts(**facts)), self.args.output_dir)
 
     def _card_facts(self, **known: Any) -> CardFacts:
         data = self.train_dataset, self.eval_dataset
@@ -514,15 +438,6 @@ class ContrastiveTrainer(Trainer):
         return run_facts(name, self._unwrapped, self.args, self.state, *data, is_adapter=is_adapter, **known)
 
     # Pushing
-
-    @property
-    def hub_model_id(self) -> str | None:
-        """The full name of the repository, once the Hub has told it."""
-        return self._publisher.repo_id
-
-    @hub_model_id.setter
-    def hub_model_id(self, name: str | None) -> None:
-        self._publisher.repo_id = name
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """
@@ -539,29 +454,23 @@ class ContrastiveTrainer(Trainer):
         if self.is_world_process_zero():
             self.push_in_progress = None
             self._publisher.create_repo(token, private)
+            self.hub_model_id = self._publisher.repo_id
 
     def push_to_hub(
         self,
-        commit_message: str = "End of training",
+        commit_message: str | None = "End of training",
         blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
         private: bool | None = None,
         include_training_state: bool = False,
         **kwargs: Any,
-    ) -> CommitInfo | Future | None:
+    ) -> Any:
         """
         Saves the classifier, its tokenizer and its card in `args.output_dir`, and publishes these and nothing else.
 
-        Args:
-            commit_message (`str`, *optional*, defaults to `"End of training"`): first line of the commit.
-            blocking (`bool`, *optional*, defaults to `True`): whether to wait for the Hub.
-            token (`str`, *optional*): defaults to `args.hub_token`, then to that of `hf auth login` or `HF_TOKEN`.
-            revision (`str`, *optional*): the branch; defaults to `args.hub_revision`.
-            private (`bool`, *optional*): whether a new repository is private; defaults to `args.hub_private_repo`.
-            include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the training model
-                too, weighting network included and without the optimizer, in the folder `training_state`.
-            **kwargs: what `create_model_card` takes.
+        The arguments are those of `transformers.Trainer`; with `include_training_state=True` the training model is
+        published too, weighting network included and without the optimizer, in the folder `training_state`.
 
         Returns:
             `CommitInfo`, the commit or the latest one where nothing was new; a `Future` of it with `blocking=False`.
@@ -578,18 +487,18 @@ class ContrastiveTrainer(Trainer):
         if training_state is not None:
             self._unwrapped.save_pretrained(training_state.name, state_dict=state_dict)
         try:
-            if self.hub_model_id is None:
+            if self._publisher.repo_id is None:
                 hint = self._publisher.retry_hint(private, revision, include_training_state)
                 self._publisher.create_repo(token, private, hint)
+                self.hub_model_id = self._publisher.repo_id
         finally:
             # With the full name where the Hub has told it; in any case before a second attempt.
             self.create_model_card(**kwargs)
         push = partial(
             self._publisher.publish, commit_message, token, revision, private, training_state=training_state
         )
-        return push() if blocking else self._push_in_background(push)
-
-    def _push_in_background(self, push: partial[CommitInfo]) -> Future:
+        if blocking:
+            return push()
         job, self.push_in_progress = self._publisher.in_background(push)
         return job
 
@@ -603,8 +512,9 @@ class ContrastiveTrainer(Trainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.save_model(_internal_call=True)
         by_epoch = self.args.save_strategy == SaveStrategy.EPOCH
-        progress = f"epoch {int(self.state.epoch)}" if by_epoch else f"step {self.state.global_step}"
-        self._push_in_background(partial(self._publisher.publish, f"Training in progress, {progress}"))
+        progress = f"epoch {int(self.state.epoch or 0)}" if by_epoch else f"step {self.state.global_step}"
+        push = partial(self._publisher.publish, f"Training in progress, {progress}")
+        _, self.push_in_progress = self._publisher.in_background(push)
 
     # Searching
 
@@ -614,55 +524,36 @@ class ContrastiveTrainer(Trainer):
         compute_objective: Callable[[dict[str, float]], float] | None = None,
         n_trials: int = 20,
         direction: str | list[str] | None = None,
-        backend: str | HPSearchBackend = "optuna",
-        hp_name: "Callable[[optuna.Trial], str] | None" = None,
+        backend: str | HPSearchBackend | None = "optuna",
+        *args: Any,
         **kwargs: Any,
     ) -> BestRun | list[BestRun]:
         """
-        As in `transformers.Trainer`, with defaults that suit a loss whose size depends on what is searched: the space
-        is [`training.search_spaces.wide_space`], and trials are compared by [`training.search.validation_metric`]. A
-        trial whose loss is not finite is pruned. What a trial reports counts by hundredths of an epoch, so that
-        pruning compares trials of different batch sizes after equally many texts.
+        As in `transformers.Trainer`; by default the space is [`training.search.wide_space`], and trials are compared
+        by [`training.search.validation_metric`]. A trial whose loss is not finite is pruned. Trials report after
+        hundredths of an epoch, so that pruning compares batch sizes after equally many texts.
 
         Raises:
             ImportError: if optuna is not installed.
             RuntimeError: for a trainer without `model_init`.
-            ValueError: for a `direction` that the default metric does not have; see also
-                [`training.search.prepare_search`].
+            ValueError: see [`training.search.prepare_search`].
 
         Example:
 
         ```python
-        >>> trainer = ContrastiveTrainer(
-        ...     model_init=lambda: "google/electra-base-discriminator",
-        ...     args=ContrastiveTrainingArguments("out", eval_strategy="epoch", save_strategy="no"),
-        ...     train_dataset=train,
-        ...     eval_dataset=validation,
-        ...     processing_class=tokenizer,
-        ...     compute_metrics=classification_metrics,
-        ... )
-        >>> best = trainer.hyperparameter_search(n_trials=10)
-        >>> best.hyperparameters  # {"learning_rate": ..., "temperature": ..., ...}
+        >>> trainer = ContrastiveTrainer(model_init=lambda: "google/electra-base-discriminator", args=args, ...)
+        >>> trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
         if backend == HPSearchBackend.OPTUNA:
             load_extra("optuna", extra="search")
-        prepare_search(self.args, self.eval_dataset)
-        if compute_objective is None:
-            metric, natural = self._search_metric
-            if direction not in (None, natural):
-                raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {natural}d.")
-            compute_objective, direction = itemgetter(metric), natural
+        compute_objective, direction = prepare_search(
+            self.args, self.eval_dataset, self.compute_metrics, self._num_labels, compute_objective, direction
+        )
         hp_space = hp_space or partial(wide_space, args=self.args)
         return super().hyperparameter_search(
-            hp_space, compute_objective, n_trials, direction or "minimize", backend, hp_name, **kwargs
+            hp_space, compute_objective, n_trials, direction, backend, *args, **kwargs
         )
-
-    @cached_property
-    def _search_metric(self) -> tuple[str, str]:
-        # Kept: the Trainer drops the model after each trial.
-        sets = list(self.eval_dataset) if isinstance(self.eval_dataset, dict) else []
-        return validation_metric(self.args, self.compute_metrics, self.model.config.num_labels, sets)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
@@ -670,13 +561,12 @@ class ContrastiveTrainer(Trainer):
             # The Trainer takes over a trial's arguments when the model is there: too late for its weighting network.
             self._hp_search_setup(trial)
             set_seed(self.args.seed)
-        model = super().call_model_init(trial)
-        model = prepare_model(model, self.args, self._data, self._tokenizer, self._peft_config)
+        model: Any = super().call_model_init(trial)
+        model = prepare_model(model, self.args, self._data, self.processing_class, self._peft_config)
         if trial is not None:
-            distills_mean(self.args, model, self.train_dataset)
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model
 
     def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
         # The Trainer counts updates, of which a small batch makes more from the same texts.
-        super()._report_to_hp_search(trial, round(100 * self.state.epoch), metrics)
+        super()._report_to_hp_search(trial, round(100 * (self.state.epoch or 0)), metrics)

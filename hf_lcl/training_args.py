@@ -12,6 +12,11 @@ from .losses.checks import check_temperature
 from .losses.objective import OBJECTIVES
 
 
+if TYPE_CHECKING:
+    ClassWeights = str | list[float] | None
+else:
+    ClassWeights = list[str] | None  # what the command line reads
+
 SAMPLERS = ("auto", "balanced", "random")
 # Arguments that nothing measured supported, and what to write instead.
 REMOVED_ARGUMENTS = {
@@ -26,16 +31,19 @@ REMOVED_ARGUMENTS = {
     "temperature_scaling": "pass a temperature per anchor to the loss functions",
     "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
     "view_rate": "leave it out: view='column' takes what tokenize_texts(..., view_function=...) makes of a text",
-    "weight_placement": "the weight of the anchor's own class stands outside the logarithm; "
-    "examples/paper/reproduce_paper.py has the formula that the paper prints",
+    "weight_placement": "examples/paper/reproduce_paper.py has the formula that the paper prints",
 }
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of the arguments, with what the command line says of it."""
+    return field(default=default, metadata={"help": help})
 
 
 def refuse_removed(names: Iterable[str]) -> None:
     """Raises a `TypeError` that says what to write instead of an argument that was removed."""
-    for name in names:
-        if name in REMOVED_ARGUMENTS:
-            raise TypeError(f"{name} was removed: {REMOVED_ARGUMENTS[name]}.")
+    for name in REMOVED_ARGUMENTS.keys() & set(names):
+        raise TypeError(f"{name} was removed: {REMOVED_ARGUMENTS[name]}.")
 
 
 @dataclass
@@ -63,16 +71,14 @@ class ContrastiveTrainingArguments(TrainingArguments):
 
         distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
             labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
-            mean pooling, whose classifier would read a token that knows little; not for `"ce"` or `alpha=1`, which are
-            transformers' own training, step for step. See [`start.distill_mean`].
+            mean pooling; not for `"ce"` or `alpha=1`. See [`start.distill_mean`].
         head_start (`bool`, *optional*): whether the classifier is fitted to the frozen encoder before the first step,
-            by logistic regression, instead of starting from random weights that would spoil the encoder. By default
-            where [`~LCLForSequenceClassification.from_encoder`] made a new classifier; not for `"ce"` or `alpha=1`.
-            See [`start.fit_head`].
+            by logistic regression. By default where [`~LCLForSequenceClassification.from_encoder`] made a new
+            classifier; not for `"ce"` or `alpha=1`. See [`start.fit_head`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
-            the last step. The metrics of evaluations before, and checkpoints, do not know it.
+            the last step. Earlier evaluations and checkpoints do not hold it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
-            it where the classifier is fitted; turn it off where names say nothing about the texts.
+            it where the classifier is fitted.
 
         > The batches
 
@@ -80,10 +86,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
             each text has a positive, its own second view, at twice the time and memory of a step.
         view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
             dropout changes (`"dropout"`), or what `tokenize_texts` wrote from a column or by a function (`"column"`).
-            See [`data.views.batch_of_views`].
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
-            texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced for
-            `"scl"` and `"lcl"`, and transformers' own for `"ce"`. See [`LabelBalancedSampler`].
+            texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced
+            unless `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
         group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
             which leaves little padding.
@@ -113,71 +118,52 @@ class ContrastiveTrainingArguments(TrainingArguments):
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
     """
 
+    if TYPE_CHECKING:
+        output_dir: str = "trainer_output"  # which transformers sets where it is left out
+
     _argument_group_name = "the training: the fields of transformers.TrainingArguments, and those of the objective"
     if TYPE_CHECKING:  # transformers declares `str | None`, and fills in a default
         output_dir: str = ""
 
-    objective: str = field(
-        default="lcl",
-        metadata={"help": "lcl (label-aware contrastive), scl (supervised contrastive) or ce (cross-entropy alone)."},
+    objective: str = option(
+        "lcl", "lcl (label-aware contrastive), scl (supervised contrastive) or ce (cross-entropy alone)."
     )
-    alpha: float = field(
-        default=0.5, metadata={"help": "Share of cross-entropy in the loss, from 0 to 1; the rest is contrastive."}
-    )
-    temperature: float = field(
-        default=0.3, metadata={"help": "Temperature of the contrastive loss: low values stress the closest texts."}
-    )
-    normalize_embeddings: bool = field(
-        default=True, metadata={"help": "Compare cosines (default) instead of plain dot products of embeddings."}
-    )
-    detach_weights: bool = field(
-        default=False, metadata={"help": "Keep the contrastive loss's gradient from the weighting network."}
-    )
-    class_weights: list[str] | None = field(
+    alpha: float = option(0.5, "Share of cross-entropy in the loss, from 0 to 1; the rest is contrastive.")
+    temperature: float = option(0.3, "Temperature of the contrastive loss: low values stress the closest texts.")
+    normalize_embeddings: bool = option(True, "Compare cosines (default) instead of plain dot products of embeddings.")
+    detach_weights: bool = option(False, "Keep the contrastive loss's gradient from the weighting network.")
+    class_weights: ClassWeights = field(
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
     )
-    distill_mean: bool | None = field(
-        default=None,
-        metadata={"help": "Teach the first token what the mean says, before training (default: where it helps)."},
+    distill_mean: bool | None = option(
+        None, "Teach the first token what the mean says, before training (default: where it helps)."
     )
-    head_start: bool | None = field(
-        default=None,
-        metadata={"help": "Fit a new classifier to the frozen encoder before training (default: unless ce)."},
+    head_start: bool | None = option(
+        None, "Fit a new classifier to the frozen encoder before training (default: unless ce)."
     )
-    head_refit: bool = field(default=False, metadata={"help": "Fit the classifier once more when training has ended."})
-    names_as_texts: bool = field(
-        default=True, metadata={"help": "Let the name of a class be a text of it where the classifier is fitted."}
+    head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
+    names_as_texts: bool = option(True, "Let the name of a class be a text of it where the classifier is fitted.")
+    num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
+    view: str = option("dropout", "A further view: dropout (the text again), or column (one of your own).")
+    sampler: str = option(
+        "auto", "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."
     )
-    num_views: int = field(default=1, metadata={"help": "Views of each text in a training batch; 2 makes them pairs."})
-    view: str = field(
-        default="dropout", metadata={"help": "A further view: dropout (the text again), or column (one of your own)."}
+    samples_per_class: int = option(2, "Texts of one class in a balanced batch, at least 2.")
+    group_lengths: bool = option(True, "Let texts of like length share a balanced batch: little padding.")
+    mini_batch_size: int | None = option(
+        None, "Compute a batch in mini-batches of this size, with the gradients of the whole batch."
     )
-    sampler: str = field(
-        default="auto",
-        metadata={"help": "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."},
-    )
-    samples_per_class: int = field(default=2, metadata={"help": "Texts of one class in a balanced batch, at least 2."})
-    group_lengths: bool = field(
-        default=True, metadata={"help": "Let texts of like length share a balanced batch: little padding."}
-    )
-    mini_batch_size: int | None = field(
-        default=None,
-        metadata={"help": "Compute a batch in mini-batches of this size, with the gradients of the whole batch."},
-    )
-    gather_across_devices: bool = field(
-        default=True, metadata={"help": "Compare the texts of all processes with one another."}
-    )
-    merge_adapter: bool = field(
-        default=True,
-        metadata={"help": "With peft_config: save the merged standard classifier instead of the adapter alone."},
+    gather_across_devices: bool = option(True, "Compare the texts of all processes with one another.")
+    merge_adapter: bool = option(
+        True, "With peft_config: save the merged standard classifier instead of the adapter alone."
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "ContrastiveTrainingArguments":
         refuse_removed(kwargs)
         return super().__new__(cls)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self.check()
 
@@ -185,33 +171,26 @@ class ContrastiveTrainingArguments(TrainingArguments):
         """Raises a `ValueError` for values that are out of range; a training does so again, since they may change."""
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("view", self.view, VIEWS)
+        check_temperature(self.temperature)
+        self.class_weights = _parse_class_weights(self.class_weights)
+        mini, views, batch = self.mini_batch_size, f"num_views={self.num_views}", self.per_device_train_batch_size
+        if Path(self.output_dir).is_file():
+            raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha={self.alpha} must lie in [0, 1]: it is the share of cross-entropy in the loss.")
-        check_temperature(self.temperature)
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")
-        if self.mini_batch_size is not None and not 0 < self.mini_batch_size <= self.per_device_train_batch_size:
-            raise ValueError(
-                f"mini_batch_size={self.mini_batch_size} must lie between 1 and per_device_train_batch_size="
-                f"{self.per_device_train_batch_size}, of which it is a part."
-            )
-        check_choice("view", self.view, VIEWS)
+        if mini is not None and not 0 < mini <= batch:
+            raise ValueError(f"mini_batch_size={mini} must lie between 1 and per_device_train_batch_size={batch}.")
         if self.num_views < 1:
-            raise ValueError(f"num_views={self.num_views} must be at least 1: use 2 for pairs.")
+            raise ValueError(f"{views} must be at least 1: use 2 for pairs.")
         if self.view == "column" and self.num_views != 2:
-            raise ValueError(f"view='column' is one second view, not num_views={self.num_views}: set num_views=2.")
+            raise ValueError(f"view='column' is one second view, not {views}: set num_views=2.")
         if self.num_views > 1 and not self.is_contrastive:
-            raise ValueError(
-                f"num_views={self.num_views} is of no use to objective='ce', which counts each text once: leave it "
-                "out."
-            )
-        if Path(self.output_dir or "").is_file():
-            raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
-        self.class_weights = _parse_class_weights(self.class_weights)
-        if self.mini_batch_size is not None and self.deepspeed:
-            raise ValueError(
-                "mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP or FSDP."
-            )
+            raise ValueError(f"{views} is of no use to objective='ce', which counts each text once: leave it out.")
+        if mini is not None and self.deepspeed:
+            raise ValueError("mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP.")
         for name in ("distill_mean", "head_start", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
                 raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
@@ -228,10 +207,12 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, choices))}.")
 
 
-def _parse_class_weights(value: str | list[str] | list[float] | None) -> str | list[float] | None:
+def _parse_class_weights(value: ClassWeights) -> ClassWeights:
     """`"balanced"`, a list of positive numbers, or `None`; the command line gives lists of strings."""
-    if value is None or value in ("balanced", ["balanced"]):
-        return None if value is None else "balanced"
+    if value is None:
+        return None
+    if value in ("balanced", ["balanced"]):
+        return "balanced"
     try:
         weights = [float(weight) for weight in value]
     except (TypeError, ValueError):

@@ -37,8 +37,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.support.extras import load_extra
 from hf_lcl.support.tables import format_table
-from hf_lcl.training.search import validation_metric
-from hf_lcl.training.search_spaces import wide_space
+from hf_lcl.training.search import validation_metric, wide_space
 from hf_lcl.training_args import check_choice
 
 

@@ -2,11 +2,20 @@
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 
 VIEWS = ("dropout", "column")
 # What the names of the inputs begin with that make up the second view of `"column"`.
 VIEW_PREFIX = "view_"
+
+
+def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, view: str) -> list[str]:
+    """Of the columns that a model takes those that the tokenizer makes, not raw ones that happen to be called so."""
+    raw = {"label_ids"} if tokenizer is None else {"label_ids", "position_ids", "inputs_embeds"}
+    raw -= set(getattr(tokenizer, "model_input_names", ()))
+    columns = [name for name in taken if name not in raw]
+    return columns + [VIEW_PREFIX + name for name in columns] if view == "column" else columns
 
 
 def texts_alone(inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -88,10 +88,27 @@ def run_facts(
         "base_model": config._name_or_path or None,
     }
     facts |= {name: value for name, value in known.items() if value}
+    facts["tags"] = [*facts.get("tags", ()), *(model.model_tags or ())]
     for name in ("base_model", "dataset"):
         if facts.get(name) and Path(facts[name]).exists():  # a local folder is private
             facts[name] = None
     return CardFacts(**facts)
+
+
+def trainer_facts(
+    tags: str | list[str] | None = None,
+    finetuned_from: str | None = None,
+    dataset_tags: str | list[str] | None = None,
+    dataset: str | list[str] | None = None,
+    tasks: Any = None,
+    dataset_args: Any = None,
+    **facts: Any,
+) -> dict[str, Any]:
+    """The arguments of `Trainer.create_model_card` as fields of [`CardFacts`]: of one task and one data set."""
+    ids = [dataset_tags] if isinstance(dataset_tags, str) else dataset_tags or [None]
+    title = ", ".join(dataset) if isinstance(dataset, list) else dataset
+    tags = [tags] if isinstance(tags, str) else tags
+    return facts | {"tags": tags, "base_model": finetuned_from, "dataset": ids[0], "dataset_title": title}
 
 
 def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:

@@ -86,7 +86,6 @@ class GradientCache:
         self,
         model: nn.Module,
         no_sync: Callable[[], AbstractContextManager] = nullcontext,
-        context: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         """
         Sends the gradient that the outputs have gathered on to the weights.
@@ -95,7 +94,6 @@ class GradientCache:
             model (`nn.Module`): the same as in the forward pass.
             no_sync (`Callable`, *optional*): context in which gradients stay in this process; entered for all
                 mini-batches but the last, so that processes wait for one another once.
-            context (`Callable`, *optional*): context of the forward pass (autocast).
         """
         gradients = {name: leaf.grad for name, leaf in self._outputs.items() if leaf.grad is not None}
         for mini_batch in self._mini_batches:
@@ -104,8 +102,7 @@ class GradientCache:
             with nullcontext() if is_last else no_sync(), torch.random.fork_rng(devices):
                 torch.set_rng_state(mini_batch.cpu_state)
                 set_device_states(devices, states)
-                with context():
-                    output = model(**mini_batch.inputs)
+                output = model(**mini_batch.inputs)
                 # A weighting network without parameters of its own gives weights without a graph.
                 reached = [name for name in gradients if output[name].requires_grad]
                 torch.autograd.backward(

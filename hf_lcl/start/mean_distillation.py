@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -34,7 +33,6 @@ def distill_mean(
     batches: Iterable[dict[str, Tensor]],
     num_batches: int,
     *,
-    context: Callable[[], AbstractContextManager] = nullcontext,
     average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
 ) -> None:
     """
@@ -48,7 +46,6 @@ def distill_mean(
         model ([`LCLForSequenceClassification`]): the wrapper of a classifier that reads the first token.
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
         num_batches (`int`): how many there are.
-        context (`Callable`, *optional*): makes the context of the forward passes (autocast).
         average (`Callable`, *optional*): the mean of a gradient over all processes.
 
     Frozen parameters stay as they are; where it is interrupted, all do.
@@ -75,12 +72,11 @@ def distill_mean(
     try:
         for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-            with context():
-                with torch.no_grad():
-                    target = teacher(**inputs).last_hidden_state.float()
-                    mask = token_mask(target, inputs.get("attention_mask"))
-                    target[:, 0] = pool(target, mask, "mean")
-                distances = _distances(student(**inputs).last_hidden_state.float(), target)
+            with torch.no_grad():
+                target = teacher(**inputs).last_hidden_state.float()
+                mask = token_mask(target, inputs.get("attention_mask"))
+                target[:, 0] = pool(target, mask, "mean")
+            distances = _distances(student(**inputs).last_hidden_state.float(), target)
             if not distances.requires_grad:
                 raise ValueError("There is nothing to teach: all that the encoder's output depends on is frozen.")
             others = mask[:, 1:]

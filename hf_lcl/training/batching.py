@@ -4,77 +4,67 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import numpy as np
 import torch
+from torch.utils.data import IterableDataset
 
 from ..data.lengths import token_counts
 from ..data.sampler import LabelBalancedSampler
 from ..data.streaming import BalancedStream, balance_stream
 from ..training_args import ContrastiveTrainingArguments
-
-
-def samples_per_class(args: ContrastiveTrainingArguments, batch_size: int) -> int:
-    """Texts of one class in a balanced batch: fewer where `auto_find_batch_size` has made the batch smaller."""
-    return (
-        args.samples_per_class if batch_size >= args.train_batch_size else min(args.samples_per_class, batch_size // 2)
-    )
-
-
-def draws_balanced_batches(
-    args: ContrastiveTrainingArguments, labels: np.ndarray | None = None, batch_size: int | None = None
-) -> bool:
-    """Whether batches hold several texts per class: where asked for, and by default where size and labels allow it."""
-    if args.sampler == "random":
-        return False
-    # One text per class is balanced in any order, and a second view its positive; without views the sampler says so.
-    if labels is not None and args.num_views > 1 and np.bincount(labels).max() < 2:
-        return False
-    if batch_size is not None and samples_per_class(args, batch_size) < 2:
-        return False
-    return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
+from .splits import TrainingSet
 
 
 def prepare_sampler(
-    args: ContrastiveTrainingArguments, labels: np.ndarray, dataset: Any, batch_size: int
-) -> LabelBalancedSampler:
+    args: ContrastiveTrainingArguments, data: TrainingSet, batch_size: int
+) -> LabelBalancedSampler | None:
     """
-    The order of the training texts.
-
-    Args:
-        args ([`ContrastiveTrainingArguments`]): all settings.
-        labels (`np.ndarray` of shape `(rows,)`): class ids of the training set.
-        dataset: the training set, tokenised.
-        batch_size (`int`): texts per batch and process.
+    The order of the training texts, `batch_size` of them per process; `None` for that of transformers.
 
     Raises:
-        ValueError: where batches of that kind cannot be had from the data; see [`LabelBalancedSampler`].
+        ValueError: where balanced batches cannot be had from the data; see [`LabelBalancedSampler`].
     """
+    # Where each class has one text, any order is balanced, and a second view its positive.
+    if data.labels is None or (args.num_views > 1 and data.counts.max() < 2) or not _is_balanced(args, batch_size):
+        return None
     return LabelBalancedSampler(
-        labels,
+        data.labels.tolist(),
         batch_size,
-        samples_per_class=samples_per_class(args, batch_size),
-        lengths=token_counts(dataset) if args.group_lengths else None,
+        samples_per_class=_samples_per_class(args, batch_size),
+        lengths=token_counts(data.dataset).tolist() if args.group_lengths else None,
         drop_last=args.dataloader_drop_last,
         seed=args.seed if args.data_seed is None else args.data_seed,
     )
 
 
 def order_stream(
-    stream: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
-) -> torch.utils.data.IterableDataset:
+    stream: IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
+) -> IterableDataset:
     """A stream in the order of its batches, which no sampler can bring it into; see [`balance_stream`]."""
-    if not draws_balanced_batches(args, batch_size=batch_size) or isinstance(stream, BalancedStream):
+    if isinstance(stream, BalancedStream) or not _is_balanced(args, batch_size):
         return stream
-    # Endless: the Trainer skips batches to take up a run again, and would skip them in the first pass alone.
+    # Endless: the Trainer skips batches to resume a run, and would skip them in the first pass alone.
     return balance_stream(
         stream,
         batch_size,
-        samples_per_class(args, batch_size),
+        _samples_per_class(args, batch_size),
         seed=args.seed if args.data_seed is None else args.data_seed,
         group_lengths=args.group_lengths,
         endless=True,
         num_labels=num_labels,
     )
+
+
+def _samples_per_class(args: ContrastiveTrainingArguments, batch_size: int) -> int:
+    """Texts of one class in a balanced batch: fewer where `auto_find_batch_size` has made the batch smaller."""
+    is_smaller = batch_size < args.train_batch_size
+    return min(args.samples_per_class, batch_size // 2) if is_smaller else args.samples_per_class
+
+
+def _is_balanced(args: ContrastiveTrainingArguments, batch_size: int) -> bool:
+    """Whether batches hold several texts per class: where asked for, and by default where their size allows it."""
+    if args.sampler == "random" or _samples_per_class(args, batch_size) < 2:
+        return False
+    return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
 
 
 def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
@@ -84,37 +74,31 @@ def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
         yield from dataloader
 
 
-def check_stream(dataset: torch.utils.data.IterableDataset, args: ContrastiveTrainingArguments) -> None:
+def check_stream(dataset: Any, args: ContrastiveTrainingArguments) -> None:
     """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
-    if args.world_size > 1 and args.accelerator_config.dispatch_batches is not False:
+    if not isinstance(dataset, IterableDataset):
+        return
+    accelerator_config: Any = args.accelerator_config
+    if args.world_size > 1 and accelerator_config.dispatch_batches is not False:
         raise ValueError(
             "train_dataset is a stream, which one of several processes would read for all, and it cannot join batches "
             "of different lengths: write accelerator_config={'dispatch_batches': False}, and each process reads the "
             "stream and takes its batches of it."
         )
-    if args.class_weights == "balanced":
-        raise ValueError(
-            "class_weights='balanced' counts the texts of each class, but train_dataset is a stream: give the "
-            "numbers, one per class, such as class_weights=[1.0, 2.5, ...]."
-        )
-    for name in ("distill_mean", "head_start", "head_refit"):
-        if getattr(args, name):
+    refused = {"class_weights": "balanced", "train_sampling_strategy": "group_by_length"}
+    for name, value in (refused | dict.fromkeys(("distill_mean", "head_start", "head_refit"), True)).items():
+        if getattr(args, name) == value:
             raise ValueError(
-                f"{name}=True reads the training set by itself, but train_dataset is a stream: leave it out, or "
+                f"{name}={value!r} needs the whole training set, but train_dataset is a stream: leave it out, or "
                 "collect the rows in a Dataset."
             )
-    if args.train_sampling_strategy == "group_by_length":
-        raise ValueError(
-            "train_sampling_strategy='group_by_length' sorts the whole training set, but train_dataset is a stream: "
-            "leave it out."
-        )
     if isinstance(dataset, BalancedStream):
         if dataset.batch_size != args.train_batch_size:
             raise ValueError(
                 f"train_dataset is ordered for batches of {dataset.batch_size}, but a batch has "
                 f"{args.train_batch_size} texts: write balance_stream(..., batch_size={args.train_batch_size})."
             )
-    elif draws_balanced_batches(args):
+    elif _is_balanced(args, args.train_batch_size):
         for name in ("eval_strategy", "save_strategy", "logging_strategy"):
             if getattr(args, name) == "epoch":
                 raise ValueError(

@@ -1,9 +1,8 @@
 """Model, tokenizer, training set and objective as the user gave them: wrapped, and checked against one another."""
 
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
@@ -15,27 +14,13 @@ from ..model.configuration import LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
-from .splits import TrainingSet
+from .splits import TrainingSet, check_labels
 
 
 if TYPE_CHECKING:
     from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
-
-
-def warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
-    """Says so where two views of a text would be one and the same, because the model has no dropout."""
-    if args.num_views == 1 or args.view != "dropout":
-        return
-    config = model.config.text_config
-    rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
-    if not any(rate > 0 for rate in rates):
-        logger.warning_once(
-            f"The configuration of {config.model_type} names no dropout, so that the views of view='dropout' are "
-            "equal: use view='column' with a second view of your own (tokenize_texts(..., view_column='paraphrase')), "
-            "or num_views=1."
-        )
 
 
 def prepare_model(
@@ -51,7 +36,7 @@ def prepare_model(
     Args:
         model (`PreTrainedModel`, `str` or `os.PathLike`): a wrapper, a plain classifier, or the name of an encoder.
         args ([`ContrastiveTrainingArguments`]): all settings.
-        data ([`TrainingSet`]): knows the labels and, where they have some, the names of the classes.
+        data ([`TrainingSet`]): names the classes, where it can.
         tokenizer (`PreTrainedTokenizerBase`, *optional*): gets a padding token where it has none.
         peft_config (`PeftConfig`, *optional*): an adapter that the model gets.
 
@@ -59,23 +44,20 @@ def prepare_model(
         TypeError: for a model that is no sequence classifier, or a `peft_config` that is none.
         ValueError: where model, objective, labels and tokenizer do not fit together.
     """
-    model = _wrap(model, args, data.labels, data.names)
-    check_model(model, args, data)
+    wrapped = _wrap(model, args, data)
+    check_model(wrapped, args, data)
+    _warn_of_equal_views(wrapped, args)
     if tokenizer is not None:
-        _fit_tokenizer(model, tokenizer)
+        _fit_tokenizer(wrapped, tokenizer)
     if peft_config is not None:
         set_seed(args.seed)  # as for a new head
-        model.attach_adapter(peft_config)
-    return model
+        wrapped.attach_adapter(peft_config)
+    return wrapped
 
 
 def _wrap(
-    model: PreTrainedModel | str | PathLike,
-    args: ContrastiveTrainingArguments,
-    labels: np.ndarray | None,
-    names: list[str] | None,
+    model: PreTrainedModel | str | PathLike, args: ContrastiveTrainingArguments, data: TrainingSet
 ) -> LCLForSequenceClassification:
-    """The wrapper around whatever the user gave."""
     weighting = "head" if args.objective == "lcl" else "none"
     if isinstance(model, LCLForSequenceClassification):
         for part in (model, model.native) if model.adapted_classifier is None else ():
@@ -83,19 +65,21 @@ def _wrap(
         return model
     if not isinstance(model, str | PathLike):
         return LCLForSequenceClassification.from_native(model, weighting=weighting)
-    if labels is None and names is None:
+    if data.labels is None and data.names is None:
         raise ValueError(
             f"model={str(model)!r} takes its classes from the training set, but train_dataset is missing or a stream "
             f"without names: write model=LCLForSequenceClassification.from_encoder({str(model)!r}, num_labels=...)."
         )
-    classes = {"num_labels": int(labels.max()) + 1} if names is None else {"id2label": dict(enumerate(names))}
+    classes: dict[str, Any] = {"num_labels": 1 + int(data.classes[-1])} if data.names is None else {}
+    if data.names is not None:
+        classes["id2label"] = dict(enumerate(data.names))
     set_seed(args.seed)  # the new head must not depend on what ran before
     return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
 
 
 def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
-    """Raises a `ValueError` where model, objective and training set do not fit together."""
-    config, labels, names = model.config, data.labels, data.names
+    """Raises a `ValueError` where model, objective and training set do not fit together; names the model's classes."""
+    config, known = model.config, class_names(model.config)
     if args.objective == "lcl" and config.weighting == "none":
         raise ValueError(
             'objective="lcl" needs a weighting network, but the model has weighting="none": use '
@@ -103,54 +87,40 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         )
     if config.problem_type not in (None, "single_label_classification"):
         raise ValueError(f"The model's problem_type is {config.problem_type!r}: only single labels are supported yet.")
-    if isinstance(args.class_weights, list) and len(args.class_weights) != config.num_labels:
-        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {config.num_labels} classes.")
-    if labels is None:
+    if isinstance(args.class_weights, list) and len(args.class_weights) != len(known):
+        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {len(known)} classes.")
+    check_labels(data.labels, len(known), "train_dataset")
+    if data.labels is None or data.names is None:
         return
-    if labels.min() < 0 or labels.max() >= config.num_labels:
-        wrong = labels[(labels < 0) | (labels >= config.num_labels)][0]
-        raise ValueError(
-            f"train_dataset holds label {wrong}, but the model has num_labels={config.num_labels}: use "
-            f"num_labels={labels.max() + 1}."
-        )
-    if names is None:
-        return
-    if len(names) != config.num_labels:
-        raise ValueError(
-            f"train_dataset names {len(names)} classes, but the model has num_labels={config.num_labels}."
-        )
-    known = class_names(config)
-    if set(known) & set(names) or all(name.startswith("LABEL_") for name in known):
-        model.set_class_names(names)  # in the order of the data
+    if len(data.names) != len(known):
+        raise ValueError(f"train_dataset names {len(data.names)} classes, but the model has num_labels={len(known)}.")
+    if set(known) & set(data.names) or all(name.startswith("LABEL_") for name in known):
+        model.set_class_names(data.names)  # in the order of the data
     else:
         logger.warning_once(
             f"The model's classes have other names than those of train_dataset: {known[0]!r} is trained on the texts "
-            f"of {names[0]!r}, {known[1]!r} on those of {names[1]!r}, and so on; the model's names are kept."
+            f"of {data.names[0]!r}, {known[1]!r} on those of {data.names[1]!r}, and so on; the model's names are kept."
         )
 
 
-def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
-    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
-    if names:
-        logger.warning(
-            f"The optimizer leaves out {len(names)} parameters of the model, which training will not change: "
-            f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Wrap the classifier first, model = "
-            "LCLForSequenceClassification.from_native(classifier), and build the optimizer from model.parameters(); "
-            "or freeze them with requires_grad_(False)."
+def _warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
+    config = model.config.text_config
+    rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
+    if args.num_views > 1 and args.view == "dropout" and not any(rate > 0 for rate in rates):
+        logger.warning_once(
+            f"The configuration of {config.model_type} names no dropout, so that the views of view='dropout' are "
+            "equal: use view='column' with a second view of your own (tokenize_texts(..., view_column='paraphrase')), "
+            "or num_views=1."
         )
 
 
 def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Whether texts are padded where the classifier does not look, with a token that both sides know."""
+    """Gives both a padding token that they agree on, and refuses padding where the classifier reads."""
     check_tokenizer(model.config, tokenizer)
     config = model.config.text_config.get_text_config()
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise ValueError(
-                "The tokenizer has neither a padding nor an end token: give it one, tokenizer.pad_token = '...'."
-            )
+            raise ValueError("The tokenizer has neither a padding nor an end token: set tokenizer.pad_token = '...'.")
         tokenizer.pad_token = tokenizer.eos_token
         logger.warning_once(f"The tokenizer has no padding token: its end token {tokenizer.eos_token!r} stands in.")
     if getattr(config, "pad_token_id", None) is None:
@@ -169,19 +139,22 @@ def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTok
         model.set_special_tokens(tokenizer)
 
 
-def prepare_objective(
-    args: ContrastiveTrainingArguments,
-    config: LCLConfig,
-    class_weights: list[float] | None,
-) -> Objective:
-    """
-    What a trainer minimises.
+def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
+    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
+    if names:
+        logger.warning(
+            f"The optimizer leaves out {len(names)} parameters of the model, which training will not change: "
+            f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''}. Wrap the classifier first, model = "
+            "LCLForSequenceClassification.from_native(classifier), and build the optimizer from model.parameters(); "
+            "or freeze them with requires_grad_(False)."
+        )
 
-    Args:
-        args ([`ContrastiveTrainingArguments`]): all settings.
-        config ([`LCLConfig`]): the model's.
-        class_weights (`list[float]`, *optional*): one number per class.
-    """
+
+def prepare_objective(args: ContrastiveTrainingArguments, config: LCLConfig, data: TrainingSet) -> Objective:
+    """What a trainer minimises, for the classes of `data`."""
+    weights = data.class_weights(args, len(class_names(config)))
     return Objective(
         name=args.objective,
         alpha=args.alpha,
@@ -189,6 +162,6 @@ def prepare_objective(
         normalize=args.normalize_embeddings,
         detach_weights=args.detach_weights,
         weighting_is_trained=config.weighting != "classifier",
-        class_weights=None if class_weights is None else torch.tensor(class_weights, device=args.device),
+        class_weights=None if weights is None else torch.tensor(weights, device=args.device),
         label_smoothing=args.label_smoothing_factor,
     )

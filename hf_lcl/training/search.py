@@ -1,39 +1,75 @@
-"""What the trials of a hyperparameter search are compared by, and what a search needs before it begins."""
+"""A hyperparameter search: what it tries, what its trials are compared by, and what it needs before it begins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import EvalPrediction
+from transformers.trainer_utils import IntervalStrategy
 
 from ..training_args import ContrastiveTrainingArguments
 
 
-def prepare_search(args: ContrastiveTrainingArguments, eval_dataset: Any) -> None:
-    """
-    Refuses a search that cannot compare its trials, and makes `args` ready for the values of trials.
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
 
-    Args:
-        args ([`ContrastiveTrainingArguments`]): fields of type float get a float.
-        eval_dataset: the trainer's.
+
+def wide_space(trial: "BaseTrial", args: ContrastiveTrainingArguments) -> dict[str, Any]:
+    """
+    Values of a trial: learning rate, batch size and weight decay, and for a contrastive objective its temperature
+    (0.03 to 1 for cosines, 1 to 1000 for plain dot products) and alpha. `args` are all other settings.
+    """
+    chosen = {
+        "learning_rate": trial.suggest_float("learning_rate", 5e-6, 5e-4, log=True),
+        "per_device_train_batch_size": trial.suggest_categorical("per_device_train_batch_size", [8, 16, 32, 64]),
+        "weight_decay": trial.suggest_float("weight_decay", 0.0, 0.1),
+    }
+    if args.is_contrastive:
+        lowest, highest = (0.03, 1.0) if args.normalize_embeddings else (1.0, 1000.0)
+        chosen["temperature"] = trial.suggest_float("temperature", lowest, highest, log=True)
+        chosen["alpha"] = trial.suggest_float("alpha", 0.05, 0.95)
+    return chosen
+
+
+Compute = Callable[[dict[str, float]], float]
+
+
+def prepare_search(
+    args: ContrastiveTrainingArguments,
+    eval_dataset: Any,
+    compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None,
+    num_labels: int,
+    compute_objective: Compute | None = None,
+    direction: str | list[str] | None = None,
+) -> tuple[Compute, str | list[str]]:
+    """
+    What trials are compared by, from their metrics, and the direction of it: by default [`validation_metric`]. Makes
+    numbers in `args` floats where a trial may set floats.
 
     Raises:
-        ValueError: without an `eval_dataset`, or for `head_refit=True` with evaluations before the classifier is
-            fitted.
+        ValueError: without an `eval_dataset`, for `head_refit=True` with evaluations before the classifier is fitted,
+            or for a `direction` that the default metric does not have.
     """
     if eval_dataset is None:
         raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
-    if args.head_refit and args.eval_strategy != "no":
+    if args.head_refit and args.eval_strategy != IntervalStrategy.NO:
         raise ValueError(
             "head_refit=True fits the classifier when training ends, but "
-            f"eval_strategy={args.eval_strategy.value!r} judges it before: set eval_strategy='no'."
+            f"eval_strategy={IntervalStrategy(args.eval_strategy).value!r} judges it before: set eval_strategy='no'."
         )
     for field in fields(args):
         # The Trainer casts a trial's value to the type of the present one: after temperature=10, 0.07 would be 0.
-        value = getattr(args, field.name)
-        if field.type is float and value is not None:
-            setattr(args, field.name, float(value))
+        if field.type is float and getattr(args, field.name) is not None:
+            setattr(args, field.name, float(getattr(args, field.name)))
+    if compute_objective is not None:
+        return compute_objective, direction or "minimize"
+    sets = list(eval_dataset) if isinstance(eval_dataset, dict) else []
+    metric, best = validation_metric(args, compute_metrics, num_labels, sets)
+    if direction not in (None, best):
+        raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {best}d.")
+    return itemgetter(metric), best
 
 
 def validation_metric(
@@ -47,27 +83,14 @@ def validation_metric(
     or accuracy where `compute_metrics` has them, else the cross-entropy. Never the whole loss: it depends on the
     temperature and the batch that a trial tries.
 
-    Args:
-        args ([`ContrastiveTrainingArguments`]): may have `metric_for_best_model` and `greater_is_better`.
-        compute_metrics (`Callable`, *optional*): the trainer's; asked once, with one right prediction per class.
-        num_labels (`int`): number of classes.
-        evaluation_sets (`Sequence[str]`, *optional*): names of several evaluation sets, which metrics begin with.
+    `compute_metrics` is called once, with one right prediction per class; `evaluation_sets` are the names of several
+    sets, which metrics begin with.
 
     Returns:
         `tuple[str, str]`: such as `("eval_macro_f1", "maximize")`.
 
     Raises:
         ValueError: if there are several evaluation sets, and `metric_for_best_model` names none of them.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl import ContrastiveTrainingArguments, classification_metrics
-    >>> from hf_lcl.training.search import validation_metric
-
-    >>> validation_metric(ContrastiveTrainingArguments("out"), classification_metrics, num_labels=3)
-    ('eval_macro_f1', 'maximize')
-    ```
     """
     chosen = (args.metric_for_best_model or "loss").removeprefix("eval_")
     metric = "loss_ce"

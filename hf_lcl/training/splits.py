@@ -1,6 +1,5 @@
-"""What a trainer knows of its data sets beside their rows, and whether they can be trained and judged on."""
+"""What a trainer knows of its data sets beside their rows, and whether they can be trained and evaluated on."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..training_args import ContrastiveTrainingArguments
 
 class TrainingSet:
     """
-    The training set, and what its labels say; made anew for other rows.
+    The training set and its labels, which a stream does not tell; made anew for other rows.
 
     Args:
         dataset (*optional*): rows of token ids with `labels` or `label`, or a stream of them.
@@ -35,36 +34,41 @@ class TrainingSet:
 
     def __init__(self, dataset: Any = None):
         self.dataset = dataset
-        self.labels: np.ndarray | None = None  # of a stream nobody knows them
-        self.names: list[str] | None = None
-        if dataset is None:
-            return
-        self.labels, self.names = _checked_labels(dataset, "train_dataset"), label_names(dataset)
-        if self.labels is not None and len(np.unique(self.labels)) < 2:
+        self.labels = None if dataset is None else _checked_labels(dataset, "train_dataset")
+        self.names = None if dataset is None else label_names(dataset)
+        known = np.array([], dtype=int) if self.labels is None else self.labels
+        self.classes, self.counts = np.unique(known, return_counts=True)
+        if len(self.classes) == 1:
             raise ValueError(
-                f"train_dataset has a single class, {self.labels[0]}: at least two are needed to learn from."
+                f"train_dataset has a single class, {self.classes[0]}: at least two are needed to learn from."
             )
-
-    @cached_property
-    def _class_sizes(self) -> np.ndarray:
-        return np.bincount(self.labels)  # once: the weights are asked for in every step
 
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
         """The weights of the classes that the arguments ask for, one number per class."""
-        return self.balanced_weights(num_labels) if args.class_weights == "balanced" else args.class_weights
+        return self.balanced_weights(num_labels) if isinstance(args.class_weights, str) else args.class_weights
 
     def balanced_weights(self, num_labels: int) -> list[float]:
         """Inverse to the classes' shares; one without texts weighs 1, and no text is counted with it."""
-        counts = np.pad(self._class_sizes, (0, num_labels - len(self._class_sizes)))
-        present = counts > 0
-        return np.where(present, len(self.labels) / (present.sum() * counts.clip(min=1)), 1.0).tolist()
+        weights = np.ones(num_labels)
+        weights[self.classes] = self.counts.sum() / (len(self.classes) * self.counts)
+        return weights.tolist()
+
+
+def check_labels(labels: np.ndarray | None, num_labels: int | None, where: str) -> None:
+    """Raises a `ValueError` for a label that is no id of a model's classes; `where` is what holds it."""
+    wrong = [] if labels is None or num_labels is None else labels[(labels < 0) | (labels >= num_labels)]
+    if len(wrong):
+        raise ValueError(
+            f"{where} holds label {wrong[0]}, but the model has num_labels={num_labels}: give it as many classes as "
+            "the data has, and number them from 0."
+        )
 
 
 def check_evaluation_set(
     dataset: Any, config: LCLConfig, names: list[str] | None, where: str = "eval_dataset"
 ) -> None:
     """
-    Whether a model can be judged by a data set, each part of a dict of them; before training, not after an epoch.
+    Refuses what a model cannot be evaluated on: before training, not after an epoch.
 
     Args:
         dataset: rows of token ids with `labels`, a stream of them, a dict of both, or `None`.
@@ -81,32 +85,28 @@ def check_evaluation_set(
             check_evaluation_set(rows, config, names, f"{where}[{part!r}]")
     if dataset is None or isinstance(dataset, dict):
         return
-    labels = _checked_labels(dataset, where)
-    if labels is not None and len(labels) and not 0 <= labels.min() <= labels.max() < config.num_labels:
-        wrong = labels[(labels < 0) | (labels >= config.num_labels)][0]
-        raise ValueError(f"{where} holds label {wrong}, but the model has num_labels={config.num_labels}.")
-    found = label_names(dataset) or []
-    if names is None and not all(name.startswith("LABEL_") for name in config.id2label.values()):
-        names = class_names(config)
-    for label, (mine, its) in enumerate(zip(names or [], found)):
-        if mine != its:
+    known = class_names(config)
+    check_labels(_checked_labels(dataset, where), len(known), where)
+    if names is None and not all(name.startswith("LABEL_") for name in known):
+        names = known
+    for label, (mine, other) in enumerate(zip(names or [], label_names(dataset) or [])):
+        if mine != other:
             raise ValueError(
-                f"{where} calls class {label} {its!r}, but the model learns it as {mine!r}: give both the same names "
-                "in the same order, as hf_lcl.encode_labels does for all splits at once."
+                f"{where} calls class {label} {other!r}, but the model learns it as {mine!r}: give both the same "
+                "names in the same order, as hf_lcl.encode_labels does for all splits at once."
             )
 
 
 def _checked_labels(dataset: Any, where: str) -> np.ndarray | None:
-    columns = getattr(dataset, "column_names", None)
-    if columns is None and not isinstance(dataset, IterableDataset) and len(dataset):
-        columns = list(dataset[0])
+    is_stream = isinstance(dataset, IterableDataset)
+    if not is_stream and not len(dataset):
+        raise ValueError(f"{where} has no rows: leave it out.")
+    columns = getattr(dataset, "column_names", None if is_stream else list(dataset[0]))
     if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
         raise ValueError(
             f"{where} has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "
             "tokenizer) on it first."
         )
-    if not isinstance(dataset, IterableDataset) and not len(dataset):
-        raise ValueError(f"{where} has no rows: leave it out.")
     try:
         return label_column(dataset)
     except ValueError as error:

@@ -1,13 +1,12 @@
-"""What is done once to a fresh model: the mean goes into its first token, and a new classifier is fitted."""
+"""What is done to a fresh model before the first step, and the texts that its classifier is fitted to."""
 
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
-from torch import nn
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.utils import logging
 
 from ..data.lengths import token_counts
@@ -19,16 +18,15 @@ from ..training_args import ContrastiveTrainingArguments
 
 logger = logging.get_logger(__name__)
 
-# What a logistic regression can learn about the classes, it learns from so many texts.
-MOST_TEXTS = 20_000
+MAX_TEXTS = 20_000  # a logistic regression learns little from more
 
 
 class Start(TrainerCallback):
     """
     Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
-    What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a second
-    training nor another trainer does it again. A run that is taken up again goes on without it.
+    What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a resumed
+    run, nor a second training, nor another trainer does it again.
 
     Args:
         distill_mean (`Callable[[], None]`): teaches the first token.
@@ -38,33 +36,26 @@ class Start(TrainerCallback):
     def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], None]):
         self._distill_mean, self._fit_head = distill_mean, fit_head
 
-    def on_train_begin(  # type: ignore[override]
-        self,
-        args: ContrastiveTrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: LCLForSequenceClassification,
-        train_dataloader: DataLoader,
-        **kwargs: Any,
-    ) -> None:
-        """Distils and fits."""
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
+        model, dataset = kwargs["model"], kwargs["train_dataloader"].dataset
         if args.fsdp or args.deepspeed:
             return
         if state.global_step == 0:
-            if distills_mean(args, model, train_dataloader.dataset):
-                self._do("distill_mean", self._distill_mean, args.distill_mean, model)
-            if fits_head(args, model, train_dataloader.dataset):
-                self._do("head_start", self._fit_head, args.head_start, model)
+            if distills_mean(args, model, dataset):
+                self._do("distill_mean", self._distill_mean, args, model)
+            if fits_head(args, model, dataset):
+                self._do("head_start", self._fit_head, args, model)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     @staticmethod
     def _do(
-        name: str, run: Callable[[], None], is_asked_for: bool | None, model: LCLForSequenceClassification
+        name: str, run: Callable[[], None], args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
     ) -> None:
         try:
             run()
         except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
-            if is_asked_for:
+            if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
         else:
@@ -78,13 +69,12 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
     Raises:
         ValueError: where it is asked for, and the classifier does not read the first token or the encoder is frozen.
     """
-    if args.distill_mean is False or _is_done("distill_mean", model):
+    if args.distill_mean is False or "distill_mean" in (model.config.start or ()):
         return False
-    encoder = model.native.base_model
-    reads_first_token, learns = default_pooling(model.native) == "cls", _is_trained(encoder)
+    reads_first_token = default_pooling(model.native) == "cls"
+    learns = any(parameter.requires_grad for parameter in model.native.base_model.parameters())
     if not args.distill_mean:
-        is_fresh = model.starting_point.pools_mean
-        return is_fresh and reads_first_token and learns and _starts_by_default(args, dataset)
+        return model.starting_point.pools_mean and reads_first_token and learns and _starts_by_default(args, dataset)
     if not reads_first_token:
         raise ValueError(
             "distill_mean=True teaches the first token, which the classifier of "
@@ -98,16 +88,8 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
 def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """Whether the classifier is fitted before the first step."""
     if args.head_start is not None:
-        return args.head_start and not _is_done("head_start", model)
+        return args.head_start and "head_start" not in (model.config.start or ())
     return model.starting_point.has_new_head and _starts_by_default(args, dataset)
-
-
-def _is_done(name: str, model: LCLForSequenceClassification) -> bool:
-    return name in (model.config.start or ())
-
-
-def _is_trained(module: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
@@ -120,39 +102,18 @@ def texts_to_fit(
     dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, seed: int = 0
 ) -> Dataset:
     """
-    What a classifier is fitted to: the training set, or a part of a large one that is drawn at random; by length, so
-    that there is little padding; and the names of the classes.
-
-    Args:
-        dataset: the training set, tokenised.
-        id2label (`dict[int, str]`): names of the classes.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): the model's; without it names are no texts.
-        seed (`int`, *optional*, defaults to 0): of the draw.
+    What a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn by `seed` and sorted
+    by length, and the names of the classes where there is a tokenizer.
     """
-    rows = np.random.default_rng(seed).permutation(len(dataset))[:MOST_TEXTS]
+    rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
-    texts = Subset(dataset, by_length.tolist())
-    names = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
+    texts: Dataset = Subset(dataset, by_length.tolist())
+    names: Any = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
     return ConcatDataset([texts, names]) if names else texts
 
 
 def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    """
-    The names of classes as tokenised texts with `labels`: of a class with five texts, a sixth.
-
-    Args:
-        id2label (`dict[int, str]`): the names. Those that say nothing (`"LABEL_3"`, `"3"`) are left out.
-        tokenizer (`PreTrainedTokenizerBase`): the model's.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.training.start import names_as_texts
-
-    >>> [tokenizer.decode(row["input_ids"]) for row in names_as_texts({0: "card_arrival", 1: "LABEL_1"}, tokenizer)]
-    ['[CLS] card arrival [SEP]']
-    ```
-    """
-    spoken = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
+    """The names of classes as tokenised texts with `labels`, without those that say nothing (`"LABEL_3"`, `"3"`)."""
+    words = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
     tokenizer = deepcopy(tokenizer)  # a call changes what is saved
-    return [{**tokenizer(name), "labels": label} for label, name in spoken.items() if any(map(str.isalpha, name))]
+    return [{**tokenizer(name), "labels": label} for label, name in words.items() if any(map(str.isalpha, name))]

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from transformers.utils import logging
 from ..data.views import batch_of_views
 from ..losses.checks import rows_not_finite
 from ..losses.meter import PartMeter
-from ..losses.objective import Objective, Part
+from ..losses.objective import Objective
+from ..model.classes import class_names
 from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
 from ..scaling import GradientCache, gather_candidates
@@ -25,14 +27,14 @@ logger = logging.get_logger(__name__)
 
 class Step:
     """
-    Computes the loss of a training batch, as the arguments say it at that moment, and adds up its parts.
+    Computes the loss of training batches, and averages its parts until they are logged.
 
     [`~Step.loss`] is the forward pass. [`~Step.finish`] comes after `loss.backward()`: it sends gradients from the
     outputs of mini-batches on to the weights, and reads from the device, once per batch and while the device still
     works on the backward pass, whether the loss was finite.
 
     Args:
-        args ([`ContrastiveTrainingArguments`]): all settings.
+        args ([`ContrastiveTrainingArguments`]): all settings, as they are at each step.
     """
 
     def __init__(self, args: ContrastiveTrainingArguments):
@@ -53,7 +55,7 @@ class Step:
         average: Callable[[Tensor], Tensor] = lambda numbers: numbers,
     ) -> tuple[LCLOutput, Tensor, Tensor]:
         """
-        The loss over views, mini-batches and processes.
+        The outputs, the loss and the labels of all views of a batch.
 
         Args:
             model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
@@ -63,9 +65,6 @@ class Step:
             objective ([`Objective`]): what is minimised.
             scale (`float`, *optional*, defaults to 1.0): how much the batch counts among the parts.
             average (`Callable`, *optional*): the mean over all processes, so that all of them stop at the same step.
-
-        Returns:
-            `tuple[LCLOutput, torch.Tensor, torch.LongTensor]`: outputs, loss and labels of all views.
         """
         args = self.args
         inputs, labels = batch_of_views(inputs, labels, args.num_views, args.view)
@@ -73,14 +72,14 @@ class Step:
         if args.mini_batch_size is not None:
             # Reformer's positions need one length.
             self._cache = GradientCache(args.mini_batch_size, trim=config.text_config.model_type != "reformer")
-        outputs = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
+        outputs: Any = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
         gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
         candidates = gather_candidates(outputs.embeddings, labels) if gathers else None
         loss, parts = objective(
             outputs.logits, outputs.embeddings, outputs.weighting_logits, labels, candidates, views=args.num_views
         )
         self.parts.add(parts, scale=scale)
-        self._labels, self._last_parts, self._embeddings = labels, parts, outputs.embeddings.detach()
+        self._last = config, labels, parts, outputs.embeddings.detach()
         valid = parts["valid_anchors"].value if "valid_anchors" in parts else loss.new_ones(())
         self._read = read_later(average(torch.stack([loss.detach().float(), valid.float()])))
         return outputs, loss, labels
@@ -89,50 +88,39 @@ class Step:
         self,
         model: nn.Module,
         *,
-        id2label: dict[int, str],
         step: int = 0,
         batch_size: int = 1,
         no_sync: Callable[[], AbstractContextManager] = nullcontext,
-        context: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         """
-        The rest of the backward pass, and a look at the loss.
-
-        Args:
-            model (`nn.Module`): as in [`~Step.loss`].
-            id2label (`dict[int, str]`): names of the classes.
-            step (`int`, *optional*, defaults to 0): updates of the weights so far.
-            batch_size (`int`, *optional*, defaults to 1): texts of a full batch.
-            no_sync (`Callable`, *optional*): see [`GradientCache.backward`].
-            context (`Callable`, *optional*): likewise.
+        The rest of the backward pass, and a check of the loss; `no_sync` is that of [`GradientCache.backward`].
 
         Raises:
-            FloatingPointError: if the loss was not finite.
+            FloatingPointError: if the loss was not finite; it names `step`, the updates of the weights so far.
         """
         if self._cache is not None:
-            self._cache.backward(model, no_sync=no_sync, context=context)
-        labels, parts = self._labels, self._last_parts
+            self._cache.backward(model, no_sync=no_sync)
+        config, labels, parts, embeddings = self._last
         loss, valid_anchors = self._read()
         if not math.isfinite(loss):
-            named = rows_not_finite("embeddings", self._embeddings)
-            raise self._not_finite(named or f"The loss is {loss} ({_values(parts)}).", step)
+            values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
+            problem = rows_not_finite("embeddings", embeddings) or f"The loss is {loss} ({values})."
+            checkpoint = newest_checkpoint(self.args.output_dir)
+            kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
+            raise FloatingPointError(
+                f"Stopped at step {step + 1}, before the weights were updated. {problem} {kept} Lower the learning "
+                "rate, raise the temperature, or train without fp16."
+            )
         # An epoch's last texts may be too few to pair.
         if valid_anchors > 0 or self._has_warned or len(labels) < batch_size:
             return
         self._has_warned = True
-        counts = ", ".join(f"{id2label[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
+        names = class_names(config)
+        counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
         logger.warning(
-            f"No text of the batch at step {step + 1} has another of its class ({counts}): the contrastive loss is 0 "
-            "for this step. Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size "
-            "where memory is short)."
-        )
-
-    def _not_finite(self, problem: str, step: int) -> FloatingPointError:
-        checkpoint = newest_checkpoint(self.args.output_dir)
-        kept = f"The last checkpoint is {checkpoint}." if checkpoint else "No checkpoint had been written yet."
-        return FloatingPointError(
-            f"Stopped at step {step + 1}, before the weights were updated. {problem} {kept} Lower the learning rate, "
-            "raise the temperature, or train without fp16."
+            f"No anchor of the batch at step {step + 1} has a positive ({counts}): the contrastive loss is 0 for this "
+            "step. Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size where memory "
+            "is short)."
         )
 
 
@@ -149,7 +137,3 @@ def read_later(numbers: Tensor) -> Callable[[], list[float]]:
         return copy.tolist()
 
     return read
-
-
-def _values(parts: dict[str, Part]) -> str:
-    return ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())

@@ -72,7 +72,7 @@ def test_a_label_that_the_model_has_no_class_for(make_trainer, splits, bert_conf
 
     bert_config.num_labels = 3
     train = splits["train"].cast_column("labels", splits["train"].features["labels"].__class__(num_classes=4))
-    with pytest.raises(ValueError, match="holds label 3, but the model has num_labels=3: use num_labels=4"):
+    with pytest.raises(ValueError, match="holds label 3, but the model has num_labels=3"):
         make_trainer(BertForSequenceClassification(bert_config), train=train)
 
 
@@ -139,13 +139,18 @@ def test_the_wrapper_of_a_regression_model(make_trainer, bert_config):
 
 
 @pytest.mark.parametrize("name", sorted(REMOVED_ARGUMENTS))
-def test_an_argument_that_was_removed_says_what_to_write_instead(name, tmp_path):
+def test_an_argument_that_was_removed_says_what_to_write_instead(name):
     with pytest.raises(TypeError, match=f"^{name} was removed: "):
         ContrastiveTrainingArguments("out", **{name: 1})
-    for spelling in (f"--{name}=1", f"--{name.replace('_', '-')}"):
-        with pytest.raises(TypeError, match=f"^{name} was removed: "):
-            parse_arguments((ContrastiveTrainingArguments,), ["--output_dir=out", spelling, "1"])
+
+
+def test_a_command_that_names_one_says_so_too(tmp_path):
     settings = tmp_path / "settings.yaml"
-    settings.write_text(f"output_dir: out\n{name}: 1\n")
-    with pytest.raises(TypeError, match=f"^{name} was removed: "):
-        parse_arguments((ContrastiveTrainingArguments,), [str(settings)])
+    settings.write_text("output_dir: out\nqueue_size: 1\n")
+    for command in (
+        ["--output_dir=out", "--queue_size=1"],
+        ["--output_dir=out", "--queue-size", "1"],
+        [str(settings)],
+    ):
+        with pytest.raises(TypeError, match=r"^queue_size was removed: "):
+            parse_arguments((ContrastiveTrainingArguments,), command)

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from hf_lcl import ContrastiveTrainingArguments
-from hf_lcl.training.collapse import WINDOW, CollapseMonitor, Health
+from hf_lcl.training.collapse import WINDOW_STEPS, CollapseMonitor, Health, explain_collapse
 
 
 def health(**values) -> Health:
@@ -31,9 +31,9 @@ def test_health_is_what_the_definitions_say():
     assert now.directions == pytest.approx((-(shares * shares.log()).sum()).exp().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("accuracy", "names_one"), [(0.30, True), (0.32, True), (0.34, False), (0.9, False)])
-def test_chance_is_allowed_for(accuracy, names_one):
-    assert health(accuracy=accuracy).names_one_class == names_one
+@pytest.mark.parametrize(("accuracy", "predicts_one"), [(0.30, True), (0.32, True), (0.34, False), (0.9, False)])
+def test_chance_is_allowed_for(accuracy, predicts_one):
+    assert health(accuracy=accuracy).predicts_one_class == predicts_one
 
 
 def test_dot_products_that_saturate_collapse_and_are_told_once(make_trainer, caplog):
@@ -42,9 +42,9 @@ def test_dot_products_that_saturate_collapse_and_are_told_once(make_trainer, cap
         normalize_embeddings=False,
         temperature=0.005,
         alpha=0.1,
-        max_steps=4 * WINDOW,
+        max_steps=2 * WINDOW_STEPS,
         learning_rate=1e-2,
-        logging_steps=WINDOW,
+        logging_steps=WINDOW_STEPS,
     )
     with caplog.at_level("WARNING", "hf_lcl"):
         trainer.train()
@@ -55,7 +55,9 @@ def test_dot_products_that_saturate_collapse_and_are_told_once(make_trainer, cap
 
 @pytest.mark.parametrize("objective", ["scl", "lcl"])
 def test_the_defaults_learn_and_nothing_is_told(make_trainer, caplog, objective):
-    trainer = make_trainer(objective=objective, max_steps=4 * WINDOW, learning_rate=3e-3, logging_steps=WINDOW)
+    trainer = make_trainer(
+        objective=objective, max_steps=2 * WINDOW_STEPS, learning_rate=3e-3, logging_steps=WINDOW_STEPS
+    )
     with caplog.at_level("WARNING", "hf_lcl"):
         trainer.train()
     assert "has collapsed" not in caplog.text
@@ -63,13 +65,11 @@ def test_the_defaults_learn_and_nothing_is_told(make_trainer, caplog, objective)
 
 
 def test_every_cause_names_what_helps(tmp_path):
-    monitor, collapsed = CollapseMonitor(), health(spread=0.001)
     args = ContrastiveTrainingArguments(str(tmp_path), objective="scl")
-    monitor._first = health()
-    told = monitor._told(collapsed, args, 50)
+    told = explain_collapse(health(), health(spread=0.001), args, 50)
     assert "learning_rate (now 5e-05)" in told
     assert "raise alpha (now 0.5)" in told
-    assert "sampler='balanced'" in monitor._told(health(spread=0.001, valid_anchors=0.1), args, 50)
+    assert "sampler='balanced'" in explain_collapse(health(), health(spread=0.001, valid_anchors=0.1), args, 50)
 
 
 def test_plain_cross_entropy_shows_the_monitor_nothing(make_trainer):

@@ -30,8 +30,9 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(
+    ("sizes", "options"), [*((sizes, "plain") for sizes in SIZES), *(("zipf", options) for options in OPTIONS)][:-1]
+)
 def test_every_batch_has_positives_and_negatives_and_every_text_comes(make_trainer, sizes, options):
     sizes, options = SIZES[sizes], OPTIONS[options]
     drop_last = options.get("drop_last", False)
@@ -40,7 +41,7 @@ def test_every_batch_has_positives_and_negatives_and_every_text_comes(make_train
     sampler = draw_with(trainer, **options)
     loader = trainer.get_train_dataloader()
     orders = []
-    for epoch in range(6):
+    for epoch in range(3):
         loader.set_epoch(epoch)
         batches = list(loader)
         assert len(batches) == len(loader) == -(-len(sampler) // 16)
@@ -56,7 +57,7 @@ def test_every_batch_has_positives_and_negatives_and_every_text_comes(make_train
         times = Counter(order)
         assert len(times) == len(order) == sum(sizes) - drop_last * (sum(sizes) % 16)
         orders.append(tuple(order))
-    assert len(set(orders)) == 6
+    assert len(set(orders)) == 3
 
 
 def test_lengths_spare_padding(make_trainer):
@@ -79,14 +80,15 @@ def test_tokens_are_counted_in_any_data_set():
 
 
 def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
-    """The rows of each step of a run of four epochs."""
+    """The rows of each step of a run of three epochs."""
     trainer = make_trainer(
         classifier(4),
         train=rows([20, 17, 15, 12]),
         objective="scl",
         per_device_train_batch_size=8,
-        num_train_epochs=4,
+        num_train_epochs=3,
         save_strategy="steps",
+        save_steps=4,
         **settings,
     )
     draw_with(trainer, lengths=True)
@@ -95,29 +97,28 @@ def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
     return steps
 
 
-@pytest.mark.parametrize("step", [12, 16, 21])  # in the middle of an epoch of 8 steps, at its end, in the middle
-def test_a_resumed_run_draws_what_it_would_have_drawn(make_trainer, tmp_path, step):
-    whole = taken_steps(make_trainer, folder="whole", save_steps=step)
-    checkpoint = tmp_path / "whole" / f"checkpoint-{step}"
-    resumed = taken_steps(make_trainer, checkpoint, folder="resumed", save_steps=step)
-    assert len(whole) == 32
-    assert list(resumed) == whole[step:]
-    for epoch in range(4):
+def test_a_resumed_run_draws_what_it_would_have_drawn(make_trainer, tmp_path):
+    whole = taken_steps(make_trainer, folder="whole")
+    assert len(whole) == 24
+    for step in (12, 16, 20):  # in the middle of an epoch of 8 steps, at its end, in the middle of the last
+        checkpoint = tmp_path / "whole" / f"checkpoint-{step}"
+        assert list(taken_steps(make_trainer, checkpoint, folder=f"resumed-{step}")) == whole[step:]
+    for epoch in range(3):
         assert sorted(row for batch in whole[8 * epoch : 8 * epoch + 8] for row in batch) == list(range(64))
 
 
-@pytest.mark.parametrize("batch_size", [4, 16, 64])
+@pytest.mark.parametrize("batch_size", [4, 64])
 def test_a_run_may_go_on_with_another_batch_size(make_trainer, tmp_path, batch_size):
-    settings = {"objective": "scl", "train": rows([20, 17, 15, 12])}
+    settings, epochs = {"objective": "scl", "train": rows([20, 17, 15, 12])}, 1 if batch_size == 4 else 6
     make_trainer(
         classifier(4), per_device_train_batch_size=8, save_strategy="steps", save_steps=5, max_steps=5, **settings
     ).train()
     trainer = make_trainer(
-        classifier(4), per_device_train_batch_size=batch_size, folder="second", num_train_epochs=8, **settings
+        classifier(4), per_device_train_batch_size=batch_size, folder="second", num_train_epochs=epochs, **settings
     )
     draw_with(trainer, lengths=True)
     trainer.train(resume_from_checkpoint=tmp_path / "out" / "checkpoint-5")
-    assert trainer.state.global_step == 8 * 64 // batch_size
+    assert trainer.state.global_step == epochs * 64 // batch_size
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What a run leaves on disk: a standard classifier, and checkpoints that resume to the last bit."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -17,43 +18,43 @@ import json, sys
 sys.modules["hf_lcl"] = None
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
-folder, texts = sys.argv[1], json.loads(sys.argv[2])
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
-batch = tokenizer(texts, padding=True, return_tensors="pt")
-with torch.no_grad():
-    torch.save({
-        "class": type(model).__name__,
-        "problems": [key for kind in report.values() for key in kind],
-        "logits": model(**batch).logits,
-        "hidden": AutoModel.from_pretrained(folder)(**batch).last_hidden_state,
-        "labels": [result["label"] for result in pipeline("text-classification", model=folder)(texts)],
-    }, sys.argv[3])
+folders, texts = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+loaded = []
+for folder in folders:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        loaded.append({
+            "class": type(model).__name__,
+            "problems": [key for kind in report.values() for key in kind],
+            "logits": model(**batch).logits,
+            "hidden": AutoModel.from_pretrained(folder)(**batch).last_hidden_state,
+            "labels": [result["label"] for result in pipeline("text-classification", model=folder)(texts)],
+        })
+torch.save(loaded, sys.argv[3])
 """
 TEXTS = ["furious neighbour", "cake at the party today"]
 
 
-@pytest.mark.parametrize("objective", ["ce", "lcl"])
-def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, tmp_path, objective):
-    trainer = make_trainer(objective=objective, num_train_epochs=4)
-    trainer.train()
-    trainer.save_model()
-    result = tmp_path / "result.pt"
-    folder = trainer.args.output_dir
-    subprocess.run(
-        [sys.executable, "-c", LOAD, folder, json.dumps(TEXTS), str(result)], check=True, capture_output=True
-    )
-    loaded = torch.load(result)
-
-    native = trainer.model.to_sequence_classifier().eval()
-    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
-    with torch.no_grad():
-        logits, hidden = native(**batch).logits, native.bert(**batch).last_hidden_state
-    assert loaded["class"] == "BertForSequenceClassification"
-    assert loaded["problems"] == []
-    assert torch.equal(loaded["logits"], logits)
-    assert torch.equal(loaded["hidden"], hidden)
-    assert loaded["labels"] == [native.config.id2label[index] for index in logits.argmax(dim=1).tolist()]
+def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, bert, tmp_path):
+    batch, expected = tokenizer(TEXTS, padding=True, return_tensors="pt"), {}
+    for objective in ("ce", "lcl"):
+        trainer = make_trainer(copy.deepcopy(bert), objective=objective, max_steps=2, folder=objective)
+        trainer.train()
+        trainer.save_model()
+        native = trainer.model.to_sequence_classifier().eval()
+        with torch.no_grad():
+            expected[trainer.args.output_dir] = native(**batch).logits, native.bert(**batch).last_hidden_state
+    command = [sys.executable, "-c", LOAD, json.dumps([*expected]), json.dumps(TEXTS), str(tmp_path / "result.pt")]
+    subprocess.run(command, check=True, capture_output=True)
+    results = torch.load(tmp_path / "result.pt")
+    for loaded, (logits, hidden) in zip(results, expected.values(), strict=True):
+        assert loaded["class"] == "BertForSequenceClassification"
+        assert loaded["problems"] == []
+        assert torch.equal(loaded["logits"], logits)
+        assert torch.equal(loaded["hidden"], hidden)
+        assert loaded["labels"] == [native.config.id2label[index] for index in logits.argmax(dim=1).tolist()]
 
 
 def test_the_folder_holds_model_tokenizer_and_card_and_nothing_else(make_trainer, tmp_path):
@@ -84,9 +85,9 @@ def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer,
     settings = {
         "objective": "lcl",
         "weighting": weighting,
-        "num_train_epochs": 3,
+        "max_steps": 6,
         "save_strategy": "steps",
-        "save_steps": 5,
+        "save_steps": 3,  # in the middle of an epoch
     }
     start = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
     whole = make_trainer(folder="whole", **settings)
@@ -95,8 +96,8 @@ def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer,
 
     bert.load_state_dict(start)
     resumed = make_trainer(folder="resumed", **settings)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-5"))
-    assert resumed.state.global_step == whole.state.global_step == 12
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert resumed.state.global_step == whole.state.global_step == 6
     for name, tensor in resumed.model.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 

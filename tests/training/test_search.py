@@ -19,8 +19,7 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
-from hf_lcl.training.search import validation_metric
-from hf_lcl.training.search_spaces import wide_space
+from hf_lcl.training.search import validation_metric, wide_space
 
 
 optuna = pytest.importorskip("optuna")

@@ -59,7 +59,7 @@ def test_mini_batches_give_the_gradient_of_the_whole(model, batch, make_step):
         step = make_step(**settings)
         _, loss, _ = step.loss(model, *batch, config=model.config, objective=Objective("scl"))
         loss.backward()
-        step.finish(model, id2label=model.config.id2label)
+        step.finish(model)
         return {name: tensor.grad.clone() for name, tensor in model.named_parameters() if tensor.grad is not None}
 
     whole, parts = gradients(), gradients(mini_batch_size=5)
@@ -73,7 +73,7 @@ def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch
     model.native.classifier.register_forward_hook(lambda module, inputs, output: output * math.inf)
     step.loss(model, *batch, config=model.config, objective=Objective("ce"))
     with pytest.raises(FloatingPointError, match=r"^Stopped at step 7, .* The loss is nan \(loss_ce=nan\)"):
-        step.finish(model, id2label=model.config.id2label, step=6)
+        step.finish(model, step=6)
 
 
 def test_an_infinite_loss_stops_too(model, batch, make_step):
@@ -84,7 +84,7 @@ def test_an_infinite_loss_stops_too(model, batch, make_step):
     model.native.classifier.register_forward_hook(rule_out_a_class)
     step.loss(model, *batch, config=model.config, objective=Objective("ce"))
     with pytest.raises(FloatingPointError, match=r"The loss is inf \(loss_ce=inf\)"):
-        step.finish(model, id2label=model.config.id2label)
+        step.finish(model)
 
 
 def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batch, make_step):
@@ -93,7 +93,7 @@ def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batc
     _, loss, _ = step.loss(model, *batch, average=lambda numbers: numbers * math.nan, **settings)
     assert loss.isfinite()
     with pytest.raises(FloatingPointError, match="The loss is nan"):
-        step.finish(model, id2label=model.config.id2label)
+        step.finish(model)
 
 
 def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog):
@@ -103,7 +103,7 @@ def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog
     texts = {name: tensor[lone] for name, tensor in inputs.items()}
     for _ in range(2):
         step.loss(model, texts, labels[lone], config=model.config, objective=Objective("scl"))
-        step.finish(model, id2label=model.config.id2label, batch_size=4)
-    told = [record.getMessage() for record in caplog.records if "has another of its class" in record.getMessage()]
+        step.finish(model, batch_size=4)
+    told = [record.getMessage() for record in caplog.records if "has a positive" in record.getMessage()]
     assert len(told) == 1
     assert "LABEL_3: 1" in told[0]

@@ -9,6 +9,10 @@ from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer
 from hf_lcl import ContrastiveTrainer, LCLForSequenceClassification
 
 
+# Settings with which the tiny classifier learns the classes of the test data.
+FAST = {"max_steps": 50, "learning_rate": 1e-2, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10}
+
+
 def losses(trainer) -> list[float]:
     """The training losses in the log."""
     return [line["loss"] for line in trainer.state.log_history if "loss" in line]
@@ -22,7 +26,7 @@ def weights(model) -> dict[str, torch.Tensor]:
 
 def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, splits, tokenizer, tmp_path):
     stock_model = copy.deepcopy(bert)
-    ours = make_trainer(objective="ce", num_train_epochs=2)
+    ours = make_trainer(objective="ce", max_steps=5)
     ours.train()
     stock = Trainer(
         model=stock_model,
@@ -35,13 +39,13 @@ def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, splits
             disable_tqdm=True,
             use_cpu=True,
             dataloader_pin_memory=False,
-            num_train_epochs=2,
+            max_steps=5,  # into the second epoch
         ),
         train_dataset=splits["train"],
         processing_class=tokenizer,
     )
     stock.train()
-    assert len(losses(ours)) == 8
+    assert len(losses(ours)) == 5
     assert losses(ours) == losses(stock)
     expected = weights(stock_model)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(ours.model).items())
@@ -95,9 +99,7 @@ def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alp
     [("ce", "none"), ("scl", "none"), ("lcl", "head"), ("lcl", "encoder"), ("lcl", "classifier")],
 )
 def test_every_objective_learns_separable_classes(make_trainer, objective, weighting):
-    trainer = make_trainer(
-        objective=objective, weighting=weighting, num_train_epochs=40, learning_rate=3e-3, logging_steps=50
-    )
+    trainer = make_trainer(objective=objective, weighting=weighting, **FAST)
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] >= 0.9
 
@@ -198,7 +200,7 @@ def test_balanced_class_weights_are_inverse_to_the_frequency(make_trainer, split
 def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
     trainer = make_trainer(
         objective="lcl",
-        num_train_epochs=12,
+        num_train_epochs=6,
         learning_rate=3e-3,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -208,14 +210,14 @@ def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
         callbacks=[EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=0.5)],
     )
     trainer.train()
-    assert trainer.state.epoch < 12
+    assert trainer.state.epoch < 6
     evaluations = [line["eval_loss_ce"] for line in trainer.state.log_history if "eval_loss_ce" in line]
     assert trainer.evaluate()["eval_loss_ce"] == pytest.approx(min(evaluations), abs=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"bf16": True}, {"torch_compile": True, "torch_compile_backend": "eager"}])
 def test_mixed_precision_and_compilation_train(make_trainer, settings):
-    trainer = make_trainer(objective="lcl", num_train_epochs=25, learning_rate=3e-3, **settings)
+    trainer = make_trainer(objective="lcl", **FAST | {"max_steps": 20}, **settings)
     trainer.train()
     assert losses(trainer)[-1] < losses(trainer)[0]
     assert trainer.evaluate()["eval_accuracy"] > 0.5

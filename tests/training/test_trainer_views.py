@@ -9,6 +9,10 @@ from transformers import BertForSequenceClassification
 from hf_lcl import LCLForSequenceClassification, label_aware_contrastive_loss, tokenize_texts
 
 
+# Settings with which the tiny classifier learns the classes of the test data.
+FAST = {"max_steps": 50, "learning_rate": 1e-2, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10}
+
+
 @pytest.fixture
 def still(bert):
     """A classifier without dropout: its outputs do not depend on the random state."""
@@ -43,13 +47,10 @@ def test_every_text_has_its_views_as_positives(num_views, make_trainer):
         assert line["candidates_per_anchor"] == 16 * num_views - 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("view", ["dropout", "column"])
 def test_separable_classes_are_learned_from_every_kind_of_view(view, make_trainer, splits, tokenizer):
     train = tokenize_texts({"train": splits["train"]}, tokenizer, view_function=lambda text: text.split(" ", 1)[-1])
-    trainer = make_trainer(
-        train=train["train"], num_views=2, view=view, num_train_epochs=40, learning_rate=3e-3, logging_steps=50
-    )
+    trainer = make_trainer(train=train["train"], num_views=2, view=view, **FAST)
     trainer.train()
     assert trainer.evaluate()["eval_accuracy"] >= 0.9
 
@@ -59,11 +60,11 @@ def test_a_resumed_run_draws_the_same_views(make_trainer, bert_config):
         torch.manual_seed(0)
         return LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config))
 
-    settings = {"num_views": 2, "max_steps": 6, "save_strategy": "steps", "save_steps": 3}
+    settings = {"num_views": 2, "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     whole = make_trainer(model(), **settings)
     whole.train()
     resumed = make_trainer(model(), **settings)
-    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-1")
     for name, parameter in resumed.model.named_parameters():
         assert torch.equal(parameter, whole.model.get_parameter(name)), name
 
@@ -122,7 +123,7 @@ def test_a_training_set_without_the_column_says_how_to_write_it(make_trainer):
 def test_one_text_per_class_is_enough_with_views(make_trainer, splits, sampler):
     firsts = [splits["train"]["labels"].index(label) for label in range(4)]
     trainer = make_trainer(
-        train=splits["train"].select(firsts), num_views=2, sampler=sampler, per_device_train_batch_size=4
+        train=splits["train"].select(firsts), num_views=2, sampler=sampler, per_device_train_batch_size=4, max_steps=1
     )
     trainer.train()
     assert trainer.state.log_history[0]["valid_anchors"] == 1
