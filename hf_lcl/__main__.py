@@ -15,15 +15,12 @@ COMMANDS = {
     "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
     "push": "publish a finished classifier on the Hub",
 }
-USAGE = "\n".join(
-    [
-        "usage: python -m hf_lcl COMMAND ...    (COMMAND --help tells more)",
-        "",
-        *(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items()),
-        "",
-        "Begin with: python -m hf_lcl train --help",
-    ]
-)
+LIST = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
+USAGE = f"""usage: python -m hf_lcl COMMAND ...    (COMMAND --help tells more)
+
+{LIST}
+
+Begin with: python -m hf_lcl train --help"""
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -185,8 +185,9 @@ class ContrastiveTrainer(Trainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
+        is_set = self._signature_columns is not None
+        super()._set_signature_columns_if_needed()
+        if not is_set:
             taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
             self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
@@ -259,30 +260,22 @@ class ContrastiveTrainer(Trainer):
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
         num_batches = num_distillation_batches(len(self.train_dataset), batch_size)
-        distill_mean(
-            self._unwrapped,
-            map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches)),
-            num_batches,
-            average=partial(self.accelerator.reduce, reduction="mean"),
-        )
+        batches = map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches))
+        average = partial(self.accelerator.reduce, reduction="mean")
+        distill_mean(self._unwrapped, batches, num_batches, average=average)
 
     def fit_classifier(self) -> None:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
         """
-        tokenizer, names = (
-            self.processing_class if self.args.names_as_texts else None,
-            class_names(self._unwrapped.config),
-        )
-        texts = texts_to_fit(self.train_dataset, dict(enumerate(names)), tokenizer, self.args.seed)
-        fit_head(
-            self._unwrapped,
-            # Not that of an evaluation, which would be kept for the next one where workers are persistent.
-            map(texts_alone, self.get_test_dataloader(texts)),
-            class_weights=self._data.class_weights(self.args, self._num_labels),
-            gather=self.accelerator.gather_for_metrics,
-        )
+        names = dict(enumerate(class_names(self._unwrapped.config)))
+        tokenizer = self.processing_class if self.args.names_as_texts else None
+        texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
+        # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
+        batches = map(texts_alone, self.get_test_dataloader(texts))
+        weights = self._data.class_weights(self.args, len(names))
+        fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
 
     # Steps
 
@@ -298,12 +291,8 @@ class ContrastiveTrainer(Trainer):
             FloatingPointError: when the loss is not finite: before the weights are touched.
         """
         loss = super().training_step(model, *args, **kwargs)
-        self._step.finish(
-            model,
-            step=self.state.global_step,
-            batch_size=self._train_batch_size,
-            no_sync=partial(self.accelerator.no_sync, model),
-        )
+        no_sync = partial(self.accelerator.no_sync, model)
+        self._step.finish(model, step=self.state.global_step, batch_size=self._train_batch_size, no_sync=no_sync)
         return loss
 
     def compute_loss(
@@ -314,17 +303,14 @@ class ContrastiveTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, LCLOutput]:
         """The objective on one batch. In evaluation the outputs are logits only."""
+        outputs: Any
         inputs = dict(inputs)
         labels, objective = inputs.pop("labels"), self.make_objective()
         if model.training:
+            scale = 1 / self.current_gradient_accumulation_steps
+            average = partial(self.accelerator.reduce, reduction="mean")
             outputs, loss, labels = self._step.loss(
-                model,
-                inputs,
-                labels,
-                config=self._unwrapped.config,
-                objective=objective,
-                scale=1 / self.current_gradient_accumulation_steps,
-                average=partial(self.accelerator.reduce, reduction="mean"),
+                model, inputs, labels, self._unwrapped.config, objective, scale=scale, average=average
             )
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, CollapseMonitor) and self.args.is_contrastive:
@@ -397,10 +383,8 @@ class ContrastiveTrainer(Trainer):
         adapter and `merge_adapter=False`, the adapter and its classifier head: what plain peft loads. Checkpoints hold
         the whole wrapper instead, weighting network included, so that a run can be resumed.
 
-        With `push_to_hub=True` the folder is published too. A fault of the Hub is logged, not raised.
-
-        Args:
-            output_dir (`str`, *optional*): the folder; defaults to `args.output_dir`.
+        With `push_to_hub=True` the folder (by default `args.output_dir`) is published too. A fault of the Hub is
+        logged, not raised.
         """
         # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
         if _internal_call and output_dir is not None:
@@ -440,13 +424,7 @@ class ContrastiveTrainer(Trainer):
     # Pushing
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """
-        Creates the repository; see [`hub.publisher.Publisher`].
-
-        Raises:
-            ValueError: for a `hub_strategy` that pushes while training under FSDP or DeepSpeed.
-            PushError: if the Hub refuses. A fault that may pass is logged.
-        """
+        """Creates the repository; raises a [`PushError`] if the Hub refuses, and logs a transient fault."""
         if self._is_sharded and self.args.hub_strategy != HubStrategy.END:
             raise ValueError(
                 "Pushing while training under FSDP or DeepSpeed is not supported: use hub_strategy='end'."
@@ -495,7 +473,12 @@ class ContrastiveTrainer(Trainer):
             # With the full name where the Hub has told it; in any case before a second attempt.
             self.create_model_card(**kwargs)
         push = partial(
-            self._publisher.publish, commit_message, token, revision, private, training_state=training_state
+            self._publisher.publish,
+            commit_message or "End of training",
+            token,
+            revision,
+            private,
+            training_state=training_state,
         )
         if blocking:
             return push()

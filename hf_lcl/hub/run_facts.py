@@ -105,10 +105,10 @@ def trainer_facts(
     **facts: Any,
 ) -> dict[str, Any]:
     """The arguments of `Trainer.create_model_card` as fields of [`CardFacts`]: of one task and one data set."""
-    ids = [dataset_tags] if isinstance(dataset_tags, str) else dataset_tags or [None]
+    hub_id = dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags
     title = ", ".join(dataset) if isinstance(dataset, list) else dataset
     tags = [tags] if isinstance(tags, str) else tags
-    return facts | {"tags": tags, "base_model": finetuned_from, "dataset": ids[0], "dataset_title": title}
+    return facts | {"tags": tags, "base_model": finetuned_from, "dataset": hub_id, "dataset_title": title}
 
 
 def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:

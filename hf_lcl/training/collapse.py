@@ -24,27 +24,15 @@ MAX_ROWS_FOR_RANK = 256
 
 @dataclass
 class Health:
-    """
-    What a few steps of training look like.
+    """What a few steps of training look like."""
 
-    Args:
-        accuracy (`float`): share of the texts that the classifier predicts correctly.
-        majority (`float`): share of their most frequent class.
-        texts (`int`): how many there were.
-        spread (`float`): mean cosine distance of two texts of a batch; 0 where all are alike.
-        directions (`float`): effective rank of the last batch's embeddings: exponential of the entropy of their
-            variance over its principal axes.
-        squared_length (`float`): mean squared length of an embedding.
-        valid_anchors (`float`): share of the texts that have a positive in their batch.
-    """
-
-    accuracy: float
-    majority: float
+    accuracy: float  # of the classifier
+    majority: float  # share of the most frequent class
     texts: int
-    spread: float
-    directions: float
-    squared_length: float
-    valid_anchors: float
+    spread: float  # mean cosine distance of two texts of a batch; 0 where all are alike
+    directions: float  # effective rank of the last embeddings: exp of the entropy of the variance over principal axes
+    squared_length: float  # of an embedding, in the mean
+    valid_anchors: float  # share of the texts with a positive in their batch
 
     @property
     def predicts_one_class(self) -> bool:
@@ -77,14 +65,7 @@ class CollapseMonitor(TrainerCallback):
         self._labels: list[Tensor] = []
 
     def observe(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """
-        Looks at a training batch; nothing waits for the device.
-
-        Args:
-            embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
-            logits (`torch.Tensor` of shape `(batch, num_labels)`): the classifier's.
-            labels (`torch.LongTensor` of shape `(batch,)`): classes.
-        """
+        """Looks at a batch: `(batch, hidden)`, `(batch, num_labels)`, `(batch,)`; nothing waits for the device."""
         if self._has_warned or len(labels) < 2:
             return
         embeddings, size = embeddings.detach().float(), len(labels)

@@ -15,6 +15,7 @@ from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
 from .splits import TrainingSet, check_labels
+from .start import distills_mean
 
 
 if TYPE_CHECKING:
@@ -31,14 +32,8 @@ def prepare_model(
     peft_config: "PeftConfig | None" = None,
 ) -> LCLForSequenceClassification:
     """
-    The model that a trainer trains.
-
-    Args:
-        model (`PreTrainedModel`, `str` or `os.PathLike`): a wrapper, a plain classifier, or the name of an encoder.
-        args ([`ContrastiveTrainingArguments`]): all settings.
-        data ([`TrainingSet`]): names the classes, where it can.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): gets a padding token where it has none.
-        peft_config (`PeftConfig`, *optional*): an adapter that the model gets.
+    The model that a trainer trains, from a wrapper, a plain classifier, or the name of an encoder. A tokenizer without
+    a padding token gets one.
 
     Raises:
         TypeError: for a model that is no sequence classifier, or a `peft_config` that is none.
@@ -52,6 +47,7 @@ def prepare_model(
     if peft_config is not None:
         set_seed(args.seed)  # as for a new head
         wrapped.attach_adapter(peft_config)
+    distills_mean(args, wrapped, data.dataset)  # refuses what cannot be done
     return wrapped
 
 

@@ -13,23 +13,10 @@ from ..training_args import ContrastiveTrainingArguments
 
 class TrainingSet:
     """
-    The training set and its labels, which a stream does not tell; made anew for other rows.
-
-    Args:
-        dataset (*optional*): rows of token ids with `labels` or `label`, or a stream of them.
+    Rows of token ids with `labels` or `label`, and what the labels say; a stream does not tell them before it is read.
 
     Raises:
         ValueError: for rows without token ids, labels that are no class ids, or a single class.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.training.splits import TrainingSet
-
-    >>> rows = [{"input_ids": [2, 3], "labels": label} for label in (0, 0, 0, 1)]
-    >>> TrainingSet(rows).balanced_weights(num_labels=2)
-    [0.6666666666666666, 2.0]
-    ```
     """
 
     def __init__(self, dataset: Any = None):
@@ -54,9 +41,11 @@ class TrainingSet:
         return weights.tolist()
 
 
-def check_labels(labels: np.ndarray | None, num_labels: int | None, where: str) -> None:
+def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None:
     """Raises a `ValueError` for a label that is no id of a model's classes; `where` is what holds it."""
-    wrong = [] if labels is None or num_labels is None else labels[(labels < 0) | (labels >= num_labels)]
+    if labels is None:
+        return
+    wrong = labels[(labels < 0) | (labels >= num_labels)]
     if len(wrong):
         raise ValueError(
             f"{where} holds label {wrong[0]}, but the model has num_labels={num_labels}: give it as many classes as "
@@ -68,13 +57,8 @@ def check_evaluation_set(
     dataset: Any, config: LCLConfig, names: list[str] | None, where: str = "eval_dataset"
 ) -> None:
     """
-    Refuses what a model cannot be evaluated on: before training, not after an epoch.
-
-    Args:
-        dataset: rows of token ids with `labels`, a stream of them, a dict of both, or `None`.
-        config ([`LCLConfig`]): the model's.
-        names (`list[str]`, *optional*): class names of the training set by id.
-        where (`str`, *optional*, defaults to `"eval_dataset"`): what an error calls it.
+    Refuses what a model cannot be evaluated on, before training and not after an epoch: rows, a stream, or a dict of
+    them. `names` are those of the training set's classes by id.
 
     Raises:
         ValueError: for rows without token ids or labels, labels that are no ids of the model's classes, or ids that

@@ -48,23 +48,18 @@ class Step:
         model: nn.Module,
         inputs: dict[str, Tensor],
         labels: Tensor,
-        *,
         config: LCLConfig,
         objective: Objective,
+        *,
         scale: float = 1.0,
         average: Callable[[Tensor], Tensor] = lambda numbers: numbers,
     ) -> tuple[LCLOutput, Tensor, Tensor]:
         """
         The outputs, the loss and the labels of all views of a batch.
 
-        Args:
-            model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
-            inputs (`dict[str, torch.Tensor]`): its keyword arguments, one row per text.
-            labels (`torch.LongTensor` of shape `(texts,)`): classes.
-            config ([`LCLConfig`]): the model's.
-            objective ([`Objective`]): what is minimised.
-            scale (`float`, *optional*, defaults to 1.0): how much the batch counts among the parts.
-            average (`Callable`, *optional*): the mean over all processes, so that all of them stop at the same step.
+        `model` is an [`LCLForSequenceClassification`], bare or wrapped for several processes, and `config` its own;
+        `inputs` and `labels` have one row per text; `scale` is how much the batch counts among the parts; `average` is
+        the mean over all processes, so that all of them stop at the same step.
         """
         args = self.args
         inputs, labels = batch_of_views(inputs, labels, args.num_views, args.view)

@@ -193,9 +193,10 @@ def test_a_trial_that_diverges_is_pruned_and_leaves_nothing_behind(make_searcher
     assert first["loss"] == pytest.approx(parts, abs=2e-4)
 
 
-def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_searcher):
+def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_searcher, splits):
     settings = {"eval_strategy": "epoch", "metric_for_best_model": "loss_ce"}
     trainer = make_searcher(max_steps=-1, num_train_epochs=2, **settings)
+    trainer.train_dataset = splits["validation"]  # which is smaller
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s", direction="minimize")
     for rate, size in ((3e-3, 4), (1e-12, 8)):  # the second learns nothing
