@@ -118,9 +118,6 @@ class ContrastiveTrainingArguments(TrainingArguments):
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
     """
 
-    if TYPE_CHECKING:
-        output_dir: str = "trainer_output"  # which transformers sets where it is left out
-
     _argument_group_name = "the training: the fields of transformers.TrainingArguments, and those of the objective"
     if TYPE_CHECKING:  # transformers declares `str | None`, and fills in a default
         output_dir: str = ""

@@ -41,7 +41,7 @@ def prepare_model(
     """
     wrapped = _wrap(model, args, data)
     check_model(wrapped, args, data)
-    _warn_of_equal_views(wrapped, args)
+    _warn_of_settings(wrapped, args)
     if tokenizer is not None:
         _fit_tokenizer(wrapped, tokenizer)
     if peft_config is not None:
@@ -99,7 +99,13 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         )
 
 
-def _warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
+def _warn_of_settings(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
+    """Says so where a batch of one leaves no positives, or where a model without dropout makes equal views."""
+    if args.is_contrastive and args.per_device_train_batch_size == 1:
+        logger.warning_once(
+            f"per_device_train_batch_size=1 leaves objective={args.objective!r} without positives: only "
+            "cross-entropy is learned. Use a batch of 16 or more."
+        )
     config = model.config.text_config
     rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
     if args.num_views > 1 and args.view == "dropout" and not any(rate > 0 for rate in rates):

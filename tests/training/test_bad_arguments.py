@@ -120,7 +120,6 @@ def test_class_weights_of_another_length(make_trainer):
 def test_a_batch_of_one_warns_once_and_trains(make_trainer, caplog):
     logger = logging.getLogger("transformers")
     logger.propagate = True
-    logging.getLogger("hf_lcl.trainer").propagate = True
     with caplog.at_level(logging.WARNING):
         trainer = make_trainer(objective="lcl", per_device_train_batch_size=1, max_steps=2)
         make_trainer(objective="lcl", per_device_train_batch_size=1, max_steps=2)
