@@ -1,7 +1,5 @@
-"""Data and trainers whose batches can be told apart row by row; as a script, one of several processes."""
+"""Data and trainers whose batches can be told apart row by row."""
 
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +69,12 @@ class Steps(list):
 
 
 def steps(folder: Path, checkpoint: Path | None) -> Steps:
-    """Trains for three epochs, from the start or from a checkpoint."""
+    """Trains for two epochs, from the start or from a checkpoint."""
     args = ContrastiveTrainingArguments(
-        str(folder / "out"),
+        str(folder / "sampling"),
         objective="scl",
         per_device_train_batch_size=8,
-        num_train_epochs=3,
+        num_train_epochs=2,
         save_strategy="steps",
         save_steps=7,
         use_cpu=True,
@@ -88,7 +86,7 @@ def steps(folder: Path, checkpoint: Path | None) -> Steps:
         classifier(len(SIZES)),
         args,
         train_dataset=rows(SIZES),
-        processing_class=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
     )
     draw_with(trainer, lengths=True)
     taken = Steps(trainer)
@@ -96,11 +94,7 @@ def steps(folder: Path, checkpoint: Path | None) -> Steps:
     return taken
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
+def run_both(folder: Path) -> dict[str, Steps]:
+    """The whole run, and the rest of it from a checkpoint on."""
     whole = steps(folder, None)
-    resumed = steps(folder, folder / "out" / "checkpoint-7")
-    rank = torch.distributed.get_rank()
-    (folder / f"steps-{rank}.json").write_text(json.dumps({"whole": whole, "resumed": resumed}))
-    torch.distributed.destroy_process_group()  # whose threads must not outlive the interpreter
+    return {"whole": whole, "resumed": steps(folder, folder / "sampling" / "checkpoint-7")}

@@ -1,10 +1,7 @@
-"""Which rows a trainer takes from a stream; as a script, one of several processes."""
+"""Which rows a trainer takes from a stream."""
 
-import json
-import sys
 from pathlib import Path
 
-import torch
 from datasets import Dataset, IterableDataset, load_from_disk
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -43,7 +40,7 @@ def taken_batches(trainer: ContrastiveTrainer) -> list[list[Row]]:
 def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) -> list[list[Row]]:
     """The batches of this process in eight steps, of the stream or from a checkpoint on."""
     args = ContrastiveTrainingArguments(
-        str(folder / "out"),
+        str(folder / "streaming"),
         objective=objective,
         max_steps=8,
         per_device_train_batch_size=8,
@@ -67,9 +64,8 @@ def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) ->
     return batches
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    taken = {"whole": run(folder), "resumed": run(folder, checkpoint=folder / "out" / "checkpoint-5")}
-    taken["ce"] = run(folder, "ce")
-    (folder / f"batches-{torch.distributed.get_rank()}.json").write_text(json.dumps(taken))
+def run_all(folder: Path) -> dict[str, list]:
+    """The whole run, the rest of it from a checkpoint on, and a run with cross-entropy."""
+    whole = run(folder)
+    resumed = run(folder, checkpoint=folder / "streaming" / "checkpoint-5")
+    return {"whole": whole, "resumed": resumed, "ce": run(folder, "ce")}

@@ -2,11 +2,8 @@
 
 import copy
 import json
-import subprocess
-import sys
 from collections import Counter
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +16,6 @@ from hf_lcl.data import balance_stream
 
 # Settings with which the tiny classifier learns the classes of the test data.
 FAST = {"max_steps": 50, "learning_rate": 1e-2, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10}
-SCRIPT = Path(__file__).with_name("streaming_process.py")
 
 
 @pytest.mark.parametrize("objective", ["ce", "lcl"])
@@ -112,7 +108,7 @@ def test_a_model_by_name_takes_its_classes_from_the_names_of_a_stream(make_train
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_batches_of_one(make_trainer, splits, tokenizer, bert, tmp_path):
+def test_two_processes_share_the_batches_of_one(make_trainer, splits, two_processes):
     expected = {}
     for objective in ("scl", "ce"):
         alone = make_trainer(
@@ -120,14 +116,8 @@ def test_two_processes_share_the_batches_of_one(make_trainer, splits, tokenizer,
         )
         expected[objective] = taken_batches(alone)
         alone.train()
-    splits["train"].save_to_disk(tmp_path / "train")
-    tokenizer.save_pretrained(tmp_path / "model")
-    bert.save_pretrained(tmp_path / "model")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    ran = subprocess.run([*command, str(SCRIPT), str(tmp_path)], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    for rank in range(2):
-        taken = json.loads((tmp_path / f"batches-{rank}.json").read_text())
+    for rank, process in enumerate(two_processes):
+        taken = process["batches"]
         mine, in_order = json.loads(json.dumps([expected[objective][rank::2] for objective in ("scl", "ce")]))
         assert taken["whole"] == mine
         assert taken["resumed"] == mine[5:]
