@@ -25,10 +25,8 @@ logger = logging.get_logger(__name__)
 
 KINDS = ("csv", "tsv", "json", "jsonl", "ndjson", "txt")  # of text files
 BEGINNINGS = {  # of files that are no text, or of another encoding, whatever their name
-    b"\xff\xfe\0\0": "UTF-32 text, not UTF-8: encoding='utf-32' reads it",
-    b"\0\0\xfe\xff": "UTF-32 text, not UTF-8: encoding='utf-32' reads it",
-    b"\xff\xfe": "UTF-16 text, not UTF-8: encoding='utf-16' reads it",
-    b"\xfe\xff": "UTF-16 text, not UTF-8: encoding='utf-16' reads it",
+    **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32 text, not UTF-8: encoding='utf-32' reads it"),
+    **dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16 text, not UTF-8: encoding='utf-16' reads it"),
     b"\x1f\x8b": "gzipped: add .gz to its name",
     b"PK\3\4": "a spreadsheet or a zip archive: save it as csv, or unpack it",
     b"PAR1": "a parquet file: let its name end in .parquet",

@@ -30,19 +30,15 @@ def batch_of_views(
     Makes a batch of texts a batch of views: first all texts, then all second views in the same order, and so on.
 
     Args:
-        inputs (`dict[str, torch.Tensor]`): the model's, one row per text; for `"column"` those of the second view as
-            well, under the same names after `view_`.
+        inputs (`dict[str, torch.Tensor]`): the model's, one row per text.
         labels (`torch.LongTensor` of shape `(texts,)`): classes.
         num_views (`int`, *optional*, defaults to 2): views of each text, the text included; 2 for `"column"`.
         kind (`str`, *optional*, defaults to `"dropout"`): `"dropout"` repeats the text, and the model's dropout makes
             the difference ([SimCSE](https://huggingface.co/papers/2104.08821)); `"column"` is the second view that
-            [`tokenize_texts`] wrote from a column or by a function.
+            [`tokenize_texts`] wrote from a column or by a function, in inputs of the same names after `view_`.
 
-    Returns:
-        `tuple[dict[str, torch.Tensor], torch.LongTensor]`: inputs and labels with `num_views` rows per text.
-
-    Raises:
-        ValueError: for `"column"`, if the batch has no second view.
+    Returns `num_views` rows per text of inputs and labels. Raises a `ValueError` if there is no second view for
+    `"column"`.
     """
     texts = second = texts_alone(inputs)
     if kind == "column" and num_views > 1:

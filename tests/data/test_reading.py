@@ -589,6 +589,21 @@ def test_rows_of_a_stream(monkeypatch):
     assert [row.values for row in rows(b"id;text\n7;a\n", kind="csv")] == [{"id": "7", "text": "a"}]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.txt"])
+def test_a_file_is_never_held_in_memory(name, write):
+    text = "x" * 2000
+    head, line = {"a.csv": ("text,label\n", f"{text},b\n"), "a.txt": ("", f"{text}\n")}.get(
+        name, ("", f'{{"text": "{text}"}}\n')
+    )
+    path = write(name, head + line * 3000)
+    next(Reader().rows(path))  # what is imported stays
+    tracemalloc.start()
+    assert sum(len(row.texts[0]) for row in Reader().rows(path)) == 6_000_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # of 6e6; the columns of JSON are those of its first rows
+
+
 def test_values_of_json_keep_their_kind_and_texts_are_letters(write):
     path = write("a.jsonl", '{"text": 3.10, "id": 5, "flag": true, "meta": {"a": [1.50]}}\n')
     (row,) = Reader().rows(path)
