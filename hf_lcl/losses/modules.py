@@ -1,5 +1,7 @@
 """The two contrastive losses as modules, for training loops of one's own."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from .functional import label_aware_contrastive_loss, supervised_contrastive_loss
@@ -29,10 +31,16 @@ class SupConLoss(nn.Module):
         super().__init__()
         self.temperature, self.normalize, self.reduction = temperature, normalize, reduction
 
-    def forward(self, embeddings: Tensor, labels: Tensor, **candidates: Tensor | None) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, **candidates: Any) -> Tensor:
         """Embeddings `(batch, hidden)`, labels `(batch,)` and, if there are any, candidates to the loss."""
-        options = {"temperature": self.temperature, "normalize": self.normalize, "reduction": self.reduction}
-        return supervised_contrastive_loss(embeddings, labels, **options, **candidates)
+        return supervised_contrastive_loss(
+            embeddings,
+            labels,
+            temperature=self.temperature,
+            normalize=self.normalize,
+            reduction=self.reduction,
+            **candidates,
+        )
 
 
 class LCLLoss(nn.Module):
@@ -69,9 +77,7 @@ class LCLLoss(nn.Module):
         self.temperature, self.normalize, self.reduction = temperature, normalize, reduction
         self.detach_weights = detach_weights
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **candidates: Tensor | None
-    ) -> Tensor:
+    def forward(self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **candidates: Any) -> Tensor:
         """Embeddings and labels as in [`SupConLoss`], and weighting logits `(batch, num_labels)` to the loss."""
         return label_aware_contrastive_loss(
             embeddings,

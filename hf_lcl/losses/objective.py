@@ -142,8 +142,10 @@ class Objective:
             # The batch holds all views of a text, of which the first alone counts.
             total = total / (candidates.processes * views)
         texts = slice(len(labels) // views)
-        options = {"class_weights": self.class_weights, "label_smoothing": self.label_smoothing, "total": total}
-        return cross_entropy(logits[texts], labels[texts], **options)
+        weights, smoothing = self.class_weights, self.label_smoothing
+        return cross_entropy(
+            logits[texts], labels[texts], class_weights=weights, label_smoothing=smoothing, total=total
+        )
 
 
 def batch_statistics(

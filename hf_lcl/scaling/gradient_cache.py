@@ -73,13 +73,12 @@ class GradientCache:
                 )
                 outputs.append(model(**part))
         back = torch.cat([mini_batch.rows for mini_batch in self._mini_batches]).argsort()
-        self._outputs = LCLOutput(
-            **{
-                name: torch.cat([output[name] for output in outputs])[back].requires_grad_()
-                for name in FIELDS
-                if outputs[0].get(name) is not None
-            }
-        )
+        joined: dict[str, Any] = {
+            name: torch.cat([output[name] for output in outputs])[back].requires_grad_()
+            for name in FIELDS
+            if outputs[0].get(name) is not None
+        }
+        self._outputs = LCLOutput(**joined)
         return self._outputs
 
     def backward(

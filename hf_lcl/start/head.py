@@ -172,14 +172,6 @@ def fit_head(
 
     Raises:
         ValueError: if the logits do not come out of a linear layer, or out of a frozen one.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.start import fit_head
-
-    >>> fit_head(model, trainer.get_eval_dataloader(train))
-    ```
     """
     was_training = model.training
     model.eval()

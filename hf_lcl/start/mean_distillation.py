@@ -52,15 +52,6 @@ def distill_mean(
 
     Raises:
         ValueError: if all that the encoder's output depends on is frozen.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.start import distill_mean
-
-    >>> batches = list(trainer.get_train_dataloader())
-    >>> distill_mean(trainer.model, batches, len(batches))
-    ```
     """
     student = model.native.base_model
     teacher = copy.deepcopy(student).eval().requires_grad_(False)

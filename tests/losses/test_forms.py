@@ -5,9 +5,8 @@ from functools import partial
 
 import pytest
 import torch
+from cost import Meter
 from formula import batch, both, formula, scl
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from hf_lcl import label_aware_contrastive_loss
 from hf_lcl.losses import blockwise, log_ratios
@@ -26,24 +25,6 @@ def gradients_of_formula(loss, inputs, upstream=1.0, **options):
     exact = [x.detach().double().requires_grad_() if x.is_floating_point() else x for x in inputs]
     (formula(loss, *exact, **options) * upstream).sum().backward()
     return [x.grad for x in exact[::2]]
-
-
-class Meter(TorchDispatchMode):
-    """Counts multiplications of matrix products, elements of the largest tensor made, and reads from the device."""
-
-    def __init__(self):
-        super().__init__()
-        self.multiplications = self.largest = self.reads = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if function.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.addmm_):
-            left, right = [x for x in args if torch.is_tensor(x)][-2:]
-            self.multiplications += left.shape[0] * left.shape[1] * right.shape[1]
-        waits = (torch.ops.aten._local_scalar_dense, torch.ops.aten._unique2, torch.ops.aten.nonzero)
-        self.reads += function.overloadpacket in waits
-        self.largest = max([self.largest, *(x.numel() for x in tree_leaves(result) if torch.is_tensor(x))])
-        return result
 
 
 @both

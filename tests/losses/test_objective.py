@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from cost import Meter
 from formula import both, formula, scl
 from torch import Tensor
 
@@ -87,6 +88,19 @@ def test_loss_and_gradients_are_those_of_the_formula(name, alpha, options):
     named = {"ce": set(), "scl": {"loss_contrastive"}, "lcl": {"loss_contrastive", "loss_weighting"}}[name]
     assert set(parts) == {"loss_ce"} | named | (STATISTICS if named else set())
     assert not any(part.value.requires_grad for part in parts.values())
+
+
+@NAMES
+@OF_CROSS_ENTROPY
+@pytest.mark.parametrize("has_candidates", [False, True])
+def test_nothing_is_read_from_the_device_before_the_backward_pass(name, options, has_candidates):
+    """The step reads once, after it."""
+    logits, embeddings, weighting_logits, labels = batch()
+    candidates = Candidates(embeddings, labels, torch.arange(8), batch_size=8) if has_candidates else None
+    with Meter() as meter:
+        loss, _ = Objective(name, **options)(logits, embeddings, weighting_logits, labels, candidates)
+        loss.backward()
+    assert meter.reads == 0
 
 
 def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own():
