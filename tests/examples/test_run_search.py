@@ -134,13 +134,24 @@ def wait_for(process: subprocess.Popen, database: Path, **wanted: int) -> None:
         time.sleep(0.01)
 
 
+def wait_for_parameters(process: subprocess.Popen, database: Path) -> None:
+    """Waits until the trial that runs has drawn all of its parameters, one after the other."""
+    with sqlite3.connect(database, timeout=30) as connection:
+        numbers: list[int] = []
+        while len(numbers) < 2 or len(set(numbers)) > 1:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+            query = "SELECT COUNT(*) FROM trial_params JOIN trials USING (trial_id) GROUP BY trial_id"
+            numbers = [number for (number,) in connection.execute(query)]
+
+
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
     flags |= {"n_trials": "3", "num_train_epochs": "30", "prune": "false"}
     database = tmp_path / "out" / "search.db"
     process = start(flags)
     wait_for(process, database, COMPLETE=1, RUNNING=1)
-    time.sleep(0.3)  # within the second trial
+    wait_for_parameters(process, database)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = states(database)
@@ -162,7 +173,7 @@ def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
             "WHERE state='COMPLETE'"
         ):
             runs.setdefault(trial, {})[name] = value
-    assert sum(run == values for run in runs.values()) == 1  # the one that was cut
+    assert list(runs.values()).count(values) == 1  # the one that was cut
     assert len({tuple(sorted(run.items())) for run in runs.values()}) == 3
     assert len(rows(tmp_path / "out")) == 3
 
