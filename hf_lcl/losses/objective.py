@@ -142,9 +142,12 @@ class Objective:
             # The batch holds all views of a text, of which the first alone counts.
             total = total / (candidates.processes * views)
         texts = slice(len(labels) // views)
-        weights, smoothing = self.class_weights, self.label_smoothing
         return cross_entropy(
-            logits[texts], labels[texts], class_weights=weights, label_smoothing=smoothing, total=total
+            logits[texts],
+            labels[texts],
+            class_weights=self.class_weights,
+            label_smoothing=self.label_smoothing,
+            total=total,
         )
 
 

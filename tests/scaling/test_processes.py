@@ -51,7 +51,9 @@ def alone(folder) -> Process:
 @pytest.fixture(scope="module")
 def together(folder) -> dict[str, Any]:
     """What three processes compute, which are copies of one that has done the imports."""
-    multiprocessing.set_forkserver_preload(["process"])
+    multiprocessing.set_forkserver_preload(
+        ["hf_lcl.trainer", "hf_lcl.evaluation", "transformers.models.bert.modeling_bert"]
+    )
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
