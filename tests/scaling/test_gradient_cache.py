@@ -167,7 +167,7 @@ class TestTrainer:
         ids=str,
     )
     def test_a_run_ends_in_the_weights_of_the_plain_one(self, make_trainer, still, settings):
-        settings = {"objective": "lcl", "num_train_epochs": 4, "learning_rate": 1e-3} | settings
+        settings = {"objective": "lcl", "num_train_epochs": 2, "learning_rate": 1e-3} | settings
         weighting = "head" if settings["objective"] == "lcl" else "none"
         plain = self.weights(make_trainer(model=still(weighting), **settings))
         trainer = make_trainer(model=still(weighting), mini_batch_size=5, **settings)
