@@ -12,10 +12,10 @@ from transformers.utils import logging
 from .contents import CARD
 
 
-# A card without this line was written by hand, or is to be treated so.
+# A card without this line was written by hand, or is to be treated so: cards that are out there hold it as it is.
 GENERATED = (
-    "<!-- Written by hf_lcl, which updates each part between marks until you change it. Everything else is yours: "
-    "remove this line, and the whole card is. -->"
+    "<!-- Written by hf_lcl, which rewrites each part between its marks until you change it. All else is yours: "
+    "all, if you remove this line. -->"
 )
 ON_HUB = f"{CARD} on the Hub"
 # The mark of a part holds a digest of the generated content, which shows whether it was changed. A part contains no
