@@ -1,0 +1,117 @@
+"""`python -m hf_lcl demo`: a page on which people try a finished classifier; or a Space that does."""
+
+import csv
+import sys
+from pathlib import Path
+
+from ..evaluation.demo_page import build_page
+from ..evaluation.explorer import Explorer
+from ..evaluation.finished import load_finished
+from ..support.files import write_whole
+from .model_flags import data_arguments, model_parser, parse_flags
+
+
+DESCRIPTION = """\
+Opens a page on this machine (http://127.0.0.1:7860) on which to try a classifier: type a text, see its likeliest
+classes, the training texts that are closest to it and the classes that are confused with them, and correct it.
+
+  python -m hf_lcl demo out --train_file train.csv
+  python -m hf_lcl demo me/my-classifier --space space     # write a Space instead, and serve nothing
+
+Corrections are appended to corrections.csv, in the format that train reads. Nothing leaves the machine. Needs gradio:
+pip install "hf_lcl[web]"."""
+SPACE_APP = """\
+import gradio as gr
+from transformers import pipeline
+
+
+classify = pipeline("text-classification", model={repo_id!r}, top_k=5)
+
+
+def answer(text):
+    return {{found["label"]: found["score"] for found in classify(text)}}
+
+
+gr.Interface(answer, gr.Textbox(label="Text", lines=3), gr.Label(label="Likeliest classes"), title={title!r}).launch()
+"""
+SPACE_CARD = """\
+---
+title: {title}
+sdk: gradio
+app_file: app.py
+models:
+- {repo_id}
+---
+
+Runs [{repo_id}](https://huggingface.co/{repo_id}).
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """
+    The command.
+
+    Args:
+        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
+    """
+    parser = model_parser("demo", DESCRIPTION)
+    add = parser.add_argument_group("the page").add_argument
+    add("--train_file", help="the training texts, of which the closest ones are shown")
+    add("--label_column_name", help="its column of class names; default: label")
+    add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
+    add("--port", type=int, default=7860, help="of the page on 127.0.0.1")
+    add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
+    flags = parse_flags(parser, argv)
+    if flags.space is not None:
+        write_space(flags.space, flags.model)
+        print(flags.space)
+        return
+    data_args = data_arguments(flags)
+    rows = []
+    if flags.train_file is not None:
+        column = data_args.label_column_name or "label"
+        rows = list(data_args.reader.rows(flags.train_file, data_args.text_column_names, label_column=column))
+    model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    explorer = Explorer(
+        flags.model,
+        model,
+        tokenizer,
+        max_seq_length=flags.max_seq_length,
+        texts=[data_args.text_column_delimiter.join(row.texts) for row in rows],
+        labels=[str(row.values[column]) for row in rows],
+    )
+    page = build_page(explorer, Path(flags.model).name, flags.corrections, misread(Path(flags.model)))
+    page.launch(server_name="127.0.0.1", server_port=flags.port, share=False)
+
+
+def misread(folder: Path) -> list[dict[str, str]]:
+    """The rows of `predictions.csv` whose prediction is wrong; none where there is no such file."""
+    path = folder / "predictions.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["truth"] != row["prediction"]]
+
+
+def write_space(folder: Path, model: str) -> None:
+    """
+    Writes a Space that runs on a published classifier with transformers alone. No training text is in it.
+
+    Args:
+        folder (`Path`): a new or empty one.
+        model (`str`): id of the classifier on the Hub, or the folder that is to be published under its name.
+
+    Raises:
+        ValueError: for a folder that holds something.
+    """
+    repo_id = model
+    if Path(model).is_dir():
+        repo_id = f"USER/{Path(model).resolve().name}"
+        print(f"Replace USER in {folder}/app.py and {folder}/README.md by your name on the Hub.", file=sys.stderr)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: name another folder for --space.")
+    folder.mkdir(parents=True, exist_ok=True)
+    title = repo_id.partition("/")[2]
+    write_whole(folder / "app.py", SPACE_APP.format(repo_id=repo_id, title=title))
+    write_whole(folder / "README.md", SPACE_CARD.format(repo_id=repo_id, title=title))
+    write_whole(folder / "requirements.txt", "gradio\ntorch\ntransformers\n")

@@ -1,0 +1,144 @@
+"""What there is to say of a single text: its classes, the closest training texts, what else it may be."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from scipy.special import softmax
+from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from ..model.classes import class_names
+from ..model.modeling import LCLForSequenceClassification
+from .inference import run_model
+from .summary import FOLDER
+
+
+# The classifier is not sure where its two likeliest classes are closer than this.
+MARGIN = 0.2
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What is said of a text.
+
+    Args:
+        classes (`dict[str, float]`): the likeliest classes and their probabilities, the likeliest first.
+        is_sure (`bool`): whether the likeliest class is ahead of the next by 0.2 or more.
+        neighbours (`list[tuple[str, str, float]]`): the training texts whose embeddings are closest: text, label,
+            cosine.
+        confused (`list[tuple[str, str, str, float]]`): for the two likeliest classes, what else their texts are taken
+            for: class, other class, `"measured"` (share of the test texts) or `"learned"` (mean weight), number.
+    """
+
+    classes: dict[str, float]
+    is_sure: bool
+    neighbours: list[tuple[str, str, float]]
+    confused: list[tuple[str, str, str, float]]
+
+
+class Explorer:
+    """
+    A finished classifier, asked about one text at a time.
+
+    Args:
+        folder (`Path`): of the classifier; the report in it says which classes are confused.
+        model ([`LCLForSequenceClassification`]): the classifier.
+        tokenizer (`PreTrainedTokenizerBase`): its tokenizer.
+        max_seq_length (`int`, *optional*, defaults to 128): longer texts are cut to this many tokens.
+        texts, labels (`Sequence[str]`, *optional*): the training texts and their class names.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.evaluation.explorer import Explorer
+    >>> from hf_lcl.evaluation.finished import load_finished
+
+    >>> explorer = Explorer("runs/feelings", *load_finished("runs/feelings"))
+    >>> explorer.ask("Everyone else has plans tonight; I laid one plate again.").classes
+    ```
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        model: LCLForSequenceClassification,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_seq_length: int = 128,
+        texts: Sequence[str] = (),
+        labels: Sequence[str] = (),
+    ):
+        self.names = class_names(model.config)
+        self._model, self._tokenizer = model, tokenizer
+        self._max_length = min(max_seq_length, tokenizer.model_max_length)
+        self._texts, self._labels = list(texts), list(labels)
+        self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
+        report = Path(folder) / FOLDER
+        self._matrices = {
+            "measured": _read_matrix(report / "confusion_matrix.csv", self.names),
+            "learned": _read_matrix(report / "label_relations.csv", self.names),
+        }
+
+    def ask(self, text: str) -> Answer:
+        """What is said of a text; raises a `ValueError` for an empty one."""
+        if not text.strip():
+            raise ValueError("There is no text: type one.")
+        probabilities, embedding = self._run([text], "text")
+        order = np.argsort(-probabilities[0])[:TOP]
+        top = probabilities[0][order]
+        nearest = []
+        if self._texts:
+            cosines = self._embeddings @ embedding[0]
+            nearest = [
+                (self._texts[row], self._labels[row], float(cosines[row])) for row in np.argsort(-cosines)[:TOP]
+            ]
+        return Answer(
+            {self.names[index]: float(probability) for index, probability in zip(order, top)},
+            bool(top[0] - top[1] >= MARGIN),
+            nearest,
+            [pair for index in order[:2] for pair in self._confused(int(index))],
+        )
+
+    def _confused(self, index: int) -> list[tuple[str, str, str, float]]:
+        found = []
+        for kind, matrix in self._matrices.items():
+            if matrix is None or not matrix[index].sum() > 0:
+                continue
+            shares = matrix[index] / matrix[index].sum()
+            shares[index] = 0
+            found += [
+                (self.names[index], self.names[other], kind, float(shares[other]))
+                for other in np.argsort(-shares)[:3]
+                if shares[other] > 0
+            ]
+        return found
+
+    def _run(self, texts: list[str], description: str) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities, and embeddings of length 1."""
+        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
+        outputs = run_model(
+            self._model,
+            Dataset.from_dict(dict(encoded)),
+            self._tokenizer,
+            progress=tqdm(total=len(texts), desc=description, unit=" texts", disable=len(texts) == 1),
+        )
+        norms = np.linalg.norm(outputs.embeddings, axis=1, keepdims=True)
+        return softmax(outputs.logits, axis=1), outputs.embeddings / norms.clip(min=1e-12)
+
+
+def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:
+    """A matrix of classes as the report writes it, in the order of the names; `None` where there is none of these."""
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        (_, *columns), *rows = csv.reader(file)
+    if sorted(columns) != sorted(names) or sorted(row[0] for row in rows) != sorted(names):
+        return None
+    values = {row[0]: dict(zip(columns, row[1:])) for row in rows}
+    return np.array([[float(values[true][other] or "nan") for other in names] for true in names])

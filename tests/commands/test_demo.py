@@ -1,0 +1,116 @@
+"""What is said of one text, and the page that says it."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+from hf_lcl.commands.demo import misread, write_space
+from hf_lcl.evaluation.demo_page import append_correction, build_page
+from hf_lcl.evaluation.explorer import Explorer
+from hf_lcl.evaluation.finished import load_finished
+
+
+TEXTS = ["my neighbour was furious", "the party was sunny", "a friend won a medal", "queue late again"]
+LABELS = ["angry", "glad", "proud", "annoyed"]
+
+
+@pytest.fixture
+def explorer(plain):
+    (plain / "report").mkdir()
+    names = ["angry", "annoyed", "glad", "proud"]
+    with (plain / "report" / "confusion_matrix.csv").open("w", newline="") as file:
+        rows = [[name, *(8 if name == other else 2 * (other == "glad") for other in names)] for name in names]
+        csv.writer(file).writerows([["true", *names], *rows])
+    return Explorer(plain, *load_finished(plain), texts=TEXTS, labels=LABELS)
+
+
+def test_the_classes_are_those_of_plain_transformers(explorer, reader):
+    answer = explorer.ask(TEXTS[0])
+    expected = reader(TEXTS[0])
+    assert list(answer.classes.values()) == pytest.approx(sorted(expected, reverse=True), abs=1e-5)
+    assert list(answer.classes) == [explorer.names[index] for index in np.argsort(expected)[::-1]]
+    assert answer.is_sure == (sorted(expected)[-1] - sorted(expected)[-2] >= 0.2)
+
+
+def test_a_training_text_is_its_own_closest_neighbour(explorer):
+    text, label, cosine = explorer.ask(TEXTS[2]).neighbours[0]
+    assert (text, label) == (TEXTS[2], "proud")
+    assert cosine == pytest.approx(1, abs=1e-5)
+
+
+def test_measured_confusions_are_shares_of_the_class(explorer):
+    best = next(iter(explorer.ask(TEXTS[0]).classes))
+    found = [pair for pair in explorer.ask(TEXTS[0]).confused if pair[0] == best]
+    assert found == ([] if best == "glad" else [(best, "glad", "measured", 0.2)])
+
+
+def test_no_training_texts_no_neighbours_and_no_text_no_answer(plain):
+    explorer = Explorer(plain, *load_finished(plain))
+    assert explorer.ask("sunny").neighbours == []
+    with pytest.raises(ValueError, match="There is no text"):
+        explorer.ask("  ")
+
+
+def test_corrections_are_rows_that_train_reads(tmp_path):
+    path = tmp_path / "corrections.csv"
+    assert append_correction(path, ' a "quoted", text ', "glad") == 1
+    assert append_correction(path, "two\nlines", "angry") == 2
+    with path.open(newline="") as file:
+        assert list(csv.reader(file)) == [["text", "label"], ['a "quoted", text', "glad"], ["two\nlines", "angry"]]
+
+
+def test_the_misread_texts_are_those_of_the_predictions(tmp_path):
+    assert misread(tmp_path) == []
+    (tmp_path / "predictions.csv").write_text("text,truth,prediction,probability\na,x,y,0.9\nb,x,x,0.8\n")
+    assert [row["text"] for row in misread(tmp_path)] == ["a"]
+
+
+def test_a_space_holds_no_training_text(tmp_path):
+    write_space(tmp_path / "space", "me/my-classifier")
+    app = (tmp_path / "space" / "app.py").read_text()
+    compile(app, "app.py", "exec")
+    assert "'me/my-classifier'" in app
+    assert sorted(path.name for path in (tmp_path / "space").iterdir()) == ["README.md", "app.py", "requirements.txt"]
+    with pytest.raises(ValueError, match="is not empty: name another folder"):
+        write_space(tmp_path / "space", "me/my-classifier")
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(explorer, tmp_path):
+    """Type, see, correct: the file is written, and nothing is asked of any other host."""
+    pytest.importorskip("gradio")
+    playwright = pytest.importorskip("playwright.sync_api")
+    rows = [{"text": "b", "truth": "glad", "prediction": "proud", "probability": "0.9"}]
+    page = build_page(explorer, "feelings", tmp_path / "corrections.csv", rows)
+    _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
+    asked: list[str] = []
+    try:
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+            tab = browser.new_page()
+            tab.on("request", lambda request: asked.append(request.url))
+            tab.goto(address)
+            tab.locator("#text textarea").fill(TEXTS[2])
+            tab.locator("#classify").click()
+            tab.get_by_text("proud").first.wait_for()
+            tab.locator("#verdict strong").first.wait_for()
+            tab.locator("#save").click()
+            tab.get_by_text("Saved. 1 texts stand in").wait_for()
+            tab.get_by_role("tab", name="Misread test texts").click()
+            tab.locator("text=0.9 >> visible=true").first.wait_for()
+            browser.close()
+    finally:
+        page.close()
+    best = next(iter(explorer.ask(TEXTS[2]).classes))
+    with (tmp_path / "corrections.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["text", "label"], [TEXTS[2], best]]
+    assert {url.split("/")[2].partition(":")[0] for url in asked if url.startswith("http")} == {"127.0.0.1"}
+
+
+def _chromium() -> str:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    return path
