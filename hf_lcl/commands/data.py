@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
 from ..data.cells import listed
+from ..data.holding_out import hold_out
 from ..data.loading import LINE
 from ..data.summary import DataSummary
 from ..model.classes import class_names
@@ -25,7 +26,8 @@ logger = logging.get_logger(__name__)
 # What is written into output_dir, and must not be a file of texts.
 OUTPUTS = (
     *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
-    *("predict_results.txt", "per_class.csv", "confused_pairs.csv", "config.json", "report/summary.json"),
+    *("predict_results.txt", "predictions.csv", "per_class.csv", "confused_pairs.csv", "settings.yaml"),
+    *("config.json", "report/summary.json"),
 )
 
 
@@ -56,6 +58,8 @@ def read_data(
         refuse_overwriting(Path(training_args.output_dir) / name, data_args.files.values())
     wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
     needed = [split for split, is_wanted in wanted.items() if is_wanted]
+    if not needed:
+        raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
     config = model_args.load_config()
     splits = data_args.load(needed, cache_dir=model_args.cache_dir, token=model_args.token)
     tokenizer = AutoTokenizer.from_pretrained(
@@ -111,6 +115,8 @@ def _encode(
         splits, names = encode_labels(splits, data_args.label_column, names=names)
         if data_args.drop_conflicts and "train" in labelled:
             splits, dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
+        if data_args.shares and "train" in splits:
+            splits = hold_out(splits, data_args.shares, text_columns)
     except ValueError as error:
         cut = dropped["train"]["max_train_samples"]
         more = f" (--max_train_samples {data_args.max_train_samples} left {cut:,} rows of the train split out.)"

@@ -13,7 +13,7 @@ from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
 from .data import labelled_texts
-from .model_flags import add_labelled_data, data_arguments, model_parser
+from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
 
 
 DESCRIPTION = """\
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = model_parser("evaluate", DESCRIPTION)
     add_labelled_data(parser)
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
-    flags = parser.parse_args(argv)
+    flags = parse_flags(parser, argv)
     data_args = data_arguments(flags)
     model_files = [path for pattern in MODEL_FILES for path in Path(flags.model).glob(pattern)]
     refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])

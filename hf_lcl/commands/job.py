@@ -19,6 +19,7 @@ from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
+from .closing import summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
 
 
@@ -33,7 +34,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     """
     Trains, evaluates and predicts, as `do_train`, `do_eval` and `do_predict` say, and writes all of it into
     `output_dir`: classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, where the texts have
-    labels, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its pictures.
+    labels, `predictions.csv`, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its pictures.
 
     Args:
         trainer ([`ContrastiveTrainer`]): with its data sets and `compute_metrics`.
@@ -44,12 +45,10 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
 
     Raises:
-        ValueError: without any of the three; for a metric that is not measured, and an `output_dir` that another
+        ValueError: for a metric that is not measured, and an `output_dir` that another
             process writes into.
     """
     args = trainer.args
-    if not (args.do_train or args.do_eval or args.do_predict):
-        raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
     check_best_metric(trainer)
     is_finished = False
     with (
@@ -70,9 +69,10 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         elif args.do_eval:
             predicted = trainer.predict(splits["validation"])
         if predicted is not None and trainer.is_world_process_zero():
-            _write_tables(trainer, predicted)
+            _write_tables(trainer, predicted, data_args.texts(splits[split]))
             if args.do_train and predicted.label_ids is not None:
                 _write_report(trainer, splits, split)
+                _say_what_was_reached(trainer, predicted)
         if args.push_to_hub:
             trainer.push_to_hub(**data_args.card_facts(splits))
         elif args.do_train:
@@ -127,7 +127,7 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) ->
     write_json(everything, before | metrics)
 
 
-def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
+def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str]) -> None:
     """Writes the predictions and, where the texts have labels, prints and writes how each class fares."""
     folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
     classes = np.asarray(predicted.predictions).argmax(axis=-1)
@@ -137,11 +137,19 @@ def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> N
     if predicted.label_ids is None:
         return
     labels = np.asarray(predicted.label_ids)
+    write_predictions(folder, texts, np.asarray(predicted.predictions), labels, names)
     pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
     for title, rows in (("per_class", per_class_table(labels, classes, names)), ("confused_pairs", pairs)):
         if rows:
             print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
+
+
+def _say_what_was_reached(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
+    folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
+    macro_f1 = next(value for name, value in (predicted.metrics or {}).items() if name.endswith("macro_f1"))
+    logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
+    print("", *summary_lines(folder, logits, labels, names, macro_f1), sep="\n")
 
 
 def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:
@@ -152,7 +160,7 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) 
     from ..evaluation.report import write_report
 
     is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    page = write_report(
+    write_report(
         trainer.args.output_dir,
         splits[split],
         splits.get("validation") if split == "test" else None,
@@ -161,4 +169,3 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) 
         batch_size=trainer.args.per_device_eval_batch_size,
         model=None if is_sharded else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
     )
-    print(f"\nreport\n{page}")

@@ -2,10 +2,11 @@
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from .arguments import DataArguments
-from .parsing import HelpFormatter
+from .parsing import SETTINGS, HelpFormatter, read_settings
 
 
 HOW_TEXTS_ARE_READ = (
@@ -42,6 +43,19 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
     """Flags that say where texts with labels are."""
     names = ("dataset_name", "dataset_config_name", "test_file", "label_column_name", *others)
     add_data_flags(parser, "the texts and their labels", *names)
+
+
+def parse_flags(parser: ArgumentParser, argv: list[str] | None) -> Namespace:
+    """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
+    parser.set_defaults(**_remembered(Path(parser.parse_args(argv).model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
+    return parser.parse_args(argv)
+
+
+def _remembered(folder: Path, names: set[str]) -> dict[str, Any]:
+    path = folder / SETTINGS
+    if not path.is_file():
+        return {}
+    return {name: value for name, value in read_settings(path).items() if name in names}
 
 
 def data_arguments(flags: Namespace) -> DataArguments:

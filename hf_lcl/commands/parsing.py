@@ -16,6 +16,7 @@ from ..training_args import refuse_removed
 
 
 SETTINGS_FILES = (".json", ".yaml", ".yml")
+SETTINGS = "settings.yaml"  # what `train` writes beside a classifier
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
@@ -61,16 +62,20 @@ def parse_arguments(
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
-    path = Path(argv[0]) if argv and not argv[0].startswith("-") else None
-    settings = _read_settings(path) if path is not None and path.suffix in SETTINGS_FILES else {}
-    given = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
-    refuse_removed((given | settings.keys()) - flags.keys())
+    settings = _settings(argv)
+    refuse_removed(given_names(argv) - flags.keys())
     if unknown := sorted(settings.keys() - flags.keys()):
-        raise ValueError(f"The settings file {path} has {', '.join(unknown)}, which is no flag: see --help.")
+        raise ValueError(f"The settings file {argv[0]} has {', '.join(unknown)}, which is no flag: see --help.")
     for name in settings:
         flags[name].required = False
     parser.set_defaults(**settings)
     return parser.parse_args_into_dataclasses(argv[1:] if settings else argv)
+
+
+def given_names(argv: list[str]) -> set[str]:
+    """The names of the flags of a command line and of the settings file that it begins with."""
+    flags = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
+    return flags | _settings(argv).keys()
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,7 +85,13 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _settings(argv: list[str]) -> dict[str, Any]:
+    path = Path(argv[0] if argv else "")
+    return {} if str(path).startswith("-") or path.suffix not in SETTINGS_FILES else read_settings(path)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Names and values of a JSON or YAML file; raises a `ValueError` where it holds none."""
     try:
         text = path.read_text(encoding="utf-8")
         settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)

@@ -20,7 +20,8 @@ from ..evaluation.inference import run_model
 from ..model.classes import class_names
 from ..support.files import refuse_overwriting
 from .arguments import DataArguments
-from .model_flags import data_arguments, model_parser
+from .model_flags import data_arguments, model_parser, parse_flags
+from .parsing import given_names
 from .predictions import prediction_writer
 
 
@@ -42,7 +43,11 @@ BATCHES_AT_ONCE = 32
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
-    flags = _parser().parse_args(argv)
+    argv = sys.argv[2:] if argv is None else argv
+    flags = parse_flags(_parser(), argv)
+    is_txt = flags.input_format == "txt" if flags.file == "-" else ".txt" in Path(flags.file).suffixes
+    if is_txt and "text_column_names" not in given_names(argv):
+        flags.text_column_names = None  # the columns of training are of another kind of file
     data_args = data_arguments(flags)
     _check(flags)
     # A file is read twice: its broken rows are told of before anything is predicted, and its columns are known.

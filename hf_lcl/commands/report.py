@@ -6,7 +6,7 @@ from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
 from ..hub.card import refresh_card
 from .data import labelled_texts
-from .model_flags import add_labelled_data, data_arguments, model_parser
+from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
 
 
 DESCRIPTION = """\
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         help="divide the last layer of the classifier by the temperature, where that helps: its own probabilities "
         "are then calibrated",
     )
-    flags = parser.parse_args(argv)
+    flags = parse_flags(parser, argv)
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra
 
     data_args, folder = data_arguments(flags), Path(flags.model)

@@ -1,5 +1,8 @@
 """`python -m hf_lcl train`: from files to an ordinary classifier."""
 
+import sys
+from pathlib import Path
+
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 
@@ -7,16 +10,22 @@ from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
+from .automatic import choose_settings, choose_work, write_settings
 from .data import read_data
 from .job import run_job
-from .parsing import parse_arguments
+from .parsing import SETTINGS_FILES, given_names, parse_arguments
 
 
 ARGUMENTS = (ModelArguments, DataArguments, ContrastiveTrainingArguments)
-USAGE = "python -m hf_lcl train [SETTINGS.yaml] [--FLAG VALUE ...]"
+USAGE = "python -m hf_lcl train [FILE | SETTINGS.yaml] [--FLAG VALUE ...]"
 DESCRIPTION = """\
 Fine-tunes a text classifier, and writes an ordinary one of transformers into a folder, with its card, its results and
 its pictures.
+
+  python -m hf_lcl train tickets.csv
+
+finds the columns of texts and labels, holds out a validation and a test part, takes the recipe for such data, says all
+that, trains and tests. Flags override each choice. With --do_train, --do_eval or --do_predict nothing is chosen:
 
   python -m hf_lcl train --model_name_or_path google/electra-base-discriminator \\
       --train_file train.jsonl --validation_file validation.jsonl --test_file test.jsonl \\
@@ -38,9 +47,22 @@ examples/run_classification.py is this command as a script of one page, to copy 
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
-    model_args, data_args, training_args = parse_arguments(ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION)
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-") and Path(argv[0]).suffix not in SETTINGS_FILES:
+        argv = ["--train_file", *argv]
+    arguments = model_args, data_args, training_args = parse_arguments(
+        ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
+    )
+    given = given_names(argv)
+    chooses = data_args.train_file is not None and not given & {"do_train", "do_eval", "do_predict"}
+    if chooses:
+        given |= choose_work(data_args, training_args, given)
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
+    if chooses:
+        given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
     run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
+    if training_args.do_train and training_args.process_index == 0:
+        write_settings(arguments, given)
 
 
 def make_trainer(

@@ -26,11 +26,16 @@ def test_each_says_how_it_is_called(name, capsys):
     assert f"python -m hf_lcl {name} " in printed.partition("\n\n")[2].partition("options:")[0]
     assert "(default: None)" not in printed
     assert "--max-seq-length" not in printed
-    assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict"))
+    assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict", "demo"))
 
 
-def test_an_unknown_one_names_the_known_ones(fails):
-    assert "'publish' is no command: use one of train, evaluate, predict" in fails(["publish"])
+def test_an_unknown_one_names_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["trian"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: 'trian' is no command. Did you mean train? Use one of train, evaluate, predict")
+    assert said.count("\n") == 1
 
 
 def test_the_module_is_a_command():
@@ -38,5 +43,5 @@ def test_the_module_is_a_command():
     assert listed.returncode == 0
     assert listed.stdout.startswith("usage: python -m hf_lcl COMMAND")
     failed = subprocess.run([sys.executable, "-m", "hf_lcl", "publish"], capture_output=True, text=True)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1

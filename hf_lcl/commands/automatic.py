@@ -1,0 +1,126 @@
+"""What `train` chooses by itself, where no flag says otherwise, and says: encoder, columns, held-out parts, recipe."""
+
+import sys
+from collections.abc import Collection
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import DatasetDict
+from transformers import PreTrainedConfig
+
+from ..data.holding_out import test_share
+from ..support.files import write_whole
+from ..training.recipe import choose_recipe
+from ..training_args import ContrastiveTrainingArguments
+from .arguments import DataArguments, ModelArguments
+from .columns import ROWS, find_columns
+from .parsing import SETTINGS
+
+
+VALIDATION_SHARE = 0.1
+_ROLES = {"validation": "validation", "test": "the test"}
+WORK = ("do_train", "do_eval", "do_predict")
+SECRETS = ("token", "hub_token")
+
+
+def choose_work(
+    data_args: DataArguments, training_args: ContrastiveTrainingArguments, given: Collection[str]
+) -> set[str]:
+    """
+    Completes the arguments of `train FILE`: which columns are texts and labels, which parts are held out, what is done
+    and where the results go. Says so, and returns the names of what was chosen.
+
+    Args:
+        data_args ([`DataArguments`]): with a training file.
+        training_args ([`ContrastiveTrainingArguments`]): without `do_train`, `do_eval` and `do_predict`.
+        given (`Collection[str]`): flags of the user, which stay as they are.
+
+    Raises:
+        ValueError: where the columns cannot be told.
+    """
+    path = str(data_args.train_file)
+    with data_args.reader.opened(path, "train") as (source, table):
+        names = table.columns
+        first = [row.values for row in islice(table.rows, ROWS)]
+        num_rows = len(first) + sum(1 for _ in table.rows)
+    text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
+    label = data_args.label_column_name or ("label" if "label" in names else None)
+    if text is None or label is None:
+        text, label, reasons = find_columns(first, text=text, label=label, source=source)
+        _say(*reasons)
+    data_args.text_column_names, data_args.label_column = text, label
+    data_args.label_column_name = label
+    if data_args.validation_file is None and data_args.validation_split is None:
+        data_args.validation_split = VALIDATION_SHARE
+    if data_args.test_file is None and data_args.test_split is None:
+        data_args.test_split = test_share(num_rows)
+    shares = [f"{share:.0%} of the rows for {_ROLES[split]}" for split, share in data_args.shares.items()]
+    if shares:
+        _say(f"held out: {', '.join(shares)}; equal texts stay on one side; --validation_split, --test_split override")
+    for name in WORK:
+        setattr(training_args, name, True)
+    if "output_dir" not in given:
+        training_args.output_dir = f"{Path(path).name.partition('.')[0]}_classifier"
+    _say(f"output folder: {training_args.output_dir}; --output_dir overrides")
+    return {"text_column_names", "label_column_name", "validation_split", "test_split", "output_dir", *WORK}
+
+
+def choose_settings(
+    training_args: ContrastiveTrainingArguments,
+    splits: DatasetDict,
+    names: list[str],
+    config: PreTrainedConfig,
+    given: Collection[str],
+) -> set[str]:
+    """
+    Takes the recipe for what the user left open, says so, and returns the names of what was chosen.
+
+    Args:
+        training_args ([`ContrastiveTrainingArguments`]): are changed.
+        splits (`DatasetDict`): with `"train"`.
+        names (`list[str]`): class names.
+        config (`PreTrainedConfig`): of the encoder.
+        given (`Collection[str]`): flags of the user, which stay as they are.
+    """
+    recipe = choose_recipe(len(splits["train"]), len(names), config.get_text_config().hidden_size)
+    for name, value in recipe.settings.items():
+        if name not in given:
+            setattr(training_args, name, value)
+            _say(f"{name} {value:g}: {recipe.reasons[name]}; --{name} overrides")
+    quiet = {"logging_steps": 0.05, "save_total_limit": 1}
+    for name, value in quiet.items():
+        if name not in given:
+            setattr(training_args, name, value)
+    if "save_strategy" not in given:
+        training_args.set_save(strategy="epoch", total_limit=training_args.save_total_limit)
+    return {*recipe.settings, *quiet, "save_strategy"}
+
+
+def write_settings(
+    arguments: tuple[ModelArguments, DataArguments, ContrastiveTrainingArguments], names: Collection[str]
+) -> None:
+    """
+    Writes `settings.yaml` into the output folder: `train settings.yaml` does the same again, and the other commands
+    read texts as it says.
+
+    Args:
+        arguments (`tuple`): of the run.
+        names (`Collection[str]`): of the fields to write: what was given, and what was chosen.
+    """
+    values: dict[str, Any] = {}
+    for part in arguments:
+        values |= {
+            name: getattr(value, "value", value)
+            for name, value in vars(part).items()
+            if name in names and name not in SECRETS and value is not None
+        }
+    folder = Path(arguments[2].output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)

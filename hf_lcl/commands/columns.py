@@ -1,0 +1,119 @@
+"""Which column holds the texts and which the labels, told from a file's rows."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+
+TEXT_NAMES = ("text", "sentence", "body", "message", "content", "utterance", "query", "question", "review", "tweet")
+LABEL_NAMES = ("label", "class", "category", "intent", "emotion", "sentiment", "topic", "queue", "target", "tag")
+# By so many rows each column is judged.
+ROWS = 2000
+MIN_WORDS_PER_TEXT = 3
+MIN_ROWS_PER_LABEL = 3
+
+
+class Columns(NamedTuple):
+    """
+    The columns of a file that training needs.
+
+    Args:
+        text (`str`): name of the column of texts.
+        label (`str`): name of the column of labels.
+        reasons (`list[str]`): a line for each column that was not named by the user.
+    """
+
+    text: str
+    label: str
+    reasons: list[str]
+
+
+def find_columns(
+    rows: Iterable[Mapping[str, Any]], *, text: str | None = None, label: str | None = None, source: str = "The file"
+) -> Columns:
+    """
+    Finds the column of texts and that of labels. A column of texts has three words or more in a cell on average, and
+    seldom the same cell twice; one of labels has at least two values, each in three rows or more on average. Where
+    several columns are such, one whose name says so (`text`, `body`, `label`, `queue`, ...) is taken.
+
+    Args:
+        rows (`Iterable[Mapping[str, Any]]`): the first rows of the file; 2,000 are enough.
+        text (`str`, *optional*): the column of texts, where it is known.
+        label (`str`, *optional*): the column of labels, where it is known.
+        source (`str`, *optional*): what errors call the file.
+
+    Raises:
+        ValueError: where no column, or more than one, may be it; says which, and what to write.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.commands.columns import find_columns
+
+    >>> rows = [{"id": str(i), "Body": f"my card number {i} is lost", "Queue": "AB"[i % 2]} for i in range(9)]
+    >>> found = find_columns(rows)
+    >>> found.text, found.label
+    ('Body', 'Queue')
+    ```
+    """
+    cells = _cells(rows)
+    reasons = []
+    if text is None:
+        texts = {name: values for name, values in cells.items() if name != label and _holds_texts(values)}
+        text = _only(texts, TEXT_NAMES, "text", "--text_column_names", cells, source)
+        words = sum(map(_words, cells[text])) / len(cells[text])
+        reasons.append(f"text column: {text} ({words:.0f} words in a cell); --text_column_names overrides")
+    if label is None:
+        labels = {name: values for name, values in cells.items() if name != text and _holds_labels(values)}
+        label = _only(labels, LABEL_NAMES, "label", "--label_column_name", cells, source)
+        reasons.append(f"label column: {label} ({len(set(cells[label]))} values); --label_column_name overrides")
+    return Columns(text, label, reasons)
+
+
+def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The cells of each column that are not empty."""
+    cells: dict[str, list[str]] = {}
+    for row in rows:
+        for name, value in row.items():
+            column = cells.setdefault(name, [])
+            if value is not None and str(value).strip():
+                column.append(str(value).strip())
+    return cells
+
+
+def _words(cell: str) -> int:
+    # Writing systems without blanks between words have about two letters in one.
+    return max(len(cell.split()), 0 if cell.isascii() else len(cell) // 4)
+
+
+def _holds_texts(cells: list[str]) -> bool:
+    words = sum(map(_words, cells))
+    return words >= MIN_WORDS_PER_TEXT * len(cells) > 0 and 2 * len(set(cells)) > len(cells)
+
+
+def _holds_labels(cells: list[str]) -> bool:
+    values = len(set(cells))
+    return values >= 2 and len(cells) >= MIN_ROWS_PER_LABEL * values
+
+
+def _only(
+    candidates: dict[str, list[str]],
+    known: tuple[str, ...],
+    kind: str,
+    flag: str,
+    columns: Iterable[str],
+    source: str,
+) -> str:
+    """The one candidate, or the one that has a known name: that which stands first among them."""
+    by_name = {name.strip().lower(): name for name in candidates}
+    named = [by_name[name] for name in known if name in by_name]
+    if named or len(candidates) == 1:
+        return named[0] if named else next(iter(candidates))
+    if not candidates:
+        raise ValueError(
+            f"{source} has no column that looks like {kind}s: write {flag} NAME. Its columns: {', '.join(columns)}."
+        )
+    shown = [f"{name} ({len(set(values))} values)" if kind == "label" else name for name, values in candidates.items()]
+    raise ValueError(
+        f"{source} has several columns that may be the {kind}: {', '.join(shown)}. Write one of them: "
+        f"{flag} {next(iter(candidates))}."
+    )

@@ -1,0 +1,86 @@
+"""Parts of a training set that are kept apart, to validate and to test on."""
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+
+from .labels import label_column
+from .repeats import text_keys
+
+
+# Of a small set a larger part is tested on, so that about so many texts tell how good the classifier is.
+TEST_TEXTS = 1000
+SHARES = (0.1, 0.2)  # at least, at most
+
+
+def test_share(rows: int) -> float:
+    """The share of so many rows that is held out to test on: 1,000 texts, but a tenth at least and a fifth at most."""
+    return float(np.clip(TEST_TEXTS / rows, *SHARES))
+
+
+def hold_out(
+    splits: DatasetDict,
+    shares: dict[str, float],
+    text_columns: list[str] | tuple[str, ...] = ("text",),
+    *,
+    seed: int = 42,
+) -> DatasetDict:
+    """
+    Moves rows of the training split into splits of their own. Each has its share of every class, as far as whole texts
+    allow; rows of the same text stay together, so that no text is both trained and tested on. A class with a single
+    text stays in training.
+
+    Args:
+        splits (`datasets.DatasetDict`): with `"train"`, from [`encode_labels`].
+        shares (`dict[str, float]`): name of each new split to its share of the training rows, in (0, 0.5].
+        text_columns (`list[str]`, *optional*, defaults to `["text"]`): what makes up a text.
+        seed (`int`, *optional*, defaults to 42): of the draw.
+
+    Raises:
+        ValueError: for a share out of range, a split that is there already, and rows too few to be divided.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset, DatasetDict
+    >>> from hf_lcl.data.holding_out import hold_out
+
+    >>> rows = {"text": [f"text {i}" for i in range(40)], "labels": [0, 1] * 20}
+    >>> splits = hold_out(DatasetDict(train=Dataset.from_dict(rows)), {"validation": 0.1, "test": 0.2})
+    >>> {name: len(split) for name, split in splits.items()}
+    {'train': 28, 'validation': 4, 'test': 8}
+    ```
+    """
+    train = splits["train"]
+    labels, keys = label_column(train), text_keys(train, text_columns)
+    left, num_texts, rng = np.arange(len(train)), len(np.unique(keys)), np.random.default_rng(seed)
+    parts: dict[str, Dataset] = {}
+    for name, share in shares.items():
+        if name in splits:
+            raise ValueError(f"The data has a {name} split: leave {name}_split out, or drop it by remove_splits.")
+        if not 0 < share <= 0.5:
+            raise ValueError(f"{name}_split={share} must be above 0 and at most 0.5: write {name}_split=0.1.")
+        taken = _draw(labels[left], keys[left], round(share * num_texts), rng)
+        if not taken.any():
+            raise ValueError(
+                f"{len(train)} rows are too few to hold out a {name} split of {share:.0%}: give a {name} file, or "
+                f"{name}_split=0.3."
+            )
+        parts[name] = train.select(left[taken])
+        left = left[~taken]
+    return DatasetDict({"train": train.select(left), **parts, **{k: v for k, v in splits.items() if k != "train"}})
+
+
+def _draw(labels: np.ndarray, keys: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Which rows make up a part of so many texts: every n-th one of a shuffled list in which a class is a block."""
+    # Keys differ from process to process: nothing may depend on their order.
+    _, first, text = np.unique(keys, return_index=True, return_inverse=True)
+    classes = labels[first]
+    order = np.lexsort((rng.random(len(labels))[first], classes))
+    order = order[np.bincount(classes)[classes[order]] > 1]
+    number = min(number, len(order) // 2)
+    chosen = np.zeros(len(first), dtype=bool)
+    chosen[order[((np.arange(number) + rng.random()) * len(order) / max(number, 1)).astype(int)]] = True
+    taken = chosen[text]
+    # A text under several labels may take the last one of a class along.
+    lost = np.setdiff1d(labels, labels[~taken])
+    return taken & ~np.isin(keys, keys[np.isin(labels, lost)])

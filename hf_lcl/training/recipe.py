@@ -1,0 +1,71 @@
+"""Learning rate, batch size and epochs, chosen from the data and the encoder. All values stand here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+# Measured with an encoder of this width (all-MiniLM-L6-v2, examples/results/accuracy.md); wider ones need less.
+WIDTH = 384
+LEARNING_RATE, LEARNING_RATE_OF_MANY_CLASSES, MANY_CLASSES = 1e-4, 2e-4, 64
+# Few texts are seen often: about so many steps, in at most so many epochs.
+STEPS, MOST_EPOCHS = 480, 40
+LEAST_EPOCHS, LEAST_EPOCHS_OF_SMALL_CLASSES, SMALL_CLASS_TEXTS = 3, 5, 200
+BATCH, SMALL_BATCH, FEW_TEXTS, FEW_CLASSES = 32, 16, 1000, 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    Settings of a training, and why they are so.
+
+    Args:
+        settings (`dict[str, Any]`): fields of [`ContrastiveTrainingArguments`] to values.
+        reasons (`dict[str, str]`): field to the reason of its value.
+    """
+
+    settings: dict[str, Any]
+    reasons: dict[str, str]
+
+
+def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
+    """
+    What a training without any setting takes. The values are those of the study (`examples/results/accuracy.md`).
+
+    Args:
+        num_texts (`int`): training texts.
+        num_classes (`int`): classes.
+        hidden_size (`int`): width of the encoder.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.training.recipe import choose_recipe
+
+    >>> choose_recipe(num_texts=770, num_classes=77, hidden_size=384).settings["num_train_epochs"]
+    20
+    ```
+    """
+    is_small = num_texts < FEW_TEXTS and num_classes < FEW_CLASSES
+    batch = SMALL_BATCH if is_small else BATCH
+    are_small_classes = num_texts < SMALL_CLASS_TEXTS * num_classes
+    least = LEAST_EPOCHS_OF_SMALL_CLASSES if are_small_classes else LEAST_EPOCHS
+    epochs = int(np.clip(round(STEPS * batch / num_texts), least, MOST_EPOCHS))
+    rate = LEARNING_RATE_OF_MANY_CLASSES if num_classes >= MANY_CLASSES else LEARNING_RATE
+    rate = float(f"{rate * min(1.0, WIDTH / hidden_size) ** 2:.1g}")
+    steps = epochs * -(-num_texts // batch)
+    return Recipe(
+        {
+            "learning_rate": rate,
+            "per_device_train_batch_size": batch,
+            "num_train_epochs": epochs,
+            "warmup_steps": 0.1,
+        },
+        {
+            "learning_rate": f"{num_classes} classes, an encoder of width {hidden_size}",
+            "per_device_train_batch_size": "few texts of few classes" if is_small else "room for several classes",
+            "num_train_epochs": f"{steps:,} steps for {num_texts:,} texts, {num_texts / num_classes:.0f} of a class",
+            "warmup_steps": "the learning rate rises over a tenth of the steps",
+        },
+    )

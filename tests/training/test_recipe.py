@@ -1,0 +1,33 @@
+"""The recipe is a function of texts, classes and width."""
+
+import pytest
+
+from hf_lcl.training.recipe import choose_recipe
+
+
+# Texts, classes, width: learning rate, batch, epochs; the first seven as in examples/results/accuracy.md.
+CASES = {
+    (385, 77, 384): (2e-4, 32, 40),
+    (770, 77, 384): (2e-4, 32, 20),
+    (1500, 150, 384): (2e-4, 32, 10),
+    (64, 4, 384): (1e-4, 16, 40),
+    (432, 27, 384): (1e-4, 32, 36),
+    (10_003, 77, 384): (2e-4, 32, 5),
+    (23_485, 27, 384): (1e-4, 32, 3),
+    (770, 77, 768): (5e-5, 32, 20),
+    (770, 20, 1024): (1e-5, 32, 20),
+    (770, 20, 128): (1e-4, 32, 20),
+}
+
+
+@pytest.mark.parametrize("data", CASES)
+def test_the_values(data):
+    recipe = choose_recipe(*data)
+    values = [recipe.settings[name] for name in ("learning_rate", "per_device_train_batch_size", "num_train_epochs")]
+    assert values == pytest.approx(CASES[data])
+
+
+def test_every_value_has_a_reason():
+    recipe = choose_recipe(750, 25, 384)
+    assert recipe.settings.keys() == recipe.reasons.keys()
+    assert recipe.reasons["num_train_epochs"] == "480 steps for 750 texts, 30 of a class"
