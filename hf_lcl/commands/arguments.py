@@ -51,14 +51,14 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        self.model_name_or_path = transformer_folder(self.model_name_or_path or default_encoder())
+        self.encoder = self.model_name_or_path = transformer_folder(self.model_name_or_path or default_encoder())
         if self.pooling is not None:
             check_choice("pooling", self.pooling, POOLINGS)
         check_choice("weighting", self.weighting, WEIGHTINGS)
 
     def load_config(self) -> PreTrainedConfig:
         """The configuration of the model; raises a `ValueError` where there is none under that name."""
-        name = self.config_name or self.model_name_or_path
+        name = self.config_name or self.encoder
         try:
             return AutoConfig.from_pretrained(name, **self.hub_arguments)
         except (OSError, ValueError) as error:
@@ -70,9 +70,9 @@ class ModelArguments:
         The encoder with a classifier of these classes, named by id, and for `objective="lcl"` a weighting network.
         Raises a `ValueError` where there is no model under that name, its weights are cut, or it does not fit.
         """
-        check_weights(self.model_name_or_path)
+        check_weights(self.encoder)
         return LCLForSequenceClassification.from_encoder(
-            self.model_name_or_path,
+            self.encoder,
             id2label=dict(enumerate(names)),
             pooling=self.pooling,
             weighting=self.weighting if objective == "lcl" else "none",

@@ -98,7 +98,7 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
 
 def check_best_metric(trainer: ContrastiveTrainer) -> None:
     """Raises a `ValueError` where `metric_for_best_model` is none that an evaluation gives."""
-    args, number = trainer.args, trainer.model.config.num_labels
+    args, number = trainer.args, len(class_names(trainer.model.config))
     known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl"), "runtime"]
     if args.is_contrastive:
         known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]

@@ -3,7 +3,6 @@
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from .labels import label_column
 from .repeats import text_keys
 
 
@@ -51,7 +50,7 @@ def hold_out(
     ```
     """
     train = splits["train"]
-    labels, keys = label_column(train), text_keys(train, text_columns)
+    labels, keys = train.with_format("numpy")["labels"][:], text_keys(train, text_columns)
     left, num_texts, rng = np.arange(len(train)), len(np.unique(keys)), np.random.default_rng(seed)
     parts: dict[str, Dataset] = {}
     for name, share in shares.items():

@@ -137,8 +137,8 @@ class Objective:
         if candidates is not None:
             total = candidates.batch_size
             if self.class_weights is not None:
-                weights = self.class_weights.to(labels.device, torch.promote_types(logits.dtype, torch.float32))
-                total = weights[candidates.batch_labels].sum()
+                exact = torch.promote_types(logits.dtype, torch.float32)
+                total = self.class_weights.to(labels.device, exact)[candidates.batch_labels].sum()
             # The batch holds all views of a text, of which the first alone counts.
             total = total / (candidates.processes * views)
         texts = slice(len(labels) // views)

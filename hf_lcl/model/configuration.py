@@ -80,6 +80,6 @@ class LCLConfig(PreTrainedConfig):
             self.problem_type = text_config.problem_type
         super().__post_init__(**kwargs)
         if self.label2id is None:
-            self.label2id = {name: index for index, name in self.id2label.items()}
+            self.label2id = {str(name): int(index) for index, name in (self.id2label or {}).items()}
         text_config.id2label, text_config.label2id = self.id2label, self.label2id
         text_config.problem_type = self.problem_type
