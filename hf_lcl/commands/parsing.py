@@ -3,9 +3,10 @@
 import json
 import re
 import sys
-from argparse import Action, ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, ArgumentDefaultsHelpFormatter, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable
 from dataclasses import field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, False, "", " ") else super()._get_help_string(action)
 
 
+class BriefHelp(Action):
+    """Prints usage and description alone, where there is one; `--help_all` prints all flags."""
+
+    def __call__(self, parser: ArgumentParser, *args: Any) -> None:
+        """Prints, and ends the process."""
+        if parser.description is None:
+            parser.print_help()
+        else:
+            print(f"{parser.format_usage()}\n{parser.description}\n\n--help_all lists every flag.")
+        parser.exit()
+
+
 def flag(default: Any, help: str) -> Any:
     """A field of a dataclass with its default, and what `--help` says of it."""
     return field(default=default, metadata={"help": help})
@@ -59,7 +72,9 @@ def parse_arguments(
         ValueError: for a value that a dataclass refuses, or a file that is missing or has unknown keys.
         TypeError: for an argument that was removed.
     """
-    parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, **parser_arguments)
+    parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
+    parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
+    parser.add_argument("--help_all", "--help-all", action="help", help="every flag")
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
     settings = _settings(argv)
@@ -69,7 +84,13 @@ def parse_arguments(
     for name in settings:
         flags[name].required = False
     parser.set_defaults(**settings)
-    return parser.parse_args_into_dataclasses(argv[1:] if settings else argv)
+    *parts, unknown = parser.parse_args_into_dataclasses(argv[1:] if settings else argv, return_remaining_strings=True)
+    if unknown:
+        name = next((word for word in unknown if word.startswith("-")), unknown[0])
+        likely = get_close_matches(name.lstrip("-").split("=")[0], flags, n=1)
+        guess = f"Did you mean --{likely[0]}? " if likely else ""
+        raise ValueError(f"{name} is no flag of this command. {guess}See --help.")
+    return tuple(parts)
 
 
 def given_names(argv: list[str]) -> set[str]:

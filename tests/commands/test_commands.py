@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import hf_lcl
 from hf_lcl.__main__ import COMMANDS, main
 
 
@@ -27,6 +28,36 @@ def test_each_says_how_it_is_called(name, capsys):
     assert "(default: None)" not in printed
     assert "--max-seq-length" not in printed
     assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict", "demo"))
+
+
+@pytest.mark.parametrize("name", ["train", "compare"])
+def test_help_is_a_screen_and_help_all_lists_every_flag(name, capsys):
+    printed = []
+    for flag in ("--help", "--help_all"):
+        with pytest.raises(SystemExit) as ended:
+            main([name, flag])
+        assert ended.value.code == 0
+        printed.append(capsys.readouterr().out)
+    assert len(printed[0].splitlines()) <= 60
+    assert "--help_all lists every flag" in printed[0]
+    assert all(f"--{flag} " in printed[1] for flag in ("warmup_steps", "text_column_names", "gather_across_devices"))
+    assert "--max-seq-length" not in printed[1]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--learnig_rate=1", "--learnig_rate=1 is no flag of this command. Did you mean --learning_rate? See --help."),
+        ("--xyzzy", "--xyzzy is no flag of this command. See --help."),
+    ],
+)
+def test_a_flag_with_a_typo_is_told(flag, message, fails):
+    assert fails(["train", "--output_dir", "out", flag]) == f"error: {message}"
+
+
+def test_the_version(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"hf_lcl {hf_lcl.__version__}\n"
 
 
 def test_an_unknown_one_names_the_known_ones(capsys):
