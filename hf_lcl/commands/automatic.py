@@ -1,14 +1,17 @@
 """What `train` chooses by itself, where no flag says otherwise, and says: encoder, columns, held-out parts, recipe."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
-from datasets import DatasetDict
+from datasets import DatasetDict, are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
 from ..data.holding_out import test_share
 from ..support.files import write_whole
@@ -23,6 +26,21 @@ VALIDATION_SHARE = 0.1
 _ROLES = {"validation": "validation", "test": "the test"}
 WORK = ("do_train", "do_eval", "do_predict")
 SECRETS = ("token", "hub_token")
+
+
+@contextmanager
+def few_lines(is_brief: bool) -> Iterator[None]:
+    """Leaves out transformers' warnings (of a head that is meant to be new) and the bars of work of a second."""
+    verbosity, had_bars = logging.get_verbosity(), not are_progress_bars_disabled()
+    if is_brief:
+        logging.set_verbosity_error()
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            enable_progress_bars()
 
 
 def choose_work(
@@ -89,7 +107,7 @@ def choose_settings(
         if name not in given:
             setattr(training_args, name, value)
             _say(f"{name} {value:g}: {recipe.reasons[name]}; --{name} overrides")
-    quiet = {"logging_steps": 0.05, "save_total_limit": 1}
+    quiet = {"logging_steps": 0.05, "save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
     for name, value in quiet.items():
         if name not in given:
             setattr(training_args, name, value)

@@ -1,18 +1,30 @@
-"""How a training command ends: the predictions, the most confident errors first, and six lines that matter."""
+"""What a training command shows: the loss in its bar, the predictions, and six closing lines that matter."""
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 from scipy.stats import binomtest
+from sklearn.metrics import f1_score
+from transformers import ProgressCallback
 
 from ..evaluation import confused_pairs
 from ..support.files import write_csv
 
 
 PREDICTIONS = "predictions.csv"
+
+
+class LossInBar(ProgressCallback):
+    """The progress bar of training with the latest loss in it, instead of a line for each log."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Shows the loss."""
+        if self.training_bar is not None and "loss" in (logs or {}):
+            self.training_bar.set_postfix_str(f"loss {logs['loss']:.3g}")
 
 
 def write_predictions(
@@ -39,11 +51,10 @@ def write_predictions(
     write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], rows)
 
 
-def summary_lines(
-    folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str], macro_f1: float
-) -> list[str]:
+def summary_lines(folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
     """The closing lines: accuracy with its 95 % interval, macro F1, what is confused most, where things are."""
     predicted = np.asarray(logits).argmax(axis=1)
+    macro_f1 = f1_score(labels, predicted, average="macro", zero_division=0)
     right = int((predicted == labels).sum())
     interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
     pairs = confused_pairs(labels, predicted, names, top=3)

@@ -71,7 +71,7 @@ def read_data(
     names = None if "train" in splits else class_names(config)
     splits, names, summary = _encode(data_args, splits, tokenizer, labelled, names)
     if training_args.process_index == 0:
-        print(f"data\n{summary.format()}\n")
+        print(summary.brief() if data_args.is_brief else f"data\n{summary.format()}\n")
     return splits, names, tokenizer
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 from datasets import DatasetDict
-from transformers import EvalPrediction, PreTrainedTokenizerBase
+from transformers import EvalPrediction, PreTrainedTokenizerBase, ProgressCallback
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
@@ -19,7 +19,7 @@ from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
-from .closing import summary_lines, write_predictions
+from .closing import LossInBar, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
 
 
@@ -45,12 +45,13 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
 
     Raises:
-        ValueError: for a metric that is not measured, and an `output_dir` that another
-            process writes into.
+        ValueError: for a metric that is not measured, and an `output_dir` that another process writes into.
     """
     args = trainer.args
     check_best_metric(trainer)
-    is_finished = False
+    is_finished, is_brief = False, data_args.is_brief
+    if is_brief and trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(LossInBar())
     with (
         locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),
         telling_what_is_kept(lambda: _what_is_kept(trainer, is_finished)),
@@ -59,17 +60,17 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
             is_finished = True
-            _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])})
+            _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])}, is_brief)
         predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
-            _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])})
+            _keep(trainer, "eval", trainer.evaluate() | {"eval_samples": len(splits["validation"])}, is_brief)
         if args.do_predict:
             predicted = trainer.predict(splits["test"], metric_key_prefix="predict")
-            _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])})
+            _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])}, is_brief)
         elif args.do_eval:
             predicted = trainer.predict(splits["validation"])
         if predicted is not None and trainer.is_world_process_zero():
-            _write_tables(trainer, predicted, data_args.texts(splits[split]))
+            _write_tables(trainer, predicted, data_args.texts(splits[split]), is_brief)
             if args.do_train and predicted.label_ids is not None:
                 _write_report(trainer, splits, split)
                 _say_what_was_reached(trainer, predicted)
@@ -111,8 +112,9 @@ def check_best_metric(trainer: ContrastiveTrainer) -> None:
         )
 
 
-def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) -> None:
-    trainer.log_metrics(split, metrics)
+def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is_brief: bool) -> None:
+    if not is_brief:
+        trainer.log_metrics(split, metrics)
     if not trainer.is_world_process_zero():
         return
     folder = Path(trainer.args.output_dir)
@@ -127,8 +129,8 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float]) ->
     write_json(everything, before | metrics)
 
 
-def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str]) -> None:
-    """Writes the predictions and, where the texts have labels, prints and writes how each class fares."""
+def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str], is_brief: bool) -> None:
+    """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
     folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
     classes = np.asarray(predicted.predictions).argmax(axis=-1)
     with open_whole(folder / "predict_results.txt") as file:
@@ -141,15 +143,15 @@ def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, text
     pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
     for title, rows in (("per_class", per_class_table(labels, classes, names)), ("confused_pairs", pairs)):
         if rows:
-            print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
+            if not is_brief:
+                print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
 
 
 def _say_what_was_reached(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
     folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
-    macro_f1 = next(value for name, value in (predicted.metrics or {}).items() if name.endswith("macro_f1"))
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-    print("", *summary_lines(folder, logits, labels, names, macro_f1), sep="\n")
+    print("", *summary_lines(folder, logits, labels, names), sep="\n")
 
 
 def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:

@@ -10,7 +10,7 @@ from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
-from .automatic import choose_settings, choose_work, write_settings
+from .automatic import choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .job import run_job
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
@@ -55,14 +55,16 @@ def main(argv: list[str] | None = None) -> None:
     )
     given = given_names(argv)
     chooses = data_args.train_file is not None and not given & {"do_train", "do_eval", "do_predict"}
-    if chooses:
-        given |= choose_work(data_args, training_args, given)
-    splits, names, tokenizer = read_data(model_args, data_args, training_args)
-    if chooses:
-        given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
-    run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
-    if training_args.do_train and training_args.process_index == 0:
-        write_settings(arguments, given)
+    data_args.is_brief = chooses and not data_args.verbose
+    with few_lines(data_args.is_brief):
+        if chooses:
+            given |= choose_work(data_args, training_args, given)
+        splits, names, tokenizer = read_data(model_args, data_args, training_args)
+        if chooses:
+            given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
+        run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
+        if training_args.do_train and training_args.process_index == 0:
+            write_settings(arguments, given)
 
 
 def make_trainer(

@@ -47,6 +47,25 @@ class DataSummary:
     names: list[str]
     splits: dict[str, SplitSummary]
 
+    def brief(self) -> str:
+        """One line, and one for each thing that is wrong with the data."""
+        sizes = ", ".join(f"{split.rows:,} {name}" for name, split in self.splits.items())
+        counts = next((split.per_class for split in self.splits.values() if split.per_class), [0])
+        first = f"{sizes} texts; {len(self.names)} classes of {min(counts):,} to {max(counts):,} texts"
+        wrong = [
+            f"{getattr(split, attribute):,} {name} texts: {TABLE_WORDS[attribute]}"
+            for attribute in ("truncated", "duplicates", "conflicts", "leaked")
+            for name, split in self.splits.items()
+            if getattr(split, attribute)
+        ]
+        dropped = [
+            f"{count:,} {name} rows left out: {reason}"
+            for name, split in self.splits.items()
+            for reason, count in split.dropped.items()
+            if count
+        ]
+        return "\n".join([first, *wrong, *dropped])
+
     def format(self) -> str:
         """The aligned table: a column per split, a row per class and per thing to know."""
         splits = self.splits.values()
