@@ -28,14 +28,14 @@ from .predictions import prediction_writer
 logger = logging.get_logger(__name__)
 
 DESCRIPTION = """\
-Gives each text of a file, or of the standard input, a class, its probability and the probabilities of all classes.
+Gives each text of a file, or of the standard input, a class and its probability.
 
   python -m hf_lcl predict out texts.csv --output_file predictions.csv
   python -m hf_lcl predict out texts.txt > predictions.jsonl
   echo "I got the job!" | python -m hf_lcl predict out
 
 Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. Each prediction has the
-line that its text begins on, all columns of the input, label, probability, and the probability of each class. Where
+line that its text begins on, all columns of the input, label and probability (--top_k, --all_probabilities). Where
 the input has a column of such a name, ours begins with predicted_ (predicted_label). What is written is UTF-8."""
 # Batches that are read, sorted by length, run and written together.
 BATCHES_AT_ONCE = 32
@@ -54,12 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
     total, columns = (None, []) if flags.file == "-" else _columns(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    form = {"safe": flags.csv_safe, "top_k": flags.top_k, "all_probabilities": flags.all_probabilities}
     rows, rows_at_once = read(), BATCHES_AT_ONCE * flags.batch_size
     chunk = list(islice(rows, rows_at_once))
     if total is None:
         _, columns = _columns(chunk)
     with (
-        prediction_writer(flags.output_file, columns, class_names(model.config), safe=flags.csv_safe) as write,
+        prediction_writer(flags.output_file, columns, class_names(model.config), **form) as write,
         tqdm(total=total, desc="predict", unit=" texts") as progress,
     ):
         while chunk:
@@ -79,6 +80,8 @@ def _parser() -> ArgumentParser:
     add("--input_format", default="txt", choices=formats, help="what the standard input holds")
     add("--output_file", type=Path, help="csv or jsonl; default: jsonl on the standard output")
     apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
+    add("--top_k", type=int, default=1, help="so many of the likeliest classes of each text")
+    add("--all_probabilities", action="store_true", help="the probability of every class, too")
     add("--csv_safe", action="store_true", help=apostrophe)
     return parser
 
@@ -89,6 +92,8 @@ def _check(flags: Namespace) -> None:
     extension = None if flags.output_file is None else flags.output_file.suffix.lower()
     if extension not in (None, ".csv", ".jsonl"):
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
+    if flags.top_k < 1:
+        raise ValueError(f"--top_k {flags.top_k} leaves no class: use 1 or more.")
     if flags.csv_safe and extension != ".csv":
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
     source = flags.file

@@ -19,19 +19,28 @@ logger = logging.get_logger(__name__)
 
 @contextmanager
 def prediction_writer(
-    path: Path | None, columns: Sequence[str], names: Sequence[str], *, safe: bool = False
+    path: Path | None,
+    columns: Sequence[str],
+    names: Sequence[str],
+    *,
+    safe: bool = False,
+    top_k: int = 1,
+    all_probabilities: bool = False,
 ) -> Iterator[Callable[[int, Mapping[str, Any], np.ndarray], None]]:
     """
     What writes a prediction, given the line of a text, its row and the probabilities of all classes: into a csv or
     jsonl file, which has its name once it is whole, or as JSON lines to the standard output.
 
-    A record has the line, all `columns` of the row as they are, `label`, `probability`, and the probability of each
-    class: `p(NAME)` in a csv file, `probabilities` in JSON lines. One of ours whose name is a column of the input gets
-    `predicted_` in front. `safe` is that of [`csv_writer`].
+    A record has the line, all `columns` of the row as they are, `label` and `probability`, the likeliest `top_k`
+    classes (`label_2`, `probability_2`, ...) and, with `all_probabilities`, those of all classes: `p(NAME)` in
+    a csv file, `probabilities` in JSON lines. One of ours whose name is a column of the input gets `predicted_` in
+    front. `safe` is that of [`csv_writer`].
     """
     is_csv = path is not None and path.suffix.lower() == ".csv"
+    top_k = min(top_k, len(names))
+    further = [f"{what}_{rank}" for rank in range(2, top_k + 1) for what in ("label", "probability")]
     of_classes = [f"p({name})" for name in names] if is_csv else ["probabilities"]
-    ours = free_names(["line", "label", "probability", *of_classes], columns)
+    ours = free_names(["line", "label", "probability", *further, *(of_classes if all_probabilities else [])], columns)
     renamed = [f"{name} is in the column {new}" for name, new in ours.items() if name != new]
     if renamed:
         logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
@@ -50,12 +59,14 @@ def prediction_writer(
                     f"Line {line} has a column {new[0]!r}, which the rows before it lack: give a file instead of the "
                     "standard input, or columns of the same names in each row."
                 )
-            rounded, best = [round(float(value), 6) for value in probabilities], int(probabilities.argmax())
+            rounded = [round(float(value), 6) for value in probabilities]
+            best = np.argsort(-probabilities, kind="stable")[:top_k]
+            found: list[Any] = [value for index in best for value in (names[index], rounded[index])]
+            if all_probabilities:
+                found += rounded if is_csv else [dict(zip(names, rounded))]
             if is_csv:
-                cells = [_readable(row.get(name)) for name in columns]
-                write_row([line, *cells, names[best], rounded[best], *rounded])
+                write_row([line, *(_readable(row.get(name)) for name in columns), *found])
             else:
-                found = [names[best], rounded[best], dict(zip(names, rounded))]
                 record = {line_name: line, **row, **dict(zip(other_names, found))}
                 file.write(json.dumps(record, ensure_ascii=False, default=lambda value: str(_readable(value))) + "\n")
 

@@ -36,7 +36,7 @@ def test_the_answers_are_those_of_transformers_in_the_order_of_the_texts(
 ):
     monkeypatch.setattr("hf_lcl.commands.predict.BATCHES_AT_ONCE", 3)  # so that there are several chunks
     out = tmp_path / "new" / "out.jsonl"
-    main(["predict", str(plain), files["test"], "--output_file", str(out), "--batch_size", "4"])
+    main(["predict", "--all_probabilities", str(plain), files["test"], "--output_file", str(out), "--batch_size", "4"])
     found = read_jsonl(out)
     assert [row["text"] for row in found] == raw_splits["test"]["text"]
     assert [row["line"] for row in found] == list(range(1, 25))
@@ -52,7 +52,18 @@ def test_the_answers_are_those_of_transformers_in_the_order_of_the_texts(
 def test_csv_in_and_out(plain, reader, tmp_path):
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text('title,body\nthe,"cake, Ä\nhome"\na,rage\n', encoding="utf-8")
-    main(["predict", str(plain), str(source), "--text_column_names", "title,body", "--output_file", str(out)])
+    main(
+        [
+            "predict",
+            "--all_probabilities",
+            str(plain),
+            str(source),
+            "--text_column_names",
+            "title,body",
+            "--output_file",
+            str(out),
+        ]
+    )
     with open(out, encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
     assert list(first) == ["line", "title", "body", "label", "probability", *(f"p({name})" for name in NAMES)]
@@ -64,7 +75,7 @@ def test_two_columns_may_be_a_pair(plain, tokenizer, bert, tmp_path):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"a": "my cake", "b": "the rage"}\n')
     flags = ["--text_column_names", "a,b", "--sentence_pair"]
-    main(["predict", str(plain), str(source), "--output_file", str(out), *flags])
+    main(["predict", "--all_probabilities", str(plain), str(source), "--output_file", str(out), *flags])
     pair = bert.eval()(**tokenizer(["my cake"], ["the rage"], return_tensors="pt")).logits.softmax(dim=1)[0]
     assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(pair.tolist(), abs=1e-5)
 
@@ -73,7 +84,7 @@ def test_what_stands_between_the_columns_may_be_chosen(plain, reader, tmp_path):
     source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
     source.write_text("title,body\ncake,rage\n")
     flags = ["--text_column_names", "title,body", "--text_column_delimiter", " at work "]
-    main(["predict", str(plain), str(source), "--output_file", str(out), *flags])
+    main(["predict", "--all_probabilities", str(plain), str(source), "--output_file", str(out), *flags])
     expected = reader("cake at work rage")
     assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(reader("cake rage"), abs=1e-3)
@@ -82,7 +93,9 @@ def test_what_stands_between_the_columns_may_be_chosen(plain, reader, tmp_path):
 def test_long_texts_are_cut_where_asked(plain, reader, tmp_path, caplog):
     source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("my cake the rage at work\n")
-    main(["predict", str(plain), str(source), "--output_file", str(out), "--max_seq_length", "4"])
+    main(
+        ["predict", "--all_probabilities", str(plain), str(source), "--output_file", str(out), "--max_seq_length", "4"]
+    )
     expected = reader("my cake")  # with [CLS] and [SEP], four tokens
     assert list(read_jsonl(out)[0]["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
     assert expected != pytest.approx(reader("my cake the rage at work"), abs=1e-3)
@@ -176,7 +189,7 @@ def test_a_byte_that_is_no_text_on_the_standard_input(plain, stdin, fails):
 def test_all_columns_stay_and_ours_give_way_to_those_of_the_input(plain, tmp_path, caplog):
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("id,label,text,p(glad),line\n007,joy,my cake,x,17\n")
-    main(["predict", str(plain), str(source), "--output_file", str(out)])
+    main(["predict", "--all_probabilities", str(plain), str(source), "--output_file", str(out)])
     with open(out, encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
     assert [row[name] for name in ("id", "label", "text", "p(glad)", "line")] == ["007", "joy", "my cake", "x", "17"]
@@ -323,3 +336,23 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_told(plain, tokenizer, t
     (tmp_path / "in.txt").write_text("my cake\nan elephant\n")
     message = fails(["predict", str(plain), str(tmp_path / "in.txt")])
     assert f"token id {len(tokenizer)}, but the model's embedding has {len(tokenizer)} rows" in message
+
+
+def test_the_likeliest_classes_in_their_order(plain, tmp_path, reader):
+    (tmp_path / "in.txt").write_text("a rage\n")
+    main(["predict", str(plain), str(tmp_path / "in.txt"), "--output_file", str(tmp_path / "out.jsonl")])
+    assert list(read_jsonl(tmp_path / "out.jsonl")[0]) == ["line", "text", "label", "probability"]
+    for name, top in (("two.csv", "2"), ("many.jsonl", "9")):
+        main(["predict", str(plain), str(tmp_path / "in.txt"), "--output_file", str(tmp_path / name), "--top_k", top])
+    expected = sorted(zip(reader("a rage"), NAMES), reverse=True)
+    with (tmp_path / "two.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row) == ["line", "text", "label", "probability", "label_2", "probability_2"]
+    assert [row["label"], row["label_2"]] == [name for _, name in expected[:2]]
+    (record,) = read_jsonl(tmp_path / "many.jsonl")
+    found = [record["probability"], *(record[f"probability_{rank}"] for rank in (2, 3, 4))]
+    assert found == pytest.approx([probability for probability, _ in expected], abs=1e-5)
+
+
+def test_no_class_is_none(plain, fails):
+    assert "--top_k 0 leaves no class: use 1 or more." in fails(["predict", str(plain), "in.txt", "--top_k", "0"])
