@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "pictures and figures of a finished classifier, as one page",
     "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
     "demo": "a local page to try a finished classifier, and to correct it",
+    "export": "a finished classifier as an ONNX graph, checked against PyTorch",
     "push": "publish a finished classifier on the Hub",
 }
 LIST = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())

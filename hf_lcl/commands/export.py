@@ -1,16 +1,32 @@
-#!/usr/bin/env python
-"""
+"""`python -m hf_lcl export`: a finished classifier as an ONNX graph, which gives the logits of PyTorch."""
+
+import inspect
+import logging
+import warnings
+from argparse import ArgumentParser
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..model.modeling import LCLForSequenceClassification
+from .parsing import HelpFormatter
+
+
+DESCRIPTION = """\
 Exports a trained classifier to ONNX, and checks that ONNX Runtime gives the logits of PyTorch.
 
-    python examples/export_onnx.py runs/feelings runs/feelings-onnx
+  python -m hf_lcl export out out-onnx
 
-The first folder is one that `trainer.save_model()` wrote. The second gets `model.onnx` (float32, any batch size and
-length), the tokenizer and the configuration. Serving then needs neither torch nor hf_lcl:
+The first folder is one that trainer.save_model() or train wrote. The second gets model.onnx (float32, any batch size
+and length), the tokenizer and the configuration. Serving then needs neither torch nor hf_lcl:
 
     import onnxruntime
     from transformers import AutoConfig, AutoTokenizer
 
-    folder = "runs/feelings-onnx"
+    folder = "out-onnx"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     names = AutoConfig.from_pretrained(folder).id2label
     session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
@@ -19,24 +35,7 @@ length), the tokenizer and the configuration. Serving then needs neither torch n
     (logits,) = session.run(["logits"], {node.name: tokens[node.name] for node in session.get_inputs()})
     print([names[index] for index in logits.argmax(axis=1)])
 
-It is `torch.onnx.export` that does the work. The current optimum-onnx, 0.1.0, asks for transformers < 4.58 and fails
-to be imported beside transformers 5 (5.23 has no `transformers.modeling_utils.get_parameter_dtype`).
-"""
-
-import argparse
-import inspect
-import logging
-import warnings
-from importlib.util import find_spec
-from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-
-from hf_lcl import LCLForSequenceClassification
-from hf_lcl.commands.exits import one_line_errors
-
+Needs onnx, onnxruntime and onnxscript: pip install "hf_lcl[onnx]"."""
 
 TOLERANCE = 1e-4
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -51,9 +50,11 @@ CHECKED_BATCHES = [
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model_folder", type=Path, help="What trainer.save_model() wrote.")
-    parser.add_argument("output_folder", type=Path, help="Where model.onnx, tokenizer and configuration go.")
+    """The command; `argv` defaults to the command line of this process."""
+    parser = ArgumentParser("python -m hf_lcl export", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("model_folder", type=Path, metavar="OUTPUT_DIR", help="folder of a finished classifier")
+    parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="of the graph")
     args = parser.parse_args(argv)
 
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
@@ -110,6 +111,7 @@ def tokenize(texts: list[str], model: PreTrainedModel, tokenizer: PreTrainedToke
 def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """Writes the graph, with every axis but that of the classes left open."""
     inputs = tokenize(TRACED_TEXTS, model, tokenizer)
+    # The current optimum-onnx, 0.1.0, cannot be imported beside transformers 5.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the packages that other models would need
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, about torch
@@ -139,8 +141,3 @@ def largest_difference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
         differences.append((torch.from_numpy(logits) - expected).abs().max())
     return torch.stack(differences).max().item()
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

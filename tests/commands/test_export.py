@@ -1,6 +1,5 @@
-"""The export script from a saved classifier to a graph that serves without torch and hf_lcl."""
+"""The export from a saved classifier to a graph that serves without torch and hf_lcl."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -23,11 +22,11 @@ from transformers import (
 )
 
 from hf_lcl import LCLForSequenceClassification
+from hf_lcl.commands import export
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.hub import save_sequence_classifier
 
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "export_onnx.py"
 NAMES = {0: "angry", 1: "annoyed", 2: "glad", 3: "proud"}
 # Wide enough weights that a wrong graph cannot give nearly the same logits.
 COMMON = {"vocab_size": 200, "id2label": NAMES, "pad_token_id": 0, "initializer_range": 0.2}
@@ -51,15 +50,6 @@ ARCHITECTURES = {
 
 
 @pytest.fixture
-def script():
-    """`examples/export_onnx.py` as a module."""
-    spec = importlib.util.spec_from_file_location("export_onnx", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
 def save(tokenizer, tmp_path):
     """Saves a random classifier of an architecture as `ContrastiveTrainer.save_model` does; returns the folder."""
 
@@ -73,10 +63,10 @@ def save(tokenizer, tmp_path):
     return save
 
 
-def fails(script, *argv) -> str:
-    """The one line with which the script ends."""
+def fails(*argv) -> str:
+    """The one line with which the command ends."""
     with pytest.raises(SystemExit) as stopped, one_line_errors():
-        script.main([str(argument) for argument in argv])
+        export.main([str(argument) for argument in argv])
     message = str(stopped.value.code)
     assert message.startswith("error: ")
     return message
@@ -84,8 +74,8 @@ def fails(script, *argv) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["electra", "roberta", "distilbert"])  # the next test exports a BERT
-def test_the_logits_are_those_of_pytorch(script, save, tmp_path, capsys, architecture):
-    script.main([str(save(architecture)), str(tmp_path / "onnx")])
+def test_the_logits_are_those_of_pytorch(save, tmp_path, capsys, architecture):
+    export.main([str(save(architecture)), str(tmp_path / "onnx")])
     difference = float(re.search(r"by ([\d.e+-]+) at most", capsys.readouterr().out)[1])
     assert 0 < difference <= 1e-4
     graph = onnx.load(tmp_path / "onnx" / "model.onnx").graph
@@ -104,10 +94,10 @@ def test_the_logits_are_those_of_pytorch(script, save, tmp_path, capsys, archite
 
 
 @pytest.mark.slow
-def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(script, save, tmp_path, capsys):
-    script.main([str(save("bert")), str(tmp_path / "runs" / "feelings-onnx")])
+def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(save, tmp_path, capsys):
+    export.main([str(save("bert")), str(tmp_path / "out-onnx")])
     with pytest.raises(SystemExit, match="0"):
-        script.main(["--help"])
+        export.main(["--help"])
     usage = re.search(
         r"^    import onnxruntime\n.*?^    print\(.*?\n", capsys.readouterr().out, re.DOTALL | re.MULTILINE
     )
@@ -118,24 +108,24 @@ def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(script, save, tm
     assert set(json.loads(result.stdout.replace("'", '"'))) <= set(NAMES.values())
 
 
-def test_a_checkpoint_gives_the_classifier_inside(script, bert, tokenizer, tmp_path):
+def test_a_checkpoint_gives_the_classifier_inside(bert, tokenizer, tmp_path):
     LCLForSequenceClassification.from_native(bert).save_pretrained(tmp_path / "checkpoint-1")
     tokenizer.save_pretrained(tmp_path / "checkpoint-1")
-    model, _ = script.load(tmp_path / "checkpoint-1")
+    model, _ = export.load(tmp_path / "checkpoint-1")
     assert type(model) is BertForSequenceClassification
     assert all(torch.equal(weight, bert.state_dict()[name]) for name, weight in model.state_dict().items())
 
 
 @pytest.mark.slow
-def test_logits_that_differ_are_an_error_and_leave_no_graph(script, save, tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "TOLERANCE", 0.0)
-    assert "differ by" in fails(script, save("distilbert"), tmp_path / "onnx")
+def test_logits_that_differ_are_an_error_and_leave_no_graph(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    assert "differ by" in fails(save("distilbert"), tmp_path / "onnx")
     assert list((tmp_path / "onnx").iterdir()) == []
 
 
-def test_a_missing_package_is_an_error_that_names_the_extra(script, save, tmp_path, monkeypatch):
+def test_a_missing_package_is_an_error_that_names_the_extra(save, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    message = fails(script, save("bert"), tmp_path / "onnx")
+    message = fails(save("bert"), tmp_path / "onnx")
     assert message == 'error: No onnxruntime is installed: pip install "hf_lcl[onnx]".'
 
 
@@ -148,18 +138,18 @@ def test_a_missing_package_is_an_error_that_names_the_extra(script, save, tmp_pa
     ],
     ids=["no_folder", "empty", "broken_weights"],
 )
-def test_a_folder_without_a_model(script, bert_config, tmp_path, content, words):
+def test_a_folder_without_a_model(bert_config, tmp_path, content, words):
     folder = tmp_path / "model"
     if content is not None:
         bert_config.save_pretrained(folder)
     for name, text in (content or {}).items():
         (folder / name).write_bytes(text)
-    message = fails(script, folder, tmp_path / "onnx")
+    message = fails(folder, tmp_path / "onnx")
     assert words in message
     assert str(folder) in message
     assert not (tmp_path / "onnx").exists()
 
 
-def test_an_encoder_that_was_never_fine_tuned(script, encoder_folder, tmp_path):
-    message = fails(script, encoder_folder, tmp_path / "onnx")
+def test_an_encoder_that_was_never_fine_tuned(encoder_folder, tmp_path):
+    message = fails(encoder_folder, tmp_path / "onnx")
     assert "classifier.bias, classifier.weight would be random" in message
