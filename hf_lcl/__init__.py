@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .support.auto_classes import register_when_imported
-from .version import __version__
+from .support.version import __version__
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from .commands.exits import one_line_errors
-from .version import __version__
+from .support.version import __version__
 
 
 # Imported when asked for: some take seconds.

@@ -285,7 +285,7 @@ class ContrastiveTrainer(Trainer):
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
-        As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`scaling.GradientCache`].
+        As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`training.scaling.GradientCache`].
 
         Raises:
             FloatingPointError: when the loss is not finite: before the weights are touched.

@@ -16,8 +16,8 @@ from transformers import TrainerState, TrainingArguments
 from ..data.fingerprint import fingerprint
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
+from ..support.version import __version__
 from ..training_args import ContrastiveTrainingArguments
-from ..version import __version__
 from .card_facts import CardFacts
 
 

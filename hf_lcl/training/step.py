@@ -17,9 +17,9 @@ from ..losses.objective import Objective
 from ..model.classes import class_names
 from ..model.configuration import LCLConfig
 from ..model.outputs import LCLOutput
-from ..scaling import GradientCache, gather_candidates
 from ..support.checkpoints import newest_checkpoint
 from ..training_args import ContrastiveTrainingArguments
+from .scaling import GradientCache, gather_candidates
 
 
 logger = logging.get_logger(__name__)

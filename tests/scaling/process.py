@@ -20,7 +20,7 @@ from hf_lcl import (
     LCLForSequenceClassification,
     classification_metrics,
 )
-from hf_lcl.scaling import gather_candidates
+from hf_lcl.training.scaling import gather_candidates
 
 
 # Rows of one batch that each process gets: uneven, as in the last batch of an epoch.

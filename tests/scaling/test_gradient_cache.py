@@ -8,7 +8,7 @@ from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.losses import Objective
-from hf_lcl.scaling import GradientCache
+from hf_lcl.training.scaling import GradientCache
 
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 0])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from ..model.outputs import LCLOutput
+from ...model.outputs import LCLOutput
 
 
 # What a loss reads of an output.
@@ -44,7 +44,7 @@ class GradientCache:
     Example:
 
     ```python
-    >>> from hf_lcl.scaling import GradientCache
+    >>> from hf_lcl.training.scaling import GradientCache
 
     >>> cache = GradientCache(mini_batch_size=32)
     >>> outputs = cache.forward(model, inputs)
