@@ -46,7 +46,7 @@ def saved(run_folder, request, tmp_path) -> Path:
         folder = Path(trainer.args.output_dir)
         trainer.save_model(str(folder / "checkpoint-8"), _internal_call=True)  # as the Trainer writes a checkpoint
         trainer.state.save_to_json(str(folder / "checkpoint-8" / "trainer_state.json"))
-        others = ("training_args.bin", "predict_results.txt", "predictions.csv", "settings.yaml", ".env")
+        others = ("training_args.bin", "predict_results.txt", "predictions.csv", ".env")
         others = (*others, "runs/events.1", "run-0/model.safetensors")
         for name in (*others, "checkpoint-8/notes.txt"):
             (folder / name).parent.mkdir(exist_ok=True)
