@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 from transformers import ProgressCallback
 
 from ..evaluation import confused_pairs
+from ..evaluation.summary import FOLDER
 from ..support.files import write_csv
 
 
@@ -59,7 +60,7 @@ def summary_lines(folder: Path, logits: np.ndarray, labels: np.ndarray, names: l
     interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
     pairs = confused_pairs(labels, predicted, names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
-    page = folder / "report" / "index.html"
+    page = folder / FOLDER / "index.html"
     quoted = shlex.quote(str(folder))
     return [
         f"accuracy   {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {interval.low:.3f} to "

@@ -18,6 +18,8 @@ from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments, without
+from .closing import PREDICTIONS
+from .parsing import SETTINGS
 
 
 logger = logging.get_logger(__name__)
@@ -26,7 +28,7 @@ logger = logging.get_logger(__name__)
 # What is written into output_dir, and must not be a file of texts.
 OUTPUTS = (
     *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
-    *("predict_results.txt", "predictions.csv", "per_class.csv", "confused_pairs.csv", "settings.yaml"),
+    *("predict_results.txt", PREDICTIONS, "per_class.csv", "confused_pairs.csv", SETTINGS),
     *("config.json", "report/summary.json"),
 )
 

@@ -8,6 +8,7 @@ from ..evaluation.demo_page import build_page
 from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
 from ..support.files import write_whole
+from .closing import PREDICTIONS
 from .model_flags import data_arguments, model_parser, parse_flags
 
 
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def misread(folder: Path) -> list[dict[str, str]]:
     """The rows of `predictions.csv` whose prediction is wrong; none where there is no such file."""
-    path = folder / "predictions.csv"
+    path = folder / PREDICTIONS
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

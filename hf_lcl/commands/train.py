@@ -10,7 +10,7 @@ from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
-from .automatic import choose_settings, choose_work, few_lines, write_settings
+from .automatic import WORK, choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .job import run_job
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
     )
     given = given_names(argv)
-    chooses = data_args.train_file is not None and not given & {"do_train", "do_eval", "do_predict"}
+    chooses = data_args.train_file is not None and not given & {*WORK}
     data_args.is_brief = chooses and not data_args.verbose
     with few_lines(data_args.is_brief):
         if chooses:
