@@ -19,7 +19,6 @@ from transformers.trainer_utils import (
     EvalLoopOutput,
     HPSearchBackend,
     HubStrategy,
-    SaveStrategy,
     TrainOutput,
 )
 from transformers.utils import logging
@@ -29,7 +28,7 @@ from .data.sampler import SamplerEpochCallback
 from .data.views import input_columns, texts_alone
 from .hub.card import CardFacts, write_card
 from .hub.export import save_adapter, save_sequence_classifier
-from .hub.publisher import Publisher
+from .hub.publisher import Publisher, Push
 from .hub.requests import PushError
 from .hub.run_facts import run_facts, trainer_facts
 from .losses import Objective
@@ -403,7 +402,7 @@ class ContrastiveTrainer(Trainer):
         if self.args.push_to_hub and not _internal_call and self.is_world_process_zero():
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
             try:
-                self._publisher.publish("Model save", folder=output_dir)
+                self._publisher.publish(Push("Model save", folder=str(output_dir)))
             except PushError as error:
                 logger.error(str(error))
 
@@ -464,40 +463,24 @@ class ContrastiveTrainer(Trainer):
         training_state = TemporaryDirectory() if include_training_state else None
         if training_state is not None:
             self._unwrapped.save_pretrained(training_state.name, state_dict=state_dict)
+        push = Push(commit_message or "End of training", token, revision, private, training_state=training_state)
         try:
-            if self._publisher.repo_id is None:
-                hint = self._publisher.retry_hint(private, revision, include_training_state)
-                self._publisher.create_repo(token, private, hint)
-                self.hub_model_id = self._publisher.repo_id
+            self._publisher.create_repo_of(push)
+            self.hub_model_id = self._publisher.name
         finally:
             # With the full name where the Hub has told it; in any case before a second attempt.
             self.create_model_card(**kwargs)
-        push = partial(
-            self._publisher.publish,
-            commit_message or "End of training",
-            token,
-            revision,
-            private,
-            training_state=training_state,
-        )
         if blocking:
-            return push()
-        job, self.push_in_progress = self._publisher.in_background(push)
+            return self._publisher.publish(push)
+        job, self.push_in_progress = self._publisher.publish_later(push)
         return job
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # The Trainer's own publishes the checkpoint; there is no public hook for what goes out with one.
-        if self.args.hub_strategy == HubStrategy.END or not self.is_world_process_zero():
-            return
-        waits = self.args.hub_always_push or self.args.hub_strategy == HubStrategy.ALL_CHECKPOINTS
-        if self.push_in_progress is not None and not self.push_in_progress.is_done() and not waits:
-            return
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        self.save_model(_internal_call=True)
-        by_epoch = self.args.save_strategy == SaveStrategy.EPOCH
-        progress = f"epoch {int(self.state.epoch or 0)}" if by_epoch else f"step {self.state.global_step}"
-        push = partial(self._publisher.publish, f"Training in progress, {progress}")
-        _, self.push_in_progress = self._publisher.in_background(push)
+        if self.is_world_process_zero() and self._publisher.is_due(self.push_in_progress):
+            self.callback_handler.on_push_begin(self.args, self.state, self.control)
+            self.save_model(_internal_call=True)
+            _, self.push_in_progress = self._publisher.publish_later(self._publisher.push_of(self.state))
 
     # Searching
 

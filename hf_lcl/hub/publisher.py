@@ -2,12 +2,14 @@
 
 from concurrent.futures import Future
 from contextlib import nullcontext
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from huggingface_hub import CommitInfo, HfApi
-from transformers import TrainingArguments
+from transformers import TrainerState, TrainingArguments
+from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import PushInProgress, logging
 
 from .contents import published_files, training_state_files
@@ -16,6 +18,26 @@ from .requests import PushError, commit_files, create_repo
 
 
 logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Push:
+    """
+    One push. What is left out is what the training arguments say.
+
+    Args:
+        commit_message (`str`): first line of the commit.
+        token, revision, private: as in [`ContrastiveTrainer.push_to_hub`].
+        folder (`str`, *optional*): what is published; defaults to `args.output_dir`.
+        training_state (`TemporaryDirectory`, *optional*): the wrapper, which is published too.
+    """
+
+    commit_message: str
+    token: str | None = None
+    revision: str | None = None
+    private: bool | None = None
+    folder: str | None = None
+    training_state: TemporaryDirectory | None = None
 
 
 class Publisher:
@@ -72,57 +94,69 @@ class Publisher:
                 raise
             logger.warning(f"{error} Training goes on.")
 
-    def publish(
-        self,
-        commit_message: str,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        folder: str | None = None,
-        training_state: TemporaryDirectory | None = None,
-    ) -> CommitInfo:
+    def create_repo_of(self, push: Push) -> None:
+        """Creates the repository that `push` goes to, unless the Hub has returned its name; raises a [`PushError`]."""
+        if self.repo_id is None:
+            self.create_repo(push.token, push.private, self._retry_hint(push))
+
+    def publish(self, push: Push) -> CommitInfo:
         """
-        Publishes `folder` (by default `args.output_dir`), and the wrapper in `training_state`, which is then removed.
+        Publishes a folder, and the wrapper in `push.training_state`, which is then removed.
 
         Raises:
             PushError: if the Hub refuses or cannot be reached.
         """
-        folder = folder or self.folder
-        hint = self.retry_hint(private, revision, training_state is not None, folder)
-        with training_state or nullcontext():
-            if self.repo_id is None:
-                self.create_repo(token, private, hint)
-            files = published_files(folder)
-            if training_state is not None:
-                files |= training_state_files(training_state.name)
+        with push.training_state or nullcontext():
+            self.create_repo_of(push)
+            files = published_files(push.folder or self.folder)
+            if push.training_state is not None:
+                files |= training_state_files(push.training_state.name)
             return commit_files(
                 files,
                 self.name,
-                token=token or self.args.hub_token,
-                revision=revision or self.args.hub_revision,
-                commit_message=commit_message,
-                retry_hint=hint,
+                token=push.token or self.args.hub_token,
+                revision=push.revision or self.args.hub_revision,
+                commit_message=push.commit_message,
+                retry_hint=self._retry_hint(push),
             )
 
-    def in_background(self, push: partial[CommitInfo]) -> tuple[Future, PushInProgress]:
-        """Runs `push` after those before it. A fault is logged at once, because nobody may look at the future."""
+    def publish_later(self, push: Push) -> tuple[Future, PushInProgress]:
+        """
+        Publishes in the background, after the pushes before. A fault is logged at once, because nobody may look at the
+        future.
+        """
 
-        def push_and_log() -> CommitInfo:
+        def publish_and_log() -> CommitInfo:
             try:
-                return push()
+                return self.publish(push)
             except Exception as error:
                 logger.error(str(error))
                 raise
 
-        job = self.queue.run_as_future(push_and_log)
+        job = self.queue.run_as_future(publish_and_log)
         return job, PushInProgress([job])  # type: ignore[arg-type] # it takes a list, whatever its annotation says
 
-    def retry_hint(
-        self, private: bool | None, revision: str | None, include_training_state: bool, folder: str | None = None
-    ) -> str:
+    def is_due(self, in_progress: PushInProgress | None) -> bool:
+        """Whether a checkpoint is published, as `hub_strategy` says, while another push may be in progress."""
+        strategy = self.args.hub_strategy
+        waits = self.args.hub_always_push or strategy == HubStrategy.ALL_CHECKPOINTS
+        return strategy != HubStrategy.END and (waits or in_progress is None or in_progress.is_done())
+
+    def push_of(self, state: TrainerState) -> Push:
+        """The push of a checkpoint, which says how far the training is."""
+        by_epoch = self.args.save_strategy == SaveStrategy.EPOCH
+        progress = f"epoch {int(state.epoch or 0)}" if by_epoch else f"step {state.global_step}"
+        return Push(f"Training in progress, {progress}")
+
+    def _retry_hint(self, push: Push) -> str:
         """The command that pushes the folder again."""
-        private, revision = self._is_private(private), revision or self.args.hub_revision
-        return retry_hint(folder or self.folder, self.name, private, revision, include_training_state)
+        return retry_hint(
+            push.folder or self.folder,
+            self.name,
+            self._is_private(push.private),
+            push.revision or self.args.hub_revision,
+            push.training_state is not None,
+        )
 
     def _is_private(self, private: bool | None) -> bool | None:
         return self.args.hub_private_repo if private is None else private
