@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     total, columns = (None, []) if flags.file == "-" else _columns(read())
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
     form = {"safe": flags.csv_safe, "top_k": flags.top_k, "all_probabilities": flags.all_probabilities}
+    form["reject_below"] = flags.reject_below
     rows, rows_at_once = read(), BATCHES_AT_ONCE * flags.batch_size
     chunk = list(islice(rows, rows_at_once))
     if total is None:
@@ -82,6 +83,7 @@ def _parser() -> ArgumentParser:
     apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
     add("--top_k", type=int, default=1, help="so many of the likeliest classes of each text")
     add("--all_probabilities", action="store_true", help="the probability of every class, too")
+    add("--reject_below", type=float, metavar="P", help="a column decision: review below this probability, else accept")
     add("--csv_safe", action="store_true", help=apostrophe)
     return parser
 
@@ -94,6 +96,8 @@ def _check(flags: Namespace) -> None:
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
     if flags.top_k < 1:
         raise ValueError(f"--top_k {flags.top_k} leaves no class: use 1 or more.")
+    if flags.reject_below is not None and not 0 < flags.reject_below <= 1:
+        raise ValueError(f"--reject_below {flags.reject_below:g} is no probability: use a number from 0 to 1, as 0.7.")
     if flags.csv_safe and extension != ".csv":
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
     source = flags.file

@@ -26,6 +26,7 @@ def prediction_writer(
     safe: bool = False,
     top_k: int = 1,
     all_probabilities: bool = False,
+    reject_below: float | None = None,
 ) -> Iterator[Callable[[int, Mapping[str, Any], np.ndarray], None]]:
     """
     What writes a prediction, given the line of a text, its row and the probabilities of all classes: into a csv or
@@ -33,14 +34,17 @@ def prediction_writer(
 
     A record has the line, all `columns` of the row as they are, `label` and `probability`, the likeliest `top_k`
     classes (`label_2`, `probability_2`, ...) and, with `all_probabilities`, those of all classes: `p(NAME)` in
-    a csv file, `probabilities` in JSON lines. One of ours whose name is a column of the input gets `predicted_` in
+    a csv file, `probabilities` in JSON lines. With `reject_below`, `decision` is `review` where the probability of the
+    likeliest class is lower, else `accept`. One of ours whose name is a column of the input gets `predicted_` in
     front. `safe` is that of [`csv_writer`].
     """
     is_csv = path is not None and path.suffix.lower() == ".csv"
     top_k = min(top_k, len(names))
     further = [f"{what}_{rank}" for rank in range(2, top_k + 1) for what in ("label", "probability")]
     of_classes = [f"p({name})" for name in names] if is_csv else ["probabilities"]
-    ours = free_names(["line", "label", "probability", *further, *(of_classes if all_probabilities else [])], columns)
+    further += of_classes if all_probabilities else []
+    further += [] if reject_below is None else ["decision"]
+    ours = free_names(["line", "label", "probability", *further], columns)
     renamed = [f"{name} is in the column {new}" for name, new in ours.items() if name != new]
     if renamed:
         logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
@@ -64,6 +68,8 @@ def prediction_writer(
             found: list[Any] = [value for index in best for value in (names[index], rounded[index])]
             if all_probabilities:
                 found += rounded if is_csv else [dict(zip(names, rounded))]
+            if reject_below is not None:
+                found.append("review" if rounded[best[0]] < reject_below else "accept")
             if is_csv:
                 write_row([line, *(_readable(row.get(name)) for name in columns), *found])
             else:

@@ -148,6 +148,7 @@ def test_broken_rows_may_be_skipped_and_are_counted(plain, tmp_path, caplog, std
         (["--batch_size", "0"], "batch_size=0 must be at least 1"),
         (["--output_file", "a.xlsx"], "use .csv or .jsonl"),
         (["--sentence_pair"], "needs two columns"),
+        (["--reject_below", "70"], "--reject_below 70 is no probability"),
     ],
 )
 def test_bad_input_ends_in_one_line(plain, fails, stdin, others, message):
@@ -356,3 +357,23 @@ def test_the_likeliest_classes_in_their_order(plain, tmp_path, reader):
 
 def test_no_class_is_none(plain, fails):
     assert "--top_k 0 leaves no class: use 1 or more." in fails(["predict", str(plain), "in.txt", "--top_k", "0"])
+
+
+def test_unsure_answers_are_for_a_person(plain, files, tmp_path):
+    """The decision is that of the probability beside it, in both kinds of file, and gives way as all our columns do."""
+    table, lines, again = tmp_path / "out.csv", tmp_path / "out.jsonl", tmp_path / "again.csv"
+    main(["predict", str(plain), files["test"], "--output_file", str(lines)])
+    bar = sorted(row["probability"] for row in read_jsonl(lines))[12]
+    for out in (table, lines):
+        main(["predict", str(plain), files["test"], "--output_file", str(out), "--reject_below", str(bar)])
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "decision"
+    assert [row["decision"] for row in rows] == [row["decision"] for row in read_jsonl(lines)]
+    by_probability = sorted((float(row["probability"]), row["decision"]) for row in rows)
+    assert [decision for _, decision in by_probability] == ["review"] * 12 + ["accept"] * 12
+    main(["predict", str(plain), str(table), "--output_file", str(again), "--reject_below", "1e-9"])
+    with open(again, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["predicted_decision"] for row in rows} == {"accept"}
+    assert {row["decision"] for row in rows} == {"review", "accept"}
