@@ -31,7 +31,7 @@ def batch_of_views(
 
     Args:
         inputs (`dict[str, torch.Tensor]`): the model's, one row per text.
-        labels (`torch.LongTensor` of shape `(texts,)`): classes.
+        labels (`torch.Tensor` of shape `(texts, ...)`): classes, or indicator rows.
         num_views (`int`, *optional*, defaults to 2): views of each text, the text included; 2 for `"column"`.
         kind (`str`, *optional*, defaults to `"dropout"`): `"dropout"` repeats the text, and the model's dropout makes
             the difference ([SimCSE](https://huggingface.co/papers/2104.08821)); `"column"` is the second view that
@@ -49,4 +49,4 @@ def batch_of_views(
                 "view_column='paraphrase'), and leave data_collator to the trainer."
             )
     views = [texts, *[texts | second] * (num_views - 1)]
-    return {name: torch.cat([view[name] for view in views]) for name in texts}, labels.repeat(num_views)
+    return {name: torch.cat([view[name] for view in views]) for name in texts}, torch.cat([labels] * num_views)

@@ -12,7 +12,7 @@ class Candidates:
 
     Args:
         embeddings (`torch.Tensor` of shape `(candidates, hidden)`): not normalised; the batch with its graph.
-        labels (`torch.LongTensor` of shape `(candidates,)`): classes.
+        labels (`torch.LongTensor` of shape `(candidates,)`): classes; or indicator rows.
         anchor_positions (`torch.LongTensor` of shape `(batch,)`): which of them are the anchors themselves.
         batch_size (`int`): how many of them, from the first on, are the batch of all processes.
         processes (`int`, *optional*, defaults to 1): among how many processes that batch is divided. Each one's loss

@@ -27,6 +27,8 @@ SHAPES = {
     "anchor_positions": ("batch",),
 }
 INTEGERS = ("labels", "candidate_labels", "anchor_positions")
+# Of texts with several labels each.
+INDICATORS = {"labels": ("batch", "num_labels"), "candidate_labels": ("candidates", "num_labels")}
 OPTIONAL = ("candidate_embeddings", "candidate_labels", "anchor_positions")
 
 
@@ -35,8 +37,10 @@ def check_inputs(inputs: dict[str, Tensor | None], temperature: float | Tensor, 
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}.")
     known: dict[str, Any] = {}
+    labels = inputs["labels"]
+    shapes = SHAPES | (INDICATORS if torch.is_tensor(labels) and labels.ndim == 2 else {})
     given = {
-        name: _checked(name, tensor, known)
+        name: _checked(name, tensor, shapes[name], known)
         for name, tensor in inputs.items()
         if tensor is not None or name not in OPTIONAL
     }
@@ -47,17 +51,17 @@ def check_inputs(inputs: dict[str, Tensor | None], temperature: float | Tensor, 
             "all that there is, or leave out all three."
         )
     name = "candidate_embeddings" if has_candidates else "embeddings"
-    embeddings, compared, labels = given["embeddings"], given[name], given["labels"]
+    embeddings, compared = given["embeddings"], given[name]
     if not compared.numel():
         raise ValueError(f"There is nothing to compare with: {name} is empty, of shape {tuple(compared.shape)}.")
     if compared.dtype != embeddings.dtype:
         raise TypeError(f"{name} must have the dtype of embeddings, {embeddings.dtype}, got {compared.dtype}.")
     if not torch.is_tensor(temperature):
         check_temperature(temperature)
-    elif not temperature.is_floating_point() or tuple(temperature.shape) not in ((), (1,), tuple(labels.shape)):
+    elif not temperature.is_floating_point() or tuple(temperature.shape) not in ((), (1,), (len(embeddings),)):
         raise ValueError(
             f"temperature must be a number, or a floating point tensor of shape () or (batch,) with batch = "
-            f"{len(labels)}, got {temperature.dtype} of shape {tuple(temperature.shape)}."
+            f"{len(embeddings)}, got {temperature.dtype} of shape {tuple(temperature.shape)}."
         )
     if not torch.compiler.is_compiling():
         _check_values(given, temperature)
@@ -81,19 +85,19 @@ def rows_not_finite(name: str, tensor: Tensor) -> str | None:
     )
 
 
-def _checked(name: str, tensor: Any, known: dict[str, Any]) -> Tensor:
+def _checked(name: str, tensor: Any, shape: tuple[str, ...], known: dict[str, Any]) -> Tensor:
     """A tensor that fits the device and the sizes of those before it, `known`, to which its own are added."""
-    shape, is_right_type = SHAPES[name], False
+    must_be_integers, is_right_type = name in INTEGERS and len(shape) == 1, False
     if not torch.is_tensor(tensor):
         got = f"{tensor!r:.60}"
     else:
         is_integer = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-        is_right_type = is_integer if name in INTEGERS else tensor.is_floating_point()
+        is_right_type = is_integer if must_be_integers else tensor.is_floating_point() or name in INTEGERS
         facts = dict(zip(("device", *shape), (tensor.device, *tensor.shape)))
         if is_right_type and tensor.ndim == len(shape) and all(known.setdefault(k, v) == v for k, v in facts.items()):
             return tensor
         got = f"{tensor.dtype} of shape {tuple(tensor.shape)} on {tensor.device}"
-    kind = "an integer" if name in INTEGERS else "a floating point"
+    kind = "an integer" if must_be_integers else "a 0/1" if name in INTEGERS else "a floating point"
     facts = {key: known[key] for key in ("device", *shape) if key in known}
     raise (ValueError if is_right_type else TypeError)(
         f"{name} must be {kind} tensor of shape ({', '.join(shape)}{',' * (len(shape) == 1)})"
@@ -119,6 +123,8 @@ def _check_values(given: dict[str, Tensor], temperature: float | Tensor) -> None
             size = len(given["candidate_labels"])
             checks.append(_in_range(name, tensor, size, f"there are {size} candidates"))
             checks.append(_same_labels(given["labels"], given["candidate_labels"], tensor))
+        elif tensor.ndim == 2 and name in INTEGERS:
+            checks.append(_indicators(name, tensor))
         elif name in INTEGERS:
             checks.append(_in_range(name, tensor, columns, reason))
         else:
@@ -151,14 +157,20 @@ def _in_range(name: str, values: Tensor, size: int | None, reason: str) -> Check
     return is_wrong, lambda row: f"{name} must be {allowed}, because {reason}; got {values[row].item()} in row {row}."
 
 
+def _indicators(name: str, rows: Tensor) -> Check:
+    is_wrong = ((rows != 0) & (rows != 1)).any(dim=1)
+    return is_wrong, lambda row: f"{name} must be 0 or 1 for each class; got {rows[row].tolist()!r:.60} in row {row}."
+
+
 def _same_labels(labels: Tensor, candidate_labels: Tensor, positions: Tensor) -> Check:
     positions = positions.long().clamp(0, len(candidate_labels) - 1)
     others = candidate_labels[positions]
+    differs = others != labels
     return (
-        others != labels,
+        differs.any(dim=1) if labels.ndim == 2 else differs,
         lambda row: (
             f"anchor_positions says that anchor {row} is candidate {positions[row].item()}, but their labels are "
-            f"{labels[row].item()} and {others[row].item()}."
+            f"{labels[row].tolist()} and {others[row].tolist()}."
         ),
     )
 

@@ -19,14 +19,18 @@ def cross_entropy(
 
     Args:
         logits (`torch.Tensor` of shape `(batch, num_labels)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): classes.
-        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): how much a text of each class counts.
+        labels (`torch.LongTensor` of shape `(batch,)`): classes. For indicator rows `(batch, num_labels)` it is
+            `binary_cross_entropy_with_logits`, the mean over texts and classes.
+        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): how much a text of each class counts; of
+            indicator rows, how much a 1 of each class does (`pos_weight`).
         label_smoothing (`float`, *optional*, defaults to 0.0): as in torch.
         total (`torch.Tensor` or `float`, *optional*): what divides the sum over the texts, such as the weight of a
             batch of which these are a share; by default, as in torch, the sum of their weights.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     weights = None if class_weights is None else class_weights.to(logits)
+    if labels.dim() == 2:
+        return _binary_cross_entropy(logits, labels.to(logits), weights, label_smoothing, total)
     if total is None and weights is None and len(labels):
         return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     if total is None:
@@ -34,3 +38,15 @@ def cross_entropy(
     total = torch.as_tensor(total, dtype=logits.dtype, device=logits.device)
     loss = functional.cross_entropy(logits, labels, weight=weights, label_smoothing=label_smoothing, reduction="sum")
     return loss * (total > 0) / total.clamp(min=torch.finfo(loss.dtype).tiny)
+
+
+def _binary_cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor | None, label_smoothing: float, total: Tensor | float | None
+) -> Tensor:
+    if label_smoothing:
+        labels = labels * (1 - label_smoothing) + label_smoothing / 2
+    loss = functional.binary_cross_entropy_with_logits
+    if total is None and len(labels):
+        return loss(logits, labels, pos_weight=weights)
+    count = torch.as_tensor(total or 1.0, dtype=logits.dtype, device=logits.device) * logits.shape[1]
+    return loss(logits, labels, pos_weight=weights, reduction="sum") / count

@@ -26,18 +26,16 @@ def sweep(
     """
     anchors, given, log_weights = inputs
     candidates = anchors if given is None else given
-    classes, self_column = pairs.candidate_classes, pairs.self_column
+    self_column = pairs.self_column
     scaled = anchors / temperature
     logits = scaled @ candidates.T
     # Each anchor's target is spread over its positives, as in a cross-entropy with soft labels.
-    targets = (pairs.classes.unsqueeze(1) == classes).to(anchors.dtype)
+    targets = pairs.targets(anchors.dtype)
     if self_column is not None:
-        targets.scatter_(1, self_column, 0)
         logits.scatter_(1, self_column, 0)  # it may have overflowed, and 0 * inf is NaN
-    targets.div_(pairs.positives.clamp(min=1).unsqueeze(1))
     mean_positive = (logits * targets).sum(dim=1)
     if log_weights is not None:
-        logits.add_(log_weights.index_select(1, classes))
+        logits.add_(pairs.log_weights(log_weights))
     if self_column is not None:
         logits.scatter_(1, self_column, -torch.inf)
     maximum = row_maximum(logits)
@@ -49,7 +47,7 @@ def sweep(
         coefficients = coefficients.unsqueeze(1)
         gradient = exponentials.mul_(coefficients / total)
         if log_weights is not None and wanted[2]:
-            of_log_weights = torch.zeros_like(log_weights).index_add_(1, classes, gradient)
+            of_log_weights = _by_class(gradient, pairs, log_weights)
         gradient.sub_(targets.mul_(coefficients))
         if wanted[0]:
             pulled = (gradient + gradient.T) @ anchors if given is None else gradient @ candidates
@@ -57,3 +55,9 @@ def sweep(
         if given is not None and wanted[1]:
             of_candidates = gradient.T @ scaled
     return values, (of_anchors, of_candidates, of_log_weights)
+
+
+def _by_class(gradient: Tensor, pairs: Pairs, log_weights: Tensor) -> Tensor:
+    if pairs.candidate_classes.dim() == 2:
+        return pairs.by_class(gradient, log_weights, pairs.label_rows())
+    return torch.zeros_like(log_weights).index_add_(1, pairs.candidate_classes, gradient)  # takes no product

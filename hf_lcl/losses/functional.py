@@ -9,6 +9,12 @@ For anchors `i` with embedding `h_i`, class `y_i`, positives `P(i) = {p != i : y
 where `w_i` are the weighting network's class probabilities for text `i`. The weight of the anchor's own class stands
 outside the logarithm, as in the paper's code and in its later correction.
 
+With several labels per text (MulSupCon of Zhang & Wu, AAAI 2024), labels are indicator rows `(batch, classes)`.
+`SCL_i` is then the mean over those labels `c` of anchor `i` that another text has, each with the positives
+`P(i, c) = {p != i : c in Y_p}`; `w[i, Y_k]` is the mean of `w[i, c]` over the labels of text `k`, and over all classes
+where it has none. A text without labels is a negative of all others, and no anchor. Rows with a single label each give
+the losses above.
+
 The sums over `p` and `k` go over the batch or, where they are given, over candidates of any number.
 """
 
@@ -19,7 +25,7 @@ from torch import Tensor
 
 from .checks import OPTIONAL, check_inputs
 from .log_ratios import log_ratios
-from .pairs import Inputs, make_pairs
+from .pairs import Inputs, make_pairs, mean_rows
 
 
 def supervised_contrastive_loss(
@@ -42,7 +48,8 @@ def supervised_contrastive_loss(
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, 0 or more.
+        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, 0 or more. Or, with several labels per
+            text, 0 or 1 for each class: `(batch, classes)`, of any dtype.
         temperature (`float` or `torch.Tensor` of shape `()` or `(batch,)`, *optional*, defaults to 0.3): divides the
             similarities; must be positive. A tensor gets its gradient; one number per anchor is fine.
         normalize (`bool`, *optional*, defaults to `True`): whether embeddings are L2-normalised first, so that
@@ -52,7 +59,7 @@ def supervised_contrastive_loss(
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
             compared with, such as the batch of all processes; in the dtype of `embeddings`. Gradients flow into it.
             Left out, the anchors are compared with one another.
-        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes.
+        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes, or rows as `labels`.
         anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors
             themselves; none when left out.
 
@@ -104,7 +111,8 @@ def label_aware_contrastive_loss(
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`.
+        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`. Or, with several
+            labels per text, 0 or 1 for each class: `(batch, num_labels)`, of any dtype.
         weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`): the weighting network's, before the softmax.
         temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): this and all others but `detach_weights`,
             what is returned and the errors raised are as in [`supervised_contrastive_loss`].
@@ -158,11 +166,15 @@ def contrastive_loss(
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
     if weighting_logits is not None:
         dtype = torch.promote_types(weighting_logits.dtype, dtype)
-    anchors, candidates, labels = _vectors(embeddings, dtype, normalize), None, labels.long()
+    anchors, candidates = _vectors(embeddings, dtype, normalize), None
+    labels = labels.to(dtype) if labels.dim() == 2 else labels.long()
     if candidate_embeddings is None or candidate_labels is None:
         candidate_labels, anchor_positions = labels, torch.arange(len(labels), device=labels.device)
     else:
-        candidates, candidate_labels = _vectors(candidate_embeddings, dtype, normalize), candidate_labels.long()
+        candidates, candidate_labels = (
+            _vectors(candidate_embeddings, dtype, normalize),
+            candidate_labels.to(labels.dtype),
+        )
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
     log_weights = None if weighting_logits is None else weighting_logits.to(dtype).log_softmax(dim=1)
     num_labels = None if weighting_logits is None else weighting_logits.shape[1]
@@ -174,7 +186,10 @@ def contrastive_loss(
 
     weights = valid = (pairs.positives > 0).to(dtype)
     if log_weights is not None:
-        weights = valid * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
+        if labels.dim() == 2:
+            weights = valid * (log_weights.exp() * mean_rows(labels)).sum(dim=1)
+        else:
+            weights = valid * log_weights.gather(1, labels.unsqueeze(1)).squeeze(1).exp()
     inputs = Inputs(anchors, candidates, log_weights)
     if reduction == "none":
         return weights * log_ratios(inputs, pairs, temperature)

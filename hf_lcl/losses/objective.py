@@ -31,6 +31,9 @@ class Objective:
     label-aware (`"lcl"`) or the supervised (`"scl"`, without `L_w`) contrastive loss. `"ce"` is `L_e` alone.
     Where the classifier is the weighting network, `L_w` equals `L_e` and is left out.
 
+    Where labels are indicator rows `(batch, num_labels)`, several of which may be 1, `L_e` and `L_w` are binary
+    cross-entropies.
+
     With several views of a text, the contrastive loss counts each of them, `L_e` and `L_w` the first alone.
 
     Args:
@@ -41,7 +44,8 @@ class Objective:
         detach_weights (`bool`, *optional*, defaults to `False`): see [`label_aware_contrastive_loss`].
         weighting_is_trained (`bool`, *optional*, defaults to `True`): whether the weighting logits come from
             parameters of their own, so that there is an `L_w`.
-        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies.
+        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies; with several
+            labels per text, how much the texts that have a label count (`pos_weight` of torch).
         label_smoothing (`float`, *optional*, defaults to 0.0): of both cross-entropies.
 
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
@@ -72,7 +76,7 @@ class Objective:
             logits (`torch.Tensor` of shape `(batch, num_labels)`): the classifier's.
             embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
             weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): needed by `"lcl"`.
-            labels (`torch.LongTensor` of shape `(batch,)`): classes.
+            labels (`torch.LongTensor` of shape `(batch,)`): classes; or indicator rows `(batch, num_labels)`.
             candidates ([`Candidates`], *optional*): by default the batch.
             views (`int`, *optional*, defaults to 1): rows of each text in `batch`: all first views stand first.
 
@@ -129,14 +133,18 @@ class Objective:
             anchor_positions=candidates.anchor_positions,
             reduction="sum",
         )
-        valid = (_class_sizes(candidates.labels, num_labels)[candidates.batch_labels] > 1).sum()
+        sizes = _class_sizes(candidates.labels, num_labels)
+        if labels.dim() == 2:
+            valid = (candidates.batch_labels.to(sizes) @ (sizes > 1).to(sizes) > 0).sum()
+        else:
+            valid = (sizes[candidates.batch_labels] > 1).sum()
         return loss * candidates.processes / valid.clamp(min=1)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, candidates: Candidates | None, views: int) -> Tensor:
         total: Tensor | float | None = None
         if candidates is not None:
             total = candidates.batch_size
-            if self.class_weights is not None:
+            if self.class_weights is not None and labels.dim() == 1:
                 exact = torch.promote_types(logits.dtype, torch.float32)
                 total = self.class_weights.to(labels.device, exact)[candidates.batch_labels].sum()
             # The batch holds all views of a text, of which the first alone counts.
@@ -161,21 +169,29 @@ def batch_statistics(
     Returns:
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and
         `candidates_per_anchor` (mean numbers, the anchor itself not counted), `positive_similarity` and
-        `negative_similarity` (mean cosine over the pairs of equal and of different class).
+        `negative_similarity` (mean cosine over the pairs of equal and of different class). Where texts have several
+        labels, those are the pairs with a label in common and without; this takes a matrix of all pairs.
     """
     unit = functional.normalize(embeddings.float(), dim=1)
     others, other_labels = unit, labels
     if candidates is not None:
         others = functional.normalize(candidates.embeddings.detach().float(), dim=1)
         other_labels = candidates.labels
-    class_sums = unit.new_zeros(num_labels, unit.shape[1]).index_add_(0, other_labels, others)
-    class_sizes = _class_sizes(other_labels, num_labels)
+    is_alike_itself: Tensor | float = 1.0
+    if labels.dim() == 2:
+        alike = (labels.to(unit) @ other_labels.to(unit).T > 0).to(unit)
+        sizes, similarity_to_class = alike.sum(dim=1), (alike * (unit @ others.T)).sum(dim=1)
+        is_alike_itself = (labels.sum(dim=1) > 0).to(unit)
+    else:
+        class_sums = unit.new_zeros(num_labels, unit.shape[1]).index_add_(0, other_labels, others)
+        sizes = _class_sizes(other_labels, num_labels)[labels]
+        similarity_to_class = (unit * class_sums[labels]).sum(dim=1)
     # An anchor is always among its candidates, and none of its own positives.
-    positives = class_sizes[labels] - 1
-    negatives = len(others) - class_sizes[labels]
-    similarity_to_class = (unit * class_sums[labels]).sum(dim=1)
-    positive_sum = (similarity_to_class - unit.square().sum(dim=1)).sum()
-    negative_sum = (unit @ class_sums.sum(dim=0) - similarity_to_class).sum()
+    itself = unit.square().sum(dim=1)
+    positives = sizes - is_alike_itself
+    negatives = len(others) - sizes - (1 - is_alike_itself)
+    positive_sum = (similarity_to_class - is_alike_itself * itself).sum()
+    negative_sum = (unit @ others.sum(dim=0) - similarity_to_class - (1 - is_alike_itself) * itself).sum()
     texts, num_positives, num_negatives = len(labels), positives.sum(), negatives.sum()
     return {
         "valid_anchors": Part((positives > 0).float().sum() / max(texts, 1), texts),
@@ -188,5 +204,7 @@ def batch_statistics(
 
 def _class_sizes(labels: Tensor, num_labels: int) -> Tensor:
     """Number of texts of each class `(num_labels,)`, in fp32; `bincount` would wait for the device."""
+    if labels.dim() == 2:
+        return labels.sum(dim=0, dtype=torch.float32)
     ones = torch.ones(len(labels), device=labels.device)
     return torch.zeros(num_labels, device=labels.device).index_add_(0, labels, ones)

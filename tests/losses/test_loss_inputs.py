@@ -116,7 +116,7 @@ FITTING = dict(zip(("embeddings", "labels", "weighting_logits"), batch(torch.flo
         ({"embeddings": torch.zeros(10, 5, dtype=torch.long)}, TypeError, ["floating point", "torch.int64"]),
         ({"embeddings": [[0.0]]}, TypeError, ["embeddings must be a floating point tensor", "got [[0.0]]"]),
         ({"labels": LABELS[:9]}, ValueError, ["(batch,)", "batch = 10", "(9,)"]),
-        ({"labels": F.one_hot(LABELS)}, ValueError, ["(batch,)", "batch = 10", "(10, 5)"]),
+        ({"labels": F.one_hot(LABELS) * 2}, ValueError, ["0 or 1 for each class", "got [2, 0, 0, 0, 0] in row 0"]),
         ({"labels": LABELS.double()}, TypeError, ["integer", "torch.float64"]),
         ({"labels": LABELS > 2}, TypeError, ["labels must be an integer tensor", "torch.bool"]),
         ({"labels": LABELS.tolist()}, TypeError, ["labels must be an integer tensor", "got [0, 1, 0"]),
@@ -149,6 +149,7 @@ def test_wrong_argument_is_named_with_what_is_allowed(changed, error, named):
         ({"weighting_logits": None}, TypeError, ["weighting_logits must be a floating point tensor", "got None"]),
         ({"weighting_logits": torch.zeros(10, 6).long()}, TypeError, ["floating point tensor"]),
         ({"weighting_logits": torch.zeros(10)}, ValueError, ["(batch, num_labels)", "batch = 10", "(10,)"]),
+        ({"labels": F.one_hot(LABELS)}, ValueError, ["(batch, num_labels)", "num_labels = 5", "(10, 6)"]),
         ({"weighting_logits": torch.zeros(9, 6)}, ValueError, ["(batch, num_labels)", "batch = 10", "(9, 6)"]),
         ({"weighting_logits": torch.zeros(10, 0)}, ValueError, ["labels must be in [0, 0)", "have 0 columns"]),
         (

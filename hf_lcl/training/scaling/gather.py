@@ -16,14 +16,15 @@ def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): those of this process's anchors. Each process may have
             any number.
-        labels (`torch.LongTensor` of shape `(batch,)`): their classes.
+        labels (`torch.LongTensor` of shape `(batch,)`): their classes; or indicator rows.
 
     Returns:
         [`Candidates`]: in the order of the ranks. The gradient of an embedding is the sum over the processes' losses,
         so that the mean of the processes' gradients (as `DistributedDataParallel` takes it) is that of the mean loss.
     """
-    counts = [labels.new_zeros(1) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, labels.new_tensor([len(labels)]))
+    own = torch.tensor([len(labels)], device=labels.device)
+    counts = [torch.zeros_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, own)
     sizes = torch.cat(counts).tolist()
     start = sum(sizes[: dist.get_rank()])
     return Candidates(
