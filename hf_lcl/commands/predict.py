@@ -83,7 +83,7 @@ def _parser() -> ArgumentParser:
     apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
     add("--top_k", type=int, default=1, help="so many of the likeliest classes of each text")
     add("--all_probabilities", action="store_true", help="the probability of every class, too")
-    add("--reject_below", type=float, metavar="P", help="a column decision: review below this probability, else accept")
+    add("--reject_below", type=float, metavar="P", help="add a column decision: below P review, else accept")
     add("--csv_safe", action="store_true", help=apostrophe)
     return parser
 

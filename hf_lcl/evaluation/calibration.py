@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from torch import nn
 from transformers import PreTrainedModel
+
+from ..model.last_layer import scale_logits
 
 
 NUM_BINS = 15
@@ -121,7 +121,6 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
-@torch.no_grad()
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
     Divides the last layer of a classifier by `temperature`, so that whoever loads the model gets calibrated
@@ -143,13 +142,4 @@ def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
     if not temperature > 0:
         raise ValueError(f"temperature={temperature} must be positive.")
-    num_labels = classifier.config.num_labels
-    linear = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
-    layers = [layer for layer in linear if layer.out_features == num_labels]
-    if not layers:
-        raise ValueError(
-            f"{type(classifier).__name__} has no linear layer with {num_labels} outputs, one per class, that could be "
-            "divided by the temperature: divide its logits instead."
-        )
-    for parameter in layers[-1].parameters():
-        parameter.copy_(parameter.double() / temperature)
+    scale_logits(classifier, 1 / temperature)

@@ -360,7 +360,7 @@ def test_no_class_is_none(plain, fails):
 
 
 def test_unsure_answers_are_for_a_person(plain, files, tmp_path):
-    """The decision is that of the probability beside it, in both kinds of file, and gives way as all our columns do."""
+    """The decision is that of the probability beside it, in both kinds of file, and gives way like the others."""
     table, lines, again = tmp_path / "out.csv", tmp_path / "out.jsonl", tmp_path / "again.csv"
     main(["predict", str(plain), files["test"], "--output_file", str(lines)])
     bar = sorted(row["probability"] for row in read_jsonl(lines))[12]

@@ -1,0 +1,86 @@
+"""The layer that makes the logits of a finished classifier, and edits of it that plain transformers loads."""
+
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from .classes import class_names
+from .probing import probe_logits
+
+
+@torch.no_grad()
+def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
+    """
+    The linear layer that makes the logits, as seen in one pass of the classifier, and its name. Raises a `ValueError`
+    where there is none with one output per class.
+    """
+    made: dict[str, Tensor] = {}
+    num_labels = len(class_names(classifier.config))
+    layers = {
+        name: layer
+        for name, layer in classifier.named_modules()
+        if isinstance(layer, nn.Linear) and layer.out_features == num_labels
+    }
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output, name=name: made.update({name: output.float().cpu()}))
+        for name, layer in layers.items()
+    ]
+    logits = None
+    with suppress(Exception):  # of one that needs more than token ids: its last such layer is taken
+        logits = probe_logits(classifier) if hooks else None
+    for hook in hooks:
+        hook.remove()
+    for name, layer in reversed(layers.items()):
+        if logits is None:
+            return name, layer
+        # Decoders make logits of every token, and take those of one, or their mean.
+        rows = made[name].reshape(-1, num_labels) if name in made else logits.new_empty(0, num_labels)
+        if (torch.cat([rows, rows.mean(dim=0, keepdim=True)]) - logits).abs().amax(dim=1).min() < 1e-4:
+            return name, layer
+    raise ValueError(
+        f"{type(classifier).__name__} has no linear layer with {num_labels} outputs, one per class, that makes its "
+        "logits: change these instead."
+    )
+
+
+@torch.no_grad()
+def scale_logits(classifier: PreTrainedModel, factor: float) -> None:
+    """Multiplies the logits of a classifier by a positive number, in its last layer."""
+    for parameter in last_layer(classifier)[1].parameters():
+        parameter.copy_(parameter.double() * factor)
+
+
+def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:
+    """
+    Gives a classifier one more class, the last, whose logit is the same for every text: it is the answer where all
+    others are lower. Raises a `ValueError` where the last layer has no bias, or a class has that name.
+    """
+    names = class_names(classifier.config)
+    if name in names:
+        raise ValueError(f"The classifier has a class {name!r} already.")
+    where, layer = last_layer(classifier)
+    if layer.bias is None:
+        raise ValueError(f"The last layer of {type(classifier).__name__} has no bias: no class can be added to it.")
+    weight = torch.cat([layer.weight, layer.weight.new_zeros(1, layer.in_features)])
+    _replace(classifier, where, weight, torch.cat([layer.bias, layer.bias.new_tensor([logit])]), [*names, name])
+
+
+def remove_last_class(classifier: PreTrainedModel) -> None:
+    """Takes the last class of a classifier away; the logits of the others stay."""
+    where, layer = last_layer(classifier)
+    _replace(classifier, where, layer.weight[:-1], layer.bias[:-1], class_names(classifier.config)[:-1])
+
+
+@torch.no_grad()
+def _replace(classifier: PreTrainedModel, where: str, weight: Tensor, bias: Tensor, names: list[str]) -> None:
+    layer = nn.Linear(weight.shape[1], len(names), device=weight.device, dtype=weight.dtype)
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
+    classifier.set_submodule(where, layer.requires_grad_(weight.requires_grad))
+    whole: Any = classifier
+    whole.config.id2label = dict(enumerate(names))
+    whole.config.label2id = {name: index for index, name in enumerate(names)}
+    whole.num_labels = len(names)
