@@ -74,6 +74,7 @@ def test_the_most_confident_errors_stand_first(trained):
     assert all(row["text"].startswith("my neighbour was") for row in found)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_settings_repeat_the_run(trained, tmp_path):
     settings = yaml.safe_load((trained / "settings.yaml").read_text())
     assert settings["text_column_names"] == "Body"
@@ -117,6 +118,7 @@ def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_fo
     ]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_given_files_are_not_replaced(files, encoder_folder, tmp_path):
     flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
     main(["train", *[f"--{name}_file={path}" for name, path in files.items()], *flags, f"--output_dir={tmp_path}/o"])
