@@ -18,6 +18,7 @@ def ledger(folder):
     return [json.loads(line) for line in (folder / "runs.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp_path, capsys, monkeypatch):
     main([*flags, "0"])
     out = tmp_path / "out"

@@ -23,6 +23,7 @@ def trained(flags_into, tmp_path_factory) -> Path:
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.slow
 def test_it_does_what_the_script_does(trained, training_flags, tmp_path):
     spec = importlib.util.spec_from_file_location("run_classification", SCRIPT)
     script = importlib.util.module_from_spec(spec)

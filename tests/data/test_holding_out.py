@@ -49,6 +49,7 @@ def test_a_class_is_never_left_without_training_texts(seed):
     assert set(parts["train"]["labels"][:]) == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.slow
 def test_the_draw_is_that_of_the_seed_in_every_process(tmp_path):
     """Python gives strings other hashes in each process."""
     splits([0, 1] * 50).save_to_disk(tmp_path / "splits")

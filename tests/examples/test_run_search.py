@@ -42,6 +42,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "trials.csv").open()))
 
 
+@pytest.mark.slow
 def test_the_best_setting_runs_as_it_is_and_scores_the_same(search, run, flags, tmp_path, capsys):
     flags |= {"objective": "lcl", "num_train_epochs": "1", "learning_rate": "3e-3", "max_train_samples": "48"}
     search(command_line(flags | {"n_trials": "3", "temperature": "1", "hub_token": "hf_secret"}))

@@ -146,6 +146,7 @@ class TestSaving:
         assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         assert torch.equal(again(**batch).logits, model(**batch).logits)
 
+    @pytest.mark.slow
     def test_the_folder_loads_where_hf_lcl_is_not_installed(self, model, batch, tmp_path):
         model.save_pretrained(tmp_path)
         torch.save(dict(batch), tmp_path / "batch.pt")
