@@ -1,7 +1,7 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import islice
@@ -26,6 +26,7 @@ from transformers.utils import logging
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
 from .data.views import input_columns, texts_alone
+from .evaluation.metrics import classification_metrics
 from .hub.card import CardFacts, write_card
 from .hub.export import save_adapter, save_sequence_classifier
 from .hub.publisher import Publisher, Push
@@ -45,6 +46,7 @@ from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import check_stream, order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
+from .training.raw_rows import RawRows
 from .training.search import prepare_search, wide_space
 from .training.splits import TrainingSet, check_evaluation_set
 from .training.start import Start, distills_mean, texts_to_fit
@@ -80,8 +82,11 @@ class ContrastiveTrainer(Trainer):
         args ([`ContrastiveTrainingArguments`]): all settings.
         data_collator (`Callable`, *optional*): defaults to a [`ContrastiveDataCollator`].
         train_dataset, eval_dataset: tokenised rows with `labels` (class ids), or a stream of them (with `max_steps`),
-            whose batches a buffer balances; see [`data.balance_stream`].
-        processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model.
+            whose batches a buffer balances; see [`data.balance_stream`]. Or texts with labels in any form, which are
+            tokenised here: see [`training.raw_rows.RawRows`]. `predict` and `evaluate` take these, and plain strings.
+        processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model; for texts
+            it defaults to the encoder's.
+        text_column, label_column (`str`, *optional*): of texts; default to `"text"` and `"label"`.
         peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
             the weighting network instead of all weights. What is saved is the merged classifier, or the adapter
             (`merge_adapter=False`).
@@ -124,6 +129,8 @@ class ContrastiveTrainer(Trainer):
         eval_dataset: Any = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
+        text_column: str | Sequence[str] | None = None,
+        label_column: str | None = None,
         peft_config: "PeftConfig | None" = None,
         **kwargs: Any,
     ):
@@ -136,6 +143,11 @@ class ContrastiveTrainer(Trainer):
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
         if peft_config is not None and (args.fsdp or args.deepspeed):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
+        self._raw = RawRows(model, processing_class, text_column, label_column)
+        train_dataset, eval_dataset = self._raw(train_dataset, "train"), self._raw(eval_dataset, "evaluation")
+        processing_class = self._raw.tokenizer
+        if self._raw.found_some:
+            kwargs.setdefault("compute_metrics", classification_metrics)
         check_stream(train_dataset, args)
         self._peft_config = peft_config
         self._data = TrainingSet(train_dataset)
@@ -203,6 +215,10 @@ class ContrastiveTrainer(Trainer):
         stream = order_stream(self.train_dataset, self.args, batch_size, self._num_labels)
         # Nothing public makes a dataloader of another data set than `train_dataset`.
         return self._get_dataloader(stream, "Training", batch_size, is_training=True)
+
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        # Where all data sets of `predict` and `evaluate` come along, however they were given.
+        return super()._get_dataloader(self._raw(dataset, model=self._unwrapped), *args, **kwargs)
 
     # The run
 

@@ -11,8 +11,9 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers.utils import logging
 
+from ..support.likely import did_you_mean
 from .cells import listed
-from .loading import LINE
+from .loading import LINE, as_splits
 
 
 logger = logging.get_logger(__name__)
@@ -21,9 +22,7 @@ logger = logging.get_logger(__name__)
 LABEL_NAMES = ("labels", "label", "label_ids")
 
 
-def encode_labels(
-    splits: DatasetDict, label_column: str = "label", names: list[str] | None = None
-) -> tuple[DatasetDict, list[str]]:
+def encode_labels(splits: Any, label_column: str = "label", names: list[str] | None = None) -> tuple[Any, list[str]]:
     """
     Turns a column of class names or ids into a `ClassLabel` column `labels`.
 
@@ -33,11 +32,13 @@ def encode_labels(
 
     Args:
         splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split where it is missing.
+            Also a dict of, or one alone of, whatever [`load_splits`] takes.
         label_column (`str`, *optional*, defaults to `"label"`): strings, integers, booleans or a `ClassLabel`.
         names (`list[str]`, *optional*): class names by id, where a trained model already knows them.
 
     Returns:
-        `tuple[datasets.DatasetDict, list[str]]`: the splits with a `labels` column, and the class names by id.
+        `tuple[datasets.DatasetDict, list[str]]`: the splits with a `labels` column (a `datasets.Dataset` for one data
+        set alone), and the class names by id.
 
     Raises:
         ValueError: for a missing column, labels that are floats, lists or null, a single class, or a label that does
@@ -56,6 +57,7 @@ def encode_labels(
     (['glad', 'sad'], [1, 0])
     ```
     """
+    splits, is_alone = as_splits(splits)
     if isinstance(splits, IterableDatasetDict):
         raise ValueError(
             "encode_labels reads all labels to find the classes, and a stream is read while it is trained on: write "
@@ -71,7 +73,8 @@ def encode_labels(
         if reference not in values:
             raise ValueError(
                 f"The {reference} split has no label column {label_column!r}; its columns are "
-                f"{listed(splits[reference].column_names)}. Name it with label_column_name."
+                f"{listed(splits[reference].column_names)}. "
+                f"{did_you_mean(label_column, splits[reference].column_names)}Name it with label_column."
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
@@ -91,11 +94,12 @@ def encode_labels(
             alike = [_difference(labels[unknown], name) for name in names if _plain(name) == _plain(labels[unknown])]
             raise ValueError(
                 f"{_place(dataset, unknown, split)}: label {labels[unknown]!r} does not occur in {known}"
-                f"{f' (it looks {alike[0]})' if alike else ''}; the labels are {listed(names)}."
+                f"{f' (it looks {alike[0]})' if alike else ''}; the labels are {listed(names)}. "
+                f"{'' if alike else did_you_mean(labels[unknown], names)}".rstrip()
             )
         column = [ids[label] for label in labels]
         encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
-    return encoded, names
+    return encoded["train"] if is_alone else encoded, names
 
 
 def _label_values(dataset: Dataset, split: str, column: str) -> list[str]:

@@ -1,17 +1,17 @@
 """Files to data sets: one per split, whose cells are the strings that stand in the file."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers.utils import logging
 
 from .cells import cell, is_empty
 from .formats import Row
+from .frames import as_dataset, is_by_split, is_path
 from .reading import Reader
 
 
@@ -22,10 +22,10 @@ CHUNK_ROWS = 10_000  # rows that are Python strings at a time
 
 
 def load_splits(
-    files: Mapping[str, str | Path],
+    files: Any,
     *,
-    columns: Sequence[str] | None = None,
-    text_columns: Sequence[str] = (),
+    columns: Sequence[str] | str | None = None,
+    text_columns: Sequence[str] | str = (),
     label_column: str | None = None,
     return_lines: bool = False,
     dropped: dict[str, Counter[str]] | None = None,
@@ -37,8 +37,10 @@ def load_splits(
     list becomes a list of strings. Nothing is cached: what stands in the file now is what is read.
 
     Args:
-        files (`Mapping[str, str]`): split name ("train", "validation", "test") to file. Names are no patterns.
-        columns (`Sequence[str]`, *optional*): those that are kept, where a file has them; defaults to all.
+        files (`Mapping[str, str]`): split name ("train", "validation", "test") to file. Names are no patterns. A file
+            alone is the training split. Instead of a file there may be a `Dataset`, a pandas or polars frame, a list
+            of dicts or a dict of columns, whose cells stay as they are; of what follows, only `columns` is for them.
+        columns (`Sequence[str]` or `str`, *optional*): those that are kept, where a file has them; defaults to all.
         text_columns (`Sequence[str]`, *optional*): of these; a row without a text in one of them is a bad row.
         label_column (`str`, *optional*): of these; so is one without a label. A file other than `"train"` whose labels
             are all empty is read without them.
@@ -66,11 +68,18 @@ def load_splits(
     ```
     """
     reader, splits = Reader(**options), DatasetDict()
+    columns, text_columns = None if columns is None else as_names(columns), as_names(text_columns)
+    files = files if is_by_split(files) else {"train": files}
     for split, path in files.items():  # all are looked at before the first is read
-        reader.columns(path, split)
+        if is_path(path):
+            reader.columns(path, split)
     for split, path in files.items():
+        if not is_path(path):
+            rows = as_dataset(path)
+            splits[split] = rows if columns is None else rows.select_columns(_kept(rows.column_names, columns))
+            continue
         with reader.opened(path, split) as (title, table):
-            kept = [name for name in table.columns if columns is None or name in columns]
+            kept = _kept(table.columns, columns)
             label = label_column if label_column in kept else None
             if label and split != "train" and _lacks(label, table.rows):
                 logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
@@ -89,6 +98,24 @@ def load_splits(
             if name in kept and set(splits[split].unique(name)) <= {*feature.names, None}:
                 splits[split] = splits[split].cast_column(name, feature)
     return splits
+
+
+def as_splits(data: Any) -> tuple[Any, bool]:
+    """Data of any form by split, and whether it is a single data set, which is then the training split."""
+    if isinstance(data, DatasetDict | IterableDatasetDict):
+        return data, False
+    if isinstance(data, IterableDataset):
+        return IterableDatasetDict(train=data), True
+    return load_splits(data), not is_by_split(data)
+
+
+def as_names(columns: Sequence[str] | str) -> list[str]:
+    """The names of columns, of which one may stand alone."""
+    return [columns] if isinstance(columns, str) else list(columns)
+
+
+def _kept(columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    return [name for name in columns if wanted is None or name in wanted]
 
 
 def _lacks(column: str, rows: Iterator[Row]) -> bool:

@@ -8,16 +8,17 @@ from typing import Any
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from ..support.likely import did_you_mean
 from .cells import listed
 from .labels import LABEL_NAMES
-from .loading import LINE
+from .loading import LINE, as_names, as_splits
 from .views import VIEW_PREFIX
 
 
 def tokenize_texts(
-    splits: DatasetDict | IterableDatasetDict,
+    splits: Any,
     tokenizer: PreTrainedTokenizerBase,
-    text_columns: Sequence[str] = ("text",),
+    text_columns: Sequence[str] | str = ("text",),
     *,
     delimiter: str = " ",
     sentence_pair: bool = False,
@@ -27,7 +28,7 @@ def tokenize_texts(
     view_column: str | None = None,
     view_function: Callable[[str], str] | None = None,
     **kwargs: Any,
-) -> DatasetDict | IterableDatasetDict:
+) -> Any:
     """
     Adds `input_ids` and whatever else the tokenizer gives. Rows are padded later, batch by batch. Texts reach the
     tokenizer as they are: Unicode normalisation, if any, is the tokenizer's. Of the other columns only texts, views,
@@ -36,9 +37,10 @@ def tokenize_texts(
 
     Args:
         splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`): all splits. Streams are tokenised while they
-            are read.
+            are read. Also a dict of, or one alone of, whatever [`load_splits`] takes.
         tokenizer (`PreTrainedTokenizerBase`): the encoder's.
-        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): one column, or several that are joined.
+        text_columns (`Sequence[str]` or `str`, *optional*, defaults to `("text",)`): one column, or several that
+            are joined.
         delimiter (`str`, *optional*, defaults to a space): what joins several columns.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two columns are a sentence pair (premise and
             hypothesis, question and answer) instead: the tokenizer puts its separator between them, and numbers them
@@ -55,7 +57,7 @@ def tokenize_texts(
         **kwargs: passed on to `map` of the data sets (`num_proc`, `load_from_cache_file`, ...).
 
     Returns:
-        `datasets.DatasetDict` or `datasets.IterableDatasetDict`, as `splits`.
+        `datasets.DatasetDict` or `datasets.IterableDatasetDict`, as `splits`; for one data set alone, a data set.
 
     Raises:
         ValueError: for a missing column, a text or a second view that is null or empty, a `view_function` that
@@ -72,8 +74,7 @@ def tokenize_texts(
     """
     if view_column is not None and view_function is not None:
         raise ValueError("view_column and view_function both make the second view: leave one of them out.")
-    if isinstance(text_columns, str):
-        text_columns = [text_columns]
+    (splits, is_alone), text_columns = as_splits(splits), as_names(text_columns)
     view, trained = view_column or view_function, "train" if "train" in splits else next(iter(splits))
     check_text_columns(splits, text_columns)
     if view_column is not None:
@@ -110,14 +111,14 @@ def tokenize_texts(
             **({} if isinstance(dataset, IterableDataset) else {"desc": f"Tokenizing {split}"}),
             **kwargs,
         )
-    return tokenized
+    return tokenized["train"] if is_alone else tokenized
 
 
 def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: Sequence[str]) -> None:
     """Raises a `ValueError` that lists the columns of a split without one of the `text_columns`."""
     for split in splits:
         for column in text_columns:
-            _check_column(splits, split, column, "text", " Name it with text_column_names.")
+            _check_column(splits, split, column, "text", "Name it with text_columns.")
 
 
 def column_names(dataset: Dataset | IterableDataset) -> list[str]:
@@ -131,7 +132,8 @@ def _check_column(
     names = column_names(splits[split])
     if column not in names:
         raise ValueError(
-            f"The {split} split has no {kind} column {column!r}; its columns are {listed(names)}.{remedy}"
+            f"The {split} split has no {kind} column {column!r}; its columns are {listed(names)}. "
+            f"{did_you_mean(column, names)}{remedy}".rstrip()
         )
 
 

@@ -143,7 +143,7 @@ def test_given_names_make_labels_optional():
 
 
 def test_a_missing_column_lists_those_there_are():
-    with pytest.raises(ValueError, match=r"train split.*'label'.*'text', 'intent'.*label_column_name"):
+    with pytest.raises(ValueError, match=r"train split.*'label'.*'text', 'intent'.*label_column"):
         encode_labels(DatasetDict(train=rows(["a", "b"], column="intent")))
 
 

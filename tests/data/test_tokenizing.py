@@ -192,7 +192,7 @@ def test_the_first_split_is_trained_on_where_none_is_called_train(tokenizer):
 
 def test_a_missing_column_lists_those_there_are(tokenizer):
     splits = DatasetDict(train=Dataset.from_dict({"text": ["a"]}), test=Dataset.from_dict({"title": ["a"], "id": [1]}))
-    with pytest.raises(ValueError, match=r"test split.*'text'.*'title', 'id'.*text_column_names"):
+    with pytest.raises(ValueError, match=r"test split.*'text'.*'title', 'id'.*text_columns"):
         tokenize_texts(splits, tokenizer)
 
 

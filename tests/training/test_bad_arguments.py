@@ -84,9 +84,9 @@ def test_more_classes_in_the_model_than_the_data_names(make_trainer, bert_config
         make_trainer(BertForSequenceClassification(bert_config))
 
 
-def test_texts_that_were_not_tokenised(make_trainer, raw_splits):
-    with pytest.raises(ValueError, match="columns text, label but no token ids"):
-        make_trainer(train=raw_splits["train"])
+def test_rows_without_texts_or_token_ids(make_trainer, raw_splits):
+    with pytest.raises(ValueError, match="train data has no column 'text'; its columns are 'label'"):
+        make_trainer(train=raw_splits["train"].select_columns("label"))
 
 
 def test_a_single_class(make_trainer, splits):

@@ -1,0 +1,105 @@
+"""Rows that are not tokenised yet, in any form, as a trainer takes them: with class ids and token ids."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..data.cells import listed
+from ..data.frames import is_by_split, is_path
+from ..data.labels import encode_labels
+from ..data.loading import as_names, as_splits
+from ..data.reading import named_columns
+from ..data.tokenizing import tokenize_texts
+from ..model.classes import class_names
+from ..model.loading import transformer_folder
+from ..support.likely import did_you_mean
+
+
+TOKENS = {"input_ids", "inputs_embeds"}
+
+
+class RawRows:
+    """
+    Encodes labels and tokenises texts for a trainer, with one tokenizer and the classes of the training set for all of
+    its data sets. Those that hold token ids, streams and data sets of torch are left as they are.
+
+    Args:
+        model (`PreTrainedModel` or `str`, *optional*): whose tokenizer is loaded where there is none.
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): the encoder's.
+        text_column (`str` or `Sequence[str]`, *optional*): one column, or several that are joined; defaults to `text`,
+            then `sentence`.
+        label_column (`str`, *optional*, defaults to `"label"`): names or ids.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | str | PathLike | None,
+        tokenizer: PreTrainedTokenizerBase | None,
+        text_column: str | Sequence[str] | None = None,
+        label_column: str | None = None,
+    ):
+        self.tokenizer, self.found_some = tokenizer, False
+        self._path: Any = getattr(getattr(model, "native", model), "name_or_path", model)
+        self._names = known_names(model) if isinstance(model, PreTrainedModel) else []
+        self._texts = None if text_column is None else as_names(text_column)
+        self._label = label_column or "label"
+
+    def __call__(self, data: Any, split: str = "test", model: PreTrainedModel | None = None) -> Any:
+        """
+        A data set as the trainer takes it, or several by name; a list of strings are texts without labels. The classes
+        are those that the `model` names, else those of the data set that came first.
+
+        Raises:
+            ValueError: for a missing column, text or label, an unknown label, or where no tokenizer is known.
+        """
+        if not is_raw(data):
+            return data
+        if is_by_split(data):
+            if split == "train":
+                raise ValueError(f"train_dataset holds {listed(data)}: give one, train_dataset=splits['train'].")
+            return {name: self(part, name, model) for name, part in data.items()}
+        self.found_some = True
+        if isinstance(data, list | tuple) and isinstance(data[0], str):
+            return tokenize_texts({split: {"text": list(data)}}, self._load_tokenizer())[split]
+        splits = DatasetDict({split: as_splits(data)[0]["train"]})
+        columns = splits[split].column_names
+        texts = self._texts or named_columns(None, columns)
+        for name, argument in [*((text, "text_column") for text in texts), (self._label, "label_column")]:
+            if name not in columns and (argument == "text_column" or split == "train"):
+                raise ValueError(
+                    f"The {split} data has no column {name!r}; its columns are {listed(columns)}. "
+                    f"{did_you_mean(name, columns)}Name it: {argument}='...'."
+                )
+        if self._label in columns:
+            names = self._names if model is None else known_names(model)
+            splits, self._names = encode_labels(splits, self._label, names or None)
+        return tokenize_texts(splits, self._load_tokenizer(), texts)[split]
+
+    def _load_tokenizer(self) -> PreTrainedTokenizerBase:
+        if self.tokenizer is None:
+            try:
+                self.tokenizer = AutoTokenizer.from_pretrained(transformer_folder(self._path or ""))
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"No tokenizer can be loaded from {self._path or 'a model without a name'}: pass "
+                    "processing_class=AutoTokenizer.from_pretrained(...)."
+                ) from error
+        return self.tokenizer
+
+
+def known_names(model: PreTrainedModel) -> list[str]:
+    """The names of a model's classes, none where transformers made them up."""
+    names = class_names(model.config)
+    return [] if names == [f"LABEL_{index}" for index in range(len(names))] else names
+
+
+def is_raw(data: Any) -> bool:
+    """Whether rows, or several sets of them, are of a form that users hold texts in, without token ids."""
+    if isinstance(data, Dataset):
+        return not TOKENS & {*data.column_names}
+    if isinstance(data, list | tuple) and data:
+        return isinstance(data[0], str) or (isinstance(data[0], Mapping) and not TOKENS & data[0].keys())
+    return isinstance(data, Mapping) or is_path(data) or hasattr(data, "__arrow_c_stream__")
