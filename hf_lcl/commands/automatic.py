@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..support.files import write_whole
 from ..training.recipe import choose_recipe
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, ModelArguments
-from .columns import ROWS, find_columns
+from .columns import columns_of_file
 from .parsing import SETTINGS
 
 
@@ -59,15 +58,14 @@ def choose_work(
         ValueError: where the columns cannot be told.
     """
     path = str(data_args.train_file)
-    with data_args.reader.opened(path, "train") as (source, table):
-        names = table.columns
-        first = [row.values for row in islice(table.rows, ROWS)]
-        num_rows = len(first) + sum(1 for _ in table.rows)
-    text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
-    label = data_args.label_column_name or ("label" if "label" in names else None)
-    if text is None or label is None:
-        text, label, reasons = find_columns(first, text=text, label=label, source=source)
-        _say(*reasons)
+    (text, label, reasons), num_rows = columns_of_file(
+        data_args.reader,
+        path,
+        text=data_args.text_column_names,
+        label=data_args.label_column_name,
+        split="train",
+    )
+    _say(*reasons)
     data_args.text_column_names, data_args.label_column = text, label
     data_args.label_column_name = label
     if data_args.validation_file is None and data_args.validation_split is None:

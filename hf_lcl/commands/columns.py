@@ -1,7 +1,10 @@
 """Which column holds the texts and which the labels, told from a file's rows."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
+
+from ..data.reading import Reader
 
 
 TEXT_NAMES = ("text", "sentence", "body", "message", "content", "utterance", "query", "question", "review", "tweet")
@@ -67,6 +70,24 @@ def find_columns(
         label = _only(labels, LABEL_NAMES, "label", "--label_column_name", cells, source)
         reasons.append(f"label column: {label} ({len(set(cells[label]))} values); --label_column_name overrides")
     return Columns(text, label, reasons)
+
+
+def columns_of_file(
+    reader: Reader, path: str, *, text: str | None = None, label: str | None = None, split: str | None = None
+) -> tuple[Columns, int]:
+    """
+    The columns of a file, and its number of rows: where they are not given, `text` or `sentence` and `label` if there
+    are such, else what [`find_columns`] finds.
+    """
+    with reader.opened(path, split) as (source, table):
+        names = table.columns
+        first = [row.values for row in islice(table.rows, ROWS)]
+        num_rows = len(first) + sum(1 for _ in table.rows)
+    text = text or next((name for name in ("text", "sentence") if name in names), None)
+    label = label or ("label" if "label" in names else None)
+    if text is not None and label is not None:
+        return Columns(text, label, []), num_rows
+    return find_columns(first, text=text, label=label, source=source), num_rows
 
 
 def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

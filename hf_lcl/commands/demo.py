@@ -4,6 +4,7 @@ import csv
 import sys
 from pathlib import Path
 
+from ..evaluation.audit.writing import COLUMNS
 from ..evaluation.demo_page import build_page
 from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
@@ -17,6 +18,7 @@ Opens a page on this machine (http://127.0.0.1:7860) on which to try a classifie
 classes, the training texts that are closest to it and the classes that are confused with them, and correct it.
 
   python -m hf_lcl demo out --train_file train.csv
+  python -m hf_lcl demo out --audit_file audit.csv         # also: keep, change or drop what `audit` has listed
   python -m hf_lcl demo me/my-classifier --space space     # write a Space instead, and serve nothing
 
 Corrections are appended to corrections.csv, in the format that train reads. Nothing leaves the machine. Needs gradio:
@@ -60,6 +62,11 @@ def main(argv: list[str] | None = None) -> None:
     add("--train_file", help="the training texts, of which the closest ones are shown")
     add("--label_column_name", help="its column of class names; default: label")
     add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
+    add(
+        "--audit_file",
+        type=Path,
+        help="the list that `audit` wrote: its flagged rows are shown one by one, to decide on",
+    )
     add("--port", type=int, default=7860, help="of the page on 127.0.0.1")
     add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
     flags = parse_flags(parser, argv)
@@ -72,6 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     if flags.train_file is not None:
         column = data_args.label_column_name or "label"
         rows = list(data_args.reader.rows(flags.train_file, data_args.text_column_names, label_column=column))
+    suspects = [] if flags.audit_file is None else undecided(flags.audit_file, flags.corrections)
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
     explorer = Explorer(
         flags.model,
@@ -81,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         texts=[data_args.text_column_delimiter.join(row.texts) for row in rows],
         labels=[str(row.values[column]) for row in rows],
     )
-    page = build_page(explorer, Path(flags.model).name, flags.corrections, misread(Path(flags.model)))
+    page = build_page(explorer, Path(flags.model).name, flags.corrections, misread(Path(flags.model)), suspects)
     page.launch(server_name="127.0.0.1", server_port=flags.port, share=False)
 
 
@@ -92,6 +100,23 @@ def misread(folder: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if row["truth"] != row["prediction"]]
+
+
+def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
+    """
+    The rows of a list of `audit` that have a flag and of which the corrections say nothing yet. Raises a `ValueError`
+    for a file that is no such list.
+    """
+    with audit.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
+        listed = [row for row in rows if row["flag"]]
+    decided = set()
+    if corrections.is_file():
+        with corrections.open(encoding="utf-8", newline="") as file:
+            decided = {(row.get("line"), row["text"]) for row in csv.DictReader(file)}
+    return [row for row in listed if (row["line"], row["text"].strip()) not in decided]
 
 
 def write_space(folder: Path, model: str) -> None:

@@ -21,12 +21,17 @@ def model_parser(command: str, description: str, *, writes_into_folder: bool = F
     name, where = ("OUTPUT_DIR", "folder") if writes_into_folder else ("MODEL", "folder or Hub id")
     parser.add_argument("model", metavar=name, help=f"{where} of any finished sequence classifier")
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ)
+    add_running(parser, has_revision=not writes_into_folder)
+    return parser
+
+
+def add_running(parser: ArgumentParser, *, has_revision: bool = False) -> None:
+    """Flags that say how a model is run."""
     add = parser.add_argument_group("how the model is run").add_argument
     add("--batch_size", type=int, default=32, help="texts per batch")
-    if not writes_into_folder:
+    if has_revision:
         add("--revision", help="branch, tag or commit of a model on the Hub")
     add("--trust_remote_code", action="store_true", help="run code that comes with the model")
-    return parser
 
 
 def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
@@ -60,7 +65,7 @@ def _remembered(folder: Path, names: set[str]) -> dict[str, Any]:
 
 def data_arguments(flags: Namespace) -> DataArguments:
     """Those of the flags that [`DataArguments`] has. Raises a `ValueError` for one that is out of range."""
-    if flags.batch_size < 1:
+    if getattr(flags, "batch_size", 1) < 1:
         raise ValueError(f"batch_size={flags.batch_size} must be at least 1.")
     known = {item.name for item in fields(DataArguments)}
     return DataArguments(**{name: value for name, value in vars(flags).items() if name in known})

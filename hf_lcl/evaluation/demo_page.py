@@ -1,10 +1,12 @@
 """A local page on which people try a classifier, see why it answers as it does, and correct it (extra `web`)."""
 
-import csv
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..data.corrections import CHANGE, DECISIONS, append_correction
 from ..support.extras import load_extra
 from .explorer import MARGIN, Explorer
 
@@ -18,15 +20,22 @@ MISREAD = ["text", "truth", "prediction", "probability"]
 EVERY_PAIR = "every pair of classes"
 
 
-def build_page(explorer: Explorer, title: str, corrections: Path, misread: list[dict[str, str]]) -> "gradio.Blocks":
+def build_page(
+    explorer: Explorer,
+    title: str,
+    corrections: Path,
+    misread: list[dict[str, str]],
+    suspects: Sequence[dict[str, str]] = (),
+) -> "gradio.Blocks":
     """
     The page; `.launch()` serves it.
 
     Args:
         explorer ([`Explorer`]): answers.
         title (`str`): heading of the page.
-        corrections (`Path`): the csv file to which corrected texts are appended, with the columns `text` and `label`.
+        corrections (`Path`): the csv file to which corrected texts are appended, see [`append_correction`].
         misread (`list[dict[str, str]]`): test texts that were misread, with the columns of `predictions.csv`.
+        suspects (`Sequence[dict[str, str]]`, *optional*): rows of the list of `audit` on which to decide.
 
     Raises:
         ImportError: if gradio is not installed.
@@ -70,22 +79,55 @@ def build_page(explorer: Explorer, title: str, corrections: Path, misread: list[
             pairs = sorted({_pair(row) for row in misread})
             chosen = gr.Dropdown([EVERY_PAIR, *pairs], value=EVERY_PAIR, label="Truth and prediction")
             rows = gr.Dataframe(of_pair(EVERY_PAIR), headers=MISREAD, label="Most confident errors first", wrap=True)
+        if suspects:
+            with gr.Tab("Labels to check"):
+                _add_suspects(gr, explorer.names, corrections, suspects, page)
         gr.on([button.click, text.submit], ask, text, [verdict, classes, neighbours, confused, label], api_name=False)
         save.click(correct, [text, label], saved, api_name=False)
         chosen.change(of_pair, chosen, rows, api_name=False)
     return page
 
 
-def append_correction(path: Path, text: str, label: str) -> int:
-    """Appends a row to the csv file, which is made where it is not there, and returns its number of rows."""
-    is_new = not path.exists() or not path.stat().st_size
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(["text", "label"])
-        writer.writerow([text.strip(), label])
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
+# On this tab, the keys k, c and d press the buttons.
+KEYS = """() => document.addEventListener("keydown", event => {
+    const name = {k: "keep", c: "change", d: "drop"}[event.key], button = name && document.querySelector("#" + name);
+    const types = ["INPUT", "TEXTAREA"].includes(document.activeElement.tagName);
+    if (button && button.offsetParent && !types && !event.ctrlKey && !event.metaKey) button.click();
+})"""
+
+
+def _add_suspects(
+    gr: Any, names: list[str], corrections: Path, suspects: Sequence[dict[str, str]], page: "gradio.Blocks"
+) -> None:
+    """One row of the list at a time, its reason, and three buttons."""
+
+    def show(place: int) -> tuple:
+        if place >= len(suspects):
+            return place, f"**All {len(suspects)} are decided.**", "", [], None
+        row = suspects[place]
+        near = [[row[f"nearest_{rank}"], row[f"nearest_{rank}_label"], row[f"nearest_{rank}_line"]] for rank in "123"]
+        likely = f" · looks like **{row['suggested']}**" if row["suggested"] != row["label"] else ""
+        head = f"{place + 1} of {len(suspects)} · line {row['line']} · {row['flag']}"
+        return place, f"{head} · label **{row['label']}**{likely}", row["text"], near, row["suggested"]
+
+    def decide(decision: str, place: int, label: str | None) -> tuple:
+        if place < len(suspects):
+            row = suspects[place]
+            new = label if decision == CHANGE and label else row["label"]
+            append_correction(corrections, row["text"], new, decision, row["line"])
+        return show(place + 1)
+
+    place = gr.State(0)
+    said = gr.Markdown(elem_id="suspect")
+    text = gr.Textbox(label="Text", interactive=False)
+    near = gr.Dataframe(headers=["nearest text", "label", "line"], label="Why", wrap=True)
+    label = gr.Dropdown(names, label="Change to", allow_custom_value=True, elem_id="new_label")
+    with gr.Row():
+        for decision in DECISIONS:
+            button = gr.Button(f"{decision.capitalize()} ({decision[0]})", elem_id=decision)
+            button.click(partial(decide, decision), [place, label], [place, said, text, near, label], api_name=False)
+    page.load(show, place, [place, said, text, near, label], api_name=False)
+    page.load(None, js=KEYS)
 
 
 def _pair(row: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ def test_each_says_how_it_is_called(name, capsys):
     assert f"python -m hf_lcl {name} " in printed.partition("\n\n")[2].partition("options:")[0]
     assert "(default: None)" not in printed
     assert "--max-seq-length" not in printed
-    assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict", "demo"))
+    assert ("folder or Hub id" in printed) == (name in ("evaluate", "predict", "next", "demo"))
 
 
 @pytest.mark.parametrize("name", ["train", "compare"])

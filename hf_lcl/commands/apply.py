@@ -1,0 +1,53 @@
+"""`python -m hf_lcl apply`: a labelled file as people corrected it, in a new file."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+
+from ..data.corrections import apply_corrections, read_corrections
+from ..data.reading import Reader, named_columns
+from ..support.files import open_whole, refuse_overwriting, write_csv
+from .columns import columns_of_file
+from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments
+from .parsing import HelpFormatter
+
+
+DESCRIPTION = """\
+Writes a labelled file anew, as decided row by row, and never over the old one.
+
+  python -m hf_lcl apply audit.csv train.csv --output train_2.csv
+  python -m hf_lcl apply corrections.csv train.csv --output train_2.csv
+
+The decisions are the list of `audit` with its column `decision` filled in (keep, change to the class in the column
+`suggested`, drop), or the corrections.csv of `demo`, whose texts that stand nowhere in the file are added."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    parser = ArgumentParser("python -m hf_lcl apply", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
+    parser.add_argument("train_file", metavar="FILE", help="the labelled file that they are about")
+    parser.add_argument("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
+    add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
+    flags = parser.parse_args(argv)
+    data_args = data_arguments(flags)
+    kind = flags.output.suffix.lower()
+    if kind not in (".csv", ".jsonl"):
+        raise ValueError(f"output={str(flags.output)!r} has an unknown extension: use .csv or .jsonl.")
+    refuse_overwriting(flags.output, [flags.train_file, flags.corrections])
+    corrections = read_corrections(flags.corrections, Reader().rows(flags.corrections, ["text"], columns=[]))
+    reader = data_args.reader
+    (text, label, _), _ = columns_of_file(
+        reader, flags.train_file, text=data_args.text_column_names, label=data_args.label_column_name
+    )
+    columns = reader.columns(flags.train_file)
+    read = reader.rows(flags.train_file, text, columns=[])
+    texts = ((row, data_args.text_column_delimiter.join(row.texts)) for row in read)
+    rows, counts = apply_corrections(texts, corrections, named_columns(text, columns)[0], label)
+    if kind == ".csv":
+        write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))
+    else:
+        with open_whole(flags.output) as file:
+            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    told = ", ".join(f"{counts[what]:,} {what}" for what in ("changed", "dropped", "added"))
+    print(f"{flags.output}: {len(rows):,} rows; {told}")

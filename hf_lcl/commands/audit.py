@@ -1,0 +1,110 @@
+"""`python -m hf_lcl audit`: which rows of a labelled file to look at."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ..data.formats import Row
+from ..evaluation.audit.embedding import Embedder
+from ..evaluation.audit.findings import SAME, look_at
+from ..evaluation.audit.writing import Audit
+from ..support.files import refuse_overwriting
+from .arguments import DataArguments, ModelArguments, default_encoder
+from .automatic import few_lines
+from .columns import columns_of_file
+from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments
+from .parsing import HelpFormatter
+
+
+DESCRIPTION = """\
+Lists the rows of a labelled file, those first whose labels are wrong most surely, with the three nearest texts as the
+reason; and finds texts that repeat another (duplicate), equal texts under two labels (conflict) and texts that are
+near nothing (outlier).
+
+  python -m hf_lcl audit train.csv                          # writes audit.csv and audit.html
+  python -m hf_lcl audit train.csv --model me/my-encoder --output_file list.csv
+
+Fill in the column `decision` (keep, change, drop); change takes the class in the column `suggested`. Then:
+
+  python -m hf_lcl apply audit.csv train.csv --output train_2.csv
+
+The texts are embedded once, and each label is judged by a logistic regression that has not seen the text. The model is
+an encoder or a finished classifier; one that was trained on the same file has learned its errors, and finds fewer."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    parser = ArgumentParser("python -m hf_lcl audit", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("train_file", metavar="FILE", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
+    parser.add_argument("--model", help="Hub id or folder of an encoder or a classifier; default: all-MiniLM-L6-v2")
+    parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; beside it, its page")
+    parser.add_argument("--near_equal", type=float, default=SAME, help="cosine from which on texts are near-equal")
+    parser.add_argument("--no_labels", action="store_true", help="the file has none: duplicates and outliers alone")
+    add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
+    add_data_flags(parser, "another part of the data", "validation_file")
+    add_running(parser)
+    flags = parser.parse_args(argv)
+    data_args = data_arguments(flags)
+    if flags.output_file.suffix.lower() != ".csv":
+        raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv.")
+    page = flags.output_file.with_suffix(".html")
+    for output in (flags.output_file, page):
+        refuse_overwriting(output, data_args.files.values())
+    rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)
+    texts = [data_args.text_column_delimiter.join(row.texts) for row in rows]
+    names, labels = class_ids(rows, data_args.label_column_name)
+    with few_lines(is_brief=True):
+        if flags.model is None:
+            ModelArguments().load_config()  # says how to get the default encoder
+        embed = embedder(flags, flags.model or default_encoder())
+        others = None
+        if flags.validation_file is not None:
+            read = data_args.reader.rows(flags.validation_file, data_args.text_column_names, columns=[])
+            others = embed([data_args.text_column_delimiter.join(row.texts) for row in read], "validation texts")
+        found = look_at(embed(texts), labels, texts, same=flags.near_equal, others=others)
+    audit = Audit(found, [row.line for row in rows], texts, names)
+    audit.write_list(flags.output_file)
+    print(*audit.summary(), sep="\n")
+    print(f"list        {flags.output_file}, the surest first")
+    if find_spec("matplotlib") is not None:
+        audit.write_page(page, Path(flags.train_file).name)
+        print(f"page        {page}")
+    else:
+        print('page        none: pip install "hf_lcl[plots]"')
+    new = Path(flags.train_file).name.partition(".")[0] + "_2.csv"
+    files = " ".join(shlex.quote(str(name)) for name in (flags.output_file, flags.train_file))
+    print(f"next        fill in its column decision (keep, change, drop); hf-lcl apply {files} --output {new}")
+
+
+def embedder(flags: Namespace, model: str) -> Embedder:
+    """What embeds texts as the flags say."""
+    remote = flags.trust_remote_code
+    return Embedder(model, batch_size=flags.batch_size, max_length=flags.max_seq_length, trust_remote_code=remote)
+
+
+def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -> list[Row]:
+    """
+    The rows of a file with a text and a label. Columns are found as `train FILE` finds them, are said where they are
+    not named by the user or usual, and set in `data_args`.
+    """
+    columns = data_args.reader.columns(path)
+    label = data_args.label_column_name
+    if has_labels and (label or len(columns) > 1):
+        found, _ = columns_of_file(data_args.reader, path, text=data_args.text_column_names, label=label)
+        data_args.text_column_names, label, reasons = found
+        print(*reasons, sep="\n", end="\n" * bool(reasons))
+    data_args.label_column_name = label = label if has_labels else None
+    return list(
+        data_args.reader.rows(path, data_args.text_column_names, columns=[label] if label else [], label_column=label)
+    )
+
+
+def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.ndarray | None]:
+    """Class names in their order and the class id of each row; none where there is no column."""
+    if label_column is None:
+        return [], None
+    names, ids = np.unique([str(row.values[label_column]).strip() for row in rows], return_inverse=True)
+    return names.tolist(), ids

@@ -1,0 +1,78 @@
+"""`python -m hf_lcl next`: which texts of a pool to label next."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from ..data.reading import named_columns
+from ..evaluation.audit.choosing import choose_next
+from ..evaluation.audit.findings import same_words
+from ..model.classes import class_names
+from ..support.files import refuse_overwriting, write_csv
+from .audit import embedder
+from .automatic import few_lines
+from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
+from .parsing import SETTINGS, read_settings
+
+
+DESCRIPTION = """\
+Chooses the texts of a pool from whose labels a classifier learns most: those between whose two likeliest classes it is
+torn. Of near-equal texts one is taken, no class gets more than twice its share unless others lack, and texts that
+stand in the training file are passed over.
+
+  python -m hf_lcl next out pool.csv --n 100 --output_file next.csv
+
+next.csv has the columns of the training file, with the classifier's guess as the label: correct it, and train on both
+files. Beside them stand the line in the pool, the second guess and the probability."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    parser = model_parser("next", DESCRIPTION)
+    add = parser.add_argument
+    add("pool", help="texts without labels: csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
+    add("--n", type=int, default=100, help="how many texts to choose")
+    add("--output_file", type=Path, default=Path("next.csv"), help="a csv file")
+    add_data_flags(parser, "the training texts", "train_file", "label_column_name")
+    flags = parse_flags(parser, argv)
+    if flags.n < 1:
+        raise ValueError(f"--n {flags.n} leaves no text: use 1 or more.")
+    if flags.output_file.suffix.lower() != ".csv":
+        raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv.")
+    settings = Path(flags.model) / SETTINGS
+    remembered = read_settings(settings).get("train_file") if settings.is_file() else None
+    if flags.train_file is None and remembered and Path(remembered).is_file():
+        flags.train_file = remembered
+    data_args = data_arguments(flags)
+    refuse_overwriting(flags.output_file, [flags.pool, flags.train_file])
+    join, column = data_args.text_column_delimiter.join, data_args.text_column_names
+    known = set()
+    if flags.train_file is not None:
+        known = {same_words(join(row.texts)) for row in data_args.reader.rows(flags.train_file, column, columns=[])}
+    is_txt = ".txt" in Path(flags.pool).suffixes  # whose only column has a name of its own
+    rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
+    text_columns = named_columns(column, data_args.reader.columns(flags.pool))
+    texts = [join(row.texts) for row in rows]
+    with few_lines(is_brief=True):
+        embed = embedder(flags, flags.model)
+        if not embed.is_classifier:
+            raise ValueError(f"{flags.model} is an encoder without classes: name the folder that `train` wrote.")
+        embeddings, logits = embed.run(texts, "pool")
+    chosen, passed_over = choose_next(logits, embeddings, texts, flags.n, known=known)
+    if not chosen:
+        raise ValueError(f"{flags.pool} has no text that does not stand in {flags.train_file}: give other texts.")
+    names, found = class_names(embed.model.config), softmax(logits[chosen].astype(np.float64), axis=1)
+    write_csv(
+        flags.output_file,
+        [*text_columns, data_args.label_column, "line", "second_guess", "probability"],
+        (
+            [*rows[row].texts, names[best[0]], rows[row].line, names[best[1]], round(float(values[best[0]]), 6)]
+            for row, values, best in zip(chosen, found, np.argsort(-found, axis=1, kind="stable"))
+        ),
+    )
+    told = [f"{passed_over['known']:,} stand in {flags.train_file}"] if flags.train_file else []
+    told += [f"{passed_over['near-equal']:,} were near-equal to a chosen one"]
+    print(f"{flags.output_file}: {len(chosen):,} of {len(rows):,} texts, the hardest first; {', '.join(told)}")
+    if flags.train_file is None:
+        print("Texts that stand in the training file are not passed over: name it with --train_file.")

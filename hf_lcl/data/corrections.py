@@ -1,0 +1,121 @@
+"""What people decided of the rows of a labelled file, and the file that comes of it."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .formats import Row
+
+
+KEEP, CHANGE, DROP = DECISIONS = ("keep", "change", "drop")
+COLUMNS = ("text", "label", "decision", "line")  # of a file of corrections
+
+
+class Correction(NamedTuple):
+    """What was decided of a text; without a line, of all rows that hold it."""
+
+    text: str
+    label: str  # the right one, where it is `change`
+    decision: str
+    line: int | None
+    place: str  # where it stands, for messages
+
+
+def append_correction(path: Path, text: str, label: str, decision: str = CHANGE, line: str = "") -> int:
+    """
+    Appends a row to a csv file of corrections, which is made where it is not there, and returns its number of rows.
+    Raises a `ValueError` for an older file, without decisions, where the decision is not `change`.
+    """
+    is_new = not path.exists() or not path.stat().st_size
+    columns: Sequence[str] = COLUMNS
+    if not is_new:
+        with path.open(encoding="utf-8", newline="") as file:
+            columns = next(csv.reader(file))
+    if "decision" not in columns and decision != CHANGE:
+        raise ValueError(f"{path} has no column 'decision': name another file by --corrections.")
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(dict(zip(COLUMNS, (text.strip(), label, decision, line))))
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:
+    """
+    The decisions of a file of corrections, with the columns `text`, `label` and perhaps `decision` and `line`, or of
+    the list that `audit` writes, whose `suggested` is the new label; rows without a decision are left out.
+
+    Raises:
+        ValueError: for a missing column, a decision that is none, and a change to no label; names the line.
+    """
+    found = []
+    for number, (line, values, *_) in enumerate(rows):
+        is_list = "suggested" in values
+        needed = ("text", "line", "label", "decision") if is_list else ("text", "label")
+        if number == 0 and (missing := [name for name in needed if name not in values]):
+            raise ValueError(
+                f"{path} has no column {missing[0]!r}: give a corrections.csv of `hf-lcl demo`, or the list that "
+                "`hf-lcl audit` writes."
+            )
+        place = f"{path}, line {line}"
+        decision = str(values.get("decision") or ("" if is_list else CHANGE)).strip().lower()
+        label = str(values["suggested" if is_list else "label"] or "").strip()
+        if not decision:
+            continue
+        if decision not in DECISIONS:
+            raise ValueError(f"{place}: the decision {decision!r} is none of {', '.join(DECISIONS)}.")
+        if decision == CHANGE and not label:
+            raise ValueError(f"{place}: change to what? Its column {'suggested' if is_list else 'label'!r} is empty.")
+        of_line = str(values.get("line") or "").strip()
+        if of_line and not of_line.isdecimal():
+            raise ValueError(f"{place}: {of_line!r} in the column 'line' is no line.")
+        found.append(
+            Correction(str(values["text"]).strip(), label, decision, int(of_line) if of_line else None, place)
+        )
+    return found
+
+
+def apply_corrections(
+    rows: Iterable[tuple[Row, str]], corrections: Sequence[Correction], text_column: str, label_column: str
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """
+    The rows of a file as the corrections say, and how many were `changed`, `dropped` and `added`. The last decision on
+    a row counts, and one on its line before one on its text. A text with a label that stands nowhere is added.
+
+    Args:
+        rows (`Iterable[tuple[Row, str]]`): each with its text.
+        corrections (`Sequence[Correction]`): from [`read_corrections`].
+        text_column (`str`): where the text of an added row goes.
+        label_column (`str`): where its label goes, and the column that is changed.
+
+    Raises:
+        ValueError: where a line holds another text than when the decision was made, or there is no such line.
+    """
+    by_line = {one.line: one for one in corrections if one.line is not None}
+    by_text = {one.text: one for one in corrections if one.line is None}
+    counts, written, met = Counter[str](), list[dict[str, Any]](), set[str]()
+    for row, text in rows:
+        met.add(text.strip())
+        one = by_line.pop(row.line, None)
+        if one is not None and one.text != text.strip():
+            raise ValueError(
+                f"{one.place}: line {row.line} now holds another text, {text[:60]!r}: apply decisions to the file "
+                "that they were made on."
+            )
+        one = one or by_text.get(text.strip())
+        if one is not None and one.decision == DROP:
+            counts["dropped"] += 1
+            continue
+        changes = one is not None and one.decision == CHANGE and str(row.values.get(label_column)).strip() != one.label
+        counts["changed"] += changes
+        written.append({**row.values, label_column: one.label} if one is not None and changes else dict(row.values))
+    if by_line:
+        line, one = next(iter(by_line.items()))
+        raise ValueError(f"{one.place}: the file has no line {line} with a text.")
+    added = [one for text, one in by_text.items() if text not in met and one.decision == CHANGE]
+    counts["added"] = len(added)
+    return written + [{text_column: one.text, label_column: one.label} for one in added], counts

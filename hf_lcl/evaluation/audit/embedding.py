@@ -1,0 +1,103 @@
+"""Embeddings of many texts, on disk."""
+
+import tempfile
+from collections.abc import Sequence
+from logging import ERROR
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from ...model import loading
+from ...model.loading import transformer_folder
+from ...model.modeling import LCLForSequenceClassification
+from ...support.files import check_weights
+from ..finished import is_adapter, load_finished
+from ..inference import run_model
+
+
+BATCHES_AT_ONCE = 32  # that are sorted by length, run and written together
+
+
+def on_disk(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """An array in a temporary file, which is gone with the array: it takes no memory that others need."""
+    with tempfile.TemporaryFile(prefix="hf_lcl_") as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+
+
+class Embedder:
+    """
+    What gives texts embeddings: a finished classifier, or an encoder, whose embedding is the mean of its tokens.
+
+    Args:
+        name (`str` or `Path`): a folder or an id on the Hub.
+        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+        max_length (`int`, *optional*, defaults to 128): longer texts are cut to this many tokens.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
+
+    Raises:
+        ValueError: where there is no model, or no tokenizer.
+    """
+
+    def __init__(
+        self, name: str | Path, *, batch_size: int = 32, max_length: int = 128, trust_remote_code: bool = False
+    ):
+        options = {"trust_remote_code": trust_remote_code}
+        encoder = transformer_folder(name)
+        self.batch_size = batch_size
+        check_weights(encoder)
+        self.tokenizer: PreTrainedTokenizerBase
+        if is_adapter(Path(name)) or _is_classifier(encoder, options):
+            self.is_classifier = True
+            self.model, self.tokenizer = load_finished(name, **options)
+        else:
+            self.is_classifier = False
+            level = loading.logger.level
+            loading.logger.setLevel(ERROR)  # the classifier on top is new, and never asked
+            try:
+                model = LCLForSequenceClassification.from_encoder(
+                    name, num_labels=2, pooling="mean", weighting="none", **options
+                )
+            finally:
+                loading.logger.setLevel(level)
+            self.model = model.to(PartialState().device)
+            self.tokenizer = AutoTokenizer.from_pretrained(encoder, **options)
+        self.max_length = min(max_length, self.tokenizer.model_max_length)
+
+    def __call__(self, texts: Sequence[str], description: str = "embeddings") -> np.ndarray:
+        """Embeddings of length 1, `(texts, hidden)`, in half precision in a temporary file."""
+        return self.run(texts, description)[0]
+
+    def run(self, texts: Sequence[str], description: str = "embeddings") -> tuple[np.ndarray, np.ndarray]:
+        """The same, and the logits of the classifier, `(texts, num_labels)`."""
+        model, step = self.model, BATCHES_AT_ONCE * self.batch_size
+        embeddings = on_disk((len(texts), model.config.text_config.get_text_config().hidden_size), np.float16)
+        logits = on_disk((len(texts), model.config.num_labels))
+        with tqdm(total=len(texts), desc=description, unit=" texts") as progress:
+            for start in range(0, len(texts), step):
+                encoded = self.tokenizer(
+                    list(texts[start : start + step]), truncation=True, max_length=self.max_length
+                )
+                outputs = run_model(
+                    model,
+                    Dataset.from_dict(dict(encoded)),
+                    self.tokenizer,
+                    batch_size=self.batch_size,
+                    progress=progress,
+                )
+                part = slice(start, start + len(outputs.logits))
+                embeddings[part] = torch.nn.functional.normalize(torch.from_numpy(outputs.embeddings)).numpy()
+                logits[part] = outputs.logits
+        return embeddings, logits
+
+
+def _is_classifier(name: str, options: dict[str, bool]) -> bool:
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"No model can be loaded from {name}: {error}") from error
+    return any("ForSequenceClassification" in kind for kind in config.architectures or ())

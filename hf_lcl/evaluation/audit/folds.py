@@ -1,0 +1,53 @@
+"""What a classifier that has not seen a text thinks of its label."""
+
+import numpy as np
+
+from ...start.head import INVERSE_PENALTY
+from .embedding import on_disk
+
+
+FOLDS = 5
+MOST_TEXTS = 20_000  # a logistic regression learns little from more
+BLOCK = 10_000  # rows whose probabilities are computed together
+
+
+def out_of_fold(
+    embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, rows: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
+    """
+    The probabilities that a logistic regression gives each text, of the classes of the other texts. It is fitted to
+    the embeddings of the other folds, 20,000 at most. There are 5 folds, or as many as the smallest class has groups,
+    but 2 at least.
+
+    Args:
+        embeddings (`np.ndarray` of shape `(rows, hidden)`): of the texts.
+        labels (`np.ndarray` of shape `(rows,)`): class ids from 0 on; two at least.
+        groups (`np.ndarray` of shape `(rows,)`): rows of the same number, such as equal texts, share a fold.
+        rows (`np.ndarray`, *optional*): those that take part; by default all.
+        seed (`int`, *optional*, defaults to 0): of the folds.
+
+    Returns:
+        `np.ndarray` of shape `(rows, num_labels)`, float32 in a temporary file.
+    """
+    from sklearn.linear_model import LogisticRegression  # takes a second that other commands need not pay
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(labels)) if rows is None else rows
+    labels, groups = labels[rows], groups[rows]
+    probabilities = on_disk((len(rows), int(labels.max()) + 1))
+    smallest = np.unique(np.unique(np.stack([labels, groups]), axis=1)[0], return_counts=True)[1].min()
+    folds = StratifiedGroupKFold(int(np.clip(smallest, 2, FOLDS)), shuffle=True, random_state=seed)
+    for known, held_out in folds.split(labels, labels, groups):
+        fitted = np.sort(rng.permutation(known)[:MOST_TEXTS])
+        features = embeddings[rows[fitted]].astype(np.float32)
+        mean = features.mean(axis=0)
+        # The scale of the head start, so that the penalty is its own too.
+        scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
+        regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=300, tol=1e-3)
+        regression.fit((features - mean) / scale, labels[fitted])
+        for start in range(0, len(held_out), BLOCK):
+            part = held_out[start : start + BLOCK]
+            seen = (embeddings[rows[part]].astype(np.float32) - mean) / scale
+            probabilities[part[:, None], regression.classes_] = regression.predict_proba(seen)
+    return probabilities

@@ -1,0 +1,145 @@
+"""What was found, as a list, in words and as a page."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...support.files import write_csv, write_whole
+from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER, Findings
+
+
+SHOWN = 3  # nearest texts
+LONGEST_LIST = 1000  # rows of a table of the page
+COLUMNS = [
+    *("line", "text", "label", "suggested", "margin", "probability", "flag"),
+    *(f"nearest_{rank}{what}" for rank in range(1, SHOWN + 1) for what in ("", "_line", "_label")),
+    "decision",
+]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """
+    A file and what was found in it.
+
+    Args:
+        findings ([`Findings`]): one entry per row.
+        lines (`Sequence[int]`): of the file, on which the rows begin.
+        texts (`Sequence[str]`): of the rows.
+        names (`list[str]`): of the classes by id; none where the file has no labels.
+    """
+
+    findings: Findings
+    lines: Sequence[int]
+    texts: Sequence[str]
+    names: list[str]
+
+    def write_list(self, path: Path) -> None:
+        """Writes one line per row with the columns `COLUMNS`, surest first; `decision` is left to people."""
+        write_csv(path, COLUMNS, (self.row(row).values() for row in self.findings.order))
+
+    def row(self, row: int) -> dict[str, Any]:
+        """What is said of a row."""
+        found = self.findings
+        near = [(self.texts[index], self.lines[index], self._name(index)) for index in self._nearest(row)]
+        near += [("", "", "")] * (SHOWN - len(near))  # type: ignore[list-item]
+        margin, probability = (
+            "" if np.isnan(values[row]) else round(float(values[row]), 6)
+            for values in (found.margins, found.probabilities)
+        )
+        suggested = "" if margin == "" else self.names[found.suggested[row]]
+        cells = [self.lines[row], self.texts[row], self._name(row), suggested, margin, probability, found.flag(row)]
+        return dict(zip(COLUMNS, [*cells, *(cell for one in near for cell in one), ""]))
+
+    def _nearest(self, row: int) -> list[int]:
+        return [int(index) for index in self.findings.neighbours.rows[row][:SHOWN] if index >= 0]
+
+    def _name(self, row: int) -> str:
+        return self.names[self.findings.labels[row]] if self.names else ""
+
+    def summary(self) -> list[str]:
+        """The lines that a command prints."""
+        flags, count = self.findings.flags, len(self.texts)
+        suspect = int(flags[LABEL].sum())
+        lines = []
+        if self.findings.singles:
+            names = ", ".join(self.names[index] for index in self.findings.singles[:5])
+            lines += [f"not judged  classes with a single text: {names}"]
+        if not np.isnan(self.findings.margins).all():
+            agreed = float((self.findings.suggested == self.findings.labels).mean())
+            lines += [
+                f"labels      {suspect:,} of {count:,} look wrong ({suspect / count:.1%}); a judge that has not seen "
+                f"them agrees with {agreed:.0%} of all"
+            ]
+            worst = [f"{row['label']} {row['look wrong']:.0%}" for row in self.classes()[:5] if row["look wrong"]]
+            lines += [f"            most in {', '.join(worst)}"] if worst else []
+            lines += [f"            {line}" for line in self.pairs()[:5]]
+        else:
+            lines += ["labels      not judged: two classes with two texts each are needed"]
+        return [
+            *lines,
+            f"conflicts   {flags[CONFLICT].sum():,} texts stand under two labels, word for word or nearly",
+            f"duplicates  {flags[DUPLICATE].sum():,} texts repeat another, word for word or nearly",
+            f"outliers    {flags[OUTLIER].sum():,} texts are near no other",
+        ]
+
+    def classes(self) -> list[dict[str, Any]]:
+        """The share of labels that look wrong of each class, the largest first."""
+        shares, labels = self.findings.noise(len(self.names)), self.findings.labels
+        counts = np.bincount(labels, minlength=len(self.names))
+        rows = [
+            {"label": name, "texts": int(counts[index]), "look wrong": float(1 - shares[index, index])}
+            for index, name in enumerate(self.names)
+            if counts[index]
+        ]
+        return sorted(rows, key=lambda row: -row["look wrong"])
+
+    def pairs(self) -> list[str]:
+        """Which classes look like which others, in words; those with the most texts first, two at least."""
+        counts = np.bincount(self.findings.labels, minlength=len(self.names))
+        shares = self.findings.noise(len(self.names))
+        texts = np.rint(shares * counts[:, None]).astype(int)
+        np.fill_diagonal(texts, 0)
+        places = zip(*np.unravel_index(np.argsort(-texts, axis=None, kind="stable"), texts.shape))
+        return [
+            f"{shares[given, other]:.0%} of {self.names[given]} look like {self.names[other]} "
+            f"({texts[given, other]} texts): merge them or sharpen the rule"
+            for given, other in places
+            if texts[given, other] > 1
+        ]
+
+    def write_page(self, path: Path, title: str) -> None:
+        """Writes a page that needs no other file. Raises an `ImportError` where matplotlib is not installed."""
+        from ..report.page import Section, render_page  # needs matplotlib, which is an extra
+        from .picture import draw_noise
+
+        parts = [Section("In short", tables={"": [{"found": line} for line in map(str.strip, self.summary())]})]
+        with draw_noise(self.findings, self.names) as (folder, picture):
+            if picture is not None:
+                text = "The share of the texts of a class whose label looks wrong, by the class that they look like."
+                parts.append(Section("Classes", text, picture, tables={"Per class": self.classes()}))
+            titles = {
+                LABEL: "Labels that look wrong",
+                CONFLICT: "Equal texts under two labels",
+                DUPLICATE: "Texts that repeat another",
+                OUTLIER: "Texts near no other",
+            }
+            parts += [Section(titles[flag], tables=dict(self._tables(flag))) for flag in titles]
+            note = f"The {len(self.texts):,} texts of {title}, as {path.with_suffix('.csv').name} lists them."
+            write_whole(path, render_page(f"Audit of {title}", note, parts, folder))
+
+    def _tables(self, flag: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        rows = [row for row in self.findings.order if self.findings.flags[flag][row]]
+        more = f", the first {LONGEST_LIST:,} of {len(rows):,}" if len(rows) > LONGEST_LIST else ""
+        columns = [name for name in COLUMNS[:5] if self.names or name in ("line", "text")]
+        table = []
+        for cells in map(self.row, rows[:LONGEST_LIST]):
+            shown = {name: cells[name] for name in columns}
+            for rank in range(1, SHOWN + 1):
+                near = (cells[f"nearest_{rank}{what}"] for what in ("_line", "", "_label"))
+                shown[f"nearest {rank}"] = " · ".join(map(str, near))
+            table.append(shown)
+        yield f"Surest first{more}", table

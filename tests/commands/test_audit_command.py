@@ -1,0 +1,142 @@
+"""`audit`, `apply` and `next`, from files to files."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from hf_lcl.__main__ import main
+from hf_lcl.evaluation.audit.embedding import Embedder
+
+
+WORDS = {"angry": ["furious", "rage"], "glad": ["sunny", "cake"], "proud": ["medal", "won"]}
+WRONG = (4, 9, 23, 38)  # lines with a wrong label
+HEADER = ["Ticket ID", "Body", "Queue"]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def tickets(tmp_path) -> Path:
+    """A csv with foreign columns and another delimiter: wrong labels, and a text of line 3 once more in line 62."""
+    rng, names, rows = random.Random(0), list(WORDS), []
+    for line in range(2, 62):
+        name = names[line % 3]
+        filler = " ".join(rng.choices(["my", "neighbour", "was", "at", "home", "today"], k=4))
+        text = f"{filler} {' '.join(rng.choices(WORDS[name], k=4))} {filler}"
+        rows.append([f"T-{line}", text, names[(line + 1) % 3] if line in WRONG else name])
+    rows.append(["T-62", f" {rows[1][1].upper()}", rows[1][2]])
+    with (tmp_path / "tickets.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([HEADER, *rows])
+    return tmp_path / "tickets.csv"
+
+
+def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encoder_folder, tmp_path, capsys):
+    out, before = tmp_path / "audit.csv", tickets.read_bytes()
+    main(["audit", str(tickets), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1.1"])
+    told = capsys.readouterr().out
+    assert "text column: Body" in told
+    assert "labels      4 of 61 look wrong (6.6%)" in told
+    assert f"hf-lcl apply {out} {tickets} --output tickets_2.csv" in told
+    rows = read(out)
+    assert list(rows[0])[:7] == ["line", "text", "label", "suggested", "margin", "probability", "flag"]
+    assert len(rows) == 61
+    assert {int(row["line"]) for row in rows[:4]} == set(WRONG)
+    assert [row["line"] for row in rows if "label?" in row["flag"]] == [row["line"] for row in rows[:4]]
+    assert next(row["flag"] for row in rows if row["line"] == "62").endswith("duplicate")
+    page = (tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "Labels that look wrong" in page
+    assert rows[0]["text"] in page
+    assert 'src="data:image/png;base64,' in page
+
+    for row in rows:
+        row["decision"] = "change" if "label?" in row["flag"] else "drop" if row["line"] == "62" else ""
+    with out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    new = tmp_path / "tickets_2.csv"
+    main(["apply", str(out), str(tickets), "--output", str(new)])
+    assert capsys.readouterr().out == f"{new}: 60 rows; 4 changed, 1 dropped, 0 added\n"
+    assert tickets.read_bytes() == before
+    found = read(new)
+    assert list(found[0]) == HEADER
+    for line, row in enumerate(found, start=2):
+        assert row["Ticket ID"] == f"T-{line}"
+        assert row["Queue"] == list(WORDS)[line % 3]
+
+
+def test_the_source_is_never_written_over(tickets, encoder_folder, tmp_path, fails):
+    before = tickets.read_bytes()
+    (tmp_path / "corrections.csv").write_text("text,label\na,glad\n")
+    corrections = str(tmp_path / "corrections.csv")
+    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output", str(tickets)])
+    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output", corrections])
+    flags = ["--model", str(encoder_folder), "--output_file", str(tickets)]
+    assert "writing would destroy it" in fails(["audit", str(tickets), *flags])
+    assert tickets.read_bytes() == before
+
+
+def test_a_file_without_labels_has_duplicates_alone(encoder_folder, tmp_path, capsys):
+    path, out = tmp_path / "texts.txt", tmp_path / "list.csv"
+    path.write_text("my neighbour won a medal\nsunny party\nMy neighbour  won a medal\n")
+    main(["audit", str(path), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1.1"])
+    assert "labels      not judged" in capsys.readouterr().out
+    assert [(row["line"], row["label"], row["flag"]) for row in read(out)] == [
+        ("1", "", ""),
+        ("2", "", "outlier"),
+        ("3", "", "duplicate"),
+    ]
+
+
+def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folder, tmp_path):
+    leak = tmp_path / "validation.csv"
+    text = tickets.read_text().splitlines()[7].split(";")[1]
+    leak.write_text(f"Body;Queue\n{text};glad\n")
+    flags = ["--model", str(encoder_folder), "--output_file", str(tmp_path / "a.csv"), "--near_equal", "0.99999"]
+    main(["audit", str(tickets), *flags, "--validation_file", str(leak)])
+    assert "duplicate" in next(row["flag"] for row in read(tmp_path / "a.csv") if row["line"] == "8")
+
+
+def test_a_classifier_embeds_as_its_own_head_sees_the_text(plain, reader, encoder_folder):
+    texts = ["sunny party", "my neighbour won a medal at home today"]
+    embeddings, logits = Embedder(plain).run(texts)
+    assert embeddings.dtype == np.float16
+    np.testing.assert_allclose(softmax(logits, axis=1), [reader(text) for text in texts], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embeddings.astype(float), axis=1), 1, atol=2e-3)
+    assert not Embedder(encoder_folder).is_classifier
+
+
+def test_next_takes_texts_that_do_not_stand_in_training(plain, tickets, tmp_path, capsys):
+    pool = tmp_path / "pool.jsonl"
+    old = tickets.read_text().splitlines()[1].split(";")[1]
+    texts = [
+        old.title(),
+        "my cake was late",
+        "sunny work",
+        "a medal at home",
+        "rage and queue",
+        "party with my friend",
+    ]
+    pool.write_text("".join(json.dumps({"Body": text, "note": "x"}) + "\n" for text in texts))
+    (plain / "settings.yaml").write_text(f"train_file: {tickets}\ntext_column_names: Body\nlabel_column_name: Queue\n")
+    out = tmp_path / "next.csv"
+    main(["next", str(plain), str(pool), "--n", "3", "--output_file", str(out)])
+    found = read(out)
+    assert list(found[0]) == ["Body", "Queue", "line", "second_guess", "probability"]
+    assert len(found) == 3
+    assert all(texts[int(row["line"]) - 1] == row["Body"] != texts[0] for row in found)
+    assert f"3 of 6 texts, the hardest first; 1 stand in {tickets}" in capsys.readouterr().out
+
+
+def test_an_encoder_knows_no_next_text(encoder_folder, tickets, tmp_path, fails):
+    flags = ["--text_column_names", "Body", "--output_file", str(tmp_path / "n.csv")]
+    assert "is an encoder without classes" in fails(["next", str(encoder_folder), str(tickets), *flags])
+    assert "--n 0 leaves no text" in fails(["next", str(encoder_folder), str(tickets), "--n", "0"])

@@ -1,0 +1,87 @@
+"""What people decided of rows, and the file that comes of it."""
+
+import csv
+
+import pytest
+
+from hf_lcl.data.corrections import append_correction, apply_corrections, read_corrections
+from hf_lcl.data.formats import Row
+from hf_lcl.data.reading import Reader
+
+
+def corrections(path):
+    return read_corrections(path, Reader().rows(path, ["text"], columns=[]))
+
+
+def rows(*cells):
+    for line, (text, label) in enumerate(cells, start=2):
+        yield Row(line, {"id": str(line), "text": text, "label": label}), text
+
+
+def test_corrections_are_rows_that_train_reads(tmp_path):
+    path = tmp_path / "corrections.csv"
+    assert append_correction(path, ' a "quoted", text ', "glad") == 1
+    assert append_correction(path, "two\nlines", "angry", "drop", "7") == 2
+    with path.open(newline="") as file:
+        header, *found = csv.reader(file)
+    assert header == ["text", "label", "decision", "line"]
+    assert found == [['a "quoted", text', "glad", "change", ""], ["two\nlines", "angry", "drop", "7"]]
+    assert [one[:4] for one in corrections(path)] == [
+        ('a "quoted", text', "glad", "change", None),
+        ("two\nlines", "angry", "drop", 7),
+    ]
+
+
+def test_an_older_file_takes_changes_alone(tmp_path):
+    path = tmp_path / "corrections.csv"
+    path.write_text("text,label\na,glad\n")
+    assert append_correction(path, "b", "angry") == 2
+    assert path.read_text().splitlines()[-1] == "b,angry"
+    with pytest.raises(ValueError, match="has no column 'decision': name another file"):
+        append_correction(path, "c", "angry", "keep")
+    assert path.read_text().splitlines()[-1] == "b,angry"
+
+
+def test_the_last_decision_counts_and_one_on_a_line_before_one_on_a_text(tmp_path):
+    path = tmp_path / "corrections.csv"
+    append_correction(path, "same", "glad")
+    append_correction(path, "same", "proud")
+    append_correction(path, "same", "", "drop", "3")
+    append_correction(path, "kept", "angry", "keep", "4")
+    append_correction(path, "new", "glad")
+    table = rows(("same", "angry"), (" same ", "angry"), ("kept", "angry"), ("other", "glad"))
+    found, counts = apply_corrections(table, corrections(path), "text", "label")
+    assert found == [
+        {"id": "2", "text": "same", "label": "proud"},
+        {"id": "4", "text": "kept", "label": "angry"},
+        {"id": "5", "text": "other", "label": "glad"},
+        {"text": "new", "label": "glad"},
+    ]
+    assert counts == {"changed": 1, "dropped": 1, "added": 1}
+
+
+def test_a_list_changes_to_what_is_suggested_and_leaves_what_is_undecided(tmp_path):
+    path = tmp_path / "audit.csv"
+    path.write_text("line,text,label,suggested,decision\n2,a,x,y,Change\n3,b,x,y,\n4,c,x,y, drop \n")
+    found, counts = apply_corrections(rows(("a", "x"), ("b", "x"), ("c", "x")), corrections(path), "text", "label")
+    assert [row["label"] for row in found] == ["y", "x"]
+    assert counts == {"changed": 1, "dropped": 1, "added": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,klass\na,x\n", "has no column 'label': give a corrections.csv"),
+        ("line,text,label,suggested\n2,a,x,y\n", "has no column 'decision'"),
+        ("text,label,decision\na,x,delete\n", "line 2: the decision 'delete' is none of keep, change, drop"),
+        ("line,text,label,suggested,decision\n2,a,x,,change\n", "line 2: change to what\\? Its column 'suggested'"),
+        ("line,text,label,suggested,decision\ntwo,a,x,y,drop\n", "line 2: 'two' in the column 'line' is no line"),
+        ("line,text,label,suggested,decision\n2,b,x,y,drop\n", "line 2: line 2 now holds another text, 'a'"),
+        ("line,text,label,suggested,decision\n9,b,x,y,drop\n", "line 2: the file has no line 9"),
+    ],
+)
+def test_what_cannot_be_applied_is_named(tmp_path, content, message):
+    path = tmp_path / "decisions.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        apply_corrections(rows(("a", "x")), corrections(path), "text", "label")
