@@ -17,6 +17,7 @@ COMMANDS = {
     "apply": "a new file from a labelled one and what people decided of its rows",
     "next": "which texts of a pool to label next",
     "report": "pictures and figures of a finished classifier, as one page",
+    "calibrate": "a class out_of_scope for a finished classifier, and calibrated probabilities",
     "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
     "demo": "a local page to try a finished classifier, and to correct it",
     "export": "a finished classifier as an ONNX graph, checked against PyTorch",

@@ -14,6 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from ..data.labels import LABEL_NAMES
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
+from ..evaluation.scope import Rule
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -109,6 +110,12 @@ class DataArguments:
     train_file: str | None = flag(None, "csv, tsv, json, jsonl, txt or parquet; all but parquet may end in .gz.")
     validation_file: str | None = flag(None, "Of the same kinds.")
     test_file: str | None = flag(None, "Of the same kinds.")
+    oos_file: str | None = flag(None, "Texts of none of the classes (out of scope), of the same kinds.")
+    out_of_scope: str | None = flag(
+        None,
+        "Give the finished classifier a class out_of_scope: keep=0.95 keeps 95 % of the validation texts, recall=0.9 "
+        "finds 90 % of those in oos_file, f1 has the best F1 on both, none gives no such class.",
+    )
     text_column_names: str | None = flag(None, "Text column(s), separated by commas; default: text, then sentence.")
     text_column_delimiter: str = flag(" ", "What joins several text columns.")
     sentence_pair: bool = flag(False, "Give two text columns to the tokenizer as a pair, instead of joined.")
@@ -147,6 +154,9 @@ class DataArguments:
                 raise ValueError(f"{name}={limit} leaves no rows: use at least 1, or leave it out.")
         if self.max_seq_length < 1:
             raise ValueError(f"max_seq_length={self.max_seq_length} leaves no text: use 128, or another length.")
+        self.rule = None if self.out_of_scope in (None, "none") else Rule.parse(self.out_of_scope)
+        if self.rule is not None and self.rule.kind != "keep" and self.oos_file is None:
+            raise ValueError(f"out_of_scope={self.rule} needs texts of no class: give --oos_file, or use keep=0.95.")
         self.reader = Reader(self.encoding, self.delimiter, self.json_field, self.skip_bad_rows)
         self.label_column = self.label_column_name or "label"
         self.text_columns: list[str] = []
@@ -217,6 +227,8 @@ class DataArguments:
         taken = (*LABEL_NAMES, "length", "input_ids", "attention_mask")
         self.text_columns = [f"{name} (text)" if name in taken else name for name in texts]
         splits = splits.rename_columns({old: new for old, new in zip(texts, self.text_columns) if old != new})
+        if self.oos_file is not None:
+            splits["oos"] = self._load_oos(texts)
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for split in LIMITS:
@@ -235,6 +247,15 @@ class DataArguments:
                 self.dropped[split][name] = len(splits[split]) - limit
                 splits[split] = splits[split].select(range(limit))
         return splits
+
+    def _load_oos(self, texts: list[str]) -> Dataset:
+        """Texts without labels; where they stand in a column of another name than those of training, that is taken."""
+        path = str(self.oos_file)
+        columns = self.reader.columns(path, "oos")
+        found = texts if len(texts) > 1 or texts[0] in columns else named_columns(None, columns)
+        options = {"return_lines": True, "dropped": self.dropped, **asdict(self.reader)}
+        loaded = load_splits({"oos": path}, columns=found, text_columns=found, **options)["oos"]
+        return loaded.rename_columns({old: new for old, new in zip(found, texts) if old != new})
 
 
 def without(splits: DatasetDict, *names: str) -> DatasetDict:

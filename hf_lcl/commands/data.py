@@ -1,6 +1,6 @@
 """From files to what a trainer or a finished model takes: class ids and tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -13,7 +13,7 @@ from ..data.cells import listed
 from ..data.holding_out import hold_out
 from ..data.loading import LINE
 from ..data.summary import DataSummary
-from ..model.classes import class_names
+from ..model.classes import class_names, known_classes
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
@@ -57,7 +57,7 @@ def read_data(
         fault = f"is not installed: pip install {name}, or" if name in INTEGRATION_TO_CALLBACK else "is unknown:"
         raise ValueError(f"report_to={name!r} {fault} use none, or one of {known}.")
     for name in OUTPUTS:
-        refuse_overwriting(Path(training_args.output_dir) / name, data_args.files.values())
+        refuse_overwriting(Path(training_args.output_dir) / name, [*data_args.files.values(), data_args.oos_file])
     wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
     needed = [split for split, is_wanted in wanted.items() if is_wanted]
     if not needed:
@@ -78,22 +78,34 @@ def read_data(
 
 
 def labelled_texts(
-    data_args: DataArguments, model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase
+    data_args: DataArguments,
+    model: LCLForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    needed: str = "test",
+    *,
+    also: Sequence[str] = (),
 ) -> DatasetDict:
     """
-    The splits but the training split, as a finished model takes them: tokenised rows with `labels`. Labels may be ids
-    where the names of the model's classes are those that transformers makes up (`LABEL_0`, ...).
+    The splits that are there, as a finished model takes them: tokenised rows with `labels`, and without them those of
+    `oos_file`. The training split is one of them where its file was named. Labels may be ids where the names of the
+    model's classes are those that transformers makes up (`LABEL_0`, ...). Labels that it has not, but `also` has, get
+    the next ids.
 
     Raises:
-        ValueError: for data that cannot be read, has no test split or lacks a column, and for unknown labels.
+        ValueError: for data that cannot be read, lacks the split that is `needed` or a column, and for unknown labels.
     """
-    splits = data_args.load(["test"])
-    splits.pop("train", None)
-    names, test = class_names(model.config), splits["test"]
-    labels = test[data_args.label_column][:] if data_args.label_column in test.column_names else []
-    if names == [f"LABEL_{index}" for index in range(len(names))] and not set(map(str, labels)) & set(names):
-        names = [str(index) for index in range(len(names))]
-    splits, _, summary = _encode(data_args, splits, tokenizer, list(splits), names)
+    splits = data_args.load([needed])
+    if data_args.train_file is None:
+        splits.pop("train", None)
+    names, first = class_names(model.config), splits[needed]
+    labels = first[data_args.label_column][:] if data_args.label_column in first.column_names else []
+    known = known_classes(names)
+    if names[:known] == [f"LABEL_{index}" for index in range(known)] and not set(map(str, labels)) & set(
+        names[:known]
+    ):
+        names = [*(str(index) for index in range(known)), *names[known:]]
+    names += [name for name in also if name not in names]
+    splits, _, summary = _encode(data_args, splits, tokenizer, [split for split in splits if split != "oos"], names)
     for split, found in summary.splits.items():
         if found.truncated:
             logger.warning(

@@ -95,8 +95,8 @@ def write_card(facts: CardFacts, directory: str | Path) -> None:
 
 def refresh_card(directory: str | Path) -> None:
     """
-    Puts the results and pictures of the report in `directory` into the card that [`write_card`] wrote there, if any.
-    All other parts stay.
+    Puts classes of the classifier in `directory`, and results and pictures of its report, into the card that
+    [`write_card`] wrote there, if any. All other parts stay.
     """
     path = Path(directory) / CARD
     with _faults_logged(path):
@@ -113,9 +113,11 @@ def refresh_card(directory: str | Path) -> None:
             dataset=datasets[0] if isinstance(datasets, list) else datasets,
             dataset_revision=results[0].dataset_revision if results else None,
         )
-        new = render_card(with_report(facts, directory))
+        facts = with_report(facts, directory)
+        new = render_card(facts)
         found = {name: value for name, value in new.data.to_dict().items() if name in ("metrics", "model-index")}
-        new = only_parts(new, ("results", "pictures"), metadata=data.to_dict() | found)
+        parts = ("results", "pictures", *(("labels", "limits") if facts.labels else ()))
+        new = only_parts(new, parts, metadata=data.to_dict() | found)
         write_whole(path, merged(old, new))
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.summary import read_summary
+from ..model.classes import OUT_OF_SCOPE
+from ..support.files import read_json
 
 
 # Class names of data sets of emotions.
@@ -48,6 +50,9 @@ class CardFacts:
     per_class: list[dict[str, Any]] = field(default_factory=list)  # see `per_class_table`
     confused_pairs: list[dict[str, Any]] = field(default_factory=list)  # fields of `ConfusedPair`
     baseline: dict[str, float] = field(default_factory=dict)  # `metrics` of cross-entropy alone, same budget
+    # The class `out_of_scope`: how it was fitted, see `add_out_of_scope`, and `scope_table` of the scores.
+    out_of_scope: dict[str, Any] = field(default_factory=dict)
+    scope: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)  # title to file name next to the card
     # The model: Hub id of the encoder, whether only a `peft` adapter was saved, whether loading runs code of its
     # repository.
@@ -81,11 +86,17 @@ class CardFacts:
 
 def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     """
-    The facts with the results of the report in a folder, if there is one about these weights.
+    The facts with the results of the report in a folder, if there is one about these weights, and with its class
+    `out_of_scope`.
 
     Results of the report replace other results, which may be a mean of several runs. A `baseline` that was measured on
     another split is left out.
     """
+    config = Path(output_dir) / "config.json"
+    settings = read_json(config) if config.is_file() else {}
+    names = [settings["id2label"][index] for index in sorted(settings.get("id2label", ()), key=int)]
+    if not facts.labels or OUT_OF_SCOPE in names:  # which the model in training has not
+        facts = replace(facts, labels=names, out_of_scope=settings.get(OUT_OF_SCOPE) or {})
     summary = read_summary(output_dir)
     if summary is None:
         return facts

@@ -9,6 +9,10 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 
+# The class of an exported classifier for texts of none of its classes.
+OUT_OF_SCOPE = "out_of_scope"
+
+
 def label_arguments(
     num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
 ) -> dict[str, Any]:
@@ -36,6 +40,11 @@ def class_names(config: PreTrainedConfig) -> list[str]:
     """Names of a model's classes, by id."""
     names: dict = config.id2label or {}
     return [names[index] for index in sorted(names)]
+
+
+def known_classes(names: Sequence[str]) -> int:
+    """How many classes have texts of their own: all but the last where that is `out_of_scope`."""
+    return len(names) - (names[-1:] == [OUT_OF_SCOPE])
 
 
 def class_order(before: list[str], now: list[str]) -> list[int]:

@@ -38,6 +38,16 @@ FACTS = CardFacts(
         {"label": "a|b", "precision": 1.0, "recall": 0.8, "f1": 0.8889, "support": 400},
     ],
     confused_pairs=[{"true": "furious", "predicted": "annoyed", "count": 100, "share": 0.25}],
+    out_of_scope={
+        **{"rule": "f1", "temperature": 0.5, "cut": 1.25, "texts": 1000},
+        **{"kept": 0.951, "oos_texts": 300, "found": 0.81},
+    },
+    scope=[
+        {
+            **{"score": "largest logit", "auroc": 0.964, "aupr": 0.9, "auroc_difference": 0.0},
+            **{"fpr_at_95_kept": 0.19, "oos_recall_at_95_kept": 0.81},
+        }
+    ],
     baseline={"accuracy": 0.8, "macro_f1": 0.77, "weighted_f1": 0.78},
     pictures={"Label relations": "report/label_relations.png", "Confusion matrix": "report/confusion_matrix.png"},
     base_model="google/electra-base-discriminator",

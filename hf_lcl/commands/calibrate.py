@@ -1,0 +1,62 @@
+"""`python -m hf_lcl calibrate`: a finished classifier that knows what it does not know."""
+
+from pathlib import Path
+
+from ..evaluation.finished import load_finished
+from ..hub.card import refresh_card
+from ..hub.export import save_sequence_classifier
+from ..hub.out_of_scope import add_out_of_scope, check_folder, check_out_of_scope, describe, remove_out_of_scope
+from ..model.classes import OUT_OF_SCOPE, class_names
+from .data import labelled_texts
+from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
+
+
+DESCRIPTION = """\
+Gives the classifier in OUTPUT_DIR one more class, out_of_scope, for texts of none of its classes. It stays an ordinary
+classifier of transformers. Its probabilities are calibrated first (temperature scaling).
+
+  python -m hf_lcl calibrate out --validation_file validation.csv --out_of_scope keep=0.95
+  python -m hf_lcl calibrate out --validation_file validation.csv --out_of_scope f1 --oos_file oos.csv
+  python -m hf_lcl calibrate out --out_of_scope none      # as it was
+
+  keep=0.95     95 % of the validation texts keep a class of their own
+  recall=0.9    90 % of the texts in --oos_file are found; f1: the best F1 of the class out_of_scope on both files
+
+Validation texts are others than those of training. Rows labelled out_of_scope count as texts of --oos_file."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    parser = model_parser("calibrate", DESCRIPTION, writes_into_folder=True)
+    add_data_flags(
+        parser, "the texts and their labels", "validation_file", "label_column_name", "out_of_scope", "oos_file"
+    )
+    flags = parse_flags(parser, argv)
+    data_args, folder = data_arguments(flags), Path(flags.model)
+    if data_args.out_of_scope is None:
+        raise ValueError("There is nothing to do: give --out_of_scope keep=0.95, recall=0.9, f1 or none.")
+    check_folder(folder)
+    model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
+    was_there = remove_out_of_scope(model)
+    if data_args.rule is None:
+        if not was_there:
+            raise ValueError(f"{folder} has no class {OUT_OF_SCOPE} that calibrate gave it: it is as it was.")
+        save_sequence_classifier(model, folder)
+        refresh_card(folder)
+        print(f"{folder} has its {len(class_names(model.config))} classes again, and no {OUT_OF_SCOPE}.")
+        return
+    check_out_of_scope(model.native)
+    if data_args.validation_file is None:
+        raise ValueError("The cut is chosen on labelled texts that were not trained on: give --validation_file.")
+    splits = labelled_texts(data_args, model, tokenizer, "validation", also=[OUT_OF_SCOPE])
+    facts = add_out_of_scope(
+        folder,
+        model,
+        tokenizer,
+        data_args.rule,
+        splits["validation"],
+        splits.get("oos"),
+        batch_size=flags.batch_size,
+    )
+    print(describe(facts))
+    print(f"To measure it: python -m hf_lcl report {folder} --test_file FILE")

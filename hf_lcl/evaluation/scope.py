@@ -1,0 +1,220 @@
+"""Texts of none of the classes: what tells them from the others, how well, and where to cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+
+KEPT = 0.95  # share of the known texts that the figures are for
+NEIGHBOUR = 5  # of so many, the farthest counts
+# Logits that differ by less may change places in a batch of another size.
+ALIKE = 1e-5
+# What the exported classifier can do by itself: the first is how it does.
+NAMES = {
+    "largest_logit": "largest logit",
+    "energy": "energy",
+    "largest_probability": "1 - largest probability",
+    "mahalanobis": "relative Mahalanobis distance",
+    "centroid": "nearest centroid",
+    "neighbours": f"{NEIGHBOUR} nearest texts",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    How the logit of the class `out_of_scope` is chosen.
+
+    Args:
+        kind (`str`): `"keep"`, so that this share of validation texts keeps a class of its own; `"recall"`, so that
+            this share of out-of-scope texts is found; or `"f1"`, for the best F1 of the class on both.
+        share (`float`): of `keep` and `recall`.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.evaluation.scope import Rule
+
+    >>> Rule.parse("keep=0.95")
+    Rule(kind='keep', share=0.95)
+    ```
+    """
+
+    kind: str
+    share: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """A rule as it is written; raises a `ValueError` for another text."""
+        kind, _, share = text.partition("=")
+        try:
+            rule = cls(kind, float(share or 0))
+        except ValueError:
+            rule = cls("")
+        if not (text == "f1" or (rule.kind in ("keep", "recall") and 0 < rule.share < 1)):
+            raise ValueError(f"out_of_scope={text!r} is no rule: use keep=0.95, recall=0.9, f1 or none.")
+        return rule
+
+    def __str__(self) -> str:
+        return self.kind + (f"={self.share:g}" if self.share else "")
+
+    def check(self, known: int, foreign: int | None) -> None:
+        """Raises a `ValueError` where so many validation texts, or out-of-scope ones, are too few for the rule."""
+        if self.kind != "keep" and foreign is None:
+            raise ValueError(f"out_of_scope={self} needs texts of no class: give --oos_file, or use keep=0.95.")
+        few, what, where = known, "validation texts", "validation_file"
+        if self.kind == "recall":
+            few, what, where = foreign or 0, "out-of-scope texts", "oos_file"
+        least = 1 if self.kind == "f1" else ceil(round(1 / (1 - self.share), 6))
+        if few < least:
+            lower = f", or use {self.kind}={floor(100 - 100 / few) / 100:g}" if few > 2 else ""
+            raise ValueError(
+                f"out_of_scope={self} leaves one text in {1 / (1 - self.share):.3g} on the other side of the cut: it "
+                f"needs {least} {what} or more, and there are {few}. Give more in --{where}{lower}."
+            )
+
+    def cut(self, known: np.ndarray, foreign: np.ndarray | None = None) -> float:
+        """
+        The logit below which all others have to be. It lies halfway between those of two texts.
+
+        Args:
+            known (`np.ndarray` of shape `(texts,)`): the largest logits of validation texts.
+            foreign (`np.ndarray` of shape `(texts,)`, *optional*): those of out-of-scope texts.
+        """
+        self.check(len(known), None if foreign is None else len(foreign))
+        known = np.sort(known.astype(np.float64))
+        if self.kind == "keep":
+            lowest = known[int((1 - self.share) * len(known) + 1e-9)]
+            below = known[known < lowest - ALIKE]
+            return float((below[-1] + lowest) / 2) if len(below) else float(lowest - ALIKE)
+        foreign = np.sort(np.asarray(foreign, dtype=np.float64))
+        scores = np.sort(np.concatenate([known, foreign]))
+        if self.kind == "recall":
+            highest = foreign[ceil(self.share * len(foreign) - 1e-9) - 1]
+        else:
+            found, mistaken = (np.searchsorted(of, scores, side="right") for of in (foreign, known))
+            highest = scores[np.argmax(2 * found / (found + mistaken + len(foreign)))]
+        above = scores[scores > highest + ALIKE]
+        return float((highest + above[0]) / 2) if len(above) else float(highest + ALIKE)
+
+
+def with_out_of_scope(logits: np.ndarray, temperature: float, cut: float) -> np.ndarray:
+    """The logits `(texts, num_labels + 1)` of a classifier whose last layer got the class."""
+    logits = np.asarray(logits) / temperature
+    return np.concatenate([logits, np.full((len(logits), 1), cut, dtype=logits.dtype)], axis=1)
+
+
+def scope_scores(
+    logits: np.ndarray,
+    embeddings: np.ndarray | None = None,
+    trained: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """
+    How much texts look like those of the classes, by each score of `NAMES`: higher is more.
+
+    Args:
+        logits (`np.ndarray` of shape `(texts, num_labels)`): of the known classes.
+        embeddings (`np.ndarray` of shape `(texts, hidden)`, *optional*): of the same texts.
+        trained (`tuple[np.ndarray, np.ndarray]`, *optional*): embeddings `(rows, hidden)` and class ids `(rows,)` of
+            training texts; the last three scores need them.
+
+    Returns:
+        `dict[str, np.ndarray]`: each of shape `(texts,)`.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.evaluation.scope import scope_scores
+
+    >>> scope_scores(np.array([[4.0, 1.0], [0.5, 0.4]]))["largest_logit"]
+    array([4. , 0.5])
+    ```
+    """
+    scores = {
+        "largest_logit": logits.max(axis=1),
+        "energy": logsumexp(logits, axis=1),
+        "largest_probability": softmax(logits, axis=1).max(axis=1),
+    }
+    if embeddings is not None and trained is not None:
+        rows, labels = trained
+        scores["mahalanobis"] = _relative_mahalanobis(embeddings, rows, labels)
+        rows, texts = _unit(rows), _unit(embeddings)
+        centres = _unit(np.stack([rows[labels == label].mean(axis=0) for label in np.unique(labels)]))
+        scores["centroid"] = (texts @ centres.T).max(axis=1)
+        cosines = texts @ rows.T
+        place = max(0, cosines.shape[1] - NEIGHBOUR)
+        scores["neighbours"] = np.partition(cosines, place, axis=1)[:, place]
+    return scores
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+
+
+def _relative_mahalanobis(texts: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Distance to all texts less that to the nearest class (https://huggingface.co/papers/2106.09022)."""
+    from sklearn.covariance import LedoitWolf  # few texts do not fill a covariance: it is shrunk
+
+    classes, ids = np.unique(labels, return_inverse=True)
+    centres = np.stack([rows[ids == label].mean(axis=0) for label in range(len(classes))])
+    distances = []
+    for inside, middles in ((rows - centres[ids], centres), (rows - rows.mean(axis=0), rows.mean(axis=0)[None])):
+        precision = LedoitWolf(assume_centered=True).fit(inside.astype(np.float64)).get_precision()
+        root = np.linalg.cholesky(precision)
+        here, there = texts @ root, middles @ root
+        squares = np.square(here).sum(axis=1)[:, None] + np.square(there).sum(axis=1) - 2 * here @ there.T
+        distances.append(squares.min(axis=1))
+    return distances[1] - distances[0]
+
+
+def scope_metrics(known: np.ndarray, foreign: np.ndarray) -> dict[str, float]:
+    """
+    How well a score tells texts of the classes from others.
+
+    Args:
+        known (`np.ndarray` of shape `(texts,)`): the score of texts of the classes, higher than that of others.
+        foreign (`np.ndarray` of shape `(texts,)`): of texts of no class.
+
+    Returns:
+        `dict[str, float]`: `auroc`; `aupr` of finding foreign texts; and where 95 % of the known texts are kept,
+            `fpr_at_95_kept`, the share of foreign texts that are kept too, and `oos_recall_at_95_kept`, of those that
+            are found.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.evaluation.scope import scope_metrics
+
+    >>> scope_metrics(np.array([2.0, 3.0, 4.0]), np.array([1.0, 2.5]))["auroc"]
+    0.8333333333333334
+    ```
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # takes a second to import
+
+    scores = -np.concatenate([known, foreign])
+    is_foreign = np.repeat([False, True], [len(known), len(foreign)])
+    passed = float((foreign >= np.quantile(known, 1 - KEPT, method="lower")).mean())
+    return {
+        "auroc": float(roc_auc_score(is_foreign, scores)),
+        "aupr": float(average_precision_score(is_foreign, scores)),
+        "fpr_at_95_kept": passed,
+        "oos_recall_at_95_kept": 1 - passed,
+    }
+
+
+def scope_table(known: dict[str, np.ndarray], foreign: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """[`scope_metrics`] of each of the [`scope_scores`] of both, and its AUROC less that of the largest logit."""
+    rows: list[dict[str, Any]] = [{"score": NAMES[name]} | scope_metrics(known[name], foreign[name]) for name in known]
+    return [row | {"auroc_difference": row["auroc"] - rows[0]["auroc"]} for row in rows]
+
+
+def split_by_scope(labels: Sequence[int] | np.ndarray, num_known: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of texts of the first `num_known` classes, and those of others."""
+    is_known = np.asarray(labels) < num_known
+    return np.flatnonzero(is_known), np.flatnonzero(~is_known)

@@ -1,0 +1,141 @@
+"""The class `out_of_scope` of an exported classifier: one more row of its last layer, fitted, written and undone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..evaluation.calibration import fit_temperature
+from ..evaluation.inference import run_model
+from ..evaluation.scope import Rule, split_by_scope
+from ..model.classes import OUT_OF_SCOPE, class_names
+from ..model.last_layer import add_class, last_layer, remove_last_class, scale_logits
+from ..model.modeling import LCLForSequenceClassification
+from ..support.files import read_json
+from .card import refresh_card
+from .export import save_sequence_classifier
+
+
+INSTEAD = "predict --reject_below P works for every model"
+
+
+def check_out_of_scope(classifier: PreTrainedModel) -> None:
+    """Raises a `ValueError` where a classifier cannot get the class."""
+    kind = type(classifier).__name__
+    if classifier.config.problem_type == "multi_label_classification":
+        raise ValueError(
+            f"{kind} has several labels per text, and none of them may fit as it is: leave --out_of_scope out."
+        )
+    if OUT_OF_SCOPE in class_names(classifier.config):
+        raise ValueError(
+            f"There is a class {OUT_OF_SCOPE} already, which is learned from texts like the others: leave "
+            "--out_of_scope out, or call that class by another name."
+        )
+    try:
+        bias = last_layer(classifier)[1].bias
+    except ValueError as error:
+        raise ValueError(f"{str(error).partition(':')[0]}: {INSTEAD}.") from error
+    if bias is None:
+        raise ValueError(f"The last layer of {kind} has no bias that could hold the cut: {INSTEAD}.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises a `ValueError` for a folder without a whole classifier of its own."""
+    if (folder / "adapter_config.json").is_file():
+        raise ValueError(f"{folder} holds an adapter, not a whole classifier: train with merge_adapter=True.")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+    if read_json(folder / "config.json").get("model_type") == "lcl":
+        raise ValueError(f"{folder} holds a training model: name the folder that trainer.save_model() wrote.")
+
+
+def remove_out_of_scope(model: LCLForSequenceClassification) -> bool:
+    """Takes what [`add_out_of_scope`] did back, up to the rounding of the last layer; whether there was something."""
+    native: Any = model.native
+    fitted = getattr(native.config, OUT_OF_SCOPE, None)
+    if fitted is None or class_names(native.config)[-1] != OUT_OF_SCOPE:
+        return False
+    remove_last_class(native)
+    scale_logits(native, fitted["temperature"])
+    del native.config.out_of_scope
+    _agree(model)
+    return True
+
+
+def _agree(model: LCLForSequenceClassification) -> None:
+    """Gives a wrapper the classes of the classifier inside."""
+    model.config.id2label, model.config.label2id = model.native.config.id2label, model.native.config.label2id
+
+
+def add_out_of_scope(
+    folder: str | Path,
+    model: LCLForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    rule: Rule,
+    validation: Dataset,
+    foreign: Dataset | None = None,
+    *,
+    batch_size: int = 32,
+) -> dict[str, Any]:
+    """
+    Gives the exported classifier in a folder a class `out_of_scope`, whose logit is the same for every text. Its last
+    layer is first divided by a temperature, see [`fit_temperature`]. A class that an earlier call gave it is replaced.
+
+    Args:
+        folder (`str` or `Path`): of the classifier; it and its card are written.
+        model ([`LCLForSequenceClassification`]): that of the folder, from [`load_finished`]; is changed, too.
+        tokenizer (`PreTrainedTokenizerBase`): its own.
+        rule ([`Rule`]): which logit.
+        validation (`datasets.Dataset`): tokenised texts with `labels` that were not trained on; those whose id is one
+            more than the last are out of scope.
+        foreign (`datasets.Dataset`, *optional*): tokenised texts out of scope.
+        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+
+    Returns:
+        `dict[str, Any]`: what `config.out_of_scope` and the card then say: the `rule`, the `temperature`, the `cut`,
+            of `texts` validation texts the share that is `kept`, and of out-of-scope texts the share that is `found`.
+
+    Raises:
+        ValueError: for a model that cannot have the class, and too few texts. The folder is left as it was.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    remove_out_of_scope(model)
+    check_out_of_scope(model.native)
+
+    def logits_of(dataset: Dataset, what: str) -> np.ndarray:
+        return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what).logits
+
+    logits, labels = logits_of(validation, "validation"), validation.with_format("numpy")["labels"][:]
+    known, others = split_by_scope(labels, logits.shape[1])
+    strangers = [logits[others], *([] if foreign is None else [logits_of(foreign, "out of scope")])]
+    rest = np.concatenate(strangers)
+    rule.check(len(known), len(rest) or None)
+    temperature = fit_temperature(logits[known], labels[known])
+    kept, found = logits[known].max(axis=1) / temperature, rest.max(axis=1) / temperature
+    cut = rule.cut(kept, found if len(found) else None)
+    facts = {"rule": str(rule), "temperature": temperature, "cut": cut, "texts": len(known)}
+    facts["kept"] = float((kept >= cut).mean())
+    if len(found):
+        facts |= {"oos_texts": len(found), "found": float((found < cut).mean())}
+    scale_logits(model.native, 1 / temperature)
+    add_class(model.native, OUT_OF_SCOPE, cut)
+    native: Any = model.native
+    native.config.out_of_scope = facts
+    _agree(model)
+    save_sequence_classifier(model, folder)
+    refresh_card(folder)
+    return facts
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """One line on what was fitted."""
+    found = (
+        f"; {facts['found']:.1%} of {facts['oos_texts']:,} out-of-scope texts are found" if "found" in facts else ""
+    )
+    return (
+        f"out of scope ({facts['rule']}): below the logit {facts['cut']:.3f}, after the temperature "
+        f"{facts['temperature']:.3f}; {facts['kept']:.1%} of {facts['texts']:,} validation texts keep a class{found}"
+    )
