@@ -171,6 +171,7 @@ def test_what_cannot_have_the_class_is_left_alone(plain, files, bert, tmp_path, 
     assert "There is a class out_of_scope already, which is learned from texts like the others" in refused()
 
 
+@pytest.mark.slow
 def test_a_process_without_this_library_gives_the_answer(plain, calibrate, oos):
     calibrate("f1", "--oos_file", oos)
     code = f"""
