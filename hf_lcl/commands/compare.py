@@ -88,7 +88,11 @@ def main(argv: list[str] | None = None) -> None:
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
         raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
-    identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items()}
+    identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items() if name != "oos"}
+    if data_args.rule is not None:
+        identity |= {"out_of_scope": str(data_args.rule)}
+    if "oos" in splits:
+        identity["oos"] = fingerprint(splits["oos"], ("input_ids",))
     ledger = Ledger(folder / "runs.jsonl")
     settings = [_settings(model_args, args, identity, split) for args in planned]
     with telling_what_is_kept(lambda: f"Finished runs are in {ledger.path}; to go on: {own_command()}"):

@@ -13,7 +13,7 @@ from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
-from ..model.classes import class_names
+from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
@@ -21,6 +21,7 @@ from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 from .closing import LossInBar, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
+from .scope import add_scope, check_scope, publish_scope
 
 
 logger = logging.get_logger(__name__)
@@ -49,7 +50,8 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     """
     args = trainer.args
     check_best_metric(trainer)
-    is_finished, is_brief = False, data_args.is_brief
+    check_scope(trainer, splits, data_args)
+    is_finished, is_brief, widen = False, data_args.is_brief, None
     if is_brief and trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(LossInBar())
     with (
@@ -60,6 +62,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
             is_finished = True
+            widen = add_scope(trainer, splits, data_args)
             _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])}, is_brief)
         predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
@@ -69,12 +72,19 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])}, is_brief)
         elif args.do_eval:
             predicted = trainer.predict(splits["validation"])
+        names = class_names(trainer.model.config)
+        if widen is not None:
+            names = [*names, OUT_OF_SCOPE]
+            predicted = predicted and predicted._replace(predictions=widen(np.asarray(predicted.predictions)))
         if predicted is not None and trainer.is_world_process_zero():
-            _write_tables(trainer, predicted, data_args.texts(splits[split]), is_brief)
+            _write_tables(trainer, predicted, data_args.texts(splits[split]), names, is_brief)
             if args.do_train and predicted.label_ids is not None:
-                _write_report(trainer, splits, split)
-                _say_what_was_reached(trainer, predicted)
-        if args.push_to_hub:
+                _write_report(trainer, splits, split, widen is not None)
+                _say_what_was_reached(trainer, predicted, names)
+        if args.push_to_hub and data_args.rule is not None:
+            trainer.create_model_card(**data_args.card_facts(splits))
+            publish_scope(trainer)
+        elif args.push_to_hub:
             trainer.push_to_hub(**data_args.card_facts(splits))
         elif args.do_train:
             trainer.create_model_card(**data_args.card_facts(splits))
@@ -129,9 +139,11 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
     write_json(everything, before | metrics)
 
 
-def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str], is_brief: bool) -> None:
+def _write_tables(
+    trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str], names: list[str], is_brief: bool
+) -> None:
     """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
-    folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
+    folder = Path(trainer.args.output_dir)
     classes = np.asarray(predicted.predictions).argmax(axis=-1)
     with open_whole(folder / "predict_results.txt") as file:
         file.write("index\tprediction\n")
@@ -148,20 +160,23 @@ def _write_tables(trainer: ContrastiveTrainer, predicted: PredictionOutput, text
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
 
 
-def _say_what_was_reached(trainer: ContrastiveTrainer, predicted: PredictionOutput) -> None:
-    folder, names = Path(trainer.args.output_dir), class_names(trainer.model.config)
+def _say_what_was_reached(trainer: ContrastiveTrainer, predicted: PredictionOutput, names: list[str]) -> None:
+    folder = Path(trainer.args.output_dir)
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     print("", *summary_lines(folder, logits, labels, names), sep="\n")
 
 
-def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) -> None:
-    """The report on the model that was just trained; out of the folder where processes hold shards of it."""
+def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str, has_scope: bool) -> None:
+    """
+    The report on the model that was just trained; out of the folder where processes hold shards of it, or it has a
+    class `out_of_scope` there.
+    """
     if find_spec("matplotlib") is None:
         logger.warning('No pictures: matplotlib is not installed. pip install "hf_lcl[plots]"')
         return
     from ..evaluation.report import write_report
 
-    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    is_elsewhere = has_scope or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     write_report(
         trainer.args.output_dir,
         splits[split],
@@ -169,5 +184,5 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str) 
         tokenizer=cast(PreTrainedTokenizerBase, trainer.processing_class),  # from read_data
         split=split,
         batch_size=trainer.args.per_device_eval_batch_size,
-        model=None if is_sharded else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
+        model=None if is_elsewhere else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
     )

@@ -1,11 +1,14 @@
 """`calibrate`: a class for texts of no class, which plain transformers answers with, and back."""
 
 import csv
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,3 +187,62 @@ print([found["label"] for found in classify({FOREIGN!r})], "hf_lcl" in sys.modul
     expected = answers(plain, FOREIGN)
     assert ran.stdout.splitlines()[-1] == f"{expected} False", ran.stderr
     assert "out_of_scope" in expected
+
+
+@pytest.fixture(scope="module")
+def trained(flags_into, tmp_path_factory):
+    """A folder that `train --out_of_scope` has written into, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("scope"), io.StringIO()
+    (folder / "oos.txt").write_text("".join(f"{text}\n" for text in FOREIGN))
+    flags = [*flags_into(folder / "out"), "--do_train", "--do_eval", "--do_predict", "--out_of_scope=keep=0.75"]
+    saved = ["--save_strategy=steps", "--save_steps=10", "--max_steps=10", f"--oos_file={folder / 'oos.txt'}"]
+    with redirect_stdout(printed):
+        main(["train", *flags, *saved])
+    return SimpleNamespace(folder=folder / "out", printed=printed.getvalue(), oos=str(folder / "oos.txt"))
+
+
+def test_train_writes_what_its_classifier_answers(trained, raw_splits):
+    assert "out of scope (keep=0.75): below the logit" in trained.printed
+    folder, texts = trained.folder, raw_splits["test"]["text"][:]
+    expected = answers(folder, texts)
+    lines = (folder / "predict_results.txt").read_text().splitlines()[1:]
+    assert [line.split("\t")[1] for line in lines] == expected
+    results = json.loads((folder / "all_results.json").read_text())
+    right = np.mean([one == other for one, other in zip(expected, raw_splits["test"]["label"])])
+    assert results["predict_accuracy"] == pytest.approx(right)
+    right = np.mean(
+        np.array(answers(folder, raw_splits["validation"]["text"][:])) == raw_splits["validation"]["label"]
+    )
+    assert results["eval_accuracy"] == pytest.approx(right)
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        assert {row["text"]: row["prediction"] for row in csv.DictReader(file)} == dict(zip(texts, expected))
+
+
+def test_the_card_says_so_and_the_checkpoints_are_as_they_were(trained):
+    card = (trained.folder / "README.md").read_text(encoding="utf-8")
+    assert "A text classifier with 4 classes" in card
+    assert "| 4 | out_of_scope |" in card
+    assert "(`keep=0.75`), after all others were divided by the temperature" in card
+    assert "It always predicts one of its classes" not in card
+    wrapper = LCLForSequenceClassification.from_pretrained(trained.folder / "checkpoint-10")
+    assert list(wrapper.config.id2label.values()) == NAMES
+    assert wrapper.native.classifier.out_features == 4
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_training_does_not_begin_where_the_class_cannot_be_had(training_flags, files, fails, tmp_path):
+    def refused(*flags, without=()):
+        kept = [flag for flag in training_flags if not flag.startswith(without)] if without else training_flags
+        message = fails(["train", *kept, *flags])
+        assert not list(tmp_path.glob("out/*"))
+        return message
+
+    assert "needs 34 validation texts or more, and there are 24" in refused("--do_train", "--out_of_scope=keep=0.97")
+    message = refused("--do_train", "--out_of_scope=keep=0.9", without=("--validation_file",))
+    assert "give --validation_file or --validation_split" in message
+    assert "give --do_train, or use python -m hf_lcl calibrate" in refused("--do_eval", "--out_of_scope=keep=0.9")
+    rows = Path(files["train"]).read_text().replace('"proud"', '"out_of_scope"')
+    (tmp_path / "named.jsonl").write_text(rows)
+    validation = [f"--validation_file={tmp_path / 'named.jsonl'}", f"--train_file={tmp_path / 'named.jsonl'}"]
+    message = refused("--do_train", "--out_of_scope=keep=0.9", *validation, without=("--test_file",))
+    assert "There is a class out_of_scope already" in message

@@ -1,0 +1,68 @@
+"""What `train --out_of_scope` does between training and measuring; see `calibrate` for a classifier that is there."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from datasets import DatasetDict
+from transformers import EvalPrediction
+
+from ..evaluation.finished import load_finished
+from ..evaluation.scope import with_out_of_scope
+from ..hub import push_folder
+from ..hub.out_of_scope import add_out_of_scope, check_out_of_scope, describe
+from ..trainer import ContrastiveTrainer
+from .arguments import DataArguments
+
+
+def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> None:
+    """Raises a `ValueError` where `--out_of_scope` cannot be done after the training that is about to begin."""
+    if data_args.rule is None:
+        return
+    if not trainer.args.do_train:
+        raise ValueError(
+            "out_of_scope changes the classifier that is trained: give --do_train, or use python -m hf_lcl calibrate."
+        )
+    if "validation" not in splits:
+        raise ValueError("out_of_scope is chosen on validation texts: give --validation_file or --validation_split.")
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    if model.adapted_classifier is not None and not trainer.args.merge_adapter:
+        raise ValueError("out_of_scope needs a whole classifier, not an adapter alone: set merge_adapter=True.")
+    check_out_of_scope(model.native)
+    data_args.rule.check(len(splits["validation"]), len(splits["oos"]) if "oos" in splits else None)
+
+
+def add_scope(
+    trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """
+    Gives the classifier in `output_dir` its class `out_of_scope`; the model in training stays as it is. From then on
+    the trainer measures what the former answers. Returns what turns logits of the latter into those of the former, or
+    `None` where no such class was asked for.
+    """
+    if data_args.rule is None or not trainer.is_world_process_zero():
+        return None
+    model, tokenizer = load_finished(trainer.args.output_dir)
+    batch_size = trainer.args.per_device_eval_batch_size
+    validation, foreign = splits["validation"], splits.get("oos")
+    facts = add_out_of_scope(
+        trainer.args.output_dir, model, tokenizer, data_args.rule, validation, foreign, batch_size=batch_size
+    )
+    print(describe(facts))
+    widen, measure = (
+        partial(with_out_of_scope, temperature=facts["temperature"], cut=facts["cut"]),
+        trainer.compute_metrics,
+    )
+    if measure is not None:
+        trainer.compute_metrics = lambda found: measure(EvalPrediction(widen(found.predictions), found.label_ids))
+    return widen
+
+
+def publish_scope(trainer: ContrastiveTrainer) -> None:
+    """Publishes the classifier in `output_dir` as it is there; `trainer.push_to_hub` would write it anew."""
+    args = trainer.args
+    if trainer.is_world_process_zero():
+        name = trainer.hub_model_id or args.hub_model_id or Path(args.output_dir).absolute().name
+        options = {"private": args.hub_private_repo, "token": args.hub_token, "revision": args.hub_revision}
+        push_folder(args.output_dir, name, commit_message="End of training", **options)
