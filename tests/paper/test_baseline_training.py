@@ -152,6 +152,7 @@ def test_what_is_built_is_the_same_each_time(raw_splits, tmp_path):
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_documented_commands(files, tmp_path, capsys):
     folder, out = str(tmp_path / "gru"), tmp_path / "out"
     sizes = ("--embedding_size=24", "--hidden_size=32")

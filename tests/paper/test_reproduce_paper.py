@@ -39,6 +39,7 @@ def lines(tmp_path) -> list[dict]:
     return [json.loads(line) for line in (tmp_path / "paper.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_finished_runs_are_kept_and_not_run_again(paper, flags, tmp_path, capsys):
     short = [*flags, "--systems", "ce", "scl-two-phase", "--max_train_samples=40", "--num_train_epochs=1"]
     paper.main([*short, "--seeds", "0"])
@@ -106,6 +107,7 @@ def test_the_command_trains_every_system_and_it_learns(paper, flags, tmp_path):
     assert {name: accuracy for name, accuracy in accuracies.items() if accuracy < 0.9} == {}
 
 
+@pytest.mark.slow
 def test_failures_run_too(paper, flags, tmp_path):
     paper.main([*flags, "--systems", *FAILURES, "--num_train_epochs=1", "--max_train_samples=16"])
     assert len(lines(tmp_path)) == len(FAILURES)

@@ -396,6 +396,7 @@ class TestOnlyAFreshModelIsStarted:
             trainer.train()
         assert moved_by_a_second_training(trainer) == set()
 
+    @pytest.mark.slow
     def test_a_smaller_batch_is_no_reason_for_another_start(self, make_trainer, fresh, monkeypatch):
         trainer = make_trainer(
             model=fresh,

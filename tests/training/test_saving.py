@@ -37,6 +37,7 @@ torch.save(loaded, sys.argv[3])
 TEXTS = ["furious neighbour", "cake at the party today"]
 
 
+@pytest.mark.slow
 def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, bert, tmp_path):
     batch, expected = tokenizer(TEXTS, padding=True, return_tensors="pt"), {}
     for objective in ("ce", "lcl"):

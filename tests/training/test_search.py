@@ -156,6 +156,7 @@ def test_a_trial_ends_as_a_run_of_its_own_with_its_arguments(make_searcher, make
         assert (loss, trial.value) == (metrics["eval_loss"], metrics["eval_loss_ce"]), settings
 
 
+@pytest.mark.slow
 def test_a_trial_may_choose_an_objective_that_its_model_fits_alone(make_searcher, bert):
     args = {}
 
@@ -174,6 +175,7 @@ def test_a_trial_may_choose_an_objective_that_its_model_fits_alone(make_searcher
     )
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_pruned_and_leaves_nothing_behind(make_searcher):
     trainer = make_searcher(logging_steps=2)
     storage = optuna.storages.InMemoryStorage()
@@ -193,6 +195,7 @@ def test_a_trial_that_diverges_is_pruned_and_leaves_nothing_behind(make_searcher
     assert first["loss"] == pytest.approx(parts, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_searcher, splits):
     settings = {"eval_strategy": "epoch", "metric_for_best_model": "loss_ce"}
     trainer = make_searcher(max_steps=-1, num_train_epochs=2, **settings)
@@ -359,6 +362,7 @@ def test_the_heat_map_holds_each_value_in_its_place(tmp_path):
         torch.testing.assert_close(float(values[cell]), expected, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_all_trials_may_be_pruned(make_searcher, tmp_path):
     study = shared(tmp_path / "a.db", [{"learning_rate": 1e30}, {"learning_rate": 1e-3}])
     ended = study.run(
