@@ -14,10 +14,11 @@ what you need: the data between reading and training, the model, the trainer.
 from transformers import set_seed
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, classification_metrics
-from hf_lcl.commands.arguments import DataArguments, ModelArguments
+from hf_lcl.commands.arguments import DataArguments
 from hf_lcl.commands.data import read_data
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.job import run_job
+from hf_lcl.commands.model_arguments import ModelArguments
 from hf_lcl.commands.parsing import parse_arguments
 
 

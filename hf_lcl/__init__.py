@@ -5,10 +5,10 @@ The way of one text through the package: `data` (file, labels, tokens, class-bal
 pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a standard classifier and its card).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .support.auto_classes import register_when_imported
+from .support.lazy import lazy_exports
 from .support.version import __version__
 
 
@@ -41,7 +41,6 @@ __all__ = [
     "tokenize_texts",
 ]
 
-# Imported at first use: torch, transformers and datasets take seconds that `--help` need not pay.
 _MODULES = {
     "data": ("ContrastiveDataCollator", "LabelBalancedSampler", "encode_labels", "load_splits", "tokenize_texts"),
     "evaluation": ("classification_metrics",),
@@ -54,14 +53,4 @@ _MODULES = {
 }
 
 register_when_imported()
-
-
-def __getattr__(name: str) -> Any:
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

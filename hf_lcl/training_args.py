@@ -1,6 +1,5 @@
 """Every setting of a training run: those of transformers, and those of the contrastive objective."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from transformers import TrainingArguments
 from .data.views import VIEWS
 from .losses.checks import check_temperature
 from .losses.objective import OBJECTIVES
+from .support.removed import refuse_removed
 
 
 if TYPE_CHECKING:
@@ -18,32 +18,11 @@ else:
     ClassWeights = list[str] | None  # what the command line reads
 
 SAMPLERS = ("auto", "balanced", "random")
-# Arguments that nothing measured supported, and what to write instead.
-REMOVED_ARGUMENTS = {
-    "ce_on_views": "leave it out: cross-entropy counts each text once",
-    "classes_per_batch": "use samples_per_class: a batch holds as many classes as fit",
-    "confusable_share": "use sampler='balanced', which is as accurate",
-    "focal_gamma": "use class_weights='balanced' where rare classes should count more",
-    "logit_adjustment_tau": "use class_weights='balanced', which did as well",
-    "oversample": "use class_weights='balanced'",
-    "queue_size": "use a larger per_device_train_batch_size, with mini_batch_size where memory is short",
-    "queue_warmup_steps": "leave it out, as queue_size",
-    "temperature_scaling": "pass a temperature per anchor to the loss functions",
-    "two_phase": "write objective='scl', alpha=0, head_start=False, head_refit=True",
-    "view_rate": "leave it out: view='column' takes what tokenize_texts(..., view_function=...) makes of a text",
-    "weight_placement": "examples/paper/reproduce_paper.py has the formula that the paper prints",
-}
 
 
 def option(default: Any, help: str) -> Any:
     """A field of the arguments, with what the command line says of it."""
     return field(default=default, metadata={"help": help})
-
-
-def refuse_removed(names: Iterable[str]) -> None:
-    """Raises a `TypeError` that says what to write instead of an argument that was removed."""
-    for name in REMOVED_ARGUMENTS.keys() & set(names):
-        raise TypeError(f"{name} was removed: {REMOVED_ARGUMENTS[name]}.")
 
 
 @dataclass

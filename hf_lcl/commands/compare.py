@@ -21,11 +21,12 @@ from ..losses.objective import OBJECTIVES
 from ..support.files import write_whole
 from ..support.tables import format_table
 from ..training_args import ContrastiveTrainingArguments, check_choice
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments
 from .data import read_data
 from .evaluate import measure
 from .exits import own_command, telling_what_is_kept
 from .job import run_job
+from .model_arguments import ModelArguments
 from .parsing import parse_arguments
 from .train import ARGUMENTS, make_trainer
 

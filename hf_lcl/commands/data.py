@@ -17,8 +17,9 @@ from ..model.classes import class_names, known_classes
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
-from .arguments import DataArguments, ModelArguments, without
+from .arguments import DataArguments, without
 from .closing import PREDICTIONS
+from .model_arguments import ModelArguments
 from .parsing import SETTINGS
 
 

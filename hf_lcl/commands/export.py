@@ -1,27 +1,34 @@
-"""`python -m hf_lcl export`: a finished classifier as an ONNX graph, which gives the logits of PyTorch."""
+"""`python -m hf_lcl export`: a finished classifier as an ONNX graph, checked against PyTorch."""
 
-import inspect
-import logging
-import warnings
-from argparse import ArgumentParser
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+import numpy as np
+import yaml
 
-from ..model.modeling import LCLForSequenceClassification
-from .parsing import HelpFormatter
+from ..evaluation.finished import load_finished
+from ..evaluation.inference import run_model
+from ..serving.gate import attempts, check
+from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
+from ..serving.onnx_classifier import GRAPH, OnnxClassifier
+from ..support.files import staged
+from .data import labelled_texts
+from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments, model_parser, parse_flags, remembered
+from .parsing import SETTINGS
 
 
 DESCRIPTION = """\
 Exports a trained classifier to ONNX, and checks that ONNX Runtime gives the logits of PyTorch.
 
   python -m hf_lcl export out out-onnx
+  python -m hf_lcl export out out-int8 --int8 --check_file test.csv
+  python -m hf_lcl predict out-int8 new.csv --output_file predictions.csv
 
-The first folder is one that trainer.save_model() or train wrote. The second gets model.onnx (float32, any batch size
-and length), the tokenizer and the configuration. Serving then needs neither torch nor hf_lcl:
+The first folder is one that trainer.save_model() or train wrote. The second gets model.onnx (any batch size and
+length), the tokenizer and the configuration. With --int8 the graph is a quarter as large and faster; it is written
+only if, on the labelled texts of --check_file, accuracy falls by no more than --max_drop points and
+no more than ten times as many answers change. Where more do, the layers that matter most stay in float32, and are named. predict runs the folder without torch, and so
+does this, without hf_lcl:
 
     import onnxruntime
     from transformers import AutoConfig, AutoTokenizer
@@ -38,106 +45,79 @@ and length), the tokenizer and the configuration. Serving then needs neither tor
 Needs onnx, onnxruntime and onnxscript: pip install "hf_lcl[onnx]"."""
 
 TOLERANCE = 1e-4
-INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
-# One row would be traced as a graph for one row, and without padding the mask would not be needed.
-TRACED_TEXTS = ["They read my name out, and my whole row clapped.", "Late again."]
-# Other batch sizes and lengths than those; the longest is cut where the tokenizer cuts.
-CHECKED_BATCHES = [
-    ["Cake!"],
-    ["I laid one plate again.", "I told her I had posted the letter. It is still in my bag.", "Hm.", "No?"],
-    ["The queue at the post office did not move. " * 25, "Why?", "A medal, at my age!"],
-]
+# Of a hundred answers, for each point of accuracy that may be lost: some of those that change become right.
+CHANGED_PER_DROP = 10
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
-    parser = ArgumentParser("python -m hf_lcl export", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("model_folder", type=Path, metavar="OUTPUT_DIR", help="folder of a finished classifier")
+    parser = model_parser("export", DESCRIPTION, writes_into_folder=True)
     parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="of the graph")
-    args = parser.parse_args(argv)
+    parser.add_argument("--int8", action="store_true", help="weights in 8 bits instead of 32, one scale a channel")
+    parser.add_argument("--check_file", metavar="FILE", help="labelled texts that the graph must answer as well")
+    parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may cost on them")
+    add_data_flags(parser, "the labels of --check_file", "label_column_name")
+    flags = parse_flags(parser, argv)
+    data_args = data_arguments(flags)
+    folder, source = flags.output_folder, Path(flags.model)
 
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')
-    model, tokenizer = load(args.model_folder)
+    if not source.is_dir():  # or else transformers would ask the Hub for a model of this name
+        raise ValueError(f"{source} is no folder: name the one that trainer.save_model() wrote.")
+    if folder.exists() and folder.samefile(source):
+        raise ValueError(f"{folder} is the folder of the classifier itself: name another one for the graph.")
+    if flags.int8 and flags.check_file is None:
+        raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
+    if not 0 <= flags.max_drop <= 100:
+        raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
+    model, tokenizer = load_finished(source, trust_remote_code=flags.trust_remote_code)
+    if not tokenizer.is_fast:
+        raise ValueError(f"{source} has a {type(tokenizer).__name__}, which has no tokenizer.json: use a fast one.")
+    model.float().cpu().eval()
+    native = model.to_sequence_classifier().eval()
+    data_args.test_file, test = flags.check_file, None
+    if flags.check_file is not None:
+        test = labelled_texts(data_args, model, tokenizer)["test"]
 
-    args.output_folder.mkdir(parents=True, exist_ok=True)
-    # model.onnx is a name for a graph that was found right.
-    unchecked, path = args.output_folder / "model.unchecked.onnx", args.output_folder / "model.onnx"
-    try:
-        export(model, tokenizer, unchecked)
-        difference = largest_difference(model, tokenizer, unchecked)
+    with staged(folder) as scratch:
+        tokenizer.save_pretrained(scratch)
+        native.config.save_pretrained(scratch)
+        known = remembered(source, {*HOW_TEXTS_ARE_READ})
+        if known:
+            (scratch / SETTINGS).write_text(yaml.safe_dump(known, allow_unicode=True), encoding="utf-8")
+        export_graph(native, tokenizer, scratch / GRAPH)
+        classifier = OnnxClassifier(scratch)
+        pairs = [(classifier.logits(texts), torch_logits(native, tokenizer, texts)) for texts in CHECKED_BATCHES]
+        if test is not None:
+            columns = (test[name][:] for name in data_args.text_columns)
+            texts = list(zip(*columns)) if data_args.sentence_pair else data_args.texts(test)
+            original = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="check").logits
+            pairs.append((classifier.logits(texts, max_length=data_args.max_seq_length), original))
+        difference = max(np.abs(logits - expected).max() for logits, expected in pairs)
         if not difference <= TOLERANCE:
             raise FloatingPointError(
                 f"The logits of ONNX Runtime and PyTorch differ by {difference:.1e}, more than {TOLERANCE:.0e}: "
-                f"{path} was not written."
+                f"{folder / GRAPH} was not written."
             )
-        unchecked.replace(path)
-    finally:
-        unchecked.unlink(missing_ok=True)
-    tokenizer.save_pretrained(args.output_folder)
-    model.config.save_pretrained(args.output_folder)
-    print(f"{path}: the logits differ from PyTorch's by {difference:.1e} at most. --help shows how to serve it.")
-
-
-def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The classifier in `folder`, in float32, and its tokenizer; of a checkpoint of hf_lcl, the classifier inside."""
-    if not folder.is_dir():  # or else transformers would ask the Hub for a model of this name
-        raise ValueError(f"{folder} is no folder: name the one that trainer.save_model() wrote.")
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"No model can be loaded from {folder}: {error}") from error
-    if loading["missing_keys"]:
-        raise ValueError(
-            f"{folder} holds no trained classifier ({', '.join(sorted(loading['missing_keys']))} would be random): "
-            "fine-tune it first."
-        )
-    if isinstance(model, LCLForSequenceClassification):
-        model = model.to_sequence_classifier()
-    return model, AutoTokenizer.from_pretrained(folder)
-
-
-def tokenize(texts: list[str], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
-    """A padded batch of what both the tokenizer gives and the model takes."""
-    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    taken = inspect.signature(model.forward).parameters
-    return {name: tokens[name] for name in INPUT_NAMES if name in tokens and name in taken}
-
-
-def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Writes the graph, with every axis but that of the classes left open."""
-    inputs = tokenize(TRACED_TEXTS, model, tokenizer)
-    # The current optimum-onnx, 0.1.0, cannot be imported beside transformers 5.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names the packages that other models would need
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, about torch
-        torch.onnx.export(
-            model,
-            kwargs=inputs,
-            f=path,
-            input_names=list(inputs),
-            output_names=["logits"],
-            dynamic_shapes={name: {0: "batch", 1: "sequence"} for name in inputs},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-
-
-def largest_difference(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> float:
-    """Between the logits of the graph and of the model, over all texts of `CHECKED_BATCHES`."""
-    import onnxruntime  # an extra: `main` has looked for it
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    differences = []
-    for texts in CHECKED_BATCHES:
-        inputs = tokenize(texts, model, tokenizer)
-        with torch.inference_mode():
-            expected = model(**inputs).logits
-        (logits,) = session.run(["logits"], {name: tensor.numpy() for name, tensor in inputs.items()})
-        differences.append((torch.from_numpy(logits) - expected).abs().max())
-    return torch.stack(differences).max().item()
+        told = f"the logits differ from PyTorch's by {difference:.1e} at most"
+        if test is not None:
+            references = np.asarray(test["labels"])
+            told += f"; accuracy {check(pairs[-1][0], original, references).accuracy:.1f}"
+        if flags.int8:
+            tried = attempts(scratch, scratch / "int8.onnx", texts, original, references, data_args.max_seq_length)
+            for kept, found in tried:
+                print(f"int8{', but for ' + ', '.join(kept) if kept else ''}: {found}", flush=True)
+                if found.drop <= flags.max_drop and found.changed <= CHANGED_PER_DROP * flags.max_drop:
+                    break
+            else:
+                raise ValueError(
+                    f"No int8 graph answers as well as {source} on {flags.check_file}: {folder / GRAPH} was not "
+                    "written. Leave --int8 out, or raise --max_drop."
+                )
+            sizes = [path.stat().st_size / 2**20 for path in (scratch / GRAPH, scratch / "int8.onnx")]
+            told = f"{sizes[1]:.1f} MiB instead of {sizes[0]:.1f}; before int8, {told}"
+            (scratch / "int8.onnx").replace(scratch / GRAPH)
+    print(f"{folder / GRAPH}: {told}. --help shows how to serve it.")

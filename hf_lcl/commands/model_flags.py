@@ -52,11 +52,12 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
 
 def parse_flags(parser: ArgumentParser, argv: list[str] | None) -> Namespace:
     """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
-    parser.set_defaults(**_remembered(Path(parser.parse_args(argv).model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
+    parser.set_defaults(**remembered(Path(parser.parse_args(argv).model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
     return parser.parse_args(argv)
 
 
-def _remembered(folder: Path, names: set[str]) -> dict[str, Any]:
+def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
+    """Those of the settings that `train` left in a folder which have these names."""
     path = folder / SETTINGS
     if not path.is_file():
         return {}

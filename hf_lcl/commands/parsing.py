@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from transformers import HfArgumentParser
 
-from ..training_args import refuse_removed
+from ..support.removed import refuse_removed
 
 
 SETTINGS_FILES = (".json", ".yaml", ".yml")

@@ -1,85 +1,82 @@
-"""`python -m hf_lcl predict`: a class and its probability for every text of a file or of the standard input."""
+"""`python -m hf_lcl predict`: a class and its probability for every text of files or of the standard input."""
 
+import io
+import secrets
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
-import torch
-from datasets import Dataset
+from scipy.special import softmax
 from tqdm.auto import tqdm
-from transformers import PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from ..data.formats import Row
-from ..evaluation.finished import load_finished
-from ..evaluation.inference import run_model
-from ..model.classes import class_names
+from ..serving.onnx_classifier import OnnxClassifier, is_exported
+from ..serving.parts import KINDS, PartedTable, file_kind, planned, read_plan, write_records
+from ..serving.processes import Processes, started_processes
 from ..support.files import refuse_overwriting
+from ..support.version import __version__
 from .arguments import DataArguments
+from .exits import telling_what_is_kept
 from .model_flags import data_arguments, model_parser, parse_flags
 from .parsing import given_names
-from .predictions import prediction_writer
+from .predictions import prediction_records
 
-
-logger = logging.get_logger(__name__)
 
 DESCRIPTION = """\
-Gives each text of a file, or of the standard input, a class and its probability.
+Gives each text of files, or of the standard input, a class and its probability.
 
   python -m hf_lcl predict out texts.csv --output_file predictions.csv
   python -m hf_lcl predict out texts.txt > predictions.jsonl
   echo "I got the job!" | python -m hf_lcl predict out
+  torchrun --nproc_per_node 2 -m hf_lcl predict out texts.csv.gz more.parquet --output_file predictions.parquet
 
-Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. Each prediction has the
-line that its text begins on, all columns of the input, label and probability (--top_k, --all_probabilities). Where
-the input has a column of such a name, ours begins with predicted_ (predicted_label). What is written is UTF-8."""
-# Batches that are read, sorted by length, run and written together.
-BATCHES_AT_ONCE = 32
+Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it, and a folder of export.
+Each prediction has the line that its text begins on (of several files, also the file), all columns of the input, label
+and probability (--top_k, --all_probabilities). Where the input has a column of such a name, ours begins with
+predicted_ (predicted_label). What is written is UTF-8.
+
+Files may be larger than the memory. What is finished lies beside --output_file until that is whole: after a kill, the
+same command goes on from there. Several processes, also on several machines that share a disk, divide the rows."""
+ROWS_AT_ONCE = 4096  # that are read, sorted by length, run and written together
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
     argv = sys.argv[2:] if argv is None else argv
     flags = parse_flags(_parser(), argv)
-    is_txt = flags.input_format == "txt" if flags.file == "-" else ".txt" in Path(flags.file).suffixes
+    is_txt = flags.input_format == "txt" if "-" in flags.files else ".txt" in Path(flags.files[0]).suffixes
     if is_txt and "text_column_names" not in given_names(argv):
         flags.text_column_names = None  # the columns of training are of another kind of file
     data_args = data_arguments(flags)
     _check(flags)
-    # A file is read twice: its broken rows are told of before anything is predicted, and its columns are known.
-    read = partial(data_args.reader.rows, flags.file, flags.text_column_names, stream_kind=flags.input_format)
-    total, columns = (None, []) if flags.file == "-" else _columns(read())
-    model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
-    form = {"safe": flags.csv_safe, "top_k": flags.top_k, "all_probabilities": flags.all_probabilities}
-    form["reject_below"] = flags.reject_below
-    rows, rows_at_once = read(), BATCHES_AT_ONCE * flags.batch_size
-    chunk = list(islice(rows, rows_at_once))
-    if total is None:
-        _, columns = _columns(chunk)
-    with (
-        prediction_writer(flags.output_file, columns, class_names(model.config), **form) as write,
-        tqdm(total=total, desc="predict", unit=" texts") as progress,
-    ):
-        while chunk:
-            encoded = _tokenize(tokenizer, [row.texts for row in chunk], data_args)
-            logits = run_model(model, encoded, tokenizer, batch_size=flags.batch_size, progress=progress).logits
-            probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
-            for row, values in zip(chunk, probabilities):
-                write(row.line, row.values, values)
-            chunk = list(islice(rows, rows_at_once))
+    with started_processes() as processes:
+        if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
+            raise ValueError("Several processes divide the rows of files, and need an --output_file.")
+        if "-" in flags.files:
+            rows = _read(flags, data_args)
+            first = list(islice(rows, ROWS_AT_ONCE))
+            _, columns = _columns(first)
+            plan = {"columns": columns, "rows": None, "window": ROWS_AT_ONCE, "run": secrets.token_hex(8)}
+            _predict(flags, data_args, processes, plan, chain(first, rows))
+        else:
+            # Files are read twice: broken rows are told of before anything is predicted, and all columns are known.
+            plan = _plan(flags, data_args, processes) if processes.index == 0 else {}
+            _predict(flags, data_args, processes, plan, _read(flags, data_args))
 
 
 def _parser() -> ArgumentParser:
     parser = model_parser("predict", DESCRIPTION)
     add, formats = parser.add_argument, ("txt", "csv", "tsv", "jsonl")
     kinds = "txt (one text a line), csv, tsv, json, jsonl or parquet (.gz may follow); - is the standard input"
-    add("file", nargs="?", default="-", help=kinds)
+    add("files", nargs="*", default=["-"], metavar="FILE", help=kinds)
     add("--input_format", default="txt", choices=formats, help="what the standard input holds")
-    add("--output_file", type=Path, help="csv or jsonl; default: jsonl on the standard output")
+    kinds = "csv, jsonl (.gz may follow) or parquet; default: jsonl on the standard output"
+    add("--output_file", type=Path, help=kinds)
     apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
     add("--top_k", type=int, default=1, help="so many of the likeliest classes of each text")
     add("--all_probabilities", action="store_true", help="the probability of every class, too")
@@ -91,40 +88,124 @@ def _parser() -> ArgumentParser:
 def _check(flags: Namespace) -> None:
     if flags.sentence_pair and len((flags.text_column_names or "").split(",")) != 2:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
-    extension = None if flags.output_file is None else flags.output_file.suffix.lower()
-    if extension not in (None, ".csv", ".jsonl"):
-        raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl.")
+    kind = None if flags.output_file is None else file_kind(flags.output_file)
+    if kind not in (None, *KINDS) or (kind == "parquet" and flags.output_file.suffix.lower() == ".gz"):
+        raise ValueError(
+            f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv or .jsonl (.gz may follow), "
+            "or .parquet."
+        )
     if flags.top_k < 1:
         raise ValueError(f"--top_k {flags.top_k} leaves no class: use 1 or more.")
     if flags.reject_below is not None and not 0 < flags.reject_below <= 1:
         raise ValueError(f"--reject_below {flags.reject_below:g} is no probability: use a number from 0 to 1, as 0.7.")
-    if flags.csv_safe and extension != ".csv":
+    if flags.csv_safe and kind != "csv":
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
-    source = flags.file
-    if source == "-":
-        source = None
+    if "-" in flags.files and len(flags.files) > 1:
+        raise ValueError("- is the standard input, which cannot be read beside files: name one or the other.")
+    sources: list[Any] = flags.files
+    if "-" in flags.files:
+        sources = []
         with suppress(OSError):  # what is no file
-            source = sys.stdin.fileno()
-    refuse_overwriting(flags.output_file, [source])
+            sources = [sys.stdin.fileno()]
+    refuse_overwriting(flags.output_file, sources)
 
 
-def _columns(rows: Iterable[Row]) -> tuple[int, list[str]]:
+def _read(flags: Namespace, data_args: DataArguments) -> Iterator[tuple[str, Row]]:
+    """The rows of all files, one after the other."""
+    for file in flags.files:
+        for row in data_args.reader.rows(file, flags.text_column_names, stream_kind=flags.input_format):
+            yield file, row
+
+
+def _columns(rows: Iterable[tuple[str, Row]]) -> tuple[int, list[str]]:
     """The number of rows, and the names of all their columns."""
     count, columns = 0, dict[str, None]()
-    for row in rows:
+    for _, row in rows:
         count += 1
         columns |= dict.fromkeys(row.values)
     return count, list(columns)
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[Sequence[str]], data_args: DataArguments) -> Dataset:
-    """Token ids of texts, each of which may stand in several columns."""
-    if data_args.sentence_pair:
-        columns = [list(column) for column in zip(*texts)]
-    else:
-        columns = [[data_args.text_column_delimiter.join(parts) for parts in texts]]
-    max_length = min(data_args.max_seq_length, tokenizer.model_max_length)
-    encoded = tokenizer(*columns, truncation=True, max_length=max_length)
-    if any(len(ids) == max_length for ids in encoded["input_ids"]):
-        logger.warning_once(f"Texts of more than {max_length} tokens are cut: --max_seq_length.")
-    return Dataset.from_dict(dict(encoded))
+def _plan(flags: Namespace, data_args: DataArguments, processes: Processes) -> dict[str, Any]:
+    """What the parts of an output depend on: those of another plan are of no use."""
+    count, columns = _columns(_read(flags, data_args))
+    model = Path(flags.model)
+    paths = [Path(file) for file in flags.files] + sorted(path for path in model.glob("*") if path.is_file())
+    states = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    settings = {name: value for name, value in vars(flags).items() if name not in ("output_file", "batch_size")}
+    window = max(1, min(ROWS_AT_ONCE, -(-count // processes.count)))
+    return {"hf_lcl": __version__, "files": states, "window": window, "rows": count, "columns": columns} | settings
+
+
+def _predict(
+    flags: Namespace,
+    data_args: DataArguments,
+    processes: Processes,
+    plan: dict[str, Any],
+    rows: Iterator[tuple[str, Row]],
+) -> None:
+    """Runs the windows of rows that are this process's, and writes them."""
+    output, done = flags.output_file, 0
+    with ExitStack() as stack:
+        if output is not None:
+            stack.enter_context(telling_what_is_kept(lambda: _kept(output, done, "-" in flags.files)))
+            if processes.index == 0:
+                stack.enter_context(planned(output, plan, resumes="-" not in flags.files))
+            processes.wait()
+            plan = read_plan(output)
+        classifier = _load(flags)
+        kind = "jsonl" if output is None else file_kind(output)
+        header, record = prediction_records(
+            plan["columns"],
+            classifier.names,
+            is_flat=kind != "jsonl",
+            of_files=len(flags.files) > 1,
+            top_k=flags.top_k,
+            all_probabilities=flags.all_probabilities,
+            reject_below=flags.reject_below,
+        )
+        table = None if output is None else PartedTable(output, header, flags.csv_safe)
+        if table is None and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        own = plan["rows"] and -(-plan["rows"] // processes.count)
+        bar = stack.enter_context(tqdm(total=own, desc="predict", unit=" texts", disable=processes.index > 0))
+        logits = partial(
+            classifier.logits, max_length=data_args.max_seq_length, batch_size=flags.batch_size, progress=bar
+        )
+        index = -1
+        for index, window in enumerate(iter(lambda: list(islice(rows, plan["window"])), [])):
+            if index % processes.count != processes.index:
+                continue
+            if table is not None and table.part(index).exists():
+                bar.initial += len(window)  # or else it would count for the speed
+                bar.update(len(window))
+            else:
+                texts = [_text(row, data_args) for _, row in window]
+                probabilities = softmax(logits(texts).astype("float64"), axis=1)
+                records = [record(file, row.line, row.values, p) for (file, row), p in zip(window, probabilities)]
+                if table is None:
+                    write_records(sys.stdout, kind, records, header)
+                else:
+                    table.write(index, records)
+            done += len(window)
+        processes.wait()
+        if table is not None and processes.index == 0:
+            table.merge(index + 1)
+
+
+def _load(flags: Namespace) -> Any:
+    if is_exported(Path(flags.model)):
+        return OnnxClassifier(Path(flags.model))
+    from ..serving.torch_classifier import TorchClassifier  # torch takes seconds, which an exported one need not
+
+    return TorchClassifier(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+
+
+def _text(row: Row, data_args: DataArguments) -> str | tuple[str, ...]:
+    return row.texts if data_args.sentence_pair else data_args.text_column_delimiter.join(row.texts)
+
+
+def _kept(output: Path, done: int, is_stream: bool) -> str:
+    if is_stream or not done:
+        return f"{output} is as it was."
+    return f"{output} is as it was; {done:,} predictions are kept beside it, and the same command goes on from there."

@@ -9,10 +9,11 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments
 from .automatic import WORK, choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .job import run_job
+from .model_arguments import ModelArguments
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
 
 

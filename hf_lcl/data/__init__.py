@@ -1,14 +1,19 @@
 """From a file to a batch: read, check the labels, tokenise, draw class-balanced batches, pad."""
 
-from .collator import ContrastiveDataCollator
-from .labels import encode_labels, label_column
-from .loading import load_splits
-from .repeats import drop_conflicts
-from .sampler import LabelBalancedSampler
-from .streaming import balance_stream
-from .summary import summarize
-from .tokenizing import tokenize_texts
+from typing import TYPE_CHECKING
 
+from ..support.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .collator import ContrastiveDataCollator
+    from .labels import encode_labels, label_column
+    from .loading import load_splits
+    from .repeats import drop_conflicts
+    from .sampler import LabelBalancedSampler
+    from .streaming import balance_stream
+    from .summary import summarize
+    from .tokenizing import tokenize_texts
 
 __all__ = [
     "ContrastiveDataCollator",
@@ -21,3 +26,16 @@ __all__ = [
     "summarize",
     "tokenize_texts",
 ]
+
+# Reading files needs no torch, as some of these do.
+_MODULES = {
+    "collator": ("ContrastiveDataCollator",),
+    "labels": ("encode_labels", "label_column"),
+    "loading": ("load_splits",),
+    "repeats": ("drop_conflicts",),
+    "sampler": ("LabelBalancedSampler",),
+    "streaming": ("balance_stream",),
+    "summary": ("summarize",),
+    "tokenizing": ("tokenize_texts",),
+}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 
+# What the Trainer and its collators take for labels, whatever stands there.
+LABEL_NAMES = ("labels", "label", "label_ids")
+
+
 def cell(value: Any) -> str | list[str | None] | None:
     """What stands in a cell, or in each place of a list in it; see [`as_text`]."""
     return [as_text(part) for part in value] if isinstance(value, list) else as_text(value)

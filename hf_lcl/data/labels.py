@@ -12,14 +12,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, Iterable
 from transformers.utils import logging
 
 from ..support.likely import did_you_mean
-from .cells import listed
+from .cells import LABEL_NAMES, listed
 from .loading import LINE, as_splits
 
 
 logger = logging.get_logger(__name__)
-
-# What the Trainer and its collators take for labels, whatever stands there.
-LABEL_NAMES = ("labels", "label", "label_ids")
 
 
 def encode_labels(splits: Any, label_column: str = "label", names: list[str] | None = None) -> tuple[Any, list[str]]:

@@ -1,16 +1,21 @@
 """What a finished classifier is worth, which classes it confuses, and how far its probabilities can be trusted."""
 
-from .calibration import (
-    ReliabilityBins,
-    expected_calibration_error,
-    fit_temperature,
-    fold_temperature,
-    reliability_bins,
-)
-from .confusion import ConfusedPair, confused_pairs, per_class_table
-from .metrics import classification_metrics
-from .relations import ClassTree, class_tree, closest_pairs, label_relations
+from typing import TYPE_CHECKING
 
+from ..support.lazy import lazy_exports
+
+
+if TYPE_CHECKING:
+    from .calibration import (
+        ReliabilityBins,
+        expected_calibration_error,
+        fit_temperature,
+        fold_temperature,
+        reliability_bins,
+    )
+    from .confusion import ConfusedPair, confused_pairs, per_class_table
+    from .metrics import classification_metrics
+    from .relations import ClassTree, class_tree, closest_pairs, label_relations
 
 __all__ = [
     "ClassTree",
@@ -27,3 +32,27 @@ __all__ = [
     "per_class_table",
     "reliability_bins",
 ]
+
+# Some of these need torch or scikit-learn, and others are of use without.
+_MODULES = {
+    "calibration": (
+        "ReliabilityBins",
+        "expected_calibration_error",
+        "fit_temperature",
+        "fold_temperature",
+        "reliability_bins",
+    ),
+    "confusion": (
+        "ConfusedPair",
+        "confused_pairs",
+        "per_class_table",
+    ),
+    "metrics": ("classification_metrics",),
+    "relations": (
+        "ClassTree",
+        "class_tree",
+        "closest_pairs",
+        "label_relations",
+    ),
+}
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

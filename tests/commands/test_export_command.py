@@ -1,5 +1,6 @@
 """The export from a saved classifier to a graph that serves without torch and hf_lcl."""
 
+import csv
 import json
 import re
 import subprocess
@@ -7,60 +8,60 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
-    ElectraConfig,
-    ElectraForSequenceClassification,
-    RobertaConfig,
-    RobertaForSequenceClassification,
-)
+from tiny_architectures import tiny_config
+from transformers import AutoModelForSequenceClassification
 
-from hf_lcl import LCLForSequenceClassification
+from hf_lcl.__main__ import main
 from hf_lcl.commands import export
 from hf_lcl.commands.exits import one_line_errors
-from hf_lcl.hub import save_sequence_classifier
+from hf_lcl.serving import gate, graph
 
 
-NAMES = {0: "angry", 1: "annoyed", 2: "glad", 3: "proud"}
-# Wide enough weights that a wrong graph cannot give nearly the same logits.
-COMMON = {"vocab_size": 200, "id2label": NAMES, "pad_token_id": 0, "initializer_range": 0.2}
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64} | COMMON
-ARCHITECTURES = {
-    "bert": (BertForSequenceClassification, BertConfig(max_position_embeddings=64, **SIZES)),
-    "electra": (
-        ElectraForSequenceClassification,
-        ElectraConfig(embedding_size=16, max_position_embeddings=64, **SIZES),
-    ),
-    # Its positions start behind the id of the padding.
-    "roberta": (
-        RobertaForSequenceClassification,
-        RobertaConfig(max_position_embeddings=65, type_vocab_size=2, **SIZES),
-    ),
-    "distilbert": (
-        DistilBertForSequenceClassification,
-        DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=64, **COMMON),
-    ),
-}
+NAMES = {0: "angry", 1: "annoyed", 2: "glad", 3: "proud", 4: "out_of_scope"}
+# Beside BERT, which most tests export: other embeddings, positions and heads, another attention, and a decoder.
+ARCHITECTURES = ["electra", "roberta", "distilbert", "mpnet", "modernbert", "llama"]
 
 
-@pytest.fixture
-def save(tokenizer, tmp_path):
-    """Saves a random classifier of an architecture as `ContrastiveTrainer.save_model` does; returns the folder."""
+@pytest.fixture(scope="session")
+def save(tokenizer, tmp_path_factory):
+    """Saves a random classifier of an architecture and a tokenizer; returns the folder."""
 
-    def save(architecture: str) -> Path:
+    def save(architecture: str, **settings) -> Path:
+        config = tiny_config(architecture, num_labels=len(NAMES))
+        # Wide enough weights that a wrong graph cannot give nearly the same logits.
+        wide = {"vocab_size": 200, "initializer_range": 0.2, "id2label": NAMES, "pad_token_id": 0}
+        for name, value in (wide | settings).items():
+            setattr(config, name, value)
         torch.manual_seed(0)
-        model_class, config = ARCHITECTURES[architecture]
-        model = LCLForSequenceClassification.from_native(model_class(config))
-        save_sequence_classifier(model, tmp_path / architecture, tokenizer=tokenizer)
-        return tmp_path / architecture
+        folder = tmp_path_factory.mktemp(architecture)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"model_max_length": 32}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        return folder
 
     return save
+
+
+@pytest.fixture(scope="session")
+def labelled(raw_splits, tmp_path_factory) -> Path:
+    """Texts with labels to check by."""
+    path = tmp_path_factory.mktemp("labelled") / "check.csv"
+    raw_splits["test"].to_csv(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(save, tmp_path_factory) -> tuple[Path, Path]:
+    """A BERT, and the folder of its graph."""
+    source, folder = save("bert"), tmp_path_factory.mktemp("exported") / "out-onnx"
+    (source / "settings.yaml").write_text("text_column_names: body\ntrain_file: /home/me/train.csv\n")
+    export.main([str(source), str(folder)])
+    return source, folder
 
 
 def fails(*argv) -> str:
@@ -73,29 +74,30 @@ def fails(*argv) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["electra", "roberta", "distilbert"])  # the next test exports a BERT
-def test_the_logits_are_those_of_pytorch(save, tmp_path, capsys, architecture):
-    export.main([str(save(architecture)), str(tmp_path / "onnx")])
-    difference = float(re.search(r"by ([\d.e+-]+) at most", capsys.readouterr().out)[1])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_logits_are_those_of_pytorch_and_the_answers_of_int8_nearly_so(
+    save, labelled, tmp_path, capsys, architecture
+):
+    folder = tmp_path / "onnx"
+    export.main([str(save(architecture)), str(folder), "--int8", "--check_file", str(labelled), "--max_drop", "5"])
+    told = capsys.readouterr().out
+    difference = float(re.search(r"by ([\d.e+-]+) at most", told)[1])
     assert 0 < difference <= 1e-4
-    graph = onnx.load(tmp_path / "onnx" / "model.onnx").graph
+    model = onnx.load(folder / "model.onnx")
     axes = {
         node.name: [axis.dim_param or axis.dim_value for axis in node.type.tensor_type.shape.dim]
-        for node in [*graph.input, *graph.output]
+        for node in [*model.graph.input, *model.graph.output]
     }
-    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (architecture != "distilbert")
-    assert axes == {name: ["batch", "sequence"] for name in names} | {"logits": ["batch", 4]}
-    assert {path.name for path in (tmp_path / "onnx").iterdir()} == {
-        "model.onnx",
-        "config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    }
+    has_types = architecture in ("electra", "roberta")
+    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * has_types
+    assert axes == {name: ["batch", "sequence"] for name in names} | {"logits": ["batch", 5]}
+    assert sum(node.op_type == "MatMulInteger" for node in model.graph.node) >= 8
+    files = {"model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert {path.name for path in folder.iterdir()} == files
 
 
 @pytest.mark.slow
-def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(save, tmp_path, capsys):
-    export.main([str(save("bert")), str(tmp_path / "out-onnx")])
+def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(exported, capsys):
     with pytest.raises(SystemExit, match="0"):
         export.main(["--help"])
     usage = re.search(
@@ -103,17 +105,59 @@ def test_it_is_served_as_its_help_says_without_torch_and_hf_lcl(save, tmp_path, 
     )
     absent = "import sys\nsys.modules['torch'] = sys.modules['hf_lcl'] = None\n"
     code = absent + textwrap.dedent(usage[0])
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=exported[1].parent, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert set(json.loads(result.stdout.replace("'", '"'))) <= set(NAMES.values())
 
 
-def test_a_checkpoint_gives_the_classifier_inside(bert, tokenizer, tmp_path):
-    LCLForSequenceClassification.from_native(bert).save_pretrained(tmp_path / "checkpoint-1")
-    tokenizer.save_pretrained(tmp_path / "checkpoint-1")
-    model, _ = export.load(tmp_path / "checkpoint-1")
-    assert type(model) is BertForSequenceClassification
-    assert all(torch.equal(weight, bert.state_dict()[name]) for name, weight in model.state_dict().items())
+WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if name == "torch":  # it may be looked for, but not imported
+            spec.loader = self
+        return spec
+
+    def create_module(self, spec):
+        raise SystemExit("torch is imported")
+
+others = [*sys.meta_path]
+sys.meta_path.insert(0, NoTorch())
+from hf_lcl.__main__ import main
+
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_does(exported, tmp_path):
+    source, folder = exported
+    rows = [("my cake", 1), ("the rage at work " * 30, 2), ("", 3), ("Ärger, proud of the cake", 4)]
+    with (tmp_path / "new.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("body", "id"), *(row for row in rows if row[0])])
+    flags = [str(tmp_path / "new.csv"), "--all_probabilities", "--output_file"]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "predict", str(folder), *flags, str(tmp_path / "onnx.csv")],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    blocked = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, "predict", str(source)], capture_output=True)
+    assert b"torch is imported" in blocked.stderr  # by the classifier, so that the check above can fail
+    main(["predict", str(source), *flags, str(tmp_path / "torch.csv")])
+    read = [list(csv.reader((tmp_path / name).open(encoding="utf-8"))) for name in ("onnx.csv", "torch.csv")]
+    assert len(read[0]) == 4
+    for mine, other in zip(*read):
+        assert mine[:4] == other[:4]
+    values = [np.array([row[4:] for row in table[1:]], dtype=float) for table in read]
+    np.testing.assert_allclose(*values, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_settings_of_the_training_say_how_texts_are_read_and_nothing_else(exported):
+    assert (exported[1] / "settings.yaml").read_text() == "text_column_names: body\n"
 
 
 @pytest.mark.slow
@@ -121,6 +165,36 @@ def test_logits_that_differ_are_an_error_and_leave_no_graph(save, tmp_path, monk
     monkeypatch.setattr(export, "TOLERANCE", 0.0)
     assert "differ by" in fails(save("distilbert"), tmp_path / "onnx")
     assert list((tmp_path / "onnx").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_layers_stay_in_float32_until_the_answers_are_the_same(exported, raw_splits, tmp_path):
+    """Each attempt leaves out more, the last layer first, and at the end one kind of layers alone is in int8."""
+    _, folder = exported
+    texts = raw_splits["test"]["text"][:]
+    original = gate.OnnxClassifier(folder).logits(texts)
+    references = original.argmax(axis=1)
+    path, weights, errors = tmp_path / "int8.onnx", [], []
+    for kept, found in gate.attempts(folder, path, texts, original, references, 32):
+        assert found.drop == found.changed == 100 - found.accuracy
+        weights.append({tensor.name for tensor in onnx.load(path).graph.initializer if tensor.data_type == 1})
+        errors.append(np.abs(gate.OnnxClassifier(folder, path).logits(texts) - original).mean())
+    kinds = list(graph.layers(folder / "model.onnx"))
+    assert len(errors) == len(kinds)
+    assert kept[0] == "classifier"
+    assert set(kept) < set(kinds)
+    assert "classifier.weight" not in weights[0]
+    assert any(name.startswith("classifier.weight") for name in weights[1])
+    assert 0 < errors[-1] < errors[0] / 2
+
+
+def test_a_check_counts_lost_and_changed_answers():
+    original = np.array([[2.0, 1], [1, 2], [1, 2], [2, 1]])
+    logits = np.array([[2.0, 1], [2, 1], [1, 2], [1, 2]])
+    found = gate.check(logits, original, np.array([0, 1, 1, 1]))
+    assert (found.accuracy, found.drop, found.changed) == (75, 0, 50)
+    several = gate.check(logits - 1.5, original - 1.5, np.array([[1, 0], [0, 1], [1, 1], [0, 0]]))
+    assert (several.accuracy, several.drop, several.changed) == (25, 25, 50)
 
 
 def test_a_missing_package_is_an_error_that_names_the_extra(save, tmp_path, monkeypatch):
@@ -133,8 +207,8 @@ def test_a_missing_package_is_an_error_that_names_the_extra(save, tmp_path, monk
     ("content", "words"),
     [
         (None, "is no folder"),
-        ({}, "No model can be loaded from"),
-        ({"model.safetensors": b"broken"}, "No model can be loaded from"),
+        ({}, "No classifier can be loaded from"),
+        ({"model.safetensors": b"broken"}, "is cut short or broken"),
     ],
     ids=["no_folder", "empty", "broken_weights"],
 )
@@ -152,4 +226,21 @@ def test_a_folder_without_a_model(bert_config, tmp_path, content, words):
 
 def test_an_encoder_that_was_never_fine_tuned(encoder_folder, tmp_path):
     message = fails(encoder_folder, tmp_path / "onnx")
-    assert "classifier.bias, classifier.weight would be random" in message
+    assert "it has no weights for classifier.bias, classifier.weight" in message
+
+
+def test_refusals_before_anything_is_written(plain, labelled, tmp_path):
+    unlabelled = tmp_path / "texts.csv"
+    unlabelled.write_text("text\nmy cake\n")
+    (tmp_path / "link").symlink_to(plain)
+    before = {path.name: path.read_bytes() for path in plain.iterdir()}
+    out = tmp_path / "onnx"
+    assert "is the folder of the classifier itself" in fails(plain, tmp_path / "link")
+    assert "--int8 needs --check_file FILE" in fails(plain, out, "--int8")
+    assert "has no label column 'label'" in fails(plain, out, "--int8", "--check_file", unlabelled)
+    assert "--max_drop -1 must be points" in fails(plain, out, "--check_file", labelled, "--max_drop", "-1")
+    for path in plain.glob("token*"):
+        path.unlink()
+    assert "holds no tokenizer" in fails(plain, out)
+    assert not out.exists()
+    assert all((plain / name).read_bytes() == content for name, content in before.items() if "token" not in name)

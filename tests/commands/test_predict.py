@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from transformers import BertForSequenceClassification
 
 from hf_lcl.__main__ import main
-from hf_lcl.commands.predictions import prediction_writer
+from hf_lcl.serving.parts import planned
 
 
 NAMES = ["angry", "annoyed", "glad", "proud"]
@@ -34,7 +33,7 @@ def stdin(monkeypatch):
 def test_the_answers_are_those_of_transformers_in_the_order_of_the_texts(
     plain, files, raw_splits, reader, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hf_lcl.commands.predict.BATCHES_AT_ONCE", 3)  # so that there are several chunks
+    monkeypatch.setattr("hf_lcl.commands.predict.ROWS_AT_ONCE", 10)  # so that there are several chunks
     out = tmp_path / "new" / "out.jsonl"
     main(["predict", "--all_probabilities", str(plain), files["test"], "--output_file", str(out), "--batch_size", "4"])
     found = read_jsonl(out)
@@ -286,16 +285,15 @@ def test_no_input_is_written_over(plain, tmp_path, fails):
     assert "writing would destroy it" in message
 
 
-def test_two_at_once_write_one_or_the_other(plain, tmp_path):
-    """The second begins and ends while the first is at work."""
-    out = tmp_path / "out.jsonl"
-    main_source = tmp_path / "in.txt"
-    main_source.write_text("my cake\n" * 3)
-    with prediction_writer(out, ["text"], ["a", "b"]) as write:
-        write(1, {"text": "first"}, np.array([0.5, 0.5]))
-        main(["predict", str(plain), str(main_source), "--output_file", str(out)])
-        assert [row["text"] for row in read_jsonl(out)] == ["my cake"] * 3
-    assert [row["text"] for row in read_jsonl(out)] == ["first"]
+def test_two_at_once_are_one_after_the_other(plain, tmp_path, fails):
+    """The second begins while the first is at work."""
+    source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("my cake\n" * 3)
+    command = ["predict", str(plain), str(source), "--output_file", str(out)]
+    with planned(out, {}):
+        assert "Another process writes into" in fails(command)
+    main(command)
+    assert [row["text"] for row in read_jsonl(out)] == ["my cake"] * 3
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.jsonl"]
 
 

@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.commands.parsing import parse_arguments
-from hf_lcl.training_args import REMOVED_ARGUMENTS
+from hf_lcl.support.removed import REMOVED_ARGUMENTS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""A classifier that `export` wrote, run by ONNX Runtime: without torch, which takes seconds and memory to import."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+from tqdm.auto import tqdm
+
+from ..data.lengths import warn_of_cut_texts
+from ..support.extras import load_extra
+from ..support.files import read_json
+
+
+GRAPH = "model.onnx"
+# What a graph may take of a text, and what `tokenizers` calls it.
+FEATURES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds a graph, and no weights for torch."""
+    return (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
+
+
+class OnnxClassifier:
+    """
+    A folder with `model.onnx`, `config.json` and `tokenizer.json`, as `hf-lcl export` writes it.
+
+    Args:
+        folder (`Path`): the folder.
+        graph (`Path`, *optional*): another graph for the same tokenizer and configuration.
+
+    Raises:
+        ImportError: where onnxruntime is not installed.
+        ValueError: where a file is missing or cut.
+
+    Example:
+
+    ```python
+    >>> from pathlib import Path
+    >>> from hf_lcl.serving.onnx_classifier import OnnxClassifier
+
+    >>> classifier = OnnxClassifier(Path("out-onnx"))
+    >>> logits = classifier.logits(["I got the job!", "Late again."])  # (2, num_labels), float32
+    >>> [classifier.config["id2label"][str(index)] for index in logits.argmax(axis=1)]
+    ['proud', 'annoyed']
+    ```
+    """
+
+    def __init__(self, folder: Path, graph: Path | None = None):
+        onnxruntime: Any = load_extra("onnxruntime", "onnx")
+        graph = graph or folder / GRAPH
+        for path in (graph, folder / "config.json", folder / "tokenizer.json"):
+            if not path.is_file():
+                raise ValueError(f"{folder} has no {path.name}: write it by `hf-lcl export OUT {folder}`.")
+        self.config: dict[str, Any] = read_json(folder / "config.json")
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        settings = read_json(folder / "tokenizer_config.json")
+        self.max_length = int(settings.get("model_max_length", 10**30))
+        self.pads_left = settings.get("padding_side") == "left"
+        pad = settings.get("pad_token") or ""
+        self.pad_id = self.tokenizer.token_to_id(pad["content"] if isinstance(pad, dict) else pad) or 0
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # its warnings are about the machine
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # as torch, and as torchrun sets it
+        try:
+            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of classes that it does not export
+            raise ValueError(f"{graph} is cut or no graph ({error}): export it again.") from error
+        self.inputs = [node.name for node in self.session.get_inputs()]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes, by id."""
+        names = self.config["id2label"]
+        return [names[index] for index in sorted(names, key=int)]
+
+    def logits(
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        *,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        progress: tqdm | None = None,
+    ) -> np.ndarray:
+        """
+        The logits of texts or pairs of texts, of shape `(texts, num_labels)`, in fp32 and in the order of the texts.
+
+        Args:
+            texts (`Sequence[str | tuple[str, str]]`): at least one.
+            max_length (`int`, *optional*): longer texts are cut to so many tokens; defaults to the tokenizer's limit.
+            batch_size (`int`, *optional*, defaults to 32): texts that are run together.
+            progress (`tqdm`, *optional*): a progress bar to go on with.
+        """
+        encodings = self.encode(texts, max_length)
+        order = sorted(range(len(texts)), key=lambda index: -len(encodings[index]))
+        found: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for start in range(0, len(order), batch_size):
+            picked = order[start : start + batch_size]
+            (rows,) = self.session.run(["logits"], self._padded([encodings[index] for index in picked]))
+            for index, row in zip(picked, rows):
+                found[index] = row
+            if progress is not None:
+                progress.update(len(picked))
+        return np.stack(found)
+
+    def encode(self, texts: Sequence[str | tuple[str, str]], max_length: int | None = None) -> list[Encoding]:
+        """Tokens of texts, cut to so many, or to as many as the tokenizer's configuration says."""
+        limit = min(max_length or self.max_length, self.max_length)
+        if limit < 2**31:  # transformers writes 1e30 where there is none
+            self.tokenizer.enable_truncation(limit)
+        else:
+            self.tokenizer.no_truncation()
+        encodings = self.tokenizer.encode_batch(list(texts))
+        warn_of_cut_texts(map(len, encodings), limit)
+        return encodings
+
+    def _padded(self, encodings: Sequence[Encoding]) -> dict[str, np.ndarray]:
+        """A batch of what the graph takes."""
+        width, batch = max(map(len, encodings)), {}
+        for name in self.inputs:
+            rows = np.full((len(encodings), width), self.pad_id if name == "input_ids" else 0)
+            for row, encoding in zip(rows, encodings):
+                values = getattr(encoding, FEATURES[name])
+                row[width - len(values) if self.pads_left else 0 :][: len(values)] = values
+            batch[name] = rows
+        return batch

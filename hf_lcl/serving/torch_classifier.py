@@ -1,0 +1,45 @@
+"""Any sequence classifier of transformers, run by torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ..data.lengths import warn_of_cut_texts
+from ..evaluation.finished import load_finished
+from ..evaluation.inference import run_model
+from ..model.classes import class_names
+
+
+class TorchClassifier:
+    """
+    A model that [`load_finished`] finds, which takes the same arguments. See [`OnnxClassifier`], which has the same
+    methods.
+    """
+
+    def __init__(self, name: str, **options: Any):
+        self.model, self.tokenizer = load_finished(name, **options)
+        self.config: dict[str, Any] = self.model.config.text_config.to_dict()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes, by id."""
+        return class_names(self.model.config)
+
+    def logits(
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        *,
+        max_length: int | None = None,
+        batch_size: int = 32,
+        progress: tqdm | None = None,
+    ) -> np.ndarray:
+        """The logits of texts or pairs of texts, of shape `(texts, num_labels)`."""
+        columns = [list(column) for column in zip(*texts)] if isinstance(texts[0], tuple) else [list(texts)]
+        limit = min(max_length or self.tokenizer.model_max_length, self.tokenizer.model_max_length)
+        encoded = self.tokenizer(*columns, truncation=True, max_length=limit)
+        warn_of_cut_texts(map(len, encoded["input_ids"]), limit)
+        dataset = Dataset.from_dict(dict(encoded))
+        return run_model(self.model, dataset, self.tokenizer, batch_size=batch_size, progress=progress).logits
