@@ -26,9 +26,9 @@ Exports a trained classifier to ONNX, and checks that ONNX Runtime gives the log
 
 The first folder is one that trainer.save_model() or train wrote. The second gets model.onnx (any batch size and
 length), the tokenizer and the configuration. With --int8 the graph is a quarter as large and faster; it is written
-only if, on the labelled texts of --check_file, accuracy falls by no more than --max_drop points and
-no more than ten times as many answers change. Where more do, the layers that matter most stay in float32, and are named. predict runs the folder without torch, and so
-does this, without hf_lcl:
+only if, on the labelled texts of --check_file, accuracy falls by no more than --max_drop points and no more than ten
+times as many answers in a hundred change. Where more do, the layers that matter most stay in float32, and are named.
+predict runs the folder without torch, and so does this without hf_lcl:
 
     import onnxruntime
     from transformers import AutoConfig, AutoTokenizer

@@ -1,0 +1,90 @@
+"""A table in parts is the table as a whole, whatever its kind and whatever a killed run has left."""
+
+import csv
+import gzip
+import io
+import json
+import resource
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from hf_lcl.serving.parts import PartedTable, parts_folder, planned
+
+
+ROWS = [{"line": number, "text": f"text {number}", "tags": ["a", number]} for number in range(7)]
+COLUMNS = ["line", "text", "tags"]
+
+
+def written(path: Path, columns=COLUMNS, *parts) -> Path:
+    """A table of some parts, put together."""
+    table = PartedTable(path, columns)
+    with planned(path, {}):
+        for index in reversed(range(len(parts))):  # the order in which they are finished does not matter
+            table.write(index, parts[index])
+        table.merge(len(parts))
+    assert [path] == list(path.parent.iterdir())
+    return path
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.csv.gz", "OUT.JSONL.GZ", "out.parquet"])
+def test_the_parts_are_put_together_in_their_order(tmp_path, name):
+    path = written(tmp_path / name, COLUMNS, ROWS[:3], [], ROWS[3:6], ROWS[6:])
+    content = path.read_bytes()
+    if name.lower().endswith(".gz"):
+        content = gzip.decompress(content)
+    if "csv" in name:
+        found = list(csv.DictReader(io.StringIO(content.decode())))
+        found = [{**row, "line": int(row["line"]), "tags": json.loads(row["tags"])} for row in found]
+    elif name == "out.parquet":
+        found = pq.read_table(path).to_pylist()
+        found = [row | {"tags": json.loads(row["tags"])} for row in found]  # no list of one kind
+    else:
+        found = [json.loads(line) for line in content.decode().splitlines()]
+    assert found == ROWS
+
+
+def test_columns_of_parquet_keep_their_types_and_become_text_where_they_differ(tmp_path):
+    first = [{"a": 1, "b": None, "c": 1, "d": date(2026, 1, 2), "e": b"x", "f": {"x": 1}}]
+    second = [{"a": 2.5, "b": "x", "c": "one", "d": None, "e": b"y", "f": [1]}]
+    rows = pq.read_table(written(tmp_path / "out.parquet", [*"abcdef"], first, second)).to_pylist()
+    assert rows == [
+        {"a": 1.0, "b": None, "c": "1", "d": date(2026, 1, 2), "e": b"x", "f": '{"x": 1}'},
+        {"a": 2.5, "b": "x", "c": "one", "d": None, "e": b"y", "f": "[1]"},
+    ]
+
+
+def test_parts_of_the_same_plan_are_kept_and_others_are_not(tmp_path):
+    path = tmp_path / "out.csv"
+    table = PartedTable(path, COLUMNS)
+    for plan, kept in (({"a": 1}, False), ({"a": 1}, True), ({"a": 2}, False)):
+        with planned(path, plan):
+            assert table.part(0).exists() == kept
+            table.write(0, ROWS)
+    with planned(path, {}, resumes=False):
+        table.write(0, ROWS)
+    assert not parts_folder(path).exists()
+
+
+def test_a_merge_that_ends_early_leaves_what_was_there_and_all_parts(tmp_path):
+    """Here the disk ends it: no file may grow as large as all parts together."""
+    path, rows = tmp_path / "out.csv", [{"line": number, "text": "x" * 1000} for number in range(20)]
+    path.write_text("as before")
+    table = PartedTable(path, ["line", "text"])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with planned(path, {}):
+        table.write(0, rows)
+        table.write(1, rows)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                table.merge(2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "as before"
+    assert {file.name for file in tmp_path.iterdir()} == {"out.csv", ".out.csv.parts"}
+    with planned(path, {}):
+        table.merge(2)
+    assert len(path.read_text().splitlines()) == 41
