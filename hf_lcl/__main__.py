@@ -1,10 +1,10 @@
 """`python -m hf_lcl COMMAND ...`, also installed as `hf-lcl`."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 
 from .commands.exits import one_line_errors
+from .support.likely import did_you_mean
 from .support.version import __version__
 
 
@@ -46,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"hf_lcl {__version__}")
         return
     if argv[0] not in COMMANDS:
-        likely = get_close_matches(argv[0], COMMANDS, n=1)
-        guess = f"Did you mean {likely[0]}? " if likely else ""
+        guess = did_you_mean(argv[0], COMMANDS)
         print(f"error: {argv[0]!r} is no command. {guess}Use one of {', '.join(COMMANDS)}.", file=sys.stderr)
         sys.exit(2)
     with one_line_errors():

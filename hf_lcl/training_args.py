@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import TrainingArguments
 
 from .data.views import VIEWS
@@ -151,6 +152,19 @@ class ContrastiveTrainingArguments(TrainingArguments):
         check_temperature(self.temperature)
         self.class_weights = _parse_class_weights(self.class_weights)
         mini, views, batch = self.mini_batch_size, f"num_views={self.num_views}", self.per_device_train_batch_size
+        for name in ("num_views", "samples_per_class", "mini_batch_size", "gradient_accumulation_steps"):
+            if not isinstance(getattr(self, name), int | None):
+                raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number.")
+        if self.gradient_accumulation_steps < 1:
+            raise ValueError(f"gradient_accumulation_steps={self.gradient_accumulation_steps} must be at least 1.")
+        if self.label_names not in (None, ["labels"]):
+            raise ValueError(
+                f"label_names={self.label_names} would hide the labels: leave it out, and name their column with "
+                "label_column (on the command line --label_column_name)."
+            )
+        if self.torch_compile_backend not in (None, "inductor"):
+            backends = tuple(torch.compiler.list_backends(exclude_tags=None))
+            check_choice("torch_compile_backend", self.torch_compile_backend, backends)
         if Path(self.output_dir).is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         if not 0 <= self.alpha <= 1:

@@ -9,7 +9,7 @@ from ..data.reading import Reader, named_columns
 from ..support.files import open_whole, refuse_overwriting, write_csv
 from .columns import columns_of_file
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments
-from .parsing import HelpFormatter
+from .parsing import HelpFormatter, parse_strictly
 
 
 DESCRIPTION = """\
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("train_file", metavar="FILE", help="the labelled file that they are about")
     parser.add_argument("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
-    flags = parser.parse_args(argv)
+    flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
     kind = flags.output.suffix.lower()
     if kind not in (".csv", ".jsonl"):

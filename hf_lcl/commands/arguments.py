@@ -8,11 +8,12 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
 
-from ..data.cells import LABEL_NAMES
+from ..data.cells import LABEL_NAMES, listed
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
 from ..evaluation.scope import Rule
-from .parsing import flag
+from ..support.likely import did_you_mean
+from .parsing import Checked, flag
 
 
 # Of each split, the flag that limits its rows.
@@ -20,7 +21,7 @@ LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test"
 
 
 @dataclass
-class DataArguments:
+class DataArguments(Checked):
     """Which texts and labels, and how they are read. Every field is a flag; its `help` says what it means."""
 
     _argument_group_name = "the data"
@@ -33,8 +34,8 @@ class DataArguments:
     oos_file: str | None = flag(None, "Texts of none of the classes (out of scope), of the same kinds.")
     out_of_scope: str | None = flag(
         None,
-        "Give the finished classifier a class out_of_scope: keep=0.95 keeps 95 % of the validation texts, recall=0.9 "
-        "finds 90 % of those in oos_file, f1 has the best F1 on both, none gives no such class.",
+        "Give the finished classifier a class out_of_scope: keep=0.95 keeps 95 %% of the validation texts, recall=0.9 "
+        "finds 90 %% of those in oos_file, f1 has the best F1 on both, none gives no such class.",
     )
     text_column_names: str | None = flag(None, "Text column(s), separated by commas; default: text, then sentence.")
     text_column_delimiter: str = flag(" ", "What joins several text columns.")
@@ -80,6 +81,26 @@ class DataArguments:
         self.reader = Reader(self.encoding, self.delimiter, self.json_field, self.skip_bad_rows)
         self.label_column = self.label_column_name or "label"
         self.text_columns: list[str] = []
+
+    def problems(self) -> list[str]:
+        """Which files cannot be read, and which columns that were named they lack."""
+        found = []
+        for split, path in self.files.items():
+            try:
+                columns = self.reader.columns(path, split)
+                texts = [] if self.text_column_names is None else named_columns(self.text_column_names, columns)
+            except ValueError as error:
+                found.append(str(error))
+                continue
+            label = [self.label_column_name] * (split == "train" and self.label_column_name is not None)
+            for kind, option, names in (("text", "text_column_names", texts), ("label", "label_column_name", label)):
+                found += [
+                    f"The {split} file {path} has no {kind} column {name!r}; its columns are {listed(columns)}. "
+                    f"{did_you_mean(str(name), columns)}Name it with --{option}."
+                    for name in names
+                    if name not in columns
+                ]
+        return found
 
     @property
     def files(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ from .automatic import few_lines
 from .columns import columns_of_file
 from .model_arguments import ModelArguments, default_encoder
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments
-from .parsing import HelpFormatter
+from .parsing import HelpFormatter, parse_strictly
 
 
 DESCRIPTION = """\
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
     add_data_flags(parser, "another part of the data", "validation_file")
     add_running(parser)
-    flags = parser.parse_args(argv)
+    flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
     if flags.output_file.suffix.lower() != ".csv":
         raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv.")

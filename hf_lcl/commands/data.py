@@ -19,6 +19,7 @@ from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments, without
 from .closing import PREDICTIONS
+from .exits import wrong_usage
 from .model_arguments import ModelArguments
 from .parsing import SETTINGS
 
@@ -53,17 +54,22 @@ def read_data(
         ValueError: for a model or data that cannot be read, data that lacks a split or a column or would be written
             over, and a tracker that is unknown or not installed.
     """
-    known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-    for name in set(training_args.report_to or ()) - {*get_available_reporting_integrations()}:
-        fault = f"is not installed: pip install {name}, or" if name in INTEGRATION_TO_CALLBACK else "is unknown:"
-        raise ValueError(f"report_to={name!r} {fault} use none, or one of {known}.")
-    for name in OUTPUTS:
-        refuse_overwriting(Path(training_args.output_dir) / name, [*data_args.files.values(), data_args.oos_file])
-    wanted = {"train": training_args.do_train, "validation": training_args.do_eval, "test": training_args.do_predict}
-    needed = [split for split, is_wanted in wanted.items() if is_wanted]
-    if not needed:
-        raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
-    config = model_args.load_config()
+    with wrong_usage():
+        known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+        for name in set(training_args.report_to or ()) - {*get_available_reporting_integrations()}:
+            fault = f"is not installed: pip install {name}, or" if name in INTEGRATION_TO_CALLBACK else "is unknown:"
+            raise ValueError(f"report_to={name!r} {fault} use none, or one of {known}.")
+        for name in OUTPUTS:
+            refuse_overwriting(Path(training_args.output_dir) / name, [*data_args.files.values(), data_args.oos_file])
+        wanted = {
+            "train": training_args.do_train,
+            "validation": training_args.do_eval,
+            "test": training_args.do_predict,
+        }
+        needed = [split for split, is_wanted in wanted.items() if is_wanted]
+        if not needed:
+            raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
+        config = model_args.load_config()
     splits = data_args.load(needed, cache_dir=model_args.cache_dir, token=model_args.token)
     tokenizer = AutoTokenizer.from_pretrained(
         model_args.tokenizer_name or model_args.model_name_or_path,

@@ -29,11 +29,25 @@ class Terminated(KeyboardInterrupt):
     """What SIGTERM raises, so that it ends a command as Ctrl-C does. Its message says what is on disk."""
 
 
+class UsageError(ValueError):
+    """A command line that cannot be used as it is; nothing was done yet."""
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Makes what is refused here a fault of the command line."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """
-    Ends the process with one line on the standard error: exit status 1 for an error, 130 after Ctrl-C, 143 after
-    SIGTERM, 141 where nobody reads the output any more. Characters that the terminal cannot show are escaped.
+    Ends the process with one line on the standard error: exit status 1 for an error at work, 2 for a command line that
+    cannot be used (nothing was done), 130 after Ctrl-C, 143 after SIGTERM, 141 where nobody reads the output any more.
+    Characters that the terminal cannot show are escaped.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -57,7 +71,10 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             traceback.print_exc()
-        sys.exit(f"error: {_message(error)}")
+        ended = SystemExit(f"error: {_message(error)}")
+        print(ended, file=sys.stderr)
+        ended.code = 2 if isinstance(error, UsageError) else 1
+        raise ended from error
     finally:
         if in_main_thread and before is not None:
             signal.signal(signal.SIGTERM, before)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import DataArguments
-from .parsing import SETTINGS, HelpFormatter, read_settings
+from .exits import UsageError, wrong_usage
+from .parsing import SETTINGS, HelpFormatter, parse_strictly, read_settings, refuse
 
 
 HOW_TEXTS_ARE_READ = (
@@ -52,8 +53,9 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
 
 def parse_flags(parser: ArgumentParser, argv: list[str] | None) -> Namespace:
     """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
-    parser.set_defaults(**remembered(Path(parser.parse_args(argv).model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
-    return parser.parse_args(argv)
+    model = parse_strictly(parser, argv).model
+    parser.set_defaults(**remembered(Path(model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
+    return parse_strictly(parser, argv)
 
 
 def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
@@ -65,8 +67,11 @@ def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
 
 
 def data_arguments(flags: Namespace) -> DataArguments:
-    """Those of the flags that [`DataArguments`] has. Raises a `ValueError` for one that is out of range."""
+    """Those of the flags that [`DataArguments`] has. Raises a `UsageError` for a wrong value, file or column."""
     if getattr(flags, "batch_size", 1) < 1:
-        raise ValueError(f"batch_size={flags.batch_size} must be at least 1.")
+        raise UsageError(f"batch_size={flags.batch_size} must be at least 1.")
     known = {item.name for item in fields(DataArguments)}
-    return DataArguments(**{name: value for name, value in vars(flags).items() if name in known})
+    with wrong_usage():
+        data_args = DataArguments(**{name: value for name, value in vars(flags).items() if name in known})
+    refuse(data_args.problems())
+    return data_args

@@ -3,17 +3,26 @@
 import json
 import re
 import sys
-from argparse import SUPPRESS, Action, ArgumentDefaultsHelpFormatter, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentDefaultsHelpFormatter,
+    ArgumentError,
+    ArgumentParser,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Iterable
-from dataclasses import field
-from difflib import get_close_matches
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
 
-from ..support.removed import refuse_removed
+from ..support.likely import did_you_mean
+from ..support.removed import REMOVED_ARGUMENTS
+from .exits import UsageError, wrong_usage
 
 
 SETTINGS_FILES = (".json", ".yaml", ".yml")
@@ -69,28 +78,111 @@ def parse_arguments(
         `tuple`: one instance per dataclass.
 
     Raises:
-        ValueError: for a value that a dataclass refuses, or a file that is missing or has unknown keys.
-        TypeError: for an argument that was removed.
+        UsageError: for flags that are unknown or were removed, values that cannot be read or that a dataclass refuses,
+            what `Checked.problems` finds, and a file of settings that is missing: all in one message.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
     parser.add_argument("--help_all", "--help-all", action="help", help="every flag")
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
     argv = sys.argv[1:] if argv is None else argv
-    settings = _settings(argv)
-    refuse_removed(given_names(argv) - flags.keys())
-    if unknown := sorted(settings.keys() - flags.keys()):
-        raise ValueError(f"The settings file {argv[0]} has {', '.join(unknown)}, which is no flag: see --help.")
-    for name in settings:
+    with wrong_usage():
+        settings = _settings(argv)
+    problems = [f"The settings file {argv[0]}: {_no_flag(name, flags)}" for name in settings if name not in flags]
+    problems += [f"--{name} {fault}" for name, value in settings.items() if (fault := _json_fault(value))]
+    for name in settings.keys() & flags.keys():
         flags[name].required = False
-    parser.set_defaults(**settings)
-    *parts, unknown = parser.parse_args_into_dataclasses(argv[1:] if settings else argv, return_remaining_strings=True)
-    if unknown:
-        name = next((word for word in unknown if word.startswith("-")), unknown[0])
-        likely = get_close_matches(name.lstrip("-").split("=")[0], flags, n=1)
-        guess = f"Did you mean --{likely[0]}? " if likely else ""
-        raise ValueError(f"{name} is no flag of this command. {guess}See --help.")
+    parser.set_defaults(**{name: value for name, value in settings.items() if not _json_fault(value)})
+    values, parts = vars(parse_all(parser, argv[1:] if settings else argv, problems)), list[Any]()
+    for kind in dataclasses:
+        try:
+            parts.append(kind(**{item.name: values[item.name] for item in fields(kind) if item.init}))
+        except (ValueError, TypeError) as error:
+            problems.append(str(error))
+        else:
+            problems += parts[-1].problems() if isinstance(parts[-1], Checked) else []
+    refuse(problems)
     return tuple(parts)
+
+
+class Checked:
+    """Arguments that can say what is wrong with them beside the values of their fields."""
+
+    def problems(self) -> list[str]:
+        """Whole sentences; none where all is right."""
+        raise NotImplementedError
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raises a `UsageError` that tells all problems, each of which is a sentence, where there are any."""
+    if told := dict.fromkeys(problems):
+        raise UsageError(" ".join(told))
+
+
+def parse_all(parser: ArgumentParser, argv: list[str] | None, problems: list[str]) -> Namespace:
+    """
+    Reads what can be read of a command line. `problems` gets a sentence for each flag that is unknown or whose value
+    cannot be read, and these are left out. Raises a `UsageError` with all of them where an argument is missing.
+    """
+
+    def end(message: str) -> NoReturn:
+        raise UsageError(" ".join([*problems, f"{message}."]))
+
+    parser.exit_on_error, parser.error = False, end  # type: ignore[method-assign]  # which would print the usage
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for word, following in zip(tuple(argv), [*argv[1:], ""]):
+        name, is_joined, value = word.partition("=")
+        if name.startswith("--") and (fault := _json_fault(value if is_joined else following)):
+            problems.append(f"{name} {fault}")
+            _leave_out(argv, [name])
+    while True:
+        try:
+            found, rest = parser.parse_known_args(argv)
+            break
+        except ArgumentError as error:
+            options = (error.argument_name or "").split("/")
+            problems.append(f"{options[0]}: {error.message}.")
+            if not _leave_out(argv, options):
+                refuse(problems)
+    flags = [action.dest for action in parser._actions]
+    unknown = [word.lstrip("-").partition("=")[0] for word in rest if word.startswith("-")]
+    problems += [_no_flag(name.replace("-", "_"), flags) for name in unknown]
+    if rest and not unknown:
+        problems.append(f"{rest[0]} stands alone: put the name of a flag before it.")
+    return found
+
+
+def parse_strictly(parser: ArgumentParser, argv: list[str] | None = None) -> Namespace:
+    """The flags of a command line; raises a `UsageError` that tells all problems."""
+    problems = list[str]()
+    found = parse_all(parser, argv, problems)
+    refuse(problems)
+    return found
+
+
+def _leave_out(argv: list[str], options: list[str]) -> bool:
+    """Takes a flag and its values out of a command line; whether it was there."""
+    at = next((at for at, word in enumerate(argv) if word.partition("=")[0] in options), None)
+    if at is not None:
+        end = next((end for end in range(at + 1, len(argv)) if argv[end].startswith("--")), len(argv))
+        del argv[at : at + 1 if "=" in argv[at] else end]
+    return at is not None
+
+
+def _no_flag(name: str, flags: Iterable[str]) -> str:
+    if name in REMOVED_ARGUMENTS:
+        return f"{name} was removed: {REMOVED_ARGUMENTS[name]}."
+    return f"--{name} is no flag of this command. {did_you_mean(name, flags, '--')}See --help."
+
+
+def _json_fault(value: Any) -> str:
+    """What is wrong with a value that begins as JSON does, if anything."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            json.loads(value)
+        except ValueError as error:
+            return f"{value} is no JSON ({error}): write it like '{{\"num_cycles\": 2}}'."
+    return ""
 
 
 def given_names(argv: list[str]) -> set[str]:

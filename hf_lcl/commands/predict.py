@@ -21,7 +21,7 @@ from ..serving.processes import Processes, started_processes
 from ..support.files import refuse_overwriting
 from ..support.version import __version__
 from .arguments import DataArguments
-from .exits import telling_what_is_kept
+from .exits import telling_what_is_kept, wrong_usage
 from .model_flags import data_arguments, model_parser, parse_flags
 from .parsing import given_names
 from .predictions import prediction_records
@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     if is_txt and "text_column_names" not in given_names(argv):
         flags.text_column_names = None  # the columns of training are of another kind of file
     data_args = data_arguments(flags)
-    _check(flags)
+    with wrong_usage():
+        _check(flags)
     with started_processes() as processes:
         if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
             raise ValueError("Several processes divide the rows of files, and need an --output_file.")

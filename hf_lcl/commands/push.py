@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 
 from ..hub import push_folder
-from .parsing import HelpFormatter
+from .parsing import HelpFormatter, parse_strictly
 
 
 DESCRIPTION = """\
@@ -27,4 +27,4 @@ def main(argv: list[str] | None = None) -> None:
         action="store_true",
         help="publish the last checkpoint's model, weighting network included, in the folder training_state too",
     )
-    print(push_folder(**vars(parser.parse_args(argv))).repo_url)
+    print(push_folder(**vars(parse_strictly(parser, argv))).repo_url)

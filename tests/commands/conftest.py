@@ -66,7 +66,7 @@ def fails() -> Callable[[list[str]], str]:
     def fails(argv: list[str]) -> str:
         with pytest.raises(SystemExit) as stopped:
             main(argv)
-        message = str(stopped.value.code)
+        message = str(stopped.value)
         assert message.startswith("error: ")
         assert "\n" not in message
         return message

@@ -47,7 +47,7 @@ def test_help_is_a_screen_and_help_all_lists_every_flag(name, capsys):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--learnig_rate=1", "--learnig_rate=1 is no flag of this command. Did you mean --learning_rate? See --help."),
+        ("--learnig_rate=1", "--learnig_rate is no flag of this command. Did you mean --learning_rate? See --help."),
         ("--xyzzy", "--xyzzy is no flag of this command. See --help."),
     ],
 )

@@ -69,7 +69,7 @@ def fails(*argv) -> str:
     """The one line with which the command ends."""
     with pytest.raises(SystemExit) as stopped, one_line_errors():
         export.main([str(argument) for argument in argv])
-    message = str(stopped.value.code)
+    message = str(stopped.value)
     assert message.startswith("error: ")
     return message
 

@@ -48,7 +48,7 @@ def refused(train):
     def refused(*others: str, **contents) -> str:
         with pytest.raises(SystemExit) as stopped:
             train(*others, **contents)
-        message = str(stopped.value.code)
+        message = str(stopped.value)
         assert message.startswith("error: ")
         assert "\n" not in message
         return message

@@ -22,7 +22,7 @@ def fails(run, flags) -> str:
     """The one line with which the script ends."""
     with pytest.raises(SystemExit) as stopped, one_line_errors():
         run(command_line(flags))
-    message = str(stopped.value.code)
+    message = str(stopped.value)
     assert message.startswith("error: ")
     assert "\n" not in message
     return message

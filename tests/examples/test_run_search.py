@@ -100,7 +100,7 @@ def test_bad_input_ends_in_one_line(search, flags, changes, words):
         flags["study_db"] = flags["train_file"]
     with pytest.raises(SystemExit) as stopped, one_line_errors():
         search(command_line(flags))
-    message = str(stopped.value.code)
+    message = str(stopped.value)
     assert message.startswith("error: ")
     assert "\n" not in message
     assert all(word in message for word in words), message

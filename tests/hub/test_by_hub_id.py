@@ -59,4 +59,4 @@ def test_a_model_that_may_not_be_read_ends_in_one_line(hub, saved, files, comman
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(SystemExit, match=f"^error: No classifier can be loaded from {REPO}: ") as ended:
         main([*command, files["test"]])
-    assert "\n" not in ended.value.code
+    assert "\n" not in str(ended.value)

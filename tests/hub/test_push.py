@@ -521,4 +521,4 @@ class TestTheCommand:
     def test_a_folder_without_a_classifier_ends_in_one_line(self, hub, tmp_path):
         with pytest.raises(SystemExit, match=r"^error: .*") as ended:
             main(["push", str(tmp_path), REPO])
-        assert "\n" not in ended.value.code
+        assert "\n" not in str(ended.value)

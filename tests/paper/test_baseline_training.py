@@ -180,6 +180,6 @@ def test_the_documented_commands(files, tmp_path, capsys):
 def test_the_command_ends_in_one_line_for_bad_input(files, tmp_path, flags, message):
     with pytest.raises(SystemExit) as ended, one_line_errors():
         build_command.main([f"--train_file={files['train']}", f"--output_dir={tmp_path}/out", *flags])
-    assert ended.value.code.startswith(message.replace("{folder}", str(tmp_path)))
-    assert "\n" not in ended.value.code
+    assert str(ended.value).startswith(message.replace("{folder}", str(tmp_path)))
+    assert "\n" not in str(ended.value)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,101 @@
+"""What is wrong with a command line is told at once, in one line and before any work, with exit status 2."""
+
+import pytest
+
+from hf_lcl.__main__ import main
+
+
+@pytest.fixture
+def refused(capsys):
+    """The line that refuses a command line."""
+
+    def refuse(*argv: str, status: int = 2) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(argv))
+        line = str(ended.value)
+        captured = capsys.readouterr()
+        assert captured.err.splitlines()[-1] == line
+        assert (ended.value.code, captured.out) == (status, "")
+        return line.removeprefix("error: ")
+
+    return refuse
+
+
+def test_all_that_is_wrong_is_told_together(refused, start):
+    told = refused(
+        *("train", start["train_file"], "--learnig_rate", "1e-4", "--alpha=2", "--num_train_epochs", "many"),
+        *("--test_file", "nowhere.csv", "--text_column_names", "txt", "--label_column_name", "lable"),
+        *("--queue_size", "9", "--max_seq_length", "0", "--lr_scheduler_kwargs", "{bad"),
+    )
+    for words in (
+        "--learnig_rate is no flag of this command. Did you mean --learning_rate? See --help.",
+        "alpha=2.0 must lie in [0, 1]",
+        "--num_train_epochs: invalid float value: 'many'.",
+        "queue_size was removed: use a larger per_device_train_batch_size",
+        "max_seq_length=0 leaves no text",
+        "--lr_scheduler_kwargs {bad is no JSON",
+    ):
+        assert told.count(words) == 1, told
+    assert "1e-4" not in told  # the value of a flag that is unknown
+
+
+def test_files_and_columns_are_looked_at_before_any_work(refused, start):
+    told = refused(
+        *("train", start["train_file"], "--test_file", "nowhere.csv", "--alpha", "2"),
+        *("--text_column_names", "txt", "--label_column_name", "Lable"),
+    )
+    for words in (
+        "alpha=2.0 must lie in",
+        f"The train file {start['train_file']} has no text column 'txt'; its columns are 'text', 'label'. Did you",
+        "has no label column 'Lable'; its columns are 'text', 'label'. Did you mean label? Name it with --label_col",
+        "The test file nowhere.csv does not exist.",
+    ):
+        assert words in told, told
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0 must be at least 1."),
+        (["--label_names", "foo"], "label_names=['foo'] would hide the labels: leave it out"),
+        (["--torch_compile_backend", "nope"], "torch_compile_backend='nope' is unknown: use one of 'aot_eager', "),
+        (["--lr_scheduler_kwargs", "{bad"], "write it like '{\"num_cycles\": 2}'."),
+        (["stray"], "stray stands alone: put the name of a flag before it."),
+        (["--report_to", "nowhere"], "report_to='nowhere' is unknown"),
+        (["--model_name_or_path", "nowhere"], "No model can be loaded from nowhere"),
+    ],
+)
+def test_values_that_would_fail_later(refused, start, tmp_path, flags, words):
+    assert words in refused("train", f"--train_file={start['train_file']}", f"--output_dir={tmp_path / 'out'}", *flags)
+
+
+def test_columns_that_cannot_be_told(refused, tmp_path):
+    (tmp_path / "numbers.csv").write_text("a,b\n1,2\n3,4\n")
+    assert "has no column that looks like texts" in refused("train", str(tmp_path / "numbers.csv"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["predict"], "the following arguments are required: MODEL"),
+        (
+            ["predict", "out", "--top_k", "two", "--csv_save"],
+            "--top_k: invalid int value: 'two'. --csv_save is no flag",
+        ),
+        (["predict", "out", "--top_k", "0"], "--top_k 0 leaves no class"),
+        (["predict", "out", "--output_file", "a.xls"], "unknown extension: use .csv or .jsonl"),
+        (["evaluate", "out", "--test_fiel", "x"], "Did you mean --test_file?"),
+        (["evaluate", "out", "--batch_size", "0"], "batch_size=0 must be at least 1"),
+        (["push", "out"], "required: USER/NAME"),
+    ],
+)
+def test_other_commands(refused, argv, words):
+    assert words in refused(*argv)
+
+
+def test_what_fails_at_work_has_another_status(refused, start, tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "text,label\n" + "".join(f"my text no {i},{'ab'[i % 2]}\n" for i in range(9)) + ",a\n"
+    )
+    assert "line 11 holds no text" in refused("train", str(tmp_path / "a.csv"), "--do_train", status=1)
