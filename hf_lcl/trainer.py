@@ -150,7 +150,7 @@ class ContrastiveTrainer(Trainer):
             kwargs.setdefault("compute_metrics", classification_metrics)
         check_stream(train_dataset, args)
         self._peft_config = peft_config
-        self._data = TrainingSet(train_dataset)
+        self._data = TrainingSet(train_dataset, self._raw.names)
         self.processing_class = processing_class  # the Trainer keeps it only after model_init has run
         self._step, self._eval_parts = Step(args), PartMeter()
         self._publisher = Publisher(args)
@@ -178,7 +178,7 @@ class ContrastiveTrainer(Trainer):
 
     def _look_at_training_set(self, dataset: Any) -> None:
         check_stream(dataset, self.args)
-        data = TrainingSet(dataset)
+        data = TrainingSet(dataset, self._raw.names)
         if self.model is not None:  # the Trainer drops that of a trial
             check_model(self._unwrapped, self.args, data)
         self._data = data

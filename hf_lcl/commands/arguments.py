@@ -11,7 +11,9 @@ from datasets import Dataset, DatasetDict, load_dataset
 from ..data.cells import LABEL_NAMES, listed
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
+from ..data.several_labels import join_label_columns, split_labels
 from ..evaluation.scope import Rule
+from ..evaluation.thresholds import check_goal
 from ..support.likely import did_you_mean
 from .parsing import Checked, flag
 
@@ -40,7 +42,18 @@ class DataArguments(Checked):
     text_column_names: str | None = flag(None, "Text column(s), separated by commas; default: text, then sentence.")
     text_column_delimiter: str = flag(" ", "What joins several text columns.")
     sentence_pair: bool = flag(False, "Give two text columns to the tokenizer as a pair, instead of joined.")
-    label_column_name: str | None = flag(None, "Column of class names or ids; default: label.")
+    label_column_name: str | None = flag(
+        None, "Column of class names or ids, or of lists of them (several labels per text); default: label."
+    )
+    label_delimiter: str | None = flag(None, "Between the labels of a text, where one cell holds several: '|'.")
+    label_columns: list[str] | None = field(
+        default=None, metadata={"help": "Columns of 0 and 1, one for each of several labels."}
+    )
+    fold_thresholds: str | None = flag(
+        None,
+        "Of several labels: decide each at its best cut on the validation texts, which then is the probability 0.5 of "
+        "the classifier: f1, or precision=0.9.",
+    )
     drop_conflicts: bool = flag(False, "Leave out all training rows of a text that stands under several labels.")
     view_column: str | None = flag(None, "Column with a second view of each training text, for --view column.")
     train_split_name: str | None = flag(None, "Name of the train split on the Hub.")
@@ -78,6 +91,12 @@ class DataArguments(Checked):
         self.rule = None if self.out_of_scope in (None, "none") else Rule.parse(self.out_of_scope)
         if self.rule is not None and self.rule.kind != "keep" and self.oos_file is None:
             raise ValueError(f"out_of_scope={self.rule} needs texts of no class: give --oos_file, or use keep=0.95.")
+        if self.label_columns is not None and self.label_delimiter is not None:
+            raise ValueError("label_columns and label_delimiter are two ways to write labels: leave one of them out.")
+        if self.label_columns is not None and not 1 < len(self.label_columns) == len(set(self.label_columns)):
+            raise ValueError(f"label_columns={self.label_columns} must name two columns or more, each once.")
+        if self.fold_thresholds is not None:
+            check_goal(self.fold_thresholds)
         self.reader = Reader(self.encoding, self.delimiter, self.json_field, self.skip_bad_rows)
         self.label_column = self.label_column_name or "label"
         self.text_columns: list[str] = []
@@ -148,22 +167,30 @@ class DataArguments(Checked):
             names = [f"--{split}_file" for split in needed or LIMITS]
             raise ValueError(f"No data: give {', '.join(names)}, or --dataset_name.")
         texts = named_columns(self.text_column_names, columns)
-        if self.label_column in texts:
+        labels = self.label_columns or [self.label_column]
+        if missing := [name for name in self.label_columns or () if name not in columns]:
+            raise ValueError(f"label_columns: there is no column {missing[0]!r}; the columns are {listed(columns)}.")
+        if twice := [name for name in (*labels, self.label_column) if name in texts]:
             raise ValueError(
-                f"Column {self.label_column!r} cannot be both text and label: name two by --text_column_names and "
+                f"Column {twice[0]!r} cannot be both text and label: name two by --text_column_names and "
                 "--label_column_name."
             )
         if self.dataset_name is None:
-            columns = [*texts, self.label_column, *([self.view_column] if self.view_column else [])]
+            columns = [*texts, *labels, *([self.view_column] if self.view_column else [])]
             splits = load_splits(
                 self.files,
                 columns=columns,
                 text_columns=texts,
-                label_column=self.label_column,
+                label_column=None if self.label_columns else self.label_column,
+                may_lack_labels=self.label_delimiter is not None,
                 return_lines=True,
                 dropped=self.dropped,
                 **asdict(self.reader),
             )
+        if self.label_columns:
+            splits = join_label_columns(without(splits, self.label_column), self.label_columns, self.label_column)
+        elif self.label_delimiter is not None:
+            splits = split_labels(splits, self.label_column, self.label_delimiter)
         # Neither the Trainer nor a tokenizer may take a text column for its own.
         taken = (*LABEL_NAMES, "length", "input_ids", "attention_mask")
         self.text_columns = [f"{name} (text)" if name in taken else name for name in texts]

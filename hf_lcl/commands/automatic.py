@@ -59,16 +59,18 @@ def choose_work(
         ValueError: where the columns cannot be told.
     """
     path = str(data_args.train_file)
+    labels: list[str | None] = [*(data_args.label_columns or [data_args.label_column_name])]
     (text, label, reasons), num_rows = columns_of_file(
         data_args.reader,
         path,
         text=data_args.text_column_names,
-        label=data_args.label_column_name,
+        label=labels[0],
         split="train",
     )
     _say(*reasons)
-    data_args.text_column_names, data_args.label_column = text, label
-    data_args.label_column_name = label
+    data_args.text_column_names = text
+    if not data_args.label_columns:
+        data_args.label_column = data_args.label_column_name = label
     if data_args.validation_file is None and data_args.validation_split is None:
         data_args.validation_split = VALIDATION_SHARE
     if data_args.test_file is None and data_args.test_split is None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 from transformers import ProgressCallback
 
 from ..evaluation import confused_pairs
+from ..evaluation.decisions import decided, label_text, probabilities
 from ..evaluation.summary import FOLDER
 from ..support.files import write_csv
 
@@ -40,32 +40,53 @@ def write_predictions(
         folder (`Path`): of the classifier.
         texts (`Sequence[str]`): of the split.
         logits (`np.ndarray` of shape `(texts, num_labels)`): of the classifier.
-        labels (`np.ndarray` of shape `(texts,)`): true class ids.
+        labels (`np.ndarray` of shape `(texts,)`): true class ids; or rows of 0 and 1 `(texts, num_labels)`, of which a
+            cell names all labels of a text with `|` between them. The confidence then is that of the surest wrong
+            decision, or of the least sure one.
         names (`list[str]`): class names by id.
     """
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    predicted = probabilities.argmax(axis=1)
-    best = probabilities.max(axis=1)
-    is_right = predicted == labels
+    several = labels.ndim == 2
+    predicted, found = decided(logits, several), probabilities(logits, several)
+    rounded = [[str(round(value, 6)) for value in row] for row in found.tolist()]
+    if several:
+        is_wrong, sure = predicted != labels.astype(bool), np.maximum(found, 1 - found)
+        is_right = ~is_wrong.any(axis=1)
+        best = np.where(is_right, sure.min(axis=1), (sure * is_wrong).max(axis=1))
+    else:
+        is_right, best = predicted == labels, found.max(axis=1)
     order = np.lexsort((np.where(is_right, best, -best), is_right))
-    rows = ((texts[row], names[labels[row]], names[predicted[row]], round(float(best[row]), 6)) for row in order)
+    rows = (
+        (
+            texts[row],
+            label_text(labels[row], names),
+            label_text(predicted[row], names),
+            label_text(predicted[row], rounded[row]),
+        )
+        for row in order
+    )
     write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], rows)
 
 
 def summary_lines(folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
     """The closing lines: accuracy with its 95 % interval, macro F1, what is confused most, where things are."""
-    predicted = np.asarray(logits).argmax(axis=1)
+    several = labels.ndim == 2
+    predicted = decided(logits, several)
+    labels = labels.astype(predicted.dtype)
     macro_f1 = f1_score(labels, predicted, average="macro", zero_division=0)
-    right = int((predicted == labels).sum())
+    right = int((predicted == labels).reshape(len(labels), -1).all(axis=1).sum())
     interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
     pairs = confused_pairs(labels, predicted, names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
+    what, micro_f1 = "accuracy  ", ""
+    if several:
+        micro_f1 = f", micro F1 {f1_score(labels, predicted, average='micro', zero_division=0):.3f}"
+        what = "all right "  # all labels of a text
     page = folder / FOLDER / "index.html"
     quoted = shlex.quote(str(folder))
     return [
-        f"accuracy   {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {interval.low:.3f} to "
-        f"{interval.high:.3f}), macro F1 {macro_f1:.3f}",
-        f"confused   {confused or 'nothing'}",
+        f"{what} {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {interval.low:.3f} to "
+        f"{interval.high:.3f}), macro F1 {macro_f1:.3f}{micro_f1}",
+        f"{'missed    ' if several else 'confused  '} {confused or 'nothing'}",
         f"misread    {folder / PREDICTIONS}, the most confident errors first",
         f"report     {page}" if page.is_file() else 'report     none: pip install "hf_lcl[plots]"',
         f"model      {folder}, an ordinary classifier of transformers",

@@ -8,7 +8,10 @@ from ..data.reading import Reader
 
 
 TEXT_NAMES = ("text", "sentence", "body", "message", "content", "utterance", "query", "question", "review", "tweet")
-LABEL_NAMES = ("label", "class", "category", "intent", "emotion", "sentiment", "topic", "queue", "target", "tag")
+LABEL_NAMES = (
+    *("label", "labels", "class", "category", "intent", "emotion"),
+    *("sentiment", "topic", "queue", "target", "tag", "tags"),
+)
 # By so many rows each column is judged.
 ROWS = 2000
 MIN_WORDS_PER_TEXT = 3
@@ -84,7 +87,7 @@ def columns_of_file(
         first = [row.values for row in islice(table.rows, ROWS)]
         num_rows = len(first) + sum(1 for _ in table.rows)
     text = text or next((name for name in ("text", "sentence") if name in names), None)
-    label = label or ("label" if "label" in names else None)
+    label = label or next((name for name in ("label", "labels") if name in names), None)
     if text is not None and label is not None:
         return Columns(text, label, []), num_rows
     return find_columns(first, text=text, label=label, source=source), num_rows
@@ -96,8 +99,9 @@ def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     for row in rows:
         for name, value in row.items():
             column = cells.setdefault(name, [])
-            if value is not None and str(value).strip():
-                column.append(str(value).strip())
+            for part in value if isinstance(value, list) else [value]:  # several labels
+                if part is not None and str(part).strip():
+                    column.append(str(part).strip())
     return cells
 
 

@@ -1,6 +1,7 @@
 """From files to what a trainer or a finished model takes: class ids and tokens."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -14,6 +15,7 @@ from ..data.holding_out import hold_out
 from ..data.loading import LINE
 from ..data.summary import DataSummary
 from ..model.classes import class_names, known_classes
+from ..model.configuration import SEVERAL
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
@@ -78,7 +80,8 @@ def read_data(
     )
     labelled = [split for split in needed if split != "test"]
     names = None if "train" in splits else class_names(config)
-    splits, names, summary = _encode(data_args, splits, tokenizer, labelled, names)
+    several = True if names is not None and config.problem_type == SEVERAL else None
+    splits, names, summary = _encode(data_args, splits, tokenizer, labelled, names, several)
     if training_args.process_index == 0:
         print(summary.brief() if data_args.is_brief else f"data\n{summary.format()}\n")
     return splits, names, tokenizer
@@ -106,13 +109,16 @@ def labelled_texts(
         splits.pop("train", None)
     names, first = class_names(model.config), splits[needed]
     labels = first[data_args.label_column][:] if data_args.label_column in first.column_names else []
+    if labels and isinstance(labels[0], list):
+        labels = [*chain.from_iterable(labels)]
     known = known_classes(names)
     if names[:known] == [f"LABEL_{index}" for index in range(known)] and not set(map(str, labels)) & set(
         names[:known]
     ):
         names = [*(str(index) for index in range(known)), *names[known:]]
     names += [name for name in also if name not in names]
-    splits, _, summary = _encode(data_args, splits, tokenizer, [split for split in splits if split != "oos"], names)
+    several, labelled = model.config.has_several_labels, [split for split in splits if split != "oos"]
+    splits, _, summary = _encode(data_args, splits, tokenizer, labelled, names, several)
     for split, found in summary.splits.items():
         if found.truncated:
             logger.warning(
@@ -127,13 +133,14 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase,
     labelled: Iterable[str],
     names: list[str] | None,
+    several: bool | None,
 ) -> tuple[DatasetDict, list[str], DataSummary]:
     """Labels to ids of the classes, by default those of the training split, and texts to tokens."""
     text_columns, dropped = data_args.text_columns, data_args.dropped
     if names is None:
         _check_labels(data_args, splits, ["train"], data_args.label_column)
     try:
-        splits, names = encode_labels(splits, data_args.label_column, names=names)
+        splits, names = encode_labels(splits, data_args.label_column, names=names, several=several)
         if data_args.drop_conflicts and "train" in labelled:
             splits, dropped["train"]["several labels"] = drop_conflicts(splits, text_columns)
         if data_args.shares and "train" in splits:
@@ -167,7 +174,7 @@ def _check_labels(data_args: DataArguments, splits: DatasetDict, labelled: Itera
             continue
         path, name = data_args.files.get(split), data_args.label_column
         columns = splits[split].column_names if path is None else data_args.reader.columns(path, split)
-        if name in columns:
+        if name in columns or data_args.label_columns:
             raise ValueError(f"The {split} split has no labels: column {name!r} is empty or -1 throughout.")
         raise ValueError(
             f"The {split} split has no label column {name!r}; its columns are {listed(columns)}. Name it with "

@@ -7,6 +7,7 @@ from transformers import EvalPrediction
 
 from ..data.fingerprint import fingerprint
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
+from ..evaluation.decisions import decided
 from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
 from ..model.classes import class_names
@@ -37,10 +38,11 @@ def main(argv: list[str] | None = None) -> None:
     data_args = data_arguments(flags)
     model_files = [path for pattern in MODEL_FILES for path in Path(flags.model).glob(pattern)]
     refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])
-    model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    options = {"trust_remote_code": flags.trust_remote_code, "revision": flags.revision}
+    model, tokenizer = load_finished(flags.model, may_have_several_labels=True, **options)
     test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
     logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
-    references, predicted = np.asarray(test["labels"]), logits.argmax(axis=1)
+    references, predicted = np.asarray(test["labels"]), decided(logits, model.config.has_several_labels)
     metrics = {"samples": len(test), **measure(logits, references)}
     per_class = per_class_table(references, predicted, names)
     pairs = [pair._asdict() for pair in confused_pairs(references, predicted, names, top=10)]
@@ -53,6 +55,6 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
-    """Accuracy, F1 and calibration error of logits `(rows, num_labels)` by class ids `(rows,)`."""
+    """F1, accuracy and calibration error of logits `(rows, num_labels)` by class ids `(rows,)` or rows of 0 and 1."""
     metrics = classification_metrics(EvalPrediction(logits, references))
     return metrics | {"calibration_error": expected_calibration_error(logits, references)}

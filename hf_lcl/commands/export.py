@@ -73,7 +73,10 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
     if not 0 <= flags.max_drop <= 100:
         raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
-    model, tokenizer = load_finished(source, trust_remote_code=flags.trust_remote_code)
+    options = {"trust_remote_code": flags.trust_remote_code, "may_have_several_labels": True}
+    model, tokenizer = load_finished(source, **options)
+    if flags.check_file is not None and model.config.has_several_labels:
+        raise ValueError(f"--check_file compares classes, but {source} gives a text several labels: leave it out.")
     if not tokenizer.is_fast:
         raise ValueError(f"{source} has a {type(tokenizer).__name__}, which has no tokenizer.json: use a fast one.")
     model.float().cpu().eval()

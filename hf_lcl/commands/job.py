@@ -12,7 +12,9 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, ProgressCallba
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
-from ..evaluation import confused_pairs, per_class_table
+from ..evaluation import classification_metrics, confused_pairs, per_class_table
+from ..evaluation.decisions import decided, label_text
+from ..evaluation.thresholds import F1_NAMES, REMARK, fold_cuts, fold_line
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
@@ -51,7 +53,9 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     args = trainer.args
     check_best_metric(trainer)
     check_scope(trainer, splits, data_args)
-    is_finished, is_brief, widen = False, data_args.is_brief, None
+    if data_args.fold_thresholds is not None:
+        check_foldable(trainer)
+    is_finished, is_brief, widen, cuts = False, data_args.is_brief, None, None
     if is_brief and trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(LossInBar())
     with (
@@ -63,6 +67,8 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             trainer.save_model()
             is_finished = True
             widen = add_scope(trainer, splits, data_args)
+            if data_args.fold_thresholds is not None:
+                cuts = _fold_thresholds(trainer, data_args.fold_thresholds)
             _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])}, is_brief)
         predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
@@ -80,7 +86,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             _write_tables(trainer, predicted, data_args.texts(splits[split]), names, is_brief)
             if args.do_train and predicted.label_ids is not None:
                 _write_report(trainer, splits, split, widen is not None)
-                _say_what_was_reached(trainer, predicted, names)
+                _say_what_was_reached(trainer, predicted, names, cuts)
         if args.push_to_hub and data_args.rule is not None:
             trainer.create_model_card(**data_args.card_facts(splits))
             publish_scope(trainer)
@@ -89,6 +95,30 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         elif args.do_train:
             trainer.create_model_card(**data_args.card_facts(splits))
     return predicted
+
+
+def check_foldable(trainer: ContrastiveTrainer) -> None:
+    """Raises a `ValueError` where thresholds cannot be chosen or folded: before training."""
+    if not trainer.model.config.has_several_labels:
+        raise ValueError("fold_thresholds is for several labels per text: this classifier gives each text one class.")
+    if trainer.eval_dataset is None:
+        raise ValueError("fold_thresholds chooses on validation texts: give --validation_file or --validation_split.")
+    if not trainer.args.do_train:
+        raise ValueError("fold_thresholds changes the classifier that is trained: give --do_train.")
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise ValueError("fold_thresholds needs the whole classifier in one process: leave it out, then run report.")
+
+
+def _fold_thresholds(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:
+    """Folds them into the classifier, which is saved once more; returns what was taken from the logits."""
+    predicted = trainer.predict(trainer.eval_dataset)
+    logits, references = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
+    native = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native
+    found = fold_cuts(native, logits, references, goal)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        print(fold_line(found))
+    return found["cuts"]
 
 
 def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
@@ -114,7 +144,8 @@ def check_best_metric(trainer: ContrastiveTrainer) -> None:
     if args.is_contrastive:
         known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]
     if trainer.compute_metrics is not None:  # asked with one right prediction per class
-        measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), np.arange(number)))
+        right = np.eye(number) if trainer.model.config.has_several_labels else np.arange(number)
+        measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), right))
         known += [key.removeprefix("eval_") for key in measured]
     if (args.metric_for_best_model or "loss").removeprefix("eval_") not in known:
         raise ValueError(
@@ -144,10 +175,11 @@ def _write_tables(
 ) -> None:
     """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
     folder = Path(trainer.args.output_dir)
-    classes = np.asarray(predicted.predictions).argmax(axis=-1)
+    classes = decided(np.asarray(predicted.predictions), trainer.model.config.has_several_labels)
     with open_whole(folder / "predict_results.txt") as file:
         file.write("index\tprediction\n")
-        file.writelines(f"{row}\t{names[index].translate(LINE_ENDS)}\n" for row, index in enumerate(classes))
+        found = (label_text(index, names).translate(LINE_ENDS) for index in classes)
+        file.writelines(f"{row}\t{name}\n" for row, name in enumerate(found))
     if predicted.label_ids is None:
         return
     labels = np.asarray(predicted.label_ids)
@@ -160,10 +192,17 @@ def _write_tables(
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
 
 
-def _say_what_was_reached(trainer: ContrastiveTrainer, predicted: PredictionOutput, names: list[str]) -> None:
+def _say_what_was_reached(
+    trainer: ContrastiveTrainer, predicted: PredictionOutput, names: list[str], cuts: np.ndarray | None
+) -> None:
     folder = Path(trainer.args.output_dir)
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-    print("", *summary_lines(folder, logits, labels, names), sep="\n")
+    lines = summary_lines(folder, logits, labels, names)
+    if cuts is not None:
+        before, after = (classification_metrics(EvalPrediction(z, labels)) for z in (logits + cuts, logits))
+        change = (f"{name.replace('_f1', ' F1')} {before[name]:.3f} to {after[name]:.3f}" for name in F1_NAMES)
+        lines.insert(1, f"thresholds {', '.join(change)}; {REMARK}")
+    print("", *lines, sep="\n")
 
 
 def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str, has_scope: bool) -> None:

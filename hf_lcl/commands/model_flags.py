@@ -14,6 +14,7 @@ HOW_TEXTS_ARE_READ = (
     *("text_column_names", "text_column_delimiter", "sentence_pair", "max_seq_length"),
     *("encoding", "delimiter", "json_field", "skip_bad_rows"),
 )
+HOW_LABELS_ARE_READ = ("label_column_name", "label_delimiter", "label_columns")
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
@@ -42,19 +43,20 @@ def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
         if item.name in names:
             kind: dict[str, Any] = {"default": item.default, "help": item.metadata["help"]}
             kind |= {"action": "store_true"} if item.type is bool else {"type": int if item.type is int else str}
+            kind |= {"nargs": "+"} if item.name == "label_columns" else {}
             group.add_argument(f"--{item.name}", **kind)
 
 
 def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
     """Flags that say where texts with labels are."""
-    names = ("dataset_name", "dataset_config_name", "test_file", "label_column_name", *others)
+    names = ("dataset_name", "dataset_config_name", "test_file", *HOW_LABELS_ARE_READ, *others)
     add_data_flags(parser, "the texts and their labels", *names)
 
 
 def parse_flags(parser: ArgumentParser, argv: list[str] | None) -> Namespace:
     """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
-    model = parse_strictly(parser, argv).model
-    parser.set_defaults(**remembered(Path(model), {*HOW_TEXTS_ARE_READ, "label_column_name"}))
+    model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
+    parser.set_defaults(**remembered(Path(model), names))
     return parse_strictly(parser, argv)
 
 

@@ -11,10 +11,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from scipy.special import softmax
 from tqdm.auto import tqdm
 
 from ..data.formats import Row
+from ..evaluation.decisions import probabilities
 from ..serving.onnx_classifier import OnnxClassifier, is_exported
 from ..serving.parts import KINDS, PartedTable, file_kind, planned, read_plan, write_records
 from ..serving.processes import Processes, started_processes
@@ -155,6 +155,9 @@ def _predict(
             processes.wait()
             plan = read_plan(output)
         classifier = _load(flags)
+        if classifier.has_several_labels and (flags.top_k > 1 or flags.reject_below is not None):
+            flag = "--top_k" if flags.top_k > 1 else "--reject_below"
+            raise ValueError(f"{flag} ranks classes, but {flags.model} decides each: use --all_probabilities.")
         kind = "jsonl" if output is None else file_kind(output)
         header, record = prediction_records(
             plan["columns"],
@@ -164,6 +167,7 @@ def _predict(
             top_k=flags.top_k,
             all_probabilities=flags.all_probabilities,
             reject_below=flags.reject_below,
+            several=classifier.has_several_labels,
         )
         table = None if output is None else PartedTable(output, header, flags.csv_safe)
         if table is None and isinstance(sys.stdout, io.TextIOWrapper):
@@ -182,8 +186,8 @@ def _predict(
                 bar.update(len(window))
             else:
                 texts = [_text(row, data_args) for _, row in window]
-                probabilities = softmax(logits(texts).astype("float64"), axis=1)
-                records = [record(file, row.line, row.values, p) for (file, row), p in zip(window, probabilities)]
+                found = probabilities(logits(texts), classifier.has_several_labels)
+                records = [record(file, row.line, row.values, p) for (file, row), p in zip(window, found)]
                 if table is None:
                     write_records(sys.stdout, kind, records, header)
                 else:
@@ -199,7 +203,12 @@ def _load(flags: Namespace) -> Any:
         return OnnxClassifier(Path(flags.model))
     from ..serving.torch_classifier import TorchClassifier  # torch takes seconds, which an exported one need not
 
-    return TorchClassifier(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
+    return TorchClassifier(
+        flags.model,
+        trust_remote_code=flags.trust_remote_code,
+        revision=flags.revision,
+        may_have_several_labels=True,
+    )
 
 
 def _text(row: Row, data_args: DataArguments) -> str | tuple[str, ...]:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
+from ..evaluation.decisions import label_text
+
 
 logger = logging.get_logger(__name__)
 
@@ -19,6 +21,7 @@ def prediction_records(
     top_k: int = 1,
     all_probabilities: bool = False,
     reject_below: float | None = None,
+    several: bool = False,
 ) -> tuple[list[str], Callable[[str, int, Mapping[str, Any], np.ndarray], dict[str, Any]]]:
     """
     The columns of the predictions for an input with such `columns`, and what makes a record, given the file and the
@@ -27,9 +30,9 @@ def prediction_records(
     A record has the line (and, with `of_files`, the file before it), all `columns` of the row as they are, `label` and
     `probability`, the likeliest `top_k` classes (`label_2`, `probability_2`, ...) and, with `all_probabilities`, those
     of all classes: `p(NAME)` where a record `is_flat`, as those of csv files, else `probabilities`. With
-    `reject_below`, `decision` is `review` where the probability of the likeliest class is lower, else `accept`. One of
-    ours whose name is a column of the input gets `predicted_` in front. A row of no flat record may have
-    others.
+    `reject_below`, `decision` is `review` where the probability of the likeliest class is lower, else `accept`. With
+    `several` labels per text, `label` holds all above 0.5 with `|` between them, and `probability` theirs. One of ours
+    whose name is a column of the input gets `predicted_` in front. A row of no flat record may have others.
     """
     top_k = min(top_k, len(names))
     places = ["file", "line"] if of_files else ["line"]
@@ -53,6 +56,9 @@ def prediction_records(
         rounded = [round(float(value), 6) for value in probabilities]
         best = np.argsort(-probabilities, kind="stable")[:top_k]
         found: list[Any] = [value for index in best for value in (names[index], rounded[index])]
+        if several:
+            is_given = probabilities > 0.5
+            found = [label_text(is_given, names), label_text(is_given, [str(value) for value in rounded])]
         if all_probabilities:
             found += rounded if is_flat else [dict(zip(names, rounded))]
         if reject_below is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
+from ..evaluation.thresholds import fold_into_folder, fold_line
 from ..hub.card import refresh_card
 from .data import labelled_texts
 from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
@@ -29,14 +30,23 @@ def main(argv: list[str] | None = None) -> None:
         help="divide the last layer of the classifier by the temperature, where that helps: its own probabilities "
         "are then calibrated",
     )
+    parser.add_argument(
+        "--fold_thresholds",
+        metavar="f1|precision=P",
+        help="of several labels: decide each at its best cut on the validation texts, from now on",
+    )
     flags = parse_flags(parser, argv)
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra
 
     data_args, folder = data_arguments(flags), Path(flags.model)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
-    model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
+    options = {"trust_remote_code": flags.trust_remote_code, "may_have_several_labels": True}
+    model, tokenizer = load_finished(folder, **options)
     splits = labelled_texts(data_args, model, tokenizer)
+    if flags.fold_thresholds is not None:
+        validation, goal = splits.get("validation"), flags.fold_thresholds
+        print(fold_line(fold_into_folder(folder, model, validation, tokenizer, goal, flags.batch_size)))
     page = write_report(
         folder,
         splits["test"],

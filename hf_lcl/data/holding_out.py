@@ -3,7 +3,9 @@
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from .labels import class_ids
 from .repeats import text_keys
+from .several_labels import rarest_labels
 
 
 # Of a small set a larger part is tested on, so that about so many texts tell how good the classifier is.
@@ -26,7 +28,7 @@ def hold_out(
     """
     Moves rows of the training split into splits of their own. Each has its share of every class, as far as whole texts
     allow; rows of the same text stay together, so that no text is both trained and tested on. A class with a single
-    text stays in training.
+    text stays in training. A text with several labels counts for the rarest of them.
 
     Args:
         splits (`datasets.DatasetDict`): with `"train"`, from [`encode_labels`].
@@ -50,7 +52,7 @@ def hold_out(
     ```
     """
     train = splits["train"]
-    labels, keys = train.with_format("numpy")["labels"][:], text_keys(train, text_columns)
+    labels, keys = class_ids(train), text_keys(train, text_columns)
     left, num_texts, rng = np.arange(len(train)), len(np.unique(keys)), np.random.default_rng(seed)
     parts: dict[str, Dataset] = {}
     for name, share in shares.items():
@@ -73,7 +75,7 @@ def _draw(labels: np.ndarray, keys: np.ndarray, number: int, rng: np.random.Gene
     """Which rows make up a part of so many texts: every n-th one of a shuffled list in which a class is a block."""
     # Keys differ from process to process: nothing may depend on their order.
     _, first, text = np.unique(keys, return_index=True, return_inverse=True)
-    classes = labels[first]
+    classes = rarest_labels(labels)[first]
     order = np.lexsort((rng.random(len(labels))[first], classes))
     order = order[np.bincount(classes)[classes[order]] > 1]
     number = min(number, len(order) // 2)
@@ -81,5 +83,8 @@ def _draw(labels: np.ndarray, keys: np.ndarray, number: int, rng: np.random.Gene
     chosen[order[((np.arange(number) + rng.random()) * len(order) / max(number, 1)).astype(int)]] = True
     taken = chosen[text]
     # A text under several labels may take the last one of a class along.
-    lost = np.setdiff1d(labels, labels[~taken])
-    return taken & ~np.isin(keys, keys[np.isin(labels, lost)])
+    if labels.ndim == 2:
+        has_lost = labels[:, labels.any(axis=0) & ~labels[~taken].any(axis=0)].any(axis=1)
+    else:
+        has_lost = np.isin(labels, np.setdiff1d(labels, labels[~taken]))
+    return taken & ~np.isin(keys, keys[has_lost])

@@ -13,15 +13,22 @@ from transformers.utils import logging
 
 from ..support.likely import did_you_mean
 from .cells import LABEL_NAMES, listed
-from .loading import LINE, as_splits
+from .loading import as_splits, place
+from .several_labels import add_indicator_rows, holds_lists, indicator_rows, label_lists
 
 
 logger = logging.get_logger(__name__)
 
 
-def encode_labels(splits: Any, label_column: str = "label", names: list[str] | None = None) -> tuple[Any, list[str]]:
+def encode_labels(
+    splits: Any,
+    label_column: str = "label",
+    names: list[str] | None = None,
+    several: bool | None = None,
+) -> tuple[Any, list[str]]:
     """
-    Turns a column of class names or ids into a `ClassLabel` column `labels`.
+    Turns a column of class names or ids into a `ClassLabel` column `labels`; and a column of lists of them, with
+    several labels per text or none, into one of indicator rows, 0.0 or 1.0 for each class.
 
     Names are sorted; where all labels of all splits are ids (`str(int(label)) == label`), these are, by number.
     `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. A split without the column is left as it
@@ -32,14 +39,17 @@ def encode_labels(splits: Any, label_column: str = "label", names: list[str] | N
             Also a dict of, or one alone of, whatever [`load_splits`] takes.
         label_column (`str`, *optional*, defaults to `"label"`): strings, integers, booleans or a `ClassLabel`.
         names (`list[str]`, *optional*): class names by id, where a trained model already knows them.
+        several (`bool`, *optional*): whether texts have several labels, where a trained model already knows it; by
+            default, whether the column holds lists.
 
     Returns:
         `tuple[datasets.DatasetDict, list[str]]`: the splits with a `labels` column (a `datasets.Dataset` for one data
         set alone), and the class names by id.
 
     Raises:
-        ValueError: for a missing column, labels that are floats, lists or null, a single class, or a label that does
-            not occur in the training split; says which row or line and label. For streams, whose labels
+        ValueError: for a missing column, labels that are floats or null, a single class, or a label that does not
+            occur in the training split; of several labels, for one that stands twice in a row, and a class without
+            texts; says which row or line and label. For streams, whose labels
             cannot be looked through.
 
     Example:
@@ -61,11 +71,15 @@ def encode_labels(splits: Any, label_column: str = "label", names: list[str] | N
             f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
         )
     reference, known = "train" if "train" in splits else next(iter(splits)), "the classes of the model"
-    values = {
-        split: _label_values(dataset, split, label_column)
-        for split, dataset in splits.items()
-        if label_column in dataset.column_names
-    }
+    if several is None:
+        several = holds_lists(splits[reference], label_column)
+    lists, values = dict[str, list[list[str]]](), dict[str, list[str]]()
+    for split, dataset in splits.items():
+        if label_column in dataset.column_names and several:
+            lists[split] = label_lists(dataset, split, label_column)
+            values[split] = [*chain.from_iterable(lists[split])]
+        elif label_column in dataset.column_names:
+            values[split] = _label_values(dataset, split, label_column)
     if names is None:
         if reference not in values:
             raise ValueError(
@@ -74,7 +88,13 @@ def encode_labels(splits: Any, label_column: str = "label", names: list[str] | N
                 f"{did_you_mean(label_column, splits[reference].column_names)}Name it with label_column."
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
+        feature = feature.feature if several else feature
         names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
+        if several and (absent := sorted({*names} - {*values[reference]})):
+            raise ValueError(
+                f"The {reference} split has no text with the label {absent[0]!r}, so that it cannot be learned: leave "
+                "the label out, or add texts that have it."
+            )
     ids, encoded = {name: index for index, name in enumerate(names)}, DatasetDict()
     for split, dataset in splits.items():
         # The Trainer would take other columns of these names for the labels.
@@ -86,14 +106,19 @@ def encode_labels(splits: Any, label_column: str = "label", names: list[str] | N
             labels = None
         if labels is None:
             continue
-        unknown = next((row for row, label in enumerate(labels) if label not in ids), None)
+        pairs = enumerate(lists.get(split) or ([label] for label in labels))
+        unknown = next(((row, label) for row, some in pairs for label in some if label not in ids), None)
         if unknown is not None:
-            alike = [_difference(labels[unknown], name) for name in names if _plain(name) == _plain(labels[unknown])]
+            row, label = unknown
+            alike = [_difference(label, name) for name in names if _plain(name) == _plain(label)]
             raise ValueError(
-                f"{_place(dataset, unknown, split)}: label {labels[unknown]!r} does not occur in {known}"
+                f"{place(dataset, row, split)}: label {label!r} does not occur in {known}"
                 f"{f' (it looks {alike[0]})' if alike else ''}; the labels are {listed(names)}. "
-                f"{'' if alike else did_you_mean(labels[unknown], names)}".rstrip()
+                f"{'' if alike else did_you_mean(label, names)}".rstrip()
             )
+        if several:
+            encoded[split] = add_indicator_rows(encoded[split], lists[split], names)
+            continue
         column = [ids[label] for label in labels]
         encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
     return encoded["train"] if is_alone else encoded, names
@@ -106,7 +131,7 @@ def _label_values(dataset: Dataset, split: str, column: str) -> list[str]:
         return ["-1" if value == -1 else "" for value in values]
     for row, value in enumerate(values):
         if fault := _fault(value, values[0], feature):
-            raise ValueError(f"{_place(dataset, row, split)}: label {value!r} {fault}.")
+            raise ValueError(f"{place(dataset, row, split)}: label {value!r} {fault}.")
     return feature.int2str(values) if isinstance(feature, ClassLabel) else [str(value) for value in values]
 
 
@@ -115,7 +140,7 @@ def _fault(value: Any, first: Any, feature: Any) -> str:
     if value is None or not str(value).strip():
         return "is empty. Give every row a label, or remove the row"
     if isinstance(value, list | tuple | dict):
-        return "holds several values: multi-label classification is not supported yet"
+        return "holds several values, where one label is expected"
     if isinstance(value, float):
         return "is a float: use class names or integers (regression is not supported)"
     if isinstance(feature, ClassLabel) and not 0 <= value < feature.num_classes:
@@ -123,16 +148,11 @@ def _fault(value: Any, first: Any, feature: Any) -> str:
     return f"is of another type than {first!r}: use names or ids throughout" * (type(value) is not type(first))
 
 
-def _place(dataset: Dataset, row: int, split: str) -> str:
-    """How messages call a row: by its line where the file is known, else by its number."""
-    return f"The {split} split, " + (f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}")
-
-
 def _class_names(values: dict[str, list[str]], split: str, names: list[str] | None) -> list[str]:
     """The names that are known, else all labels of a split, sorted: by number where those of all splits are ids."""
     present = set(values[split])
     if not present:
-        raise ValueError(f"The {split} split has no rows: there is no class to learn.")
+        raise ValueError(f"The {split} split has no labels: there is no class to learn.")
     if len(present) < 2:
         raise ValueError(f"The {split} split has a single class, {present.pop()!r}: at least two are needed.")
     if names is not None:
@@ -171,10 +191,11 @@ def label_column(dataset: Any) -> np.ndarray | None:
         dataset (`datasets.Dataset` or a map-style `torch.utils.data.Dataset`): rows with `labels` or `label`.
 
     Returns:
-        `np.ndarray` of shape `(rows,)` and dtype int64, or `None` for data that can only be streamed.
+        `np.ndarray` of shape `(rows,)` and dtype int64, of shape `(rows, classes)` and dtype bool where texts have
+        several labels, or `None` for data that can only be streamed.
 
     Raises:
-        ValueError: for rows without a label, float labels or several labels in a row.
+        ValueError: for rows without a label, float labels, or several labels that are no rows of 0 and 1.
     """
     return None if isinstance(dataset, torch.utils.data.IterableDataset) else class_ids(dataset)
 
@@ -187,11 +208,8 @@ def class_ids(dataset: Any) -> np.ndarray:
     else:
         name = _label_name(list(dataset[0]))
         values = [dataset[row][name] for row in range(len(dataset))]
-    several = [row for row, value in enumerate(values) if np.ndim(value) > 0]
-    if several:
-        raise ValueError(
-            f"Column {name!r}, row {several[0]} holds several labels: multi-label classification is not supported yet."
-        )
+    if len(values) and np.ndim(values[0]) > 0:
+        return indicator_rows(values, name)
     labels = np.asarray(values)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(

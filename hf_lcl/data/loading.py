@@ -27,6 +27,7 @@ def load_splits(
     columns: Sequence[str] | str | None = None,
     text_columns: Sequence[str] | str = (),
     label_column: str | None = None,
+    may_lack_labels: bool = False,
     return_lines: bool = False,
     dropped: dict[str, Counter[str]] | None = None,
     **options: Any,
@@ -44,6 +45,8 @@ def load_splits(
         text_columns (`Sequence[str]`, *optional*): of these; a row without a text in one of them is a bad row.
         label_column (`str`, *optional*): of these; so is one without a label. A file other than `"train"` whose labels
             are all empty is read without them.
+        may_lack_labels (`bool`, *optional*, defaults to `False`): whether a row without a label is a good one, a text
+            with none of several labels; so is one with an empty list.
         return_lines (`bool`, *optional*, defaults to `False`): whether to add a column `__line__` with the line of the
             file on which each row begins (the first row of a csv is on line 2); messages of [`encode_labels`] and
             [`tokenize_texts`] then name it.
@@ -87,7 +90,8 @@ def load_splits(
                 label = None
         chunks, are_lists = list[pa.Table](), dict[str, bool]()
         counts = None if dropped is None else dropped.setdefault(split, Counter())
-        rows = reader.rows(path, text_columns, columns=kept, label_column=label, split=split, counts=counts)
+        needed = None if may_lack_labels else label
+        rows = reader.rows(path, text_columns, columns=kept, label_column=needed, split=split, counts=counts)
         while chunk := list(islice(rows, CHUNK_ROWS)):
             arrays = {name: _column(title, name, chunk, are_lists) for name in kept}
             if return_lines:
@@ -140,3 +144,8 @@ def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) 
             )
     kind = pa.list_(pa.string()) if are_lists.get(name) else pa.string() if name in are_lists else pa.null()
     return pa.array(values, kind)
+
+
+def place(dataset: Dataset, row: int, split: str) -> str:
+    """How messages call a row: by its line where the file is known, else by its number."""
+    return f"The {split} split, " + (f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}")

@@ -120,7 +120,7 @@ class Reader:
             kind = "text" if name in texts else "label"
             if kind == "text" and isinstance(row.values.get(name), list | dict):
                 return row._replace(fault=("no text", f"holds {row.values[name]!r} in column {name!r}, not a text"))
-            if is_empty(value) and (kind == "text" or name == label_column):
+            if is_empty(value) and (kind == "text" or (name == label_column and value != [])):
                 return row._replace(fault=(f"no {kind}", f"holds no {kind} in column {name!r}"))
             if what := undecodable(value, self.encoding) or undecodable(name, self.encoding):
                 return row._replace(fault=("not decodable", f"holds {what} in column {name!r}"))

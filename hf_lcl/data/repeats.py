@@ -36,6 +36,8 @@ def repeats(keys: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Which rows say what a row before them says, the same text with the same label, and which have a text that stands
     under several labels: two arrays of shape `(rows,)` and dtype bool.
     """
+    if labels.ndim == 2:  # the rows of several labels, by number
+        labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.lexsort((labels, keys))  # rows with the same text and label side by side
     same_text, same_label = (np.diff(values[order]) == 0 for values in (keys, labels))
     repeated = np.zeros(len(keys), dtype=bool)

@@ -13,6 +13,7 @@ from transformers.utils import logging
 from .labels import class_ids
 from .lengths import token_counts
 from .sampler import LabelBalancedSampler, check_batch_size
+from .several_labels import check_width, rarest_labels
 
 
 # Rows that are held by default, unless these are less than so many batches.
@@ -110,7 +111,10 @@ class BalancedStream(IterableDataset):
         if not buffer:
             return []
         labels = class_ids(buffer)
-        if self.num_labels is not None and not 0 <= labels.min() <= labels.max() < self.num_labels:
+        if labels.ndim == 2:
+            check_width(labels, self.num_labels, "The stream")
+            labels = rarest_labels(labels)
+        elif self.num_labels is not None and not 0 <= labels.min() <= labels.max() < self.num_labels:
             wrong = labels[(labels < 0) | (labels >= self.num_labels)][0]
             raise ValueError(f"The stream holds label {wrong}, but the model has num_labels={self.num_labels}.")
         classes, texts = np.unique(labels, return_counts=True)

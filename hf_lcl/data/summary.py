@@ -11,6 +11,7 @@ from ..support.tables import format_table
 from .labels import class_ids
 from .lengths import token_counts
 from .repeats import repeats, text_keys
+from .several_labels import class_counts
 
 
 TABLE_WORDS = {
@@ -22,6 +23,8 @@ TABLE_WORDS = {
     "conflicts": "same text, several labels",
     "leaked": "text also in train",
 }
+WORDS_OF_SEVERAL = {"unlabelled": "without a label", "labels_per_text": "labels per text"}
+PAIRS = 3  # of labels that are named
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class SplitSummary:
     conflicts: int | None  # rows whose text stands under several labels
     leaked: int | None  # rows whose text also stands in the training split; None for that split
     dropped: dict[str, int]  # rows that are not there, by the reason
+    # Where texts have several labels: how many in the mean, texts without any, and pairs of labels that share texts.
+    labels_per_text: float | None = None
+    unlabelled: int | None = None
+    pairs: tuple[tuple[int, int, int], ...] = ()  # class ids and number of texts, the most first
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,18 @@ class DataSummary:
             for reason, count in split.dropped.items()
             if count
         ]
-        return "\n".join([first, *wrong, *dropped])
+        return "\n".join([first, *self._several(), *wrong, *dropped])
+
+    def _several(self) -> list[str]:
+        """A line on the labels of a text, where there may be several."""
+        split = next((split for split in self.splits.values() if split.labels_per_text is not None), None)
+        if split is None:
+            return []
+        pairs = [f"{self.names[a]} with {self.names[b]} ({count:,})" for a, b, count in split.pairs]
+        return [
+            f"{split.labels_per_text:.2f} labels per text; {split.unlabelled:,} of {split.rows:,} texts have none; "
+            f"most often together: {', '.join(pairs) or 'none'}"
+        ]
 
     def format(self) -> str:
         """The aligned table: a column per split, a row per class and per thing to know."""
@@ -72,7 +90,8 @@ class DataSummary:
         lines: dict[str, list[Any]] = {"rows": [split.rows for split in splits]}
         for index, name in enumerate(self.names):
             lines[f"  {name}"] = [split.per_class and split.per_class[index] for split in splits]
-        for attribute, words in TABLE_WORDS.items():
+        several = WORDS_OF_SEVERAL if self._several() else {}
+        for attribute, words in {**several, **TABLE_WORDS}.items():
             lines[words] = [getattr(split, attribute) for split in splits]
         for reason in dict.fromkeys(reason for split in splits for reason in split.dropped):
             lines[f"dropped: {reason}"] = [split.dropped.get(reason, 0) for split in splits]
@@ -137,7 +156,7 @@ def summarize(
         median, long = np.quantile(lengths, [0.5, 0.95], method="inverted_cdf").tolist()
         summaries[split] = SplitSummary(
             rows=len(dataset),
-            per_class=None if labels is None else np.bincount(labels, minlength=len(names)).tolist(),
+            per_class=None if labels is None else class_counts(labels, len(names)).tolist(),
             median_length=median,
             long_length=long,
             longest=int(lengths.max()),
@@ -146,7 +165,21 @@ def summarize(
             conflicts=None if labels is None else int(conflicting.sum()),
             leaked=None if trained is None else int(np.isin(keys, trained).sum()),
             dropped=(dropped or {}).get(split, {}),
+            **_several_labels(labels),
         )
         if split == "train":
             trained = keys
     return DataSummary(names, {split: summaries[split] for split in splits})
+
+
+def _several_labels(labels: np.ndarray | None) -> dict[str, Any]:
+    if labels is None or labels.ndim == 1:
+        return {}
+    together = np.triu(labels.T.astype(int) @ labels, k=1)
+    order = np.argsort(-together, axis=None, kind="stable")[:PAIRS]
+    pairs = [(int(a), int(b), int(together[a, b])) for a, b in zip(*np.unravel_index(order, together.shape))]
+    return {
+        "labels_per_text": round(float(labels.sum(axis=1).mean()), 2),
+        "unlabelled": int((~labels.any(axis=1)).sum()),
+        "pairs": tuple(pair for pair in pairs if pair[2]),
+    }

@@ -46,7 +46,8 @@ def reliability_bins(
 
     Args:
         logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
+        references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`, each of
+            which is a decision by itself.
         temperature (`float`, *optional*, defaults to 1.0): divides the logits.
         bins (`int`, *optional*, defaults to 15): number of bins.
 
@@ -66,12 +67,21 @@ def reliability_bins(
     """
     if len(logits) == 0:
         raise ValueError("There are no texts to measure calibration on.")
+    logits, references = _as_classes(logits, references)
     probabilities = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
     confidence, correct = probabilities.max(axis=1), (probabilities.argmax(axis=1) == references).astype(float)
     edges = np.linspace(0, 1, bins + 1)
     counts, sums, hits = (np.histogram(confidence, edges, weights=of)[0] for of in (None, confidence, correct))
     with np.errstate(invalid="ignore"):  # 0 / 0
         return ReliabilityBins(edges, counts, sums / counts, hits / counts)
+
+
+def _as_classes(logits: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of 0 and 1 `(rows, num_labels)`, and their logits, as so many decisions between two classes."""
+    if np.ndim(references) == 1:
+        return logits, references
+    flat = np.asarray(logits, dtype=np.float64).reshape(-1)
+    return np.stack([np.zeros_like(flat), flat], axis=1), np.asarray(references).reshape(-1).astype(int)
 
 
 def expected_calibration_error(
@@ -110,6 +120,7 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
     if len(logits) == 0:
         raise ValueError("There are no texts to fit the temperature on.")
+    logits, references = _as_classes(logits, references)
     scores = np.asarray(logits, dtype=np.float64)
     if not np.ptp(scores, axis=1).any():
         return 1.0  # all temperatures are equally good

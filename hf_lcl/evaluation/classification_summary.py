@@ -1,26 +1,50 @@
-"""Accuracy, macro F1 and weighted F1 as one module of `evaluate`."""
+"""Accuracy and F1 as one module of `evaluate`, for one label per text and for several."""
+
+from typing import Any
 
 import datasets
 import evaluate
-from sklearn.metrics import accuracy_score, f1_score
+import numpy as np
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, hamming_loss
 
 
 class ClassificationSummary(evaluate.Metric):
-    """Accuracy and F1 of predicted class ids, computed by scikit-learn. A class without a prediction has F1 0."""
+    """
+    Accuracy and F1 of predicted class ids, computed by scikit-learn. A class without a prediction has F1 0. With the
+    configuration `"several"`, texts have any number of labels.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
+        several = self.config_name == "several"
+        values = {"predictions": "float64", "references": "int64"} if several else {}
+        kinds = {name: datasets.List(datasets.Value(kind)) for name, kind in values.items()}
         return evaluate.MetricInfo(
-            description="Accuracy, macro F1 and weighted F1 of single-label classification.",
+            description="Accuracy, macro F1 and weighted F1 of text classification.",
             citation="",
-            inputs_description="predictions and references: class ids, one per text.",
+            inputs_description="predictions and references: class ids, one per text; or logits and rows of 0 and 1.",
             features=datasets.Features(
-                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+                kinds or {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
             ),
         )
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        if self.config_name == "several":
+            return _of_several_labels(np.asarray(predictions), np.asarray(references))
         return {
             "accuracy": float(accuracy_score(references, predictions)),
             "macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
             "weighted_f1": float(f1_score(references, predictions, average="weighted", zero_division=0)),
         }
+
+
+def _of_several_labels(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    predictions = (logits > 0).astype(int)
+    averages = ("micro", "macro", "weighted")
+    f1 = {f"{name}_f1": float(f1_score(references, predictions, average=name, zero_division=0)) for name in averages}
+    present = references.any(axis=0)  # the average precision of a class without texts is not defined
+    precisions = average_precision_score(references[:, present], logits[:, present], average=None)
+    return f1 | {
+        "subset_accuracy": float(accuracy_score(references, predictions)),
+        "hamming_loss": float(hamming_loss(references, predictions)),
+        "mean_average_precision": float(np.mean(precisions)) if present.any() else 0.0,
+    }

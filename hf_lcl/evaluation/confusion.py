@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 
+NOTHING = "(nothing)"
+
+
 class ConfusedPair(NamedTuple):
     """
     Two classes and how often one was predicted for the other.
@@ -28,6 +31,16 @@ def confusion_counts(references: np.ndarray, predictions: np.ndarray, num_labels
     return np.bincount(pairs, minlength=num_labels**2).reshape(num_labels, num_labels)
 
 
+def missed_for_added(references: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """
+    The number of texts by the label that is missed (row) and the one that is added (column), of rows of 0 and 1; in
+    the last column the texts to which none is added: `(num_labels, num_labels + 1)`.
+    """
+    references, predictions = np.asarray(references) > 0, np.asarray(predictions) > 0
+    missed, added = (references & ~predictions).astype(int), (predictions & ~references).astype(int)
+    return missed.T @ np.column_stack([added, added.sum(axis=1) == 0])
+
+
 def confused_pairs(
     references: np.ndarray, predictions: np.ndarray, names: list[str], top: int = 5
 ) -> list[ConfusedPair]:
@@ -35,8 +48,9 @@ def confused_pairs(
     The most frequent errors.
 
     Args:
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        predictions (`np.ndarray` of shape `(rows,)`): predicted class ids.
+        references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`.
+        predictions (`np.ndarray` of shape `(rows,)`): predicted class ids, or rows of 0 and 1. Of several labels a
+            pair is one that is missed and one that is added to the same text, or `NOTHING`.
         names (`list[str]`): class names by id.
         top (`int`, *optional*, defaults to 5): the largest number of pairs.
 
@@ -53,9 +67,12 @@ def confused_pairs(
     [ConfusedPair(true='sad', predicted='lonely', count=1, share=0.5)]
     ```
     """
-    counts = confusion_counts(references, predictions, len(names))
-    rows = counts.sum(axis=1)
-    np.fill_diagonal(counts, 0)
+    if np.ndim(references) == 2:
+        counts, rows, names = missed_for_added(references, predictions), references.sum(axis=0), [*names, NOTHING]
+    else:
+        counts = confusion_counts(references, predictions, len(names))
+        rows = counts.sum(axis=1)
+        np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:top]
     return [
         ConfusedPair(names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / rows[true])
@@ -72,6 +89,8 @@ def per_class_table(references: np.ndarray, predictions: np.ndarray, names: list
     from sklearn.metrics import precision_recall_fscore_support  # takes a second to import
 
     ids = range(len(names))
-    columns = precision_recall_fscore_support(references, predictions, labels=ids, zero_division=0)
+    columns = precision_recall_fscore_support(
+        np.asarray(references).astype(int), np.asarray(predictions).astype(int), labels=ids, zero_division=0
+    )
     keys = ("label", "precision", "recall", "f1", "support")
     return [dict(zip(keys, row)) for row in zip(names, *(column.tolist() for column in columns))]

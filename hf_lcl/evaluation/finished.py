@@ -6,14 +6,18 @@ from typing import Any
 from accelerate import PartialState
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from ..model.configuration import LCLConfig
+from ..model.configuration import SEVERAL, LCLConfig
 from ..model.modeling import LCLForSequenceClassification
 from ..support.checkpoints import checkpoint_of, read_state
 from ..support.files import check_weights, read_json
 
 
 def load_finished(
-    name: str | Path, *, trust_remote_code: bool = False, revision: str | None = None
+    name: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    may_have_several_labels: bool = False,
 ) -> tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]:
     """
     A finished sequence classifier on the device of this process, wrapped to give embeddings too, and its tokenizer.
@@ -22,6 +26,8 @@ def load_finished(
         name (`str` or `Path`): a folder, or an id on the Hub.
         trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
         revision (`str`, *optional*, defaults to `main`): branch, tag or commit on the Hub.
+        may_have_several_labels (`bool`, *optional*, defaults to `False`): whether a model that gives a text any number
+            of labels will do.
 
     Raises:
         ValueError: where there is no such model, it has no classifier or no tokenizer, or it is an adapter without its
@@ -42,10 +48,10 @@ def load_finished(
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{name} holds no tokenizer: save the one it was trained with beside it.")
     kind = model.config.text_config.problem_type or ("regression" if model.config.num_labels == 1 else None)
-    if kind not in (None, "single_label_classification"):
+    if kind not in (None, "single_label_classification", *[SEVERAL] * may_have_several_labels):
         raise ValueError(
-            f"{name} is a model for {kind.replace('_', ' ')}: its outputs are no probabilities of classes that "
-            "exclude each other. Only classifiers with one label per text are supported."
+            f"{name} is a model for {str(kind).replace('_', ' ')}: its outputs are no probabilities of classes that "
+            "exclude each other. Only classifiers with one label per text are supported here."
         )
     return model, tokenizer
 

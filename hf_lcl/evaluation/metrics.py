@@ -16,10 +16,14 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     Accuracy, macro F1 and weighted F1: a ready `compute_metrics` for the Trainer.
 
     Args:
-        prediction (`EvalPrediction`): logits `(rows, num_labels)` and class ids `(rows,)`.
+        prediction (`EvalPrediction`): logits `(rows, num_labels)` and class ids `(rows,)`; or rows of 0 and 1
+            `(rows, num_labels)` where texts have several labels. A label is then predicted where its logit is above 0,
+            its probability above 0.5.
 
     Returns:
-        `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1.
+        `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1. Of several labels:
+        `micro_f1`, `macro_f1`, `weighted_f1`, `subset_accuracy` (all labels of a text are right), `hamming_loss`
+        (share of wrong decisions) and `mean_average_precision` (over the classes, whatever the threshold).
 
     Example:
 
@@ -33,12 +37,14 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     0.75
     ```
     """
-    predicted = np.asarray(prediction.predictions).argmax(axis=-1)
-    return _summary().compute(predictions=predicted, references=prediction.label_ids)
+    logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+    if labels.ndim == 2:
+        return _summary("several").compute(predictions=logits, references=labels.astype(int))
+    return _summary("one").compute(predictions=logits.argmax(axis=-1), references=labels)
 
 
 @cache
-def _summary() -> "ClassificationSummary":
+def _summary(config_name: str) -> "ClassificationSummary":
     from .classification_summary import ClassificationSummary  # evaluate and scikit-learn take seconds to import
 
-    return ClassificationSummary(keep_in_memory=True)
+    return ClassificationSummary(config_name, keep_in_memory=True)

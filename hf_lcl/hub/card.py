@@ -14,7 +14,8 @@ from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined, Template
 from transformers.utils import logging
 
-from ..support.files import write_whole
+from ..model.configuration import SEVERAL
+from ..support.files import read_json, write_whole
 from .card_facts import CardFacts, with_report
 from .card_merging import GENERATED, merged, only_parts, parse_card, sealed
 from .contents import CARD
@@ -26,7 +27,10 @@ OBJECTIVE_NAMES = {
     "scl": "cross-entropy and supervised contrastive loss",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
-METRIC_NAMES = {"macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+METRIC_NAMES = {
+    **{f"{average}_f1": f"{average} F1" for average in ("macro", "micro", "weighted")},
+    **{name: name.replace("_", " ") for name in ("subset_accuracy", "hamming_loss", "mean_average_precision")},
+}
 # What begins HTML, an entity, code, a formula or a link becomes an entity. Other markup is escaped, but not the _ in
 # snake_case.
 ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")
@@ -104,7 +108,7 @@ def refresh_card(directory: str | Path) -> None:
         if GENERATED not in old:
             return
         data = parse_card(old).data
-        seed = SEED.search(old)
+        seed, config = SEED.search(old), read_json(Path(directory) / "config.json")
         datasets, results = data.get("datasets"), data.get("eval_results")
         facts = CardFacts(
             model_name=data.get("model_name") or Path(directory).absolute().name,
@@ -112,6 +116,8 @@ def refresh_card(directory: str | Path) -> None:
             seeds=[int(seed[1])] if seed else [],
             dataset=datasets[0] if isinstance(datasets, list) else datasets,
             dataset_revision=results[0].dataset_revision if results else None,
+            several_labels=config.get("problem_type") == SEVERAL,
+            thresholds=config.get("folded_thresholds") or {},
         )
         facts = with_report(facts, directory)
         new = render_card(facts)

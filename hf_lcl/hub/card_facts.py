@@ -54,6 +54,9 @@ class CardFacts:
     out_of_scope: dict[str, Any] = field(default_factory=dict)
     scope: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)  # title to file name next to the card
+    # Whether a text may have several labels; and of each the probability that became 0.5, where such were folded.
+    several_labels: bool = False
+    thresholds: dict[str, float] = field(default_factory=dict)
     # The model: Hub id of the encoder, whether only a `peft` adapter was saved, whether loading runs code of its
     # repository.
     base_model: str | None = None

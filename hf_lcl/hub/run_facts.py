@@ -21,7 +21,10 @@ from ..training_args import ContrastiveTrainingArguments
 from .card_facts import CardFacts
 
 
-METRICS = ("accuracy", "macro_f1", "weighted_f1")
+METRICS = (
+    *("accuracy", "micro_f1", "macro_f1", "weighted_f1"),
+    *("subset_accuracy", "hamming_loss", "mean_average_precision"),
+)
 COLUMNS = ("input_ids", "labels")
 # Arguments that a card always shows.
 SHOWN = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "seed")
@@ -64,6 +67,8 @@ def run_facts(
     facts: dict[str, Any] = {
         "model_name": title,
         "labels": class_names(config),
+        "several_labels": config.has_several_labels,
+        "thresholds": getattr(config.text_config, "folded_thresholds", None) or {},
         "objective": args.objective,
         # The default of `head_start` and others is decided by the model, which records what was done.
         "settings": training_settings(args) | dict.fromkeys(config.start or (), True),
@@ -139,10 +144,10 @@ def evaluation_curve(log_history: Sequence[dict[str, Any]], max_rows: int = 20) 
         max_rows (`int`, *optional*, defaults to 20): of more evaluations, as many at regular intervals up to the last.
 
     Returns:
-        `list[dict]`: `epoch`, `step`, `loss`, and those of `eval_loss`, `eval_accuracy` and `eval_macro_f1` that were
-            logged; `None` for a missing value.
+        `list[dict]`: `epoch`, `step`, `loss`, and those of `eval_loss`, `eval_accuracy`, `eval_micro_f1` and
+            `eval_macro_f1` that were logged; `None` for a missing value.
     """
-    names = ["eval_loss", "eval_accuracy", "eval_macro_f1"]
+    names = ["eval_loss", "eval_accuracy", "eval_micro_f1", "eval_macro_f1"]
     names = [name for name in names if any(name in entry for entry in log_history)]
     rows: dict[int, dict[str, Any]] = {}
     loss = None

@@ -1,12 +1,13 @@
 """What the model is: the wrapped classifier's own configuration, the pooling and the weighting network."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from transformers import AutoConfig, PreTrainedConfig
 
 
 POOLINGS = ("cls", "mean", "last")
 WEIGHTINGS = ("head", "encoder", "classifier", "none")
+SEVERAL: Final = "multi_label_classification"  # the `problem_type` of a model that gives a text any number of labels
 # For `trust_remote_code`; by name, since a sharded model (FSDP2) is of a class that torch makes up.
 AUTO_MAP = {
     "AutoConfig": "configuration.LCLConfig",
@@ -83,3 +84,8 @@ class LCLConfig(PreTrainedConfig):
             self.label2id = {str(name): int(index) for index, name in (self.id2label or {}).items()}
         text_config.id2label, text_config.label2id = self.id2label, self.label2id
         text_config.problem_type = self.problem_type
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether each class is decided by itself, so that a text may have several labels or none."""
+        return self.problem_type == SEVERAL

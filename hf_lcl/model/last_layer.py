@@ -1,5 +1,6 @@
 """The layer that makes the logits of a finished classifier, and edits of it that plain transformers loads."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -51,6 +52,15 @@ def scale_logits(classifier: PreTrainedModel, factor: float) -> None:
     """Multiplies the logits of a classifier by a positive number, in its last layer."""
     for parameter in last_layer(classifier)[1].parameters():
         parameter.copy_(parameter.double() * factor)
+
+
+@torch.no_grad()
+def shift_logits(classifier: PreTrainedModel, shifts: Sequence[float]) -> None:
+    """Adds a number to the logit of each class, in the bias of the last layer; a `ValueError` where it has none."""
+    layer = last_layer(classifier)[1]
+    if layer.bias is None:
+        raise ValueError(f"The last layer of {type(classifier).__name__} has no bias, to which nothing can be added.")
+    layer.bias.add_(layer.bias.new_tensor(shifts))
 
 
 def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:

@@ -245,8 +245,9 @@ class LCLForSequenceClassification(PreTrainedModel):
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids.
             attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 1 for real tokens, 0 for padding.
-            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes; with them `loss` is the plain
-                cross-entropy. The contrastive objective needs the whole batch and is [`ContrastiveTrainer`]'s.
+            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes, or rows of 0 and 1 for each class;
+                with them `loss` is the plain cross-entropy, or the binary one. The contrastive objective needs the
+                whole batch and is [`ContrastiveTrainer`]'s.
             **kwargs: whatever else the architecture takes (`token_type_ids`, `inputs_embeds`, ...).
         """
         inputs = {"attention_mask": attention_mask, **kwargs}
@@ -258,7 +259,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         embeddings = pool(hidden_states, pooled_tokens(self.config, hidden_states, inputs), self.config.pooling)
         asked_for_states = kwargs.get("output_hidden_states", self.config.output_hidden_states)
         return LCLOutput(
-            loss=None if labels is None else nn.functional.cross_entropy(output.logits.float(), labels),
+            loss=None if labels is None else _cross_entropy(output.logits.float(), labels),
             logits=output.logits,
             weighting_logits=weighting_logits(self, embeddings, output.logits, inputs),
             embeddings=embeddings,
@@ -296,3 +297,9 @@ class LCLForSequenceClassification(PreTrainedModel):
         if isinstance(self.weighting_network, PreTrainedModel):
             self.weighting_network.resize_token_embeddings(*args, **kwargs)
         return self.native.resize_token_embeddings(*args, **kwargs)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    if labels.dim() == 2:
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits))
+    return nn.functional.cross_entropy(logits, labels)

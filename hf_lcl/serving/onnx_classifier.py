@@ -73,6 +73,11 @@ class OnnxClassifier:
         self.inputs = [node.name for node in self.session.get_inputs()]
 
     @property
+    def has_several_labels(self) -> bool:
+        """Whether each class is decided by itself."""
+        return self.config.get("problem_type") == "multi_label_classification"
+
+    @property
     def names(self) -> list[str]:
         """Names of the classes, by id."""
         names = self.config["id2label"]

@@ -28,6 +28,11 @@ class TorchClassifier:
         """Names of the classes, by id."""
         return class_names(self.model.config)
 
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether each class is decided by itself."""
+        return self.config.get("problem_type") == "multi_label_classification"
+
     def logits(
         self,
         texts: Sequence[str | tuple[str, str]],

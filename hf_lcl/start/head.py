@@ -166,8 +166,9 @@ def fit_head(
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper; its head is changed in place, and left in the mode
             (training or evaluation) that it is in.
-        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device.
-        class_weights (`list[float]`, *optional*): one number per class.
+        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device. Where
+            these are rows of 0 and 1, each class is fitted against the rest.
+        class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
 
     Raises:
@@ -192,9 +193,10 @@ def fit_head(
             labels.append(classes.cpu())
         if head is None:
             raise ValueError("There are no texts to fit the classifier to.")
-        weight, bias = _logistic_regression(
+        of_texts, fit = torch.cat(labels), _one_against_rest if labels[0].dim() == 2 else _logistic_regression
+        weight, bias = fit(
             torch.cat(features).double().numpy(),
-            torch.cat(labels).numpy(),
+            of_texts.numpy(),
             len(class_names(model.config)),
             class_weights,
             with_bias=head.output.bias is not None,
@@ -217,9 +219,7 @@ def _logistic_regression(
     """Weight `(num_labels, features)` and bias `(num_labels,)`; a class without texts gets a low logit."""
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
 
-    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
-    mean = features.mean(axis=0) * with_bias
-    scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
+    mean, scale = _mean_and_scale(features, with_bias)
     present = np.unique(labels)
     weights = None if class_weights is None else {label: class_weights[label] for label in present}
     regression = LogisticRegression(
@@ -233,3 +233,28 @@ def _logistic_regression(
     weight[present] = rows / scale
     bias[present] = constants - rows @ mean / scale
     return weight, bias
+
+
+def _one_against_rest(
+    features: np.ndarray, labels: np.ndarray, num_labels: int, class_weights: list[float] | None, with_bias: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """As above for rows of 0 and 1: one regression a class; a class of no text, or of all, is a bias alone."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = _mean_and_scale(features, with_bias)
+    scaled, shares = (features - mean) / scale, labels.mean(axis=0)
+    weight, bias = np.zeros((num_labels, features.shape[1])), np.where(shares > 0.5, 10.0, -10.0)
+    for index in np.flatnonzero((shares > 0) & (shares < 1)):
+        weights = None if class_weights is None else {1: class_weights[index]}
+        regression = LogisticRegression(
+            C=INVERSE_PENALTY, max_iter=1000, fit_intercept=with_bias, class_weight=weights
+        ).fit(scaled, labels[:, index])
+        weight[index] = regression.coef_[0] / scale
+        bias[index] = np.ravel(regression.intercept_)[0] - weight[index] @ mean
+    return weight, bias
+
+
+def _mean_and_scale(features: np.ndarray, with_bias: bool) -> tuple[np.ndarray, float]:
+    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
+    mean = features.mean(axis=0) * with_bias
+    return mean, np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)

@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset
 
 from ..data.lengths import token_counts
 from ..data.sampler import LabelBalancedSampler
+from ..data.several_labels import rarest_labels
 from ..data.streaming import BalancedStream, balance_stream
 from ..training_args import ContrastiveTrainingArguments
 from .splits import TrainingSet
@@ -27,7 +28,7 @@ def prepare_sampler(
     if data.labels is None or (args.num_views > 1 and data.counts.max() < 2) or not _is_balanced(args, batch_size):
         return None
     return LabelBalancedSampler(
-        data.labels.tolist(),
+        rarest_labels(data.labels),
         batch_size,
         samples_per_class=_samples_per_class(args, batch_size),
         lengths=token_counts(data.dataset).tolist() if args.group_lengths else None,

@@ -65,16 +65,20 @@ class CollapseMonitor(TrainerCallback):
         self._labels: list[Tensor] = []
 
     def observe(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Looks at a batch: `(batch, hidden)`, `(batch, num_labels)`, `(batch,)`; nothing waits for the device."""
+        """Looks at a batch: `(batch, hidden)`, `(batch, num_labels)`, labels; nothing waits for the device."""
         if self._has_warned or len(labels) < 2:
             return
         embeddings, size = embeddings.detach().float(), len(labels)
         # The mean cosine over all pairs of two texts, from the sum of the embeddings.
         cosine = (functional.normalize(embeddings, dim=1).sum(dim=0).square().sum() - size) / (size * (size - 1))
-        has_positive = (labels.unsqueeze(0) == labels.unsqueeze(1)).sum(dim=1) > 1
-        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        if labels.dim() == 2:  # of texts with several labels all must be right, and one shared
+            is_right, alike = ((logits > 0) == (labels > 0)).all(dim=1), labels @ labels.T > 0
+        else:
+            is_right, alike = logits.argmax(dim=1) == labels, labels.unsqueeze(0) == labels.unsqueeze(1)
+        has_positive = alike.sum(dim=1) > 1
         length = embeddings.square().sum(dim=1).mean()
-        self._batches.append(torch.stack([accuracy, 1 - cosine, length, has_positive.float().mean()]))
+        means = is_right.float().mean(), 1 - cosine, length, has_positive.float().mean()
+        self._batches.append(torch.stack(means))
         self._labels.append(labels)
         self._last = embeddings[:MAX_ROWS_FOR_RANK]
         self._first = self._first or self.health()
@@ -86,7 +90,7 @@ class CollapseMonitor(TrainerCallback):
         variances = torch.linalg.svdvals(self._last - self._last.mean(dim=0)).square()
         return Health(
             accuracy=accuracy,
-            majority=(torch.bincount(labels).max() / len(labels)).item(),
+            majority=(labels.unique(dim=0, return_counts=True)[1].max() / len(labels)).item(),
             texts=len(labels),
             spread=spread,
             directions=torch.special.entr(variances / variances.sum().clamp(min=1e-30)).sum().exp().item(),

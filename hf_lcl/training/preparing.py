@@ -10,11 +10,11 @@ from transformers.utils import logging
 from ..losses import Objective
 from ..model.adapters import check_no_adapter
 from ..model.classes import class_names
-from ..model.configuration import LCLConfig
+from ..model.configuration import SEVERAL, LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
-from .splits import TrainingSet, check_labels
+from .splits import TrainingSet, check_labels, check_problem
 from .start import distills_mean
 
 
@@ -66,7 +66,9 @@ def _wrap(
             f"model={str(model)!r} takes its classes from the training set, but train_dataset is missing or a stream "
             f"without names: write model=LCLForSequenceClassification.from_encoder({str(model)!r}, num_labels=...)."
         )
-    classes: dict[str, Any] = {"num_labels": 1 + int(data.classes[-1])} if data.names is None else {}
+    classes: dict[str, Any] = {}
+    if data.labels is not None and data.names is None:
+        classes["num_labels"] = data.labels.shape[1] if data.labels.ndim == 2 else 1 + int(data.classes[-1])
     if data.names is not None:
         classes["id2label"] = dict(enumerate(data.names))
     set_seed(args.seed)  # the new head must not depend on what ran before
@@ -81,8 +83,11 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
             'objective="lcl" needs a weighting network, but the model has weighting="none": use '
             'LCLForSequenceClassification.from_encoder(..., weighting="head"), or objective="scl".'
         )
-    if config.problem_type not in (None, "single_label_classification"):
-        raise ValueError(f"The model's problem_type is {config.problem_type!r}: only single labels are supported yet.")
+    if config.problem_type == "regression":
+        raise ValueError("The model's problem_type is 'regression': a classifier is needed.")
+    if data.labels is not None and data.labels.ndim == 2:
+        config.problem_type = config.text_config.problem_type = SEVERAL
+    check_problem(data.labels, config, "train_dataset")
     if isinstance(args.class_weights, list) and len(args.class_weights) != len(known):
         raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {len(known)} classes.")
     check_labels(data.labels, len(known), "train_dataset")

@@ -43,7 +43,7 @@ class RawRows:
     ):
         self.tokenizer, self.found_some = tokenizer, False
         self._path: Any = getattr(getattr(model, "native", model), "name_or_path", model)
-        self._names = known_names(model) if isinstance(model, PreTrainedModel) else []
+        self.names = known_names(model) if isinstance(model, PreTrainedModel) else []
         self._texts = None if text_column is None else as_names(text_column)
         self._label = label_column or "label"
 
@@ -74,8 +74,8 @@ class RawRows:
                     f"{did_you_mean(name, columns)}Name it: {argument}='...'."
                 )
         if self._label in columns:
-            names = self._names if model is None else known_names(model)
-            splits, self._names = encode_labels(splits, self._label, names or None)
+            names = self.names if model is None else known_names(model)
+            splits, self.names = encode_labels(splits, self._label, names or None)
         return tokenize_texts(splits, self._load_tokenizer(), texts)[split]
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:

@@ -6,25 +6,32 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from ..data.labels import label_column, label_names
+from ..data.several_labels import check_width
 from ..model.classes import class_names
-from ..model.configuration import LCLConfig
+from ..model.configuration import SEVERAL, LCLConfig
 from ..training_args import ContrastiveTrainingArguments
 
 
 class TrainingSet:
     """
     Rows of token ids with `labels` or `label`, and what the labels say; a stream does not tell them before it is read.
+    `names` are those of the classes where texts have several labels, which no column can name.
 
     Raises:
         ValueError: for rows without token ids, labels that are no class ids, or a single class.
     """
 
-    def __init__(self, dataset: Any = None):
+    def __init__(self, dataset: Any = None, names: list[str] | None = None):
         self.dataset = dataset
         self.labels = None if dataset is None else _checked_labels(dataset, "train_dataset")
         self.names = None if dataset is None else label_names(dataset)
         known = np.array([], dtype=int) if self.labels is None else self.labels
-        self.classes, self.counts = np.unique(known, return_counts=True)
+        if known.ndim == 2:
+            self.classes = np.flatnonzero(known.any(axis=0))
+            self.counts = known.sum(axis=0)[self.classes]
+            self.names = names or None
+        else:
+            self.classes, self.counts = np.unique(known, return_counts=True)
         if len(self.classes) == 1:
             raise ValueError(
                 f"train_dataset has a single class, {self.classes[0]}: at least two are needed to learn from."
@@ -35,8 +42,14 @@ class TrainingSet:
         return self.balanced_weights(num_labels) if isinstance(args.class_weights, str) else args.class_weights
 
     def balanced_weights(self, num_labels: int) -> list[float]:
-        """Inverse to the classes' shares; one without texts weighs 1, and no text is counted with it."""
+        """
+        Inverse to the classes' shares; one without texts weighs 1, and no text is counted with it. Of several labels
+        per text, how many texts lack a label for each one that has it (`pos_weight`).
+        """
         weights = np.ones(num_labels)
+        if self.labels is not None and self.labels.ndim == 2:
+            weights[self.classes] = (len(self.labels) - self.counts).clip(min=1) / self.counts
+            return weights.tolist()
         weights[self.classes] = self.counts.sum() / (len(self.classes) * self.counts)
         return weights.tolist()
 
@@ -45,12 +58,21 @@ def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None
     """Raises a `ValueError` for a label that is no id of a model's classes; `where` is what holds it."""
     if labels is None:
         return
+    if labels.ndim == 2:
+        return check_width(labels, num_labels, where)
     wrong = labels[(labels < 0) | (labels >= num_labels)]
     if len(wrong):
         raise ValueError(
             f"{where} holds label {wrong[0]}, but the model has num_labels={num_labels}: give it as many classes as "
             "the data has, and number them from 0."
         )
+
+
+def check_problem(labels: np.ndarray | None, config: LCLConfig, where: str) -> None:
+    """Raises a `ValueError` for one label per text where the model gives several, and the other way round."""
+    if labels is not None and (labels.ndim == 2) != (config.problem_type == SEVERAL):
+        kind = "several labels" if labels.ndim == 2 else "one label"
+        raise ValueError(f"{where} has {kind} per text, but the model's problem_type is {config.problem_type!r}.")
 
 
 def check_evaluation_set(
@@ -69,8 +91,9 @@ def check_evaluation_set(
             check_evaluation_set(rows, config, names, f"{where}[{part!r}]")
     if dataset is None or isinstance(dataset, dict):
         return
-    known = class_names(config)
-    check_labels(_checked_labels(dataset, where), len(known), where)
+    known, labels = class_names(config), _checked_labels(dataset, where)
+    check_problem(labels, config, where)
+    check_labels(labels, len(known), where)
     if names is None and not all(name.startswith("LABEL_") for name in known):
         names = known
     for label, (mine, other) in enumerate(zip(names or [], label_names(dataset) or [])):

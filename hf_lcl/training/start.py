@@ -109,6 +109,8 @@ def texts_to_fit(
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
     texts: Dataset = Subset(dataset, by_length.tolist())
     names: Any = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
+    if np.ndim(dataset[0]["labels"]):
+        names = [{**name, "labels": np.eye(len(id2label))[name["labels"]].tolist()} for name in names]
     return ConcatDataset([texts, names]) if names else texts
 
 

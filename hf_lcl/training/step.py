@@ -111,7 +111,8 @@ class Step:
             return
         self._has_warned = True
         names = class_names(config)
-        counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(labels.tolist()).most_common(8))
+        ids = labels.nonzero()[:, 1] if labels.dim() == 2 else labels
+        counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(ids.tolist()).most_common(8))
         logger.warning(
             f"No anchor of the batch at step {step + 1} has a positive ({counts}): the contrastive loss is 0 for this "
             "step. Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size where memory "

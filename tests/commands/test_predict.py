@@ -300,7 +300,6 @@ def test_two_at_once_are_one_after_the_other(plain, tmp_path, fails):
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [
-        ({"problem_type": "multi_label_classification"}, "multi label classification"),
         ({"problem_type": "regression"}, "regression"),
         ({"num_labels": 1}, "regression"),
     ],

@@ -164,10 +164,9 @@ def test_float_labels_are_refused(labels):
         encode_labels(DatasetDict(train=rows(labels)))
 
 
-@pytest.mark.parametrize("labels", [[["a"], ["b", "c"]], [[], ["a"]], [[0, 1], [1, 0]]])
-def test_several_labels_in_a_row_are_not_supported_yet(labels):
-    with pytest.raises(ValueError, match=r"row 0.*multi-label classification is not supported yet"):
-        encode_labels(DatasetDict(train=rows(labels)))
+def test_lists_where_one_label_is_expected_are_refused():
+    with pytest.raises(ValueError, match=r"row 0: label \['a'\] holds several values, where one label is expected"):
+        encode_labels(DatasetDict(train=rows([["a"], ["b", "c"]])), names=["a", "b"], several=False)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +354,12 @@ def test_streamed_data_has_no_label_column_to_read():
 @pytest.mark.parametrize("kind", [rows, Rows])
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([0.5, 1.0], "float"), ([[0], [1, 2]], "multi-label"), (["a", "b"], "encode_labels"), ([0, None], "integers")],
+    [
+        ([0.5, 1.0], "float"),
+        ([[0], [1, 2]], "rows of 0 and 1"),
+        (["a", "b"], "encode_labels"),
+        ([0, None], "integers"),
+    ],
 )
 def test_labels_that_are_no_ids_are_refused(kind, labels, message):
     with pytest.raises(ValueError, match=message):

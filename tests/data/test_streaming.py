@@ -210,7 +210,7 @@ def test_values_out_of_range(settings, message):
         ([{"input_ids": [1]}], "no column 'labels' or 'label'; its columns are input_ids"),
         ([{"labels": 0.5}], "class ids must be integers"),
         ([{"labels": "glad"}], "encode_labels turns class names into ids"),
-        ([{"labels": [0, 1]}], "multi-label"),
+        ([{"labels": [0, 1]}], "rows of 2 labels, but the model has num_labels=4"),
         ([{"labels": 0}, {"labels": 4}], "holds label 4, but the model has num_labels=4"),
         ([{"labels": 0}, {"labels": -1}], "holds label -1, but the model has num_labels=4"),
     ],

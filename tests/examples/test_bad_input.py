@@ -54,8 +54,8 @@ def fails(run, flags) -> str:
         ("a.jsonl", jsonl({"text": "x", "label": 0.5}, {"text": "y", "label": 1.5}), ["'0.5', '1.5'", "is a float"]),
         (
             "a.jsonl",
-            jsonl({"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a"]}),
-            ["multi-label", "not supported"],
+            jsonl({"text": "x", "label": ["a", "b"]}, {"text": "y", "label": ["a", "a"]}),
+            ["line 2", "'a' stands twice"],
         ),
     ],
 )

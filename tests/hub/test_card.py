@@ -37,6 +37,7 @@ FACTS = CardFacts(
         {"label": "annoyed", "precision": 0.6, "recall": 0.9, "f1": 0.72, "support": 434},
         {"label": "a|b", "precision": 1.0, "recall": 0.8, "f1": 0.8889, "support": 400},
     ],
+    thresholds={"furious": 0.31, "annoyed": 0.5512, "a|b": 0.4},
     confused_pairs=[{"true": "furious", "predicted": "annoyed", "count": 100, "share": 0.25}],
     out_of_scope={
         **{"rule": "f1", "temperature": 0.5, "cut": 1.25, "texts": 1000},

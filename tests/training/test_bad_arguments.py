@@ -95,8 +95,8 @@ def test_a_single_class(make_trainer, splits):
 
 
 def test_several_labels_in_a_row(make_trainer, splits):
-    train = splits["train"].remove_columns("labels").add_column("labels", [[0, 1]] * len(splits["train"]))
-    with pytest.raises(ValueError, match="multi-label classification is not supported yet"):
+    train = splits["train"].remove_columns("labels").add_column("labels", [[1, 1]] * len(splits["train"]))
+    with pytest.raises(ValueError, match="rows of 2 labels, but the model has num_labels=4"):
         make_trainer(train=train)
 
 
@@ -106,9 +106,12 @@ def test_float_labels(make_trainer, splits):
         make_trainer(train=train)
 
 
-def test_a_multi_label_model(make_trainer, bert):
+def test_a_model_of_another_problem(make_trainer, bert):
     bert.config.problem_type = "multi_label_classification"
-    with pytest.raises(ValueError, match="only single labels are supported yet"):
+    with pytest.raises(ValueError, match="one label per text, but the model's problem_type is 'multi_label"):
+        make_trainer(bert)
+    bert.config.problem_type = "regression"
+    with pytest.raises(ValueError, match="a classifier is needed"):
         make_trainer(bert)
 
 

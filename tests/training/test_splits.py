@@ -28,7 +28,7 @@ FAULTS = [
     (lambda split: with_labels(split, [-1] * len(split)), "holds label -1, but the model has num_labels=4"),
     (lambda split: with_labels(split, ["glad"] * len(split)), "'labels' holds .* class ids must be integers"),
     (lambda split: with_labels(split, [0.5] * len(split)), "class ids must be integers"),
-    (lambda split: with_labels(split, [[0, 1]] * len(split)), "several labels"),
+    (lambda split: with_labels(split, [[0, 1]] * len(split)), "several labels per text, but"),
     (lambda split: renamed(split, NAMES[::-1]), "calls class 0 'proud', but the model learns it as 'angry'"),
     (lambda split: renamed(split, ["angry", "annoyed", "sad", "proud"]), "class 2 'sad'.*'glad'"),
     (lambda split: split.remove_columns("labels"), "no column 'labels' or 'label'"),
@@ -281,5 +281,5 @@ def test_streams_are_balanced_in_the_smaller_batch_too(make_trainer, splits):
 def test_a_list_of_rows_is_a_training_set_too():
     with pytest.raises(ValueError, match="columns text, labels but no token ids"):
         TrainingSet([{"text": "a", "labels": 0}, {"text": "b", "labels": 1}])
-    with pytest.raises(ValueError, match="holds several labels"):
+    with pytest.raises(ValueError, match=r"row 0 holds \[0\]: several labels per text are rows of 0 and 1"):
         TrainingSet(Dataset.from_dict({"input_ids": [[1], [2]], "labels": [[0], [1, 0]]}))

@@ -11,7 +11,7 @@ from ...support.extras import load_extra
 
 load_extra("matplotlib", extra="plots")
 
-from .curves import plot_training_curves
+from .curves import plot_thresholds, plot_training_curves
 from .embedding_map import plot_embedding_map, project
 from .matrices import plot_confusion_matrix, plot_label_relations
 from .reliability import plot_reliability
@@ -26,6 +26,7 @@ __all__ = [
     "plot_embedding_map",
     "plot_label_relations",
     "plot_reliability",
+    "plot_thresholds",
     "plot_training_curves",
     "project",
     "save_picture",

@@ -1,7 +1,8 @@
-"""The losses and scores of a training run by step."""
+"""The losses and scores of a training run by step, and F1 by threshold."""
 
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from .theme import Theme, new_figure
@@ -13,7 +14,7 @@ LOSSES = {
     "loss_weighting": "cross-entropy of the weighting network",
     "loss_contrastive": "contrastive",
 }
-SCORES = {"eval_accuracy": "accuracy", "eval_macro_f1": "macro F1"}
+SCORES = {"eval_accuracy": "accuracy", "eval_micro_f1": "micro F1", "eval_macro_f1": "macro F1"}
 MOST_POINTS_WITH_MARKERS = 40
 
 
@@ -32,6 +33,18 @@ def plot_training_curves(log_history: list[dict[str, Any]], theme: Theme) -> Fig
         axes.set(title=title, xlabel="step")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return figure
+
+
+def plot_thresholds(thresholds: np.ndarray, scores: dict[str, np.ndarray], theme: Theme) -> Figure:
+    """Scores of the decisions of several labels by the probability `(points,)` above which a label is given."""
+    figure = new_figure(5.2, 4.2)
+    axes = figure.subplots()
+    for color, (label, values) in zip(theme.colors, scores.items()):
+        axes.plot(thresholds, values, label=label, color=color)
+    axes.axvline(0.5, color=theme.text, linestyle="--", linewidth=0.9)
+    axes.set(title="F1 by the threshold of all labels", xlabel="probability above which a label is given", ylim=(0, 1))
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
 
 

@@ -17,16 +17,24 @@ LONGEST_NAME = 36
 RELATION_TICKS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)
 
 
-def plot_confusion_matrix(shares: np.ndarray, names: list[str], order: list[int], theme: Theme) -> Figure:
+def plot_confusion_matrix(
+    shares: np.ndarray,
+    names: list[str],
+    order: list[int],
+    theme: Theme,
+    columns: str = "predicted",
+    title: str = "Share of the texts of a class that is given which class",
+) -> Figure:
     """
     The confusion matrix, where `shares` of shape `(num_labels, num_labels)` holds the share of the texts of a class
-    (row) that is given each class (column); NaN for a class without texts.
+    (row) that is given each class (column); NaN for a class without texts. With another title, other shares of the
+    texts of a class.
     """
     figure = new_figure(*_size(names))
     axes = figure.subplots()
     # The square root lets small shares of errors be seen.
     image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1), theme)
-    axes.set(xlabel="predicted", ylabel="true", title="Share of the texts of a class that is given which class")
+    axes.set(xlabel=columns, ylabel="true", title=title)
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=[0, 0.05, 0.25, 0.5, 1], format="{x:.0%}")
     return figure
 

@@ -13,6 +13,7 @@ from ...support.files import write_csv
 from .. import plots
 from ..calibration import fit_temperature, reliability_bins
 from ..confusion import ConfusedPair, confused_pairs, confusion_counts, per_class_table
+from ..decisions import decided
 from ..inference import ModelOutputs
 from ..metrics import classification_metrics
 from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
@@ -24,15 +25,20 @@ class Evaluated:
     """A split and the outputs of the model for it."""
 
     split: str  # its name
-    references: np.ndarray  # true class ids (rows,)
+    references: np.ndarray  # true class ids (rows,), or rows of 0 and 1 (rows, num_labels)
     outputs: ModelOutputs
     names: list[str]  # of the classes by id
     folder: Path  # for pictures and numbers
 
     @property
     def predictions(self) -> np.ndarray:
-        """Predicted class ids `(rows,)`."""
-        return self.outputs.logits.argmax(axis=1)
+        """Predicted class ids `(rows,)`, or rows of 0 and 1."""
+        return decided(self.outputs.logits, self.has_several_labels)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether a text may have several labels."""
+        return self.references.ndim == 2
 
     @property
     def order(self) -> list[int]:

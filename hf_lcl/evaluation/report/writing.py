@@ -16,7 +16,7 @@ from ..finished import is_adapter, load_finished, load_training_model, log_histo
 from ..inference import run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
-from . import sections
+from . import sections, several_labels
 from .page import render_page
 
 
@@ -76,7 +76,7 @@ def write_report(
     if fold and validation is None:
         raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if model is None:
-        model, _ = load_finished(output_dir)
+        model, _ = load_finished(output_dir, may_have_several_labels=True)
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     before = read_summary(output_dir)
@@ -90,20 +90,19 @@ def write_report(
 
     on_test = evaluated(test, split)
     on_validation = None if validation is None else evaluated(validation, "validation")
-    weighting_logits, remark = on_test.outputs.weighting_logits, ""
-    if weighting_logits is None:
-        weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
     results, facts = sections.results(on_test)
     calibration, found = sections.calibration(on_test, on_validation)
     found["folded"] = fold and found["error_after"] < found["error_before"]
-    parts = [
-        results,
-        sections.confusion(on_test),
-        sections.relations(on_test, on_validation, weighting_logits, remark),
-        sections.embeddings(on_test),
-        calibration,
-        sections.training_curves(on_test, log_history(output_dir)),
-    ]
+    if on_test.has_several_labels:
+        draw = several_labels.together, several_labels.given, several_labels.thresholds
+        of_classes = [section(on_test) for section in draw]
+    else:
+        weighting_logits, remark = on_test.outputs.weighting_logits, ""
+        if weighting_logits is None:
+            weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
+        relations = sections.relations(on_test, on_validation, weighting_logits, remark)
+        of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
+    parts = [results, *of_classes, calibration, sections.training_curves(on_test, log_history(output_dir))]
     identity = fingerprint(test, ("input_ids", "labels"))
     introduction = (
         f"{type(model.native).__name__} with {len(names)} classes, on {len(test):,} {split} texts (fingerprint of "

@@ -1,0 +1,174 @@
+"""Several labels per text: lists, delimited strings and 0/1 columns, made indicator rows `(texts, classes)`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict, LargeList, List, Value
+
+from .loading import place
+
+
+YES_OR_NO = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+
+
+def holds_lists(dataset: Dataset, column: str) -> bool:
+    """Whether a column holds a list of labels for each text."""
+    return isinstance(dataset.features.get(column), List | LargeList)
+
+
+def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDict:
+    """
+    Makes lists of the labels of each text that stand in one string; blanks around them do not count. A cell without
+    any is a text with none of the labels.
+
+    Raises:
+        ValueError: for a column that holds lists already.
+    """
+    found = DatasetDict(splits)
+    for split, dataset in splits.items():
+        if column not in dataset.column_names:
+            continue
+        if holds_lists(dataset, column):
+            raise ValueError(
+                f"The {split} split holds lists in column {column!r}: leave label_delimiter={delimiter!r} out."
+            )
+        parts = [str(cell or "").split(delimiter) for cell in dataset[column][:]]
+        lists = [[part.strip() for part in cell if part.strip()] for cell in parts]
+        found[split] = dataset.remove_columns(column).add_column(column, lists, feature=List(Value("string")))
+    return found
+
+
+def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -> DatasetDict:
+    """
+    Makes one column of lists of several columns, one for each label, that hold 0 or 1.
+
+    Raises:
+        ValueError: for a split that has some of the columns, and cells that are neither 0 nor 1.
+    """
+    found = DatasetDict(splits)
+    for split, dataset in splits.items():
+        there = [column for column in columns if column in dataset.column_names]
+        if not there and split != "train":
+            continue
+        if missing := [column for column in columns if column not in there]:
+            raise ValueError(f"The {split} split has no label column {missing[0]!r} (label_columns).")
+        cells = np.empty((len(dataset), len(columns)), dtype=bool)
+        for index, column in enumerate(columns):
+            for row, value in enumerate(dataset[column][:]):
+                known = YES_OR_NO.get(str(value).strip().lower())
+                if known is None:
+                    raise ValueError(
+                        f"{place(dataset, row, split)}: column {column!r} holds {value!r}, neither 0 nor 1 "
+                        "(label_columns)."
+                    )
+                cells[row, index] = known
+        lists = [np.flatnonzero(row).tolist() for row in cells]
+        feature = List(ClassLabel(names=list(columns)))
+        found[split] = dataset.remove_columns(list(columns)).add_column(name, lists, feature=feature)
+    return found
+
+
+def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
+    """
+    The labels of each text as strings.
+
+    Raises:
+        ValueError: for cells that are no lists, empty labels, and a label that stands twice in a row; names the row
+            and the label.
+    """
+    feature = dataset.features[column]
+    known = getattr(feature, "feature", None)
+    names = known.names if isinstance(known, ClassLabel) else None
+    found = []
+    for row, values in enumerate(dataset.with_format(None)[column][:]):
+        if not isinstance(values, list):
+            raise ValueError(
+                f"{place(dataset, row, split)}: {values!r} is no list of labels: where several labels stand in one "
+                'cell, write label_delimiter="|"; where each has a column, name them in label_columns.'
+            )
+        labels = [str(value if names is None else names[value]) for value in values]
+        if fault := _fault(values, labels):
+            raise ValueError(f"{place(dataset, row, split)}: {fault}.")
+        found.append(labels)
+    return found
+
+
+def _fault(values: list[Any], labels: list[str]) -> str:
+    if any(value is None or not label.strip() for value, label in zip(values, labels)):
+        return f"column of labels holds {values!r}, with an empty label"
+    twice = [label for label, times in Counter(labels).items() if times > 1]
+    if not twice:
+        return ""
+    if set(labels) <= YES_OR_NO.keys():
+        return f"{values!r} are no labels: give their names, or a column of 0 and 1 for each label (label_columns)"
+    return f"label {twice[0]!r} stands twice in {values!r}"
+
+
+def add_indicator_rows(dataset: Dataset, lists: list[list[str]], names: list[str]) -> Dataset:
+    """The data set with a column `labels`: for each text a row of 0.0 and 1.0, by the ids of the names."""
+    rows, ids = np.zeros((len(lists), len(names)), dtype=np.float32), {name: i for i, name in enumerate(names)}
+    for row, labels in enumerate(lists):
+        rows[row, [ids[label] for label in labels]] = 1
+    return dataset.add_column("labels", list(rows), feature=List(Value("float32"), length=len(names)))
+
+
+def indicator_rows(values: Sequence[Any], column: str) -> np.ndarray:
+    """
+    Labels of a tokenised data set, `(texts, classes)` and dtype bool, from rows of 0 and 1 of one length.
+
+    Raises:
+        ValueError: for rows of several lengths, or with other values.
+    """
+    lengths = np.array([np.size(value) for value in values])
+    first = int(np.argmax((lengths != lengths[0]) | (lengths < 2)))
+    if lengths[first] != lengths[0] or lengths[0] < 2:
+        raise ValueError(
+            f"Column {column!r}, row {first} holds {_shown(values[first])}: several labels per text are rows of 0 and "
+            "1, one number for each of the classes. hf_lcl.encode_labels makes them of lists of names."
+        )
+    rows = np.stack([np.asarray(value) for value in values])
+    wrong = ~np.isin(rows, (0, 1)).all(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"Column {column!r}, row {row} holds {_shown(values[row])}: only 0 and 1 are labels.")
+    return rows.astype(bool)
+
+
+def _shown(value: Any) -> str:
+    shown = str(np.asarray(value).tolist())
+    return shown if len(shown) < 60 else f"{shown[:57]}..."
+
+
+def check_width(labels: np.ndarray, num_labels: int | None, where: str) -> None:
+    """Raises a `ValueError` for rows that have not one number for each of a model's classes."""
+    if num_labels is not None and labels.shape[1] != num_labels:
+        raise ValueError(f"{where} holds rows of {labels.shape[1]} labels, but the model has num_labels={num_labels}.")
+
+
+def rarest_labels(labels: np.ndarray) -> np.ndarray:
+    """
+    One class id for each text `(texts,)`: of several labels the one that the fewest texts have, and one more than the
+    last id for a text without labels. Class ids stay as they are.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.data.several_labels import rarest_labels
+
+    >>> rarest_labels(np.array([[1, 1], [1, 0], [1, 0], [0, 0]], dtype=bool)).tolist()
+    [1, 0, 0, 2]
+    ```
+    """
+    if labels.ndim == 1:
+        return labels
+    counts = np.append(labels.sum(axis=0), len(labels) + 1)
+    with_none = np.column_stack([labels, ~labels.any(axis=1)])
+    return np.where(with_none, counts, len(labels) + 2).argmin(axis=1)
+
+
+def class_counts(labels: np.ndarray, num_labels: int) -> np.ndarray:
+    """How many texts have each label `(num_labels,)`, of class ids `(texts,)` or rows `(texts, num_labels)`."""
+    return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=num_labels)

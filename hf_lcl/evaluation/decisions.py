@@ -1,0 +1,31 @@
+"""What the logits of a classifier say of a text: one class or, where texts have several labels, any number of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit, softmax
+
+
+SEPARATOR = "|"  # between the labels of a text in a table
+
+
+def probabilities(logits: np.ndarray, several: bool) -> np.ndarray:
+    """Of each class `(texts, num_labels)`, in float64: they add up to 1 or, with several labels, each is its own."""
+    logits = np.asarray(logits, dtype=np.float64)
+    return expit(logits) if several else softmax(logits, axis=1)
+
+
+def decided(logits: np.ndarray, several: bool) -> np.ndarray:
+    """
+    The likeliest class of each text `(texts,)`; with several labels, whether each is above 0.5: `(texts, num_labels)`
+    and dtype bool, as a pipeline with `top_k=None` has it.
+    """
+    logits = np.asarray(logits)
+    return logits > 0 if several else logits.argmax(axis=-1)
+
+
+def label_text(labels: np.ndarray | int, names: Sequence[str]) -> str:
+    """The name of a class id, or the names of those that are 1 in a row."""
+    if np.ndim(labels) == 0:
+        return names[int(labels)]
+    return SEPARATOR.join(names[index] for index in np.flatnonzero(labels).tolist())

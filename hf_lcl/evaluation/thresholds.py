@@ -1,0 +1,156 @@
+"""
+The cut above which each of several labels is given to a text: chosen on validation texts, and folded into the bias of
+the classifier, so that whoever loads it decides by it at a probability of 0.5.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from scipy.special import expit
+from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+
+from ..model.classes import class_names
+from ..model.last_layer import shift_logits
+from ..model.modeling import LCLForSequenceClassification
+from ..support.files import staged
+from .finished import is_adapter
+from .inference import run_model
+from .metrics import classification_metrics
+
+
+# A class with so many texts is half way between its own cut and that of all classes together.
+FEW_TEXTS = 10
+F1_NAMES = ("macro_f1", "micro_f1")
+REMARK = "scores are decisions, not calibrated probabilities"
+
+
+def check_goal(goal: str) -> float | None:
+    """The precision that is asked for, `None` for the best F1; raises a `ValueError` for another goal."""
+    name, _, number = goal.partition("=")
+    if goal == "f1":
+        return None
+    try:
+        precision = float(number)
+    except ValueError:
+        precision = 0.0
+    if name != "precision" or not 0 < precision < 1:
+        raise ValueError(f"fold_thresholds={goal!r} is unknown: use f1, or a precision, such as precision=0.9.")
+    return precision
+
+
+def best_cuts(logits: np.ndarray, references: np.ndarray, goal: str = "f1") -> np.ndarray:
+    """
+    For each class the logit above which it should be decided, for the best F1, or for the most texts at a precision.
+    It lies half way between the two texts that it divides. A class with few texts is drawn to the cut that is best for
+    all classes together, and one without takes that.
+
+    Args:
+        logits (`np.ndarray` of shape `(rows, num_labels)`): of texts that the classifier was not trained on.
+        references (`np.ndarray` of shape `(rows, num_labels)`): 0 or 1.
+        goal (`str`, *optional*, defaults to `"f1"`): `"f1"`, or a precision, such as `"precision=0.9"`.
+
+    Raises:
+        ValueError: for another goal, or texts without any label.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.evaluation.thresholds import best_cuts
+
+    >>> logits = np.array([[-1.0, 2.0], [-2.0, 1.0], [-4.0, -1.0], [-5.0, -2.0]])
+    >>> best_cuts(logits, np.array([[1, 1], [1, 1], [0, 0], [0, 0]])).round(2).tolist()
+    [-2.0, -1.0]
+    ```
+    """
+    precision, references = check_goal(goal), np.asarray(references) > 0
+    if not references.any():
+        raise ValueError("No validation text has a label, so that no threshold can be chosen.")
+    logits = np.asarray(logits, dtype=np.float64)
+    of_all = _best_cut(logits.ravel(), references.ravel(), precision)
+    counts = references.sum(axis=0)
+    own = [_best_cut(*pair, precision) if pair[1].any() else of_all for pair in zip(logits.T, references.T)]
+    return (counts * np.array(own) + FEW_TEXTS * of_all) / (counts + FEW_TEXTS)
+
+
+def _best_cut(logits: np.ndarray, references: np.ndarray, precision: float | None) -> float:
+    from sklearn.metrics import precision_recall_curve  # takes a second to import
+
+    precisions, recalls, cuts = precision_recall_curve(references, logits)
+    precisions, recalls = precisions[:-1], recalls[:-1]  # the last stand for no text at all
+    if precision is None:
+        best = int(np.argmax(2 * precisions * recalls / (precisions + recalls).clip(min=1e-12)))
+    elif (precisions >= precision).any():
+        best = int(np.argmax(precisions >= precision))  # cuts rise: the first leaves the most texts
+    else:
+        best = int(np.argmax(precisions))
+    below = logits[logits < cuts[best]]
+    return float(cuts[best] + (below.max() if len(below) else cuts[best] - 2)) / 2
+
+
+def fold_cuts(
+    classifier: PreTrainedModel, logits: np.ndarray, references: np.ndarray, goal: str = "f1"
+) -> dict[str, Any]:
+    """
+    Chooses the cuts by [`best_cuts`] and takes them from the bias of the classifier, in place. Its configuration keeps
+    them as `folded_thresholds`: the probabilities that now are 0.5.
+
+    Returns:
+        `dict`: `goal`, `thresholds` by class, and macro and micro F1 of these texts at 0.5, before and after.
+
+    Raises:
+        ValueError: for a classifier whose last layer has no bias, and as in [`best_cuts`].
+    """
+    names, cuts = class_names(classifier.config), best_cuts(logits, references, goal)
+    shift_logits(classifier, (-cuts).tolist())
+    before, after = (classification_metrics(EvalPrediction(z, references)) for z in (logits, logits - cuts))
+    earlier = getattr(classifier.config, "folded_thresholds", None) or {}
+    # Of a classifier with folded cuts the new ones come on top: what is kept is where the first one stood.
+    total = {name: np.log(earlier[name] / (1 - earlier[name])) if name in earlier else 0.0 for name in names}
+    thresholds = {name: round(float(expit(cut + total[name])), 6) for name, cut in zip(names, cuts)}
+    classifier.config.folded_thresholds = thresholds
+    found: dict[str, Any] = {"goal": goal, "thresholds": thresholds, "cuts": cuts, "rows": len(references)}
+    for name in F1_NAMES:
+        found |= {f"{name}_before": before[name], f"{name}_after": after[name]}
+    return found
+
+
+def fold_into_folder(
+    folder: Path,
+    model: LCLForSequenceClassification,
+    validation: Dataset | None,
+    tokenizer: PreTrainedTokenizerBase,
+    goal: str = "f1",
+    batch_size: int = 32,
+) -> dict[str, Any]:
+    """
+    [`fold_cuts`] on validation texts, for the classifier in a folder, which is saved there.
+
+    Raises:
+        ValueError: without validation texts, for a classifier with one label per text, and for an adapter or a
+            training model, whose classifier is not the one in the folder.
+    """
+    check_goal(goal)
+    if not model.config.has_several_labels:
+        raise ValueError(f"fold_thresholds is for several labels per text: {folder} gives each text one class.")
+    if validation is None:
+        raise ValueError("fold_thresholds chooses on validation texts: give --validation_file.")
+    if is_adapter(folder) or model.config.weighting != "none":
+        raise ValueError(f"{folder} holds no standard classifier that thresholds could be folded into.")
+    logits = run_model(model, validation, tokenizer, batch_size=batch_size, description="validation").logits
+    found = fold_cuts(model.native, logits, np.asarray(validation["labels"][:]), goal)
+    with staged(folder) as whole:
+        model.to_sequence_classifier().save_pretrained(whole)
+    return found
+
+
+def fold_line(found: dict[str, Any]) -> str:
+    """What folding did, in one line."""
+    cuts = found["thresholds"].values()
+    return (
+        f"thresholds {min(cuts):.2f} to {max(cuts):.2f} ({found['goal']}), now 0.5: on {found['rows']:,} validation "
+        f"texts macro F1 {found['macro_f1_before']:.3f} before, {found['macro_f1_after']:.3f} after; micro F1 "
+        f"{found['micro_f1_before']:.3f} before, {found['micro_f1_after']:.3f} after; {REMARK}"
+    )

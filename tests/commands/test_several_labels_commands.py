@@ -1,0 +1,224 @@
+"""Several labels per text by the commands: from lists, strings or columns to a classifier of plain transformers."""
+
+import csv
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hf_lcl.__main__ import main
+
+
+# Of the vocabulary of the tests' tokenizer.
+CLASS_WORDS = {
+    "angry": ["furious", "rage", "shouting", "slammed"],
+    "annoyed": ["sigh", "queue", "late"],
+    "glad": ["sunny", "laughing", "party", "cake"],
+    "proud": ["medal", "won", "graduated", "applause"],
+}
+FILLERS = ["the", "a", "my", "neighbour", "today", "was"]
+NAMES = sorted(CLASS_WORDS)
+FLAGS = {
+    "max_steps": "12",
+    "per_device_train_batch_size": "16",
+    "learning_rate": "3e-3",
+    "use_cpu": "true",
+    "distill_mean": "false",
+    "save_strategy": "no",
+}
+
+
+def rows(number: int, seed: int = 0) -> list[dict]:
+    """Texts with the words of none to three classes."""
+    rng, found = random.Random(seed), []
+    for row in range(number):
+        labels = sorted(rng.sample(NAMES, rng.choices([0, 1, 2, 3], [1, 5, 3, 1])[0]))
+        words = [rng.choice(FILLERS) for _ in range(3)] + [rng.choice(CLASS_WORDS[label]) for label in labels]
+        rng.shuffle(words)
+        found.append({"text": " ".join([*words, str(row)]), "labels": labels})
+    return found
+
+
+def write_jsonl(path: Path, lines: list[dict]) -> str:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def write_csv(path: Path, lines: list[dict]) -> str:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return str(path)
+
+
+def read_csv(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def flags(start: dict[str, str], folder: Path, **more: str) -> list[str]:
+    every = FLAGS | {"model_name_or_path": start["model_name_or_path"], "output_dir": str(folder)} | more
+    return [f"--{name}={value}" for name, value in every.items()]
+
+
+@pytest.fixture(scope="module")
+def trained(start, tmp_path_factory) -> Path:
+    """A folder into which `train FILE` has written, but for pictures."""
+    folder = tmp_path_factory.mktemp("several")
+    file = write_jsonl(folder / "texts.jsonl", rows(160))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
+        main(["train", file, *flags(start, folder / "out", label_column_name="labels", fold_thresholds="f1")])
+    return folder / "out"
+
+
+def test_it_is_a_classifier_of_several_labels(trained):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    assert [config["id2label"][str(index)] for index in range(4)] == NAMES
+    assert list(config["folded_thresholds"]) == NAMES
+    assert all(0 < cut < 1 for cut in config["folded_thresholds"].values())
+    results = json.loads((trained / "all_results.json").read_text())
+    names = "micro_f1", "macro_f1", "weighted_f1", "subset_accuracy", "hamming_loss", "mean_average_precision"
+    assert {f"{split}_{name}" for split in ("eval", "predict") for name in names} <= results.keys()
+    assert results["predict_macro_f1"] > 0.6
+    settings = yaml.safe_load((trained / "settings.yaml").read_text())
+    assert (settings["label_column_name"], settings["fold_thresholds"]) == ("labels", "f1")
+
+
+def test_predictions_hold_all_labels_and_errors_stand_first(trained):
+    found = read_csv(trained / "predictions.csv")
+    assert list(found[0]) == ["text", "truth", "prediction", "probability"]
+    truth = {row["text"]: "|".join(row["labels"]) for row in rows(160)}
+    assert all(truth[row["text"]] == row["truth"] for row in found)
+    is_right = [row["truth"] == row["prediction"] for row in found]
+    assert is_right == sorted(is_right)
+    for row in found:
+        numbers = [float(number) for number in row["probability"].split("|") if number]
+        assert len(numbers) == len([label for label in row["prediction"].split("|") if label])
+        assert all(number >= 0.5 for number in numbers)
+    lines = (trained / "predict_results.txt").read_text().splitlines()
+    assert len(lines) == len(found) + 1
+
+
+def test_the_card_says_how_labels_are_decided(trained):
+    card = (trained / "README.md").read_text(encoding="utf-8")
+    assert "top_k=None" in card
+    assert "scores are decisions, not calibrated probabilities" in card
+    assert "| macro F1 |" in card
+    assert "| mean average precision |" in card
+
+
+def test_a_pipeline_without_this_package_decides_as_evaluate_reports(trained, tmp_path, capsys):
+    lines = rows(60, seed=5)
+    file, out = write_jsonl(tmp_path / "new.jsonl", lines), tmp_path / "evaluated.json"
+    main(["evaluate", str(trained), "--test_file", file, "--output_file", str(out)])
+    assert "mean_average_precision" in capsys.readouterr().out
+    code = (
+        "import json, sys; sys.modules['hf_lcl'] = None; from transformers import pipeline;"
+        "texts = [json.loads(line)['text'] for line in open(sys.argv[2], encoding='utf-8')];"
+        "found = pipeline('text-classification', model=sys.argv[1], top_k=None)(texts);"
+        "print(json.dumps([sorted(one['label'] for one in each if one['score'] > 0.5) for each in found]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(trained), file], capture_output=True, text=True, check=True)
+    decided = json.loads(ran.stdout.splitlines()[-1])
+    reported = json.loads(out.read_text())
+    right = np.mean([found == line["labels"] for found, line in zip(decided, lines)])
+    assert reported["subset_accuracy"] == pytest.approx(right)
+    for row in reported["per_class"]:
+        true, given = ([row["label"] in some for some in each] for each in ([r["labels"] for r in lines], decided))
+        both = sum(a and b for a, b in zip(true, given))
+        assert row["f1"] == pytest.approx(2 * both / max(sum(true) + sum(given), 1))
+    predicted = tmp_path / "predicted.csv"
+    main(["predict", str(trained), file, "--output_file", str(predicted), "--all_probabilities"])
+    labels = [sorted(filter(None, row["label"].split("|"))) for row in read_csv(predicted)]
+    assert labels == decided
+    for row in read_csv(predicted):
+        assert [row[f"p({name})"] for name in filter(None, row["label"].split("|"))] == [
+            number for number in row["probability"].split("|") if number
+        ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("shape", ["delimiter", "columns"])
+def test_other_shapes_give_the_same_classifier(trained, start, tmp_path, shape):
+    lines = rows(160)
+    if shape == "delimiter":
+        content = [{"text": row["text"], "labels": " ; ".join(row["labels"])} for row in lines]
+        more = ["--label_column_name=labels", "--label_delimiter=;", "--delimiter=,"]
+    else:
+        content = [{"text": row["text"], **{name: int(name in row["labels"]) for name in NAMES}} for row in lines]
+        more = ["--label_columns", *NAMES]
+    file = write_csv(tmp_path / "texts.csv", content)
+    main(["train", file, *flags(start, tmp_path / "out", fold_thresholds="f1"), *more])
+    for name in ("predictions.csv", "per_class.csv"):
+        assert (trained / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    main(["evaluate", str(tmp_path / "out"), "--test_file", file, "--output_file", str(tmp_path / "found.json")])
+    assert json.loads((tmp_path / "found.json").read_text())["samples"] == 160
+
+
+@pytest.mark.slow
+def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_path, capsys):
+    folder = tmp_path / "out"
+    shutil.copytree(trained, folder)
+    file = write_jsonl(tmp_path / "new.jsonl", rows(60, seed=6))
+    argv = ["report", str(folder), "--test_file", file, "--validation_file", file, "--fold_thresholds"]
+    main([*argv, "precision=0.8"])
+    assert "(precision=0.8), now 0.5: on 60 validation texts macro F1" in capsys.readouterr().out
+    before, after = (json.loads((path / "config.json").read_text())["folded_thresholds"] for path in (trained, folder))
+    assert before != after
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{after[NAMES[0]]:.2f} for {NAMES[0]}" in card
+    assert "missed, and what is predicted instead" in card
+    for name in ("label_cooccurrence", "label_probabilities", "thresholds", "reliability"):
+        assert (folder / "report" / f"{name}.png").is_file()
+        assert f"](report/{name}.png)" in card
+
+
+def test_what_does_not_speak_several_labels_says_so(trained, tmp_path, fails):
+    file = write_jsonl(tmp_path / "new.jsonl", rows(8))
+    assert "--top_k ranks classes" in fails(["predict", str(trained), file, "--top_k", "2"])
+    assert "--reject_below ranks classes" in fails(["predict", str(trained), file, "--reject_below", "0.5"])
+    assert "model for multi label classification" in fails(["demo", str(trained)])
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "words"),
+    [
+        ([{"text": "a b", "labels": ["x", "x"]}], [], ["train split, line 2", "'x' stands twice"]),
+        ([{"text": "a b", "labels": ["0", "1", "0"]}], [], ["line 2", "label_columns"]),
+        ([{"text": "a b", "labels": "x"}], [], ["line 2", "a list in some rows and a single value in others"]),
+        ([{"text": "a b", "labels": None}], [], ["line 2", "no label in column 'labels'"]),
+        ([{"text": "a b", "labels": ["x", None]}], [], ["line 2", "with an empty label"]),
+        ([{"text": "a b", "labels": ["x"]}], ["--label_delimiter=|"], ["holds lists", "leave label_delimiter"]),
+    ],
+)
+def test_wrong_lists_are_named(start, tmp_path, fails, content, more, words):
+    file = write_jsonl(tmp_path / "texts.jsonl", [{"text": "one text", "labels": ["x", "y"]}, *content])
+    message = fails(["train", file, *flags(start, tmp_path / "out", label_column_name="labels"), *more])
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "words"),
+    [
+        ([{"text": "a", "x": "0.5", "y": "0"}], ["--label_columns", "x", "y"], ["line 2", "'x'", "'0.5'", "0 nor 1"]),
+        ([{"text": "a", "x": 1, "y": 0, "z": 1}], ["--label_columns", "x", "y", "z"], ["no text with the label 'y'"]),
+        ([{"text": "a", "x": "0", "y": "0"}], ["--label_columns", "x", "y"], ["train split has no labels"]),
+        ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x", "z"], ["no column 'z'", "'y'"]),
+        ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x"], ["two columns or more"]),
+        ([{"text": "a", "label": "q"}], ["--fold_thresholds=best"], ["'best' is unknown: use f1"]),
+        ([{"text": f"text {n}", "label": "qr"[n % 2]} for n in range(30)], ["--fold_thresholds=f1"], ["one class"]),
+    ],
+)
+def test_wrong_columns_and_flags_are_named(start, tmp_path, fails, content, more, words):
+    file = write_csv(tmp_path / "texts.csv", content)
+    message = fails(["train", file, *flags(start, tmp_path / "out"), *more])
+    assert all(word in message for word in words), message
