@@ -14,7 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from ..data.lengths import token_counts
+from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, token_counts
 from ..model.modeling import LCLForSequenceClassification
 
 
@@ -45,7 +45,7 @@ def run_model(
             [`~LCLForSequenceClassification.from_native`] first.
         dataset (`datasets.Dataset`): at least one row, from [`tokenize_texts`].
         tokenizer (`PreTrainedTokenizerBase`): pads the batches.
-        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+        batch_size (`int`, *optional*, defaults to 32): texts per batch; on a CPU fewer where they are long.
         description (`str`, *optional*): of the progress bar.
         progress (`tqdm`, *optional*): a progress bar to go on with, instead of a new one.
 
@@ -60,13 +60,14 @@ def run_model(
     accepted = inspect.signature(model.native.forward).parameters
     columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in accepted]
     rows = dataset.select_columns(columns).with_format(None)
-    order = np.argsort(-token_counts(dataset), kind="stable")  # longest first: if memory runs out, it does so at once
     collate = DataCollatorWithPadding(tokenizer)
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
-    own_bar = tqdm(total=len(order), desc=description, unit=" texts") if progress is None else nullcontext(progress)
+    own_bar = tqdm(total=len(dataset), desc=description, unit=" texts") if progress is None else nullcontext(progress)
+    order: list[int] = []
+    max_tokens = TOKENS_AT_ONCE if model.device.type == "cpu" else None
     with own_bar as bar:
-        for start in range(0, len(order), batch_size):
-            picked = order[start : start + batch_size]
+        for picked in batches_by_length(token_counts(dataset), batch_size, max_tokens):
+            order.extend(picked)
             output = model(**BatchEncoding(collate(rows[picked])).to(model.device))
             for name in ("logits", "embeddings", "weighting_logits"):
                 if name in output:

@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 from tqdm.auto import tqdm
 
-from ..data.lengths import warn_of_cut_texts
+from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, warn_of_cut_texts
 from ..support.extras import load_extra
 from ..support.files import read_json
 
@@ -97,14 +97,13 @@ class OnnxClassifier:
         Args:
             texts (`Sequence[str | tuple[str, str]]`): at least one.
             max_length (`int`, *optional*): longer texts are cut to so many tokens; defaults to the tokenizer's limit.
-            batch_size (`int`, *optional*, defaults to 32): texts that are run together.
+            batch_size (`int`, *optional*, defaults to 32): texts that are run together, fewer where they are long.
             progress (`tqdm`, *optional*): a progress bar to go on with.
         """
         encodings = self.encode(texts, max_length)
-        order = sorted(range(len(texts)), key=lambda index: -len(encodings[index]))
+        lengths = np.array([len(encoding) for encoding in encodings])
         found: list[np.ndarray] = [np.empty(0)] * len(texts)
-        for start in range(0, len(order), batch_size):
-            picked = order[start : start + batch_size]
+        for picked in batches_by_length(lengths, batch_size, TOKENS_AT_ONCE):
             (rows,) = self.session.run(["logits"], self._padded([encodings[index] for index in picked]))
             for index, row in zip(picked, rows):
                 found[index] = row

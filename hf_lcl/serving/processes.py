@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
 
 
-class Processes(NamedTuple):
+@dataclass(frozen=True)
+class Processes:
     """How many there are, which one this is, and what waits until all have come as far."""
 
     count: int = 1

@@ -145,7 +145,8 @@ def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_do
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
-    blocked = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, "predict", str(source)], capture_output=True)
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(source), *flags, str(tmp_path / "none.csv")]
+    blocked = subprocess.run(command, capture_output=True)
     assert b"torch is imported" in blocked.stderr  # by the classifier, so that the check above can fail
     main(["predict", str(source), *flags, str(tmp_path / "torch.csv")])
     read = [list(csv.reader((tmp_path / name).open(encoding="utf-8"))) for name in ("onnx.csv", "torch.csv")]

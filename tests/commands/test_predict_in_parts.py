@@ -96,7 +96,7 @@ def test_what_was_finished_is_not_predicted_again(plain, texts, tmp_path, monkey
 
 def launched(processes: int, *argv: str) -> list[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-    return [*launcher, "--master_port", "0", "-m", "hf_lcl", "predict", *argv]
+    return [*launcher, "--standalone", "-m", "hf_lcl", "predict", *argv]
 
 
 @pytest.mark.slow
