@@ -19,11 +19,13 @@ COMMANDS = {
     "report": "pictures and figures of a finished classifier, as one page",
     "calibrate": "a class out_of_scope for a finished classifier, and calibrated probabilities",
     "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
+    "search": "the settings that are best on validation texts",
     "demo": "a local page to try a finished classifier, and to correct it",
     "export": "a finished classifier as an ONNX graph, checked against PyTorch",
     "push": "publish a finished classifier on the Hub",
+    "completion": "a script by which a shell completes commands, flags and files",
 }
-LIST = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
+LIST = "\n".join(f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items())
 USAGE = f"""usage: python -m hf_lcl COMMAND ...    (COMMAND --help tells more)
 
 {LIST}

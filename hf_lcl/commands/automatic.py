@@ -1,5 +1,6 @@
 """What `train` chooses by itself, where no flag says otherwise, and says: encoder, columns, held-out parts, recipe."""
 
+import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -141,5 +142,5 @@ def write_settings(
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if os.environ.get("RANK", "0") == "0" else ():  # torchrun starts several of us
         print(line, file=sys.stderr)

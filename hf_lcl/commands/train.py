@@ -49,9 +49,7 @@ examples/run_classification.py is this command as a script of one page, to copy 
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and not argv[0].startswith("-") and Path(argv[0]).suffix not in SETTINGS_FILES:
-        argv = ["--train_file", *argv]
+    argv = naming_file(sys.argv[1:] if argv is None else argv)
     arguments = model_args, data_args, training_args = parse_arguments(
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
     )
@@ -68,6 +66,12 @@ def main(argv: list[str] | None = None) -> None:
         run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
         if training_args.do_train and training_args.process_index == 0:
             write_settings(arguments, given)
+
+
+def naming_file(argv: list[str]) -> list[str]:
+    """A command line in which a file of texts that stands first has its flag."""
+    is_file = argv and not argv[0].startswith("-") and Path(argv[0]).suffix not in SETTINGS_FILES
+    return ["--train_file", *argv] if is_file else argv
 
 
 def make_trainer(

@@ -12,7 +12,7 @@ from hf_lcl.__main__ import COMMANDS, main
 def test_without_a_command_the_commands_are_listed(capsys):
     main([])
     listed = capsys.readouterr().out
-    assert all(f"  {name:<10}{purpose}" in listed for name, purpose in COMMANDS.items())
+    assert all(f"  {name:<12}{purpose}" in listed for name, purpose in COMMANDS.items())
     main(["--help"])
     assert capsys.readouterr().out == listed
 

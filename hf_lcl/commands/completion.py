@@ -1,0 +1,54 @@
+"""`python -m hf_lcl completion`: what lets a shell complete commands, flags and files."""
+
+import io
+import re
+from argparse import ArgumentParser
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+
+from .parsing import HelpFormatter, parse_strictly
+
+
+DESCRIPTION = """\
+Prints a script by which bash or zsh completes the commands, their flags, and files.
+
+  python -m hf_lcl completion bash > ~/.local/share/bash-completion/completions/hf-lcl
+  python -m hf_lcl completion zsh >> ~/.zshrc"""
+SCRIPT = """\
+_hf_lcl() {{
+    local current="${{COMP_WORDS[COMP_CWORD]}}" words="{commands}"
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -gt 1 ]; then
+        case "${{COMP_WORDS[1]}}" in
+{cases}
+            *) words="" ;;
+        esac
+        case "$current" in -*) ;; *) COMPREPLY=($(compgen -f -- "$current")); return ;; esac
+    fi
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o filenames -F _hf_lcl hf-lcl
+"""
+FOR_ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    from ..__main__ import COMMANDS  # which knows this module by its name alone
+
+    parser = ArgumentParser("python -m hf_lcl completion", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
+    shell = parse_strictly(parser, argv).shell
+    flags = {name: flags_of(name) for name in COMMANDS if name != "completion"}
+    cases = "\n".join(f'            {name}) words="{" ".join(known)}" ;;' for name, known in flags.items())
+    print(FOR_ZSH * (shell == "zsh") + SCRIPT.format(commands=" ".join(COMMANDS), cases=cases), end="")
+
+
+def flags_of(command: str) -> list[str]:
+    """All flags of a command, which its help lists."""
+    page = io.StringIO()
+    main = import_module(f".{command}", __package__).main
+    for option in ("--help_all", "--help"):
+        with redirect_stdout(page), suppress(SystemExit, ValueError):
+            main([option])
+    return sorted(set(re.findall(r"^ +(?:-\w, )?(--\w+)", page.getvalue(), re.M)))

@@ -1,0 +1,90 @@
+"""`python -m hf_lcl search`: better settings for one's own texts, by trials that validation texts decide."""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+
+from ..evaluation import classification_metrics
+from ..support.extras import load_extra
+from ..trainer import ContrastiveTrainer
+from .automatic import choose_settings, choose_work, few_lines, write_settings
+from .data import read_data
+from .exits import wrong_usage
+from .parsing import SETTINGS, flag, given_names, parse_arguments
+from .train import ARGUMENTS, naming_file
+
+
+USAGE = "python -m hf_lcl search FILE [--n_trials 20] [--FLAG VALUE ...]"
+DESCRIPTION = """\
+Looks for the learning rate, batch size, weight decay and, for a contrastive objective, temperature and alpha that are
+best on validation texts, and writes them down for `train`.
+
+  python -m hf_lcl search tickets.csv --n_trials 20 --output_dir search
+  python -m hf_lcl train search/best/settings.yaml
+
+The flags are those of `train`; epochs and all else are as there. The test part is held out and not looked at. The same
+command, given again, adds as many trials. Needs optuna: pip install "hf_lcl[search]"."""
+
+
+@dataclass
+class SearchArguments:
+    """For how long is searched. Every field is a flag; its `help` says what it means."""
+
+    _argument_group_name = "the search"
+
+    n_trials: int = flag(20, "Trials of this command, beside those that were made before.")
+    timeout: float | None = flag(None, "Begin no trial after so many seconds.")
+
+    def __post_init__(self) -> None:
+        if self.n_trials < 1:
+            raise ValueError(f"n_trials={self.n_trials} searches nothing: use at least 1.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command; `argv` defaults to the command line of this process."""
+    argv = naming_file(sys.argv[1:] if argv is None else argv)
+    *arguments, search_args = parse_arguments(
+        (*ARGUMENTS, SearchArguments), argv, usage=USAGE, description=DESCRIPTION
+    )
+    model_args, data_args, training_args = arguments
+    given = given_names(argv)
+    with wrong_usage():
+        load_extra("optuna", extra="search")
+        if data_args.train_file is None:
+            raise ValueError("There is nothing to search with: name a file of texts and labels.")
+        if training_args.world_size > 1:
+            raise ValueError("A trial runs in one process: leave torchrun out.")
+        given |= choose_work(data_args, training_args, given)
+    data_args.is_brief, folder = not data_args.verbose, Path(training_args.output_dir)
+    with few_lines(data_args.is_brief):
+        splits, names, tokenizer = read_data(model_args, data_args, training_args)
+        given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
+        if not training_args.head_refit:
+            training_args.eval_strategy = IntervalStrategy.EPOCH
+        save_strategy, training_args.save_strategy = training_args.save_strategy, SaveStrategy.NO
+        trainer = ContrastiveTrainer(
+            model_init=partial(model_args.build_model, names, training_args.objective),
+            args=training_args,
+            train_dataset=splits["train"],
+            eval_dataset=splits["validation"],
+            processing_class=tokenizer,
+            compute_metrics=classification_metrics,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        best = trainer.hyperparameter_search(
+            n_trials=search_args.n_trials,
+            timeout=search_args.timeout,
+            storage=f"sqlite:///{folder / 'search.db'}",
+            study_name=training_args.objective,
+            load_if_exists=True,
+        )
+    training_args.save_strategy, training_args.output_dir = save_strategy, str(folder / "best")
+    for name, value in best.hyperparameters.items():
+        setattr(training_args, name, value)
+    write_settings((model_args, data_args, training_args), given | best.hyperparameters.keys())
+    print(f"best       {best.objective:.4f} on the validation texts, trial {best.run_id}")
+    print(f"settings   {', '.join(f'{name} {value:.3g}' for name, value in best.hyperparameters.items())}")
+    print(f"next       hf-lcl train {folder / 'best' / SETTINGS}")
