@@ -279,7 +279,7 @@ class ContrastiveTrainer(Trainer):
         average = partial(self.accelerator.reduce, reduction="mean")
         distill_mean(self._unwrapped, batches, num_batches, average=average)
 
-    def fit_classifier(self) -> None:
+    def fit_classifier(self) -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
@@ -290,7 +290,7 @@ class ContrastiveTrainer(Trainer):
         # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, len(names))
-        fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
+        return fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
 
     # Steps
 

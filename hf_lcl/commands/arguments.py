@@ -76,6 +76,7 @@ class DataArguments(Checked):
     delimiter: str | None = flag(None, "Between the cells of a csv; default: the one of , ; tab | in its header.")
     json_field: str | None = flag(None, "Field of a JSON object that holds the list of rows.")
     skip_bad_rows: bool = flag(False, "Leave out rows that are broken or lack a text or a label, and count them.")
+    audit: bool = flag(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
     verbose: bool = flag(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
     # Whether few lines are printed.
     is_brief: bool = field(default=False, init=False)

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
+from torch import Tensor
 from transformers import ProgressCallback
 
 from ..evaluation import confused_pairs
+from ..evaluation.audit.findings import count_suspects
 from ..evaluation.decisions import decided, label_text, probabilities
 from ..evaluation.summary import FOLDER
 from ..support.files import write_csv
+from ..trainer import ContrastiveTrainer
+from ..training.start import MAX_TEXTS, Start
+from .arguments import DataArguments
+from .model_arguments import default_encoder
 
 
 PREDICTIONS = "predictions.csv"
@@ -26,6 +32,37 @@ class LossInBar(ProgressCallback):
         """Shows the loss."""
         if self.training_bar is not None and "loss" in (logs or {}):
             self.training_bar.set_postfix_str(f"loss {logs['loss']:.3g}")
+
+
+class LabelCheck:
+    """Counts the labels that look wrong, by the embeddings of the head start of a trainer that has one."""
+
+    def __init__(self, trainer: ContrastiveTrainer, data_args: DataArguments):
+        self._trainer, self._data_args, self._found = trainer, data_args, (0, 0)
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, Start):
+                callback.listener = self._look
+
+    def _look(self, features: Tensor, labels: Tensor) -> None:
+        total = min(len(self._trainer.train_dataset), MAX_TEXTS)  # names of classes may follow
+        if labels.dim() == 1 and self._trainer.is_world_process_zero():
+            self._found = count_suspects(features[:total].numpy(), labels[:total].numpy()), total
+
+    def say(self) -> None:
+        """Prints how many were found and the command that lists them; nothing without a head start or a finding."""
+        (found, total), data_args, encoder = self._found, self._data_args, self._trainer.model.config.name_or_path
+        if not found:
+            return
+        command = [
+            "hf-lcl",
+            "audit",
+            str(data_args.train_file),
+            "--text_column_names",
+            str(data_args.text_column_names),
+        ]
+        command += ["--label_column_name", data_args.label_column]
+        command += ["--model", encoder] if encoder and encoder != default_encoder() else []
+        print(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
 
 
 def write_predictions(

@@ -21,7 +21,7 @@ from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
-from .closing import LossInBar, summary_lines, write_predictions
+from .closing import LabelCheck, LossInBar, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
 from .scope import add_scope, check_scope, publish_scope
 
@@ -62,6 +62,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),
         telling_what_is_kept(lambda: _what_is_kept(trainer, is_finished)),
     ):
+        check = LabelCheck(trainer, data_args) if is_brief and data_args.audit else None
         if args.do_train:
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
@@ -87,6 +88,8 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             if args.do_train and predicted.label_ids is not None:
                 _write_report(trainer, splits, split, widen is not None)
                 _say_what_was_reached(trainer, predicted, names, cuts)
+                if check is not None:
+                    check.say()
         if args.push_to_hub and data_args.rule is not None:
             trainer.create_model_card(**data_args.card_facts(splits))
             publish_scope(trainer)

@@ -126,7 +126,7 @@ def _add_suspects(
         for decision in DECISIONS:
             button = gr.Button(f"{decision.capitalize()} ({decision[0]})", elem_id=decision)
             button.click(partial(decide, decision), [place, label], [place, said, text, near, label], api_name=False)
-    page.load(show, place, [place, said, text, near, label], api_name=False)
+    page.load(show, place, [place, said, text, near, label], api_name=None)
     page.load(None, js=KEYS)
 
 

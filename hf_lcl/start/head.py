@@ -158,7 +158,7 @@ def fit_head(
     *,
     class_weights: list[float] | None = None,
     gather: Callable[[Any], Any] = lambda tensors: tensors,
-) -> None:
+) -> tuple[Tensor, Tensor]:
     """
     Fits the last layer of the classifier by cross-entropy (logistic regression) on the features of the frozen encoder,
     which reads each text once.
@@ -170,6 +170,10 @@ def fit_head(
             these are rows of 0 and 1, each class is fitted against the rest.
         class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`: what it was fitted to, on the CPU: features `(texts, features)` in fp32
+        and the labels.
 
     Raises:
         ValueError: if the logits do not come out of a linear layer, or out of a frozen one.
@@ -211,6 +215,7 @@ def fit_head(
         head.output.weight.copy_(torch.from_numpy(weight))
         if head.output.bias is not None:
             head.output.bias.copy_(torch.from_numpy(bias))
+    return torch.cat(features), torch.cat(labels)
 
 
 def _logistic_regression(

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.utils import logging
@@ -30,11 +31,14 @@ class Start(TrainerCallback):
 
     Args:
         distill_mean (`Callable[[], None]`): teaches the first token.
-        fit_head (`Callable[[], None]`): fits the classifier.
+        fit_head (`Callable[[], Any]`): fits the classifier, and returns the features and labels that it was fitted to.
+
+    `listener`, where it is set, is given these.
     """
 
-    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], None]):
+    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], Any]):
         self._distill_mean, self._fit_head = distill_mean, fit_head
+        self.listener: Callable[[Tensor, Tensor], None] | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
@@ -45,21 +49,24 @@ class Start(TrainerCallback):
             if distills_mean(args, model, dataset):
                 self._do("distill_mean", self._distill_mean, args, model)
             if fits_head(args, model, dataset):
-                self._do("head_start", self._fit_head, args, model)
+                fitted = self._do("head_start", self._fit_head, args, model)
+                if fitted is not None and self.listener is not None:
+                    self.listener(*fitted)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     @staticmethod
     def _do(
-        name: str, run: Callable[[], None], args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
-    ) -> None:
+        name: str, run: Callable[[], Any], args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
+    ) -> Any:
         try:
-            run()
+            made = run()
         except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
-        else:
-            model.config.start = [*(model.config.start or ()), name]
+            return None
+        model.config.start = [*(model.config.start or ()), name]
+        return made
 
 
 def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:

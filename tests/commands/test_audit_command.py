@@ -3,6 +3,8 @@
 import csv
 import json
 import random
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,19 @@ def test_an_encoder_knows_no_next_text(encoder_folder, tickets, tmp_path, fails)
     flags = ["--text_column_names", "Body", "--output_file", str(tmp_path / "n.csv")]
     assert "is an encoder without classes" in fails(["next", str(encoder_folder), str(tickets), *flags])
     assert "--n 0 leaves no text" in fails(["next", str(encoder_folder), str(tickets), "--n", "0"])
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("further", [[], ["--audit", "false"]])
+def test_train_says_how_many_labels_look_wrong_and_how_to_list_them(
+    further, tickets, encoder_folder, tmp_path, capsys
+):
+    flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
+    main(["train", str(tickets), *flags, "--output_dir", str(tmp_path / "out"), *further])
+    found = re.search(r"labels     about (\d+) of 43 look wrong: hf-lcl (.+)", capsys.readouterr().out)
+    if further:
+        assert found is None
+        return
+    assert 1 <= int(found[1]) <= len(WRONG)  # of those in the part that is trained on
+    main([*shlex.split(found[2]), "--output_file", str(tmp_path / "audit.csv"), "--near_equal", "1.1"])
+    assert {int(row["line"]) for row in read(tmp_path / "audit.csv")[:4]} == set(WRONG)

@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from hf_lcl.commands.demo import misread, write_space
+from hf_lcl.commands.demo import misread, undecided, write_space
+from hf_lcl.evaluation.audit.writing import COLUMNS
 from hf_lcl.evaluation.demo_page import build_page
 from hf_lcl.evaluation.explorer import Explorer
 from hf_lcl.evaluation.finished import load_finished
+from hf_lcl.support.files import write_csv
 
 
 TEXTS = ["my neighbour was furious", "the party was sunny", "a friend won a medal", "queue late again"]
@@ -99,6 +101,52 @@ def test_the_page_in_a_browser(explorer, tmp_path):
     with (tmp_path / "corrections.csv").open(newline="") as file:
         assert list(csv.reader(file))[1] == [TEXTS[2], best, "change", ""]
     assert {url.split("/")[2].partition(":")[0] for url in asked if url.startswith("http")} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_labels_are_decided_on_in_a_browser(explorer, tmp_path):
+    """Keep by a button, change to another class, drop by a key: each is a row, and a new visit goes on behind them."""
+    pytest.importorskip("gradio")
+    playwright = pytest.importorskip("playwright.sync_api")
+    audit, corrections = tmp_path / "audit.csv", tmp_path / "corrections.csv"
+    table = [dict.fromkeys(COLUMNS, "") | {"line": str(line), "flag": "label?"} for line in range(2, 6)]
+    for row, text, label, name in zip(table, TEXTS, LABELS, ["glad", "angry", "annoyed", "proud"]):
+        row |= {"text": text, "label": label, "suggested": name, "nearest_1": "much like it", "nearest_1_label": name}
+    write_csv(audit, COLUMNS, (row.values() for row in [*table, dict.fromkeys(COLUMNS, "unflagged") | {"flag": ""}]))
+    suspects = undecided(audit, corrections)
+    assert [row["line"] for row in suspects] == ["2", "3", "4", "5"]
+    page = build_page(explorer, "feelings", corrections, [], suspects)
+    _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
+    try:
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+            tab = browser.new_page()
+            tab.goto(address)
+            tab.get_by_role("tab", name="Labels to check").click()
+            tab.get_by_text("1 of 4 · line 2").wait_for()
+            tab.locator("text=much like it >> visible=true").first.wait_for()
+            tab.locator("#keep").click()
+            tab.get_by_text("2 of 4 · line 3").wait_for()
+            tab.locator("#change").click()
+            tab.get_by_text("3 of 4 · line 4").wait_for()
+            tab.keyboard.press("d")
+            tab.get_by_text("4 of 4 · line 5").wait_for()
+            browser.close()
+    finally:
+        page.close()
+    with corrections.open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [
+            [TEXTS[0], "angry", "keep", "2"],
+            [TEXTS[1], "angry", "change", "3"],
+            [TEXTS[2], "proud", "drop", "4"],
+        ]
+    assert [row["line"] for row in undecided(audit, corrections)] == ["5"]
+
+
+def test_another_file_is_no_list_of_labels_to_check(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\na,glad\n")
+    with pytest.raises(ValueError, match="has no column 'line': it is no list that `hf-lcl audit` wrote"):
+        undecided(tmp_path / "train.csv", tmp_path / "corrections.csv")
 
 
 def _chromium() -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from hf_lcl.evaluation.audit import findings, folds, neighbours
 from hf_lcl.evaluation.audit.choosing import choose_next
-from hf_lcl.evaluation.audit.findings import look_at
+from hf_lcl.evaluation.audit.findings import count_suspects, look_at
 from hf_lcl.evaluation.audit.folds import out_of_fold
 from hf_lcl.evaluation.audit.neighbours import nearest
 from hf_lcl.evaluation.audit.writing import COLUMNS, Audit
@@ -160,6 +160,17 @@ def test_pairs_of_classes_in_words():
     labels[[3, 4, 25]] = [1, 1, 2]
     audit = Audit(look_at(points, labels, words(80)), range(80), words(80), list("abcd"))
     assert audit.pairs() == ["10% of b look like a (2 texts): merge them or sharpen the rule"]
+
+
+def test_labels_that_look_wrong_are_counted_on_a_part_that_stands_for_all(monkeypatch):
+    points, labels = clouds(40)
+    labels[::16] = (labels[::16] + 1) % 4
+    labels[1] = 4  # a class with one text
+    features = points.astype(np.float32)
+    assert count_suspects(features, labels) == look_at(points, labels, words(160)).flags["label?"].sum() == 10
+    monkeypatch.setattr(findings, "MOST_COUNTED", 80)
+    assert 4 <= count_suspects(features, labels) <= 16
+    assert count_suspects(features, np.arange(160)) == 0
 
 
 def test_ties_are_broken_first_and_known_or_equal_texts_passed_over():

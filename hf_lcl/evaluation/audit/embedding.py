@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from logging import ERROR
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from ...model import loading
+from ...model.classes import class_names
 from ...model.loading import transformer_folder
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import check_weights
@@ -46,7 +48,7 @@ class Embedder:
     def __init__(
         self, name: str | Path, *, batch_size: int = 32, max_length: int = 128, trust_remote_code: bool = False
     ):
-        options = {"trust_remote_code": trust_remote_code}
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         encoder = transformer_folder(name)
         self.batch_size = batch_size
         check_weights(encoder)
@@ -76,7 +78,7 @@ class Embedder:
         """The same, and the logits of the classifier, `(texts, num_labels)`."""
         model, step = self.model, BATCHES_AT_ONCE * self.batch_size
         embeddings = on_disk((len(texts), model.config.text_config.get_text_config().hidden_size), np.float16)
-        logits = on_disk((len(texts), model.config.num_labels))
+        logits = on_disk((len(texts), len(class_names(model.config))))
         with tqdm(total=len(texts), desc=description, unit=" texts") as progress:
             for start in range(0, len(texts), step):
                 encoded = self.tokenizer(
@@ -95,7 +97,7 @@ class Embedder:
         return embeddings, logits
 
 
-def _is_classifier(name: str, options: dict[str, bool]) -> bool:
+def _is_classifier(name: str, options: dict[str, Any]) -> bool:
     try:
         config = AutoConfig.from_pretrained(name, **options)
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from .neighbours import Neighbours, nearest
 
 LABEL, DUPLICATE, CONFLICT, OUTLIER = "label?", "duplicate", "conflict", "outlier"
 WRONG = np.log(5)  # the margin from which on a label looks wrong: another class is five times as likely
+MOST_COUNTED = 5000
 SAME = 0.95  # the cosine from which on two texts say the same
 FAR = 3.5  # an outlier's nearest text is farther than usual by so many (robust) standard deviations
 SMALLEST = np.float32(1e-12)  # of probabilities
@@ -119,6 +120,20 @@ def look_at(
     return Findings(
         given, suggested, margins, probabilities, neighbours, flags, np.flatnonzero(texts_of_class == 1).tolist()
     )
+
+
+def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:
+    """How many labels look wrong, about: of more than `MOST_COUNTED` texts, so many are drawn and stand for all."""
+    total = len(labels)
+    drawn = np.sort(np.random.default_rng(0).permutation(total)[:MOST_COUNTED])
+    features, labels = features[drawn], labels[drawn]
+    # Equal texts have nearly the same features, whatever they were padded to.
+    groups = np.unique(features.round(2), axis=0, return_inverse=True)[1].reshape(-1)
+    judged = np.flatnonzero(np.bincount(np.unique(np.stack([labels, groups]), axis=1)[0])[labels] > 1)
+    if len(np.unique(labels[judged])) < 2:
+        return 0
+    _, margins, _ = _judge(out_of_fold(features, labels, groups, judged), labels[judged])
+    return round(float((margins >= WRONG).sum()) * total / len(drawn))
 
 
 def _judge(found: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
