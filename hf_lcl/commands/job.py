@@ -226,5 +226,7 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str, 
         tokenizer=cast(PreTrainedTokenizerBase, trainer.processing_class),  # from read_data
         split=split,
         batch_size=trainer.args.per_device_eval_batch_size,
+        out_of_scope=splits.get("oos"),
+        train=splits.get("train"),
         model=None if is_elsewhere else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
     )

@@ -16,14 +16,15 @@ far its probabilities can be trusted, and pictures of all that; also as PNG and 
 
   python -m hf_lcl report out --test_file test.jsonl --validation_file validation.jsonl
 
-The temperature is fitted on the validation file. `train` writes the same page at its end. Needs matplotlib:
-pip install "hf_lcl[plots]"."""
+Temperature and cuts are chosen on the validation file. With --oos_file, texts of none of the classes, it says how well
+these are told from the others; with --train_file, also by the embeddings. `train` writes the same page at its end.
+Needs matplotlib: pip install "hf_lcl[plots]"."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
-    add_labelled_data(parser, "validation_file")
+    add_labelled_data(parser, "validation_file", "train_file", "oos_file")
     parser.add_argument(
         "--fold_temperature",
         action="store_true",
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
         batch_size=flags.batch_size,
         fold=flags.fold_temperature,
         model=model,
+        out_of_scope=splits.get("oos"),
+        train=splits.get("train"),
     )
     refresh_card(folder)
     summary = read_summary(folder)

@@ -53,6 +53,7 @@ class CardFacts:
     # The class `out_of_scope`: how it was fitted, see `add_out_of_scope`, and `scope_table` of the scores.
     out_of_scope: dict[str, Any] = field(default_factory=dict)
     scope: list[dict[str, Any]] = field(default_factory=list)
+    selective: dict[str, Any] = field(default_factory=dict)  # `aurc`, and the rows of `cut_table`
     pictures: dict[str, str] = field(default_factory=dict)  # title to file name next to the card
     # Whether a text may have several labels; and of each the probability that became 0.5, where such were folded.
     several_labels: bool = False

@@ -64,7 +64,8 @@ def reported(trained, raw_splits):
 def test_the_command_writes_page_pictures_and_numbers_and_no_text(reported, raw_splits, tokenizer, splits):
     folder = reported.folder
     assert reported.printed.strip() == str(folder / "index.html")
-    pictures = ["confusion_matrix", "embedding_map", "label_relations", "reliability", "training_curves"]
+    pictures = ["confusion_matrix", "embedding_map", "label_relations", "reliability", "risk_coverage"]
+    pictures.append("training_curves")
     numbers = [*pictures, "confused_pairs", "per_class"]
     expected = {"index.html", "summary.json", *(f"{name}.csv" for name in numbers)}
     expected |= {f"{name}{theme}.png" for name in pictures for theme in ("", "_dark")}
@@ -101,7 +102,7 @@ def test_the_page_needs_nothing_beside_it(reported):
     assert "prefers-color-scheme: dark" in page
     assert "What the label-aware loss has learned" in page
     sources = re.findall(r'(?:src|srcset)="([^"]{5})', page)
-    assert len(sources) == 10
+    assert len(sources) == 12
     assert set(sources) == {"data:"}
     for link in re.findall(r'href="([^"]+)"', page):
         assert (reported.folder / link).is_file()
@@ -282,3 +283,61 @@ def test_an_adapter_is_reported_with_the_training_model_of_its_checkpoint(make_t
     shutil.rmtree(tmp_path / "out" / "checkpoint-1")
     with pytest.raises(ValueError, match="holds an adapter alone"):
         write_report(tmp_path / "out", splits["test"], tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def with_scope(trained, raw_splits, tmp_path_factory):
+    """A folder whose classifier has a class `out_of_scope`, after `report` on texts that it is right for, too."""
+    folder = tmp_path_factory.mktemp("scope")
+    shutil.copytree(trained.args.output_dir, folder / "out")
+    for split in raw_splits:
+        raw_splits[split].to_json(folder / f"{split}.jsonl")
+    with open(folder / "test.jsonl", "a") as file:
+        file.write('{"text": "x y z", "label": "out_of_scope"}\n')
+    (folder / "oos.txt").write_text("a b c d\nxyz\nuvw q\nzz yy\n")
+    flags = [
+        str(folder / "out"),
+        f"--validation_file={folder / 'validation.jsonl'}",
+        f"--oos_file={folder / 'oos.txt'}",
+    ]
+    main(["calibrate", *flags, "--out_of_scope=keep=0.9"])
+    main(["report", *flags, f"--test_file={folder / 'test.jsonl'}", f"--train_file={folder / 'train.jsonl'}"])
+    return folder / "out"
+
+
+def test_texts_out_of_scope_have_a_picture_and_figures(with_scope):
+    page = (with_scope / "report" / "index.html").read_text(encoding="utf-8")
+    assert "The cut is that of the class out_of_scope (keep=0.9)" in page
+    assert (with_scope / "report" / "scope_dark.png").is_file()
+    rows = read_csv(with_scope / "report" / "scope.csv")
+    assert [row["score"] for row in rows][::3] == ["largest logit", "relative Mahalanobis distance"]
+    assert len(rows) == 6
+    card = (with_scope / "README.md").read_text(encoding="utf-8")
+    assert "| largest logit | 0." in card
+    assert "| 4 | out_of_scope |" in card
+    summary = read_summary(with_scope)
+    assert summary["scope"][0]["auroc"] == pytest.approx(float(rows[0]["auroc"]), abs=1e-5)
+    assert [row["support"] for row in summary["per_class"]] == [6, 6, 6, 6, 1]
+    # Relations are those of the classes that the weighting network knows.
+    assert [*read_csv(with_scope / "report" / "label_relations.csv")[0]] == ["true", *summary_order(with_scope)]
+
+
+def summary_order(folder):
+    return [row["true"] for row in read_csv(folder / "report" / "label_relations.csv")]
+
+
+def test_the_page_says_when_to_ask_a_person(reported):
+    page = (reported.folder / "index.html").read_text(encoding="utf-8")
+    assert "When to ask a person" in page
+    points = read_csv(reported.folder / "risk_coverage.csv")
+    assert float(points[-1]["answered"]) == 1
+    assert float(points[-1]["accuracy"]) == pytest.approx(
+        read_summary(reported.model)["metrics"]["accuracy"], abs=1e-5
+    )
+
+
+def test_a_calibrated_classifier_is_not_divided_again(with_scope, raw_splits, tmp_path):
+    raw_splits["test"].to_json(tmp_path / "test.jsonl")
+    files = [f"--test_file={tmp_path / 'test.jsonl'}", f"--validation_file={tmp_path / 'test.jsonl'}"]
+    with pytest.raises(SystemExit, match="was calibrated with its class out_of_scope: leave --fold_temperature out"):
+        main(["report", str(with_scope), "--fold_temperature", *files])

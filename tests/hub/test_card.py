@@ -49,6 +49,10 @@ FACTS = CardFacts(
             **{"fpr_at_95_kept": 0.19, "oos_recall_at_95_kept": 0.81},
         }
     ],
+    selective={
+        "aurc": 0.05,
+        "cuts": [{"wanted": 0.95, "reject_below": 0.63, "answered": 0.82, "accuracy": 0.951}],
+    },
     baseline={"accuracy": 0.8, "macro_f1": 0.77, "weighted_f1": 0.78},
     pictures={"Label relations": "report/label_relations.png", "Confusion matrix": "report/confusion_matrix.png"},
     base_model="google/electra-base-discriminator",

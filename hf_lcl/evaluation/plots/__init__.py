@@ -12,6 +12,7 @@ from ...support.extras import load_extra
 load_extra("matplotlib", extra="plots")
 
 from .curves import plot_thresholds, plot_training_curves
+from .deciding import plot_risk_coverage, plot_scope
 from .embedding_map import plot_embedding_map, project
 from .matrices import plot_confusion_matrix, plot_label_relations
 from .reliability import plot_reliability
@@ -26,6 +27,8 @@ __all__ = [
     "plot_embedding_map",
     "plot_label_relations",
     "plot_reliability",
+    "plot_risk_coverage",
+    "plot_scope",
     "plot_thresholds",
     "plot_training_curves",
     "project",

@@ -1,7 +1,7 @@
 """The sections of a report: each function writes pictures and numbers into the folder and returns its section."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ class Evaluated:
     def has_several_labels(self) -> bool:
         """Whether a text may have several labels."""
         return self.references.ndim == 2
+
+    def of_first(self, classes: int) -> "Evaluated":
+        """The texts of the first classes, as of a classifier without the others."""
+        rows, outputs = self.references < classes, self.outputs
+        outputs = replace(outputs, logits=outputs.logits[rows, :classes], embeddings=outputs.embeddings[rows])
+        return replace(self, references=self.references[rows], outputs=outputs, names=self.names[:classes])
 
     @property
     def order(self) -> list[int]:

@@ -8,19 +8,21 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...data.fingerprint import fingerprint
-from ...model.classes import class_names
+from ...model.classes import OUT_OF_SCOPE, class_names, known_classes
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
 from ..finished import is_adapter, load_finished, load_training_model, log_history
-from ..inference import run_model
+from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
-from . import sections, several_labels
+from . import deciding, sections, several_labels
 from .page import render_page
 
 
 logger = logging.get_logger(__name__)
+
+MOST_TRAINED = 5000  # of more training texts so many are embedded
 
 
 def write_report(
@@ -33,6 +35,8 @@ def write_report(
     batch_size: int = 32,
     fold: bool = False,
     model: LCLForSequenceClassification | None = None,
+    out_of_scope: Dataset | None = None,
+    train: Dataset | None = None,
 ) -> Path:
     """
     Writes `report/` into the folder of any finished sequence classifier: `index.html` with all pictures in it, each
@@ -55,6 +59,9 @@ def write_report(
             the classifier before that.
         model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already, or
             was loaded with `trust_remote_code`.
+        out_of_scope (`datasets.Dataset`, *optional*): tokenised texts of none of the classes, to see how they are told
+            from those of `test`.
+        train (`datasets.Dataset`, *optional*): the training texts with `labels`, from which some ways of that measure.
 
     Returns:
         `Path`: the page.
@@ -79,13 +86,19 @@ def write_report(
         model, _ = load_finished(output_dir, may_have_several_labels=True)
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
+    names = class_names(model.config)
+    num_known = known_classes(names)
+    if fold and num_known < len(names):
+        raise ValueError(f"{output_dir} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
     before = read_summary(output_dir)
     folder = output_dir / FOLDER
     folder.mkdir(exist_ok=True)
-    names = class_names(model.config)
+
+    def outputs_of(dataset: Dataset, what: str) -> ModelOutputs:
+        return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what)
 
     def evaluated(dataset: Dataset, split: str) -> sections.Evaluated:
-        outputs = run_model(model, dataset, tokenizer, batch_size=batch_size, description=split)
+        outputs = outputs_of(dataset, split)
         return sections.Evaluated(split, dataset.with_format("numpy")["labels"][:], outputs, names, folder)
 
     on_test = evaluated(test, split)
@@ -95,14 +108,26 @@ def write_report(
     found["folded"] = fold and found["error_after"] < found["error_before"]
     if on_test.has_several_labels:
         draw = several_labels.together, several_labels.given, several_labels.thresholds
-        of_classes = [section(on_test) for section in draw]
+        of_classes, decisions = [section(on_test) for section in draw], []
     else:
+        known, known_validation = (split and split.of_first(num_known) for split in (on_test, on_validation))
         weighting_logits, remark = on_test.outputs.weighting_logits, ""
         if weighting_logits is None:
             weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
-        relations = sections.relations(on_test, on_validation, weighting_logits, remark)
+        if weighting_logits is not None:
+            weighting_logits = weighting_logits[on_test.references < num_known]
+        relations = sections.relations(known, known_validation, weighting_logits, remark)
         of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
-    parts = [results, *of_classes, calibration, sections.training_curves(on_test, log_history(output_dir))]
+        foreign = None if out_of_scope is None else outputs_of(out_of_scope, "out of scope")
+        trained = None
+        if train is not None and foreign is not None:
+            some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
+            trained = outputs_of(some, "training texts").embeddings, some.with_format("numpy")["labels"][:]
+        fitted = getattr(model.native.config, OUT_OF_SCOPE, None) if num_known < len(names) else None
+        decisions, more = deciding.decisions(on_test, on_validation, num_known, foreign, trained, fitted)
+        facts |= more
+    curves = sections.training_curves(on_test, log_history(output_dir))
+    parts = [results, *of_classes, calibration, *decisions, curves]
     identity = fingerprint(test, ("input_ids", "labels"))
     introduction = (
         f"{type(model.native).__name__} with {len(names)} classes, on {len(test):,} {split} texts (fingerprint of "
