@@ -12,8 +12,8 @@ from ..data.cells import LABEL_NAMES, listed
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
+from ..evaluation.decisions import check_goal
 from ..evaluation.scope import Rule
-from ..evaluation.thresholds import check_goal
 from ..support.likely import did_you_mean
 from .parsing import Checked, flag
 

@@ -13,7 +13,15 @@ from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
 from ..serving.onnx_classifier import GRAPH, OnnxClassifier
 from ..support.files import staged
 from .data import labelled_texts
-from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments, model_parser, parse_flags, remembered
+from .model_flags import (
+    HOW_LABELS_ARE_READ,
+    HOW_TEXTS_ARE_READ,
+    add_data_flags,
+    data_arguments,
+    model_parser,
+    parse_flags,
+    remembered,
+)
 from .parsing import SETTINGS
 
 
@@ -57,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--int8", action="store_true", help="weights in 8 bits instead of 32, one scale a channel")
     parser.add_argument("--check_file", metavar="FILE", help="labelled texts that the graph must answer as well")
     parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may cost on them")
-    add_data_flags(parser, "the labels of --check_file", "label_column_name")
+    add_data_flags(parser, "the labels of --check_file", *HOW_LABELS_ARE_READ)
     flags = parse_flags(parser, argv)
     data_args = data_arguments(flags)
     folder, source = flags.output_folder, Path(flags.model)
@@ -73,10 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
     if not 0 <= flags.max_drop <= 100:
         raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
-    options = {"trust_remote_code": flags.trust_remote_code, "may_have_several_labels": True}
-    model, tokenizer = load_finished(source, **options)
-    if flags.check_file is not None and model.config.has_several_labels:
-        raise ValueError(f"--check_file compares classes, but {source} gives a text several labels: leave it out.")
+    model, tokenizer = load_finished(source, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     if not tokenizer.is_fast:
         raise ValueError(f"{source} has a {type(tokenizer).__name__}, which has no tokenizer.json: use a fast one.")
     model.float().cpu().eval()

@@ -29,3 +29,17 @@ def label_text(labels: np.ndarray | int, names: Sequence[str]) -> str:
     if np.ndim(labels) == 0:
         return names[int(labels)]
     return SEPARATOR.join(names[index] for index in np.flatnonzero(labels).tolist())
+
+
+def check_goal(goal: str) -> float | None:
+    """The precision that is asked for, `None` for the best F1; raises a `ValueError` for another goal."""
+    name, _, number = goal.partition("=")
+    if goal == "f1":
+        return None
+    try:
+        precision = float(number)
+    except ValueError:
+        precision = 0.0
+    if name != "precision" or not 0 < precision < 1:
+        raise ValueError(f"fold_thresholds={goal!r} is unknown: use f1, or a precision, such as precision=0.9.")
+    return precision

@@ -15,6 +15,7 @@ from ..model.classes import class_names
 from ..model.last_layer import shift_logits
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import staged
+from .decisions import check_goal
 from .finished import is_adapter
 from .inference import run_model
 from .metrics import classification_metrics
@@ -24,20 +25,6 @@ from .metrics import classification_metrics
 FEW_TEXTS = 10
 F1_NAMES = ("macro_f1", "micro_f1")
 REMARK = "scores are decisions, not calibrated probabilities"
-
-
-def check_goal(goal: str) -> float | None:
-    """The precision that is asked for, `None` for the best F1; raises a `ValueError` for another goal."""
-    name, _, number = goal.partition("=")
-    if goal == "f1":
-        return None
-    try:
-        precision = float(number)
-    except ValueError:
-        precision = 0.0
-    if name != "precision" or not 0 < precision < 1:
-        raise ValueError(f"fold_thresholds={goal!r} is unknown: use f1, or a precision, such as precision=0.9.")
-    return precision
 
 
 def best_cuts(logits: np.ndarray, references: np.ndarray, goal: str = "f1") -> np.ndarray:

@@ -158,6 +158,25 @@ def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_do
 
 
 @pytest.mark.slow
+def test_a_classifier_of_several_labels_is_checked_by_all_of_them(save, tmp_path, capsys):
+    source, folder = save("bert", problem_type="multi_label_classification"), tmp_path / "onnx"
+    rows = [{"text": "my cake", "labels": ["glad", "proud"]}, {"text": "the rage at work", "labels": ["angry"]}]
+    (tmp_path / "check.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 20))
+    flags = ["--int8", "--check_file", str(tmp_path / "check.jsonl"), "--label_column_name", "labels"]
+    export.main([str(source), str(folder), *flags, "--max_drop", "50"])
+    assert "int8: accuracy " in capsys.readouterr().out
+    outputs = [tmp_path / "onnx.csv", tmp_path / "torch.csv"]
+    for model, path in zip((folder, source), outputs):
+        main(["predict", str(model), str(tmp_path / "check.jsonl"), "--all_probabilities", "--output_file", str(path)])
+    mine, other = (list(csv.DictReader(path.open(encoding="utf-8"))) for path in outputs)
+    for row in (*mine, *other):
+        given = [name for name in NAMES.values() if float(row[f"p({name})"]) > 0.5]
+        assert row["label"] == "|".join(given)
+    for name in NAMES.values():
+        assert float(mine[0][f"p({name})"]) == pytest.approx(float(other[0][f"p({name})"]), abs=0.1)
+
+
+@pytest.mark.slow
 def test_settings_of_the_training_say_how_texts_are_read_and_nothing_else(exported):
     assert (exported[1] / "settings.yaml").read_text() == "text_column_names: body\n"
 
