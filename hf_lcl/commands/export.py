@@ -75,8 +75,8 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')
     if not source.is_dir():  # or else transformers would ask the Hub for a model of this name
         raise ValueError(f"{source} is no folder: name the one that trainer.save_model() wrote.")
-    if folder.exists() and folder.samefile(source):
-        raise ValueError(f"{folder} is the folder of the classifier itself: name another one for the graph.")
+    if any(folder.glob("*.safetensors")) or (folder.exists() and folder.samefile(source)):
+        raise ValueError(f"{folder} holds a classifier, whose files would be written over: name another folder.")
     if flags.int8 and flags.check_file is None:
         raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
     if not 0 <= flags.max_drop <= 100:

@@ -124,6 +124,8 @@ class NoTorch:
     def create_module(self, spec):
         raise SystemExit("torch is imported")
 
+    exec_module = create_module
+
 others = [*sys.meta_path]
 sys.meta_path.insert(0, NoTorch())
 from hf_lcl.__main__ import main
@@ -257,7 +259,7 @@ def test_refusals_before_anything_is_written(plain, labelled, tmp_path):
     (tmp_path / "link").symlink_to(plain)
     before = {path.name: path.read_bytes() for path in plain.iterdir()}
     out = tmp_path / "onnx"
-    assert "is the folder of the classifier itself" in fails(plain, tmp_path / "link")
+    assert "link holds a classifier, whose files would be written over" in fails(plain, tmp_path / "link")
     assert "--int8 needs --check_file FILE" in fails(plain, out, "--int8")
     assert "has no label column 'label'" in fails(plain, out, "--int8", "--check_file", unlabelled)
     assert "--max_drop -1 must be points" in fails(plain, out, "--check_file", labelled, "--max_drop", "-1")

@@ -2,8 +2,11 @@
 
 import csv
 import gzip
+import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,7 +62,7 @@ def test_what_cannot_be_is_refused(plain, fails, others, message):
 
 
 def test_what_was_finished_is_not_predicted_again(plain, texts, tmp_path, monkeypatch, capsys):
-    """A limit of the file size ends the first run when it puts the parts together; then the model's weights change."""
+    """Ctrl-C comes while the fourth part is written."""
     monkeypatch.setattr("hf_lcl.commands.predict.ROWS_AT_ONCE", 10)
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     command = ["predict", str(plain), str(texts), "--output_file"]
@@ -91,6 +94,29 @@ def test_what_was_finished_is_not_predicted_again(plain, texts, tmp_path, monkey
     found = out.read_text().splitlines(keepends=True)
     assert found[:10] + found[20:] == rows[:10] + rows[20:]
     assert "kept" in found[10]
+    assert not parts.exists()
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_same_command_goes_on(plain, make_texts, tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_lcl.commands.predict.ROWS_AT_ONCE", 20)
+    make_texts(500, 5).to_json(tmp_path / "new.jsonl")
+    out, parts = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.parts"
+    command = [str(plain), str(tmp_path / "new.jsonl"), "--output_file", str(out)]
+    code = "import sys; from hf_lcl.commands import predict; predict.ROWS_AT_ONCE = 20; predict.main(sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", code, *command])
+    while not (parts / "00000002").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    first = parts / "00000000"
+    first.write_text(first.read_text().replace("label", "kept"))
+    main(["predict", *command])
+    found = out.read_text().splitlines()
+    assert [json.loads(line)["line"] for line in found] == list(range(1, 2001))
+    assert ["kept" in line for line in found] == [True] * 20 + [False] * 1980
     assert not parts.exists()
 
 
