@@ -60,12 +60,12 @@ def choose_work(
         ValueError: where the columns cannot be told.
     """
     path = str(data_args.train_file)
-    labels: list[str | None] = [*(data_args.label_columns or [data_args.label_column_name])]
+    first = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
     (text, label, reasons), num_rows = columns_of_file(
         data_args.reader,
         path,
         text=data_args.text_column_names,
-        label=labels[0],
+        label=first,
         split="train",
     )
     _say(*reasons)

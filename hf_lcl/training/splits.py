@@ -72,7 +72,11 @@ def check_problem(labels: np.ndarray | None, config: LCLConfig, where: str) -> N
     """Raises a `ValueError` for one label per text where the model gives several, and the other way round."""
     if labels is not None and (labels.ndim == 2) != (config.problem_type == SEVERAL):
         kind = "several labels" if labels.ndim == 2 else "one label"
-        raise ValueError(f"{where} has {kind} per text, but the model's problem_type is {config.problem_type!r}.")
+        right = SEVERAL if labels.ndim == 2 else "single_label_classification"
+        raise ValueError(
+            f"{where} has {kind} per text, but the model's problem_type is {config.problem_type!r}: write "
+            f"problem_type={right!r} into the configuration of the classifier."
+        )
 
 
 def check_evaluation_set(
