@@ -107,5 +107,7 @@ def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.
     """Class names in their order and the class id of each row; none where there is no column."""
     if label_column is None:
         return [], None
+    if several := [row.line for row in rows if isinstance(row.values[label_column], list)]:
+        raise ValueError(f"Line {several[0]} holds a list of labels: only one label per text can be looked at.")
     names, ids = np.unique([str(row.values[label_column]).strip() for row in rows], return_inverse=True)
     return names.tolist(), ids

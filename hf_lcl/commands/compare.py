@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
 from ..data.fingerprint import fingerprint
+from ..data.several_labels import holds_lists
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger
 from ..evaluation.summary import add_findings, read_summary
@@ -89,6 +90,8 @@ def main(argv: list[str] | None = None) -> None:
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
         raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
+    if holds_lists(splits[split], "labels"):
+        raise ValueError("A comparison is of accuracy, with one label per text: train each objective by itself.")
     identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items() if name != "oos"}
     if data_args.rule is not None:
         identity |= {"out_of_scope": str(data_args.rule)}

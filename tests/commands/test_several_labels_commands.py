@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -182,11 +183,29 @@ def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_p
         assert f"](report/{name}.png)" in card
 
 
-def test_what_does_not_speak_several_labels_says_so(trained, tmp_path, fails):
+def test_what_does_not_speak_several_labels_says_so(trained, start, tmp_path, fails):
     file = write_jsonl(tmp_path / "new.jsonl", rows(8))
     assert "--top_k ranks classes" in fails(["predict", str(trained), file, "--top_k", "2"])
     assert "--reject_below ranks classes" in fails(["predict", str(trained), file, "--reject_below", "0.5"])
     assert "model for multi label classification" in fails(["demo", str(trained)])
+    assert "Line 1 holds a list of labels" in fails(["audit", file, "--label_column_name", "labels"])
+    data = [f"--{split}_file={file}" for split in ("train", "test")]
+    message = fails(["compare", *flags(start, tmp_path / "out", label_column_name="labels"), *data])
+    assert "A comparison is of accuracy, with one label per text" in message
+
+
+def test_the_commands_of_the_page_run_as_printed(trained, tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "examples" / "docs" / "several_labels.md"
+    train, *others = page.read_text(encoding="utf-8").partition("```bash\n")[2].partition("```")[0].splitlines()
+    settings = yaml.safe_load((trained / "settings.yaml").read_text())
+    for name in ("label_column_name", "fold_thresholds"):  # `trained` is what the first one writes
+        assert f"--{name} {settings[name]}" in train
+    shutil.copytree(trained, tmp_path / "out")
+    write_jsonl(tmp_path / "new.jsonl", rows(8, seed=7))
+    monkeypatch.chdir(tmp_path)
+    for command in others:
+        main(shlex.split(command)[1:])
+    assert [row["text"] for row in read_csv(tmp_path / "predicted.csv")] == [row["text"] for row in rows(8, seed=7)]
 
 
 @pytest.mark.parametrize(
