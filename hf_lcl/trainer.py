@@ -39,7 +39,6 @@ from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
-from .start.mean_distillation import num_distillation_batches
 from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .support.extras import load_extra
 from .support.files import naming_disk_faults, share_weights, write_json
@@ -49,7 +48,7 @@ from .training.preparing import check_model, prepare_model, prepare_objective, w
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, wide_space
 from .training.splits import TrainingSet, check_evaluation_set
-from .training.start import Start, distills_mean, texts_to_fit
+from .training.start import Start, distillation_batches, distills_mean, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -271,15 +270,15 @@ class ContrastiveTrainer(Trainer):
             if self.optimizer not in (None, self._past_optimizer):
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
-    def distill_mean(self) -> None:
+    def distill_mean(self, description: str = "mean into first token") -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
-        num_batches = num_distillation_batches(len(self.train_dataset), batch_size)
+        num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
         batches = map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches))
         average = partial(self.accelerator.reduce, reduction="mean")
-        distill_mean(self._unwrapped, batches, num_batches, average=average)
+        distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
 
-    def fit_classifier(self) -> tuple[Tensor, Tensor]:
+    def fit_classifier(self, description: str = "features") -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
@@ -290,7 +289,8 @@ class ContrastiveTrainer(Trainer):
         # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, len(names))
-        return fit_head(self._unwrapped, batches, class_weights=weights, gather=self.accelerator.gather_for_metrics)
+        gather = self.accelerator.gather_for_metrics
+        return fit_head(self._unwrapped, batches, class_weights=weights, gather=gather, description=description)
 
     # Steps
 

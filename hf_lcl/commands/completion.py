@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 
+from . import COMMANDS
 from .parsing import HelpFormatter, parse_strictly
 
 
@@ -34,8 +35,6 @@ FOR_ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 
 def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
-    from ..__main__ import COMMANDS  # which knows this module by its name alone
-
     parser = ArgumentParser("python -m hf_lcl completion", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
     shell = parse_strictly(parser, argv).shell

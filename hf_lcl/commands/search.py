@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
             compute_metrics=classification_metrics,
         )
         folder.mkdir(parents=True, exist_ok=True)
-        best = trainer.hyperparameter_search(
+        best: Any = trainer.hyperparameter_search(
             n_trials=search_args.n_trials,
             timeout=search_args.timeout,
             storage=f"sqlite:///{folder / 'search.db'}",

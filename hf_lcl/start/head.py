@@ -158,6 +158,7 @@ def fit_head(
     *,
     class_weights: list[float] | None = None,
     gather: Callable[[Any], Any] = lambda tensors: tensors,
+    description: str = "features",
 ) -> tuple[Tensor, Tensor]:
     """
     Fits the last layer of the classifier by cross-entropy (logistic regression) on the features of the frozen encoder,
@@ -170,6 +171,7 @@ def fit_head(
             these are rows of 0 and 1, each class is fitted against the rest.
         class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
+        description (`str`, *optional*): of the progress bar.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor]`: what it was fitted to, on the CPU: features `(texts, features)` in fp32
@@ -184,7 +186,7 @@ def fit_head(
     before: dict[str, Tensor] = {}
     features, labels = [], []
     try:
-        for batch in tqdm(batches, desc="features", leave=False):
+        for batch in tqdm(batches, desc=description, leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             if head is None:
                 head = find_head(model, inputs)

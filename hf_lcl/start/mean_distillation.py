@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
@@ -17,6 +17,8 @@ from ..model.pooling import pool, token_mask
 # often that the encoder forgets what it knows of other texts.
 MAX_TEXTS = 3_200
 MAX_PASSES = 10
+# More texts are read less than twice.
+KEPT_TEXTS = MAX_TEXTS // 2
 LEARNING_RATE = 4e-4
 WARMUP_RATIO = 0.1
 # Weight of the other tokens' staying as they are; without it, fine-tuning has less to start from.
@@ -34,6 +36,7 @@ def distill_mean(
     num_batches: int,
     *,
     average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+    description: str = "mean into first token",
 ) -> None:
     """
     Trains the encoder, without labels, until its first token holds what the mean of its tokens held before.
@@ -47,6 +50,7 @@ def distill_mean(
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
         num_batches (`int`): how many there are.
         average (`Callable`, *optional*): the mean of a gradient over all processes.
+        description (`str`, *optional*): of the progress bar.
 
     Frozen parameters stay as they are; where it is interrupted, all do.
 
@@ -54,19 +58,18 @@ def distill_mean(
         ValueError: if all that the encoder's output depends on is frozen.
     """
     student = model.native.base_model
-    teacher = copy.deepcopy(student).eval().requires_grad_(False)
+    teacher = _Teacher(student)
     was_training = student.training
     student.train()
     learned = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP_RATIO * num_batches), num_batches)
     try:
-        for batch in tqdm(batches, total=num_batches, desc="mean into first token", leave=False):
+        for batch in tqdm(batches, total=num_batches, desc=description, leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-            with torch.no_grad():
-                target = teacher(**inputs).last_hidden_state.float()
-                mask = token_mask(target, inputs.get("attention_mask"))
-                target[:, 0] = pool(target, mask, "mean")
+            target = teacher(inputs)
+            mask = token_mask(target, inputs.get("attention_mask"))
+            target[:, 0] = pool(target, mask, "mean")
             distances = _distances(student(**inputs).last_hidden_state.float(), target)
             if not distances.requires_grad:
                 raise ValueError("There is nothing to teach: all that the encoder's output depends on is frozen.")
@@ -81,11 +84,39 @@ def distill_mean(
             schedule.step()
             optimizer.zero_grad()
     except BaseException:  # Ctrl-C and a full device too: half of it would be no start for another attempt
-        student.load_state_dict(teacher.state_dict())
+        student.load_state_dict(teacher.encoder.state_dict())
         raise
     finally:
         optimizer.zero_grad()
         student.train(was_training)
+
+
+class _Teacher:
+    """The encoder as it was. It reads a text once, however often that comes, as far as `KEPT_TEXTS` of them."""
+
+    def __init__(self, encoder: nn.Module):
+        self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
+        self._kept: dict[bytes, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, inputs: dict[str, Tensor]) -> Tensor:
+        """What the encoder said of each token, `(texts, tokens, hidden)` in fp32; of padding, anything."""
+        ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
+        if ids is None or mask is None:
+            return self.encoder(**inputs).last_hidden_state.float()
+        is_token = mask.bool()
+        keys = [row[tokens].cpu().numpy().tobytes() for row, tokens in zip(ids, is_token)]
+        new = [row for row, key in enumerate(keys) if key not in self._kept]
+        read = self.encoder(**{name: tensor[new] for name, tensor in inputs.items()}) if new else None
+        states = {} if read is None else dict(zip(new, read.last_hidden_state.float()))
+        width = next(iter([*states.values(), *self._kept.values()])).shape[-1]
+        target = torch.zeros(*mask.shape, width, device=mask.device)
+        for row, (key, tokens) in enumerate(zip(keys, is_token)):
+            found = states[row][tokens] if row in states else self._kept[key].to(mask.device)
+            target[row, tokens] = found
+            if row in states and len(self._kept) < KEPT_TEXTS:
+                self._kept[key] = found.cpu()
+        return target
 
 
 def _distances(states: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """What is done to a fresh model before the first step, and the texts that its classifier is fitted to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from ..data.lengths import token_counts
 from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
+from ..start.mean_distillation import num_distillation_batches
 from ..training_args import ContrastiveTrainingArguments
 
 
 logger = logging.get_logger(__name__)
 
 MAX_TEXTS = 20_000  # a logistic regression learns little from more
+TITLES = {"distill_mean": "mean into first token", "head_start": "classifier fitted"}
 
 
 class Start(TrainerCallback):
@@ -30,28 +33,36 @@ class Start(TrainerCallback):
     run, nor a second training, nor another trainer does it again.
 
     Args:
-        distill_mean (`Callable[[], None]`): teaches the first token.
-        fit_head (`Callable[[], Any]`): fits the classifier, and returns the features and labels that it was fitted to.
+        distill_mean (`Callable[[str], None]`): teaches the first token, under this title in its progress bar.
+        fit_head (`Callable[[str], Any]`): likewise fits the classifier, and returns the features and labels that it was fitted to.
 
     `listener`, where it is set, is given these.
     """
 
-    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], Any]):
-        self._distill_mean, self._fit_head = distill_mean, fit_head
+    def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):
+        self._parts = {"distill_mean": distill_mean, "head_start": fit_head}
         self.listener: Callable[[Tensor, Tensor], None] | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
+        """Says what comes and what it costs, distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
         model, dataset = kwargs["model"], kwargs["train_dataloader"].dataset
         if args.fsdp or args.deepspeed:
             return
         if state.global_step == 0:
-            if distills_mean(args, model, dataset):
-                self._do("distill_mean", self._distill_mean, args, model)
-            if fits_head(args, model, dataset):
-                fitted = self._do("head_start", self._fit_head, args, model)
-                if fitted is not None and self.listener is not None:
-                    self.listener(*fitted)
+            wanted = {"distill_mean": distills_mean, "head_start": fits_head}
+            parts = [name for name, is_wanted in wanted.items() if is_wanted(args, model, dataset)]
+            if parts:
+                batch_size = (state.train_batch_size or args.train_batch_size) * args.world_size
+                shares = start_shares(args, parts, len(dataset), batch_size, state.max_steps)
+                if state.is_world_process_zero:
+                    told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
+                    without = ", ".join(f"{name}=False" for name in parts)
+                    logger.warning(f"Before the first step: {', '.join(told)} ({without}: not).")
+                for place, (name, share) in enumerate(shares.items(), 1):
+                    title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
+                    made = self._do(name, partial(self._parts[name], title), args, model)
+                    if made is not None and self.listener is not None:
+                        self.listener(*made)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     @staticmethod
@@ -67,6 +78,31 @@ class Start(TrainerCallback):
             return None
         model.config.start = [*(model.config.start or ()), name]
         return made
+
+
+def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, batch_size: int, max_steps: int) -> int:
+    """
+    How many batches [`start.distill_mean`] reads of so many texts: as many as it needs, but unless `distill_mean=True`
+    asks for them no more than the time of `max_steps` training steps allows (0 where that is not known).
+    """
+    needed = num_distillation_batches(num_texts, batch_size)
+    if args.distill_mean or max_steps <= 0:
+        return needed
+    room = max_steps * args.gradient_accumulation_steps * args.num_views
+    # The teacher reads a text once, at a third of the time of a training step.
+    return min(needed, max(1, 3 * room // 4, room - -(-num_texts // (3 * batch_size))))
+
+
+def start_shares(
+    args: ContrastiveTrainingArguments, parts: Sequence[str], num_texts: int, batch_size: int, max_steps: int
+) -> dict[str, float]:
+    """The share of the whole training's time that each of these parts takes, counted in passes over texts."""
+    read = batch_size * distillation_batches(args, num_texts, batch_size, max_steps)
+    # A pass back takes twice the time of one forward.
+    costs = {"distill_mean": 3 * read + min(read, num_texts), "head_start": min(num_texts, MAX_TEXTS)}
+    costs = {name: costs[name] for name in parts}
+    training = 3 * max_steps * args.gradient_accumulation_steps * batch_size * args.num_views
+    return {name: cost / (training + sum(costs.values())) for name, cost in costs.items()}
 
 
 def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:

@@ -234,8 +234,9 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert trainer.state.global_step == 1
     assert changed(after, trainer.model.state_dict()) >= {"classifier", "model"}
     told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
-    assert len(told) == 1
-    assert told[0].startswith("head_start is left out. The logits of EuroBertFor")
+    assert told[0].startswith("Before the first step: classifier fitted, about ")
+    assert len(told) == 2
+    assert told[1].startswith("head_start is left out. The logits of EuroBertFor")
 
 
 def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):
