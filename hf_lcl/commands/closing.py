@@ -28,6 +28,12 @@ PREDICTIONS = "predictions.csv"
 class LossInBar(ProgressCallback):
     """The progress bar of training with the latest loss in it, instead of a line for each log."""
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begins the bar, under a name that tells it from those of the start."""
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description("training")
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Shows the loss."""
         if self.training_bar is not None and "loss" in (logs or {}):

@@ -34,7 +34,8 @@ class Start(TrainerCallback):
 
     Args:
         distill_mean (`Callable[[str], None]`): teaches the first token, under this title in its progress bar.
-        fit_head (`Callable[[str], Any]`): likewise fits the classifier, and returns the features and labels that it was fitted to.
+        fit_head (`Callable[[str], Any]`): likewise fits the classifier, and returns the features and
+            labels that it was fitted to.
 
     `listener`, where it is set, is given these.
     """
@@ -57,7 +58,7 @@ class Start(TrainerCallback):
                 if state.is_world_process_zero:
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
-                    logger.warning(f"Before the first step: {', '.join(told)} ({without}: not).")
+                    logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
                     made = self._do(name, partial(self._parts[name], title), args, model)
@@ -152,7 +153,7 @@ def texts_to_fit(
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
     texts: Dataset = Subset(dataset, by_length.tolist())
     names: Any = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
-    if np.ndim(dataset[0]["labels"]):
+    if np.ndim(dataset[0].get("labels")):
         names = [{**name, "labels": np.eye(len(id2label))[name["labels"]].tolist()} for name in names]
     return ConcatDataset([texts, names]) if names else texts
 

@@ -92,4 +92,4 @@ def test_it_is_announced_before_it_runs(make_trainer, bert, caplog):
     told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
     assert len(told) == 1
     assert told[0].startswith("Before the first step: mean into first token, about ")
-    assert told[0].endswith("% of the whole time (distill_mean=False, head_start=False: not).")
+    assert told[0].endswith("% of the whole time. Left out by distill_mean=False, head_start=False.")
