@@ -52,12 +52,12 @@ def add_scope(
         trainer.args.output_dir, model, tokenizer, data_args.rule, validation, foreign, batch_size=batch_size
     )
     print(describe(facts))
-    widen, measure = (
-        partial(with_out_of_scope, temperature=facts["temperature"], cut=facts["cut"]),
-        trainer.compute_metrics,
-    )
+    widen = partial(with_out_of_scope, temperature=facts["temperature"], cut=facts["cut"])
+    measure = trainer.compute_metrics
     if measure is not None:
-        trainer.compute_metrics = lambda found: measure(EvalPrediction(widen(found.predictions), found.label_ids))
+        trainer.compute_metrics = lambda found: measure(
+            EvalPrediction(widen(np.asarray(found.predictions)), found.label_ids)
+        )
     return widen
 
 
@@ -66,5 +66,11 @@ def publish_scope(trainer: ContrastiveTrainer) -> None:
     args = trainer.args
     if trainer.is_world_process_zero():
         name = trainer.hub_model_id or args.hub_model_id or Path(args.output_dir).absolute().name
-        options = {"private": args.hub_private_repo, "token": args.hub_token, "revision": args.hub_revision}
-        push_folder(args.output_dir, name, commit_message="End of training", **options)
+        push_folder(
+            args.output_dir,
+            name,
+            private=args.hub_private_repo,
+            token=args.hub_token,
+            revision=args.hub_revision,
+            commit_message="End of training",
+        )

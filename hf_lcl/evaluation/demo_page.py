@@ -50,6 +50,7 @@ def build_page(
             raise gr.Error(str(error), print_exception=False) from error
         best, *others = answer.classes
         verdict = f"**{best}**" if answer.is_sure else f"Not sure: **{best}** or **{others[0]}**"
+        verdict += f"  \n{answer.remark}" if answer.remark else ""
         confused = [[*pair, f"{share:.0%}"] for *pair, share in answer.confused]
         neighbours = [[text, label, round(cosine, 3)] for text, label, cosine in answer.neighbours]
         return verdict, answer.classes, neighbours, confused, best

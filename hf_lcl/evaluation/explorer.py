@@ -11,15 +11,16 @@ from scipy.special import softmax
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from ..model.classes import class_names
+from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
 from .inference import run_model
-from .summary import FOLDER
+from .summary import FOLDER, read_summary
 
 
 # The classifier is not sure where its two likeliest classes are closer than this.
 MARGIN = 0.2
 TOP = 5
+ACCURACY = 0.95  # of the answers that need no person
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Answer:
             cosine.
         confused (`list[tuple[str, str, str, float]]`): for the two likeliest classes, what else their texts are taken
             for: class, other class, `"measured"` (share of the test texts) or `"learned"` (mean weight), number.
+        remark (`str`, *optional*): that no class fits, or that a person should look at it.
     """
 
     classes: dict[str, float]
     is_sure: bool
     neighbours: list[tuple[str, str, float]]
     confused: list[tuple[str, str, str, float]]
+    remark: str = ""
 
 
 class Explorer:
@@ -79,7 +82,9 @@ class Explorer:
         self._max_length = min(max_seq_length, tokenizer.model_max_length)
         self._texts, self._labels = list(texts), list(labels)
         self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
-        report = Path(folder) / FOLDER
+        report, summary = Path(folder) / FOLDER, read_summary(folder) or {}
+        cuts = summary.get("selective", {}).get("cuts", ())
+        self._cut = next((row for row in cuts if row["wanted"] == ACCURACY), None)
         self._matrices = {
             "measured": _read_matrix(report / "confusion_matrix.csv", self.names),
             "learned": _read_matrix(report / "label_relations.csv", self.names),
@@ -103,7 +108,15 @@ class Explorer:
             bool(top[0] - top[1] >= MARGIN),
             nearest,
             [pair for index in order[:2] for pair in self._confused(int(index))],
+            self._remark(self.names[order[0]], float(top[0])),
         )
+
+    def _remark(self, best: str, probability: float) -> str:
+        if best == OUT_OF_SCOPE:
+            return "None of the classes fits."
+        if self._cut is None or probability >= self._cut["reject_below"]:
+            return ""
+        return f"Ask a person: below {self._cut['reject_below']:.0%}, the cut for {ACCURACY:.0%} of right answers."
 
     def _confused(self, index: int) -> list[tuple[str, str, str, float]]:
         found = []

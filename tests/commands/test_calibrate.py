@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -241,8 +242,41 @@ def test_training_does_not_begin_where_the_class_cannot_be_had(training_flags, f
     message = refused("--do_train", "--out_of_scope=keep=0.9", without=("--validation_file",))
     assert "give --validation_file or --validation_split" in message
     assert "give --do_train, or use python -m hf_lcl calibrate" in refused("--do_eval", "--out_of_scope=keep=0.9")
-    rows = Path(files["train"]).read_text().replace('"proud"', '"out_of_scope"')
+    rows = Path(files["train"]).read_text()
+    (tmp_path / "several.jsonl").write_text(re.sub(r'"label":\s*("\w+")', r'"label": [\1, "loud"]', rows))
+    several = [f"--{split}_file={tmp_path / 'several.jsonl'}" for split in ("train", "validation")]
+    message = refused("--do_train", "--out_of_scope=keep=0.9", *several, without=("--test_file",))
+    assert "out_of_scope is for one label per text" in message
+    rows = rows.replace('"proud"', '"out_of_scope"')
     (tmp_path / "named.jsonl").write_text(rows)
     validation = [f"--validation_file={tmp_path / 'named.jsonl'}", f"--train_file={tmp_path / 'named.jsonl'}"]
     message = refused("--do_train", "--out_of_scope=keep=0.9", *validation, without=("--test_file",))
     assert "There is a class out_of_scope already" in message
+
+
+@pytest.mark.slow
+def test_the_graph_gives_the_answers_of_the_pipeline(plain, calibrate, oos, files, raw_splits, tmp_path):
+    calibrate("f1", "--oos_file", oos)
+    main(["export", str(plain), str(tmp_path / "graph")])
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join([*raw_splits["test"]["text"][:], *FOREIGN]) + "\n")
+    main(["predict", str(tmp_path / "graph"), str(texts), "--output_file", str(tmp_path / "graph.jsonl")])
+    found = [json.loads(line)["label"] for line in (tmp_path / "graph.jsonl").read_text().splitlines()]
+    assert found == answers(plain, texts.read_text().splitlines())
+    assert {"out_of_scope"} < {*found}
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_comparison_counts_answers_out_of_scope(flags_into, tmp_path):
+    flags = [flag for flag in flags_into(tmp_path / "compared") if not flag.startswith("--save_strategy")]
+    main(["compare", *flags, "--objectives=ce", "--seeds=0", "--out_of_scope=keep=0.75"])
+    run = json.loads((tmp_path / "compared" / "runs.jsonl").read_text())
+    assert run["settings"]["data"]["out_of_scope"] == "keep=0.75"
+    assert 4 in run["predictions"]
+
+
+def test_several_labels_have_no_such_class(plain, calibrate, fails, files):
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    message = fails(["calibrate", str(plain), "--validation_file", files["validation"], "--out_of_scope=keep=0.9"])
+    assert "Only classifiers with one label per text are supported" in message

@@ -11,6 +11,8 @@ from hf_lcl.evaluation.audit.writing import COLUMNS
 from hf_lcl.evaluation.demo_page import build_page
 from hf_lcl.evaluation.explorer import Explorer
 from hf_lcl.evaluation.finished import load_finished
+from hf_lcl.evaluation.summary import write_summary
+from hf_lcl.model.last_layer import add_class
 from hf_lcl.support.files import write_csv
 
 
@@ -46,6 +48,17 @@ def test_measured_confusions_are_shares_of_the_class(explorer):
     best = next(iter(explorer.ask(TEXTS[0]).classes))
     found = [pair for pair in explorer.ask(TEXTS[0]).confused if pair[0] == best]
     assert found == ([] if best == "glad" else [(best, "glad", "measured", 0.2)])
+
+
+def test_it_says_when_to_ask_a_person_and_when_no_class_fits(plain):
+    cuts = [{"wanted": 0.95, "reject_below": 1.0, "answered": 0.1, "accuracy": 1.0}]
+    write_summary(plain, {"selective": {"aurc": 0.1, "cuts": cuts}})
+    remark = Explorer(plain, *load_finished(plain)).ask(TEXTS[0]).remark
+    assert remark == "Ask a person: below 100%, the cut for 95% of right answers."
+    model, tokenizer = load_finished(plain)
+    add_class(model.native, "out_of_scope", 99.0)
+    model.config.id2label = model.native.config.id2label
+    assert Explorer(plain, model, tokenizer).ask(TEXTS[0]).remark == "None of the classes fits."
 
 
 def test_no_training_texts_no_neighbours_and_no_text_no_answer(plain):

@@ -11,7 +11,7 @@ def plot_scope(known: np.ndarray, foreign: np.ndarray, cut: float, theme: Theme)
     """Histograms of the largest logit of texts of the classes and of others, and the cut between them."""
     figure = new_figure(6.4, 3.6)
     axes = figure.subplots()
-    edges = np.histogram_bin_edges(np.concatenate([known, foreign]), bins=40)
+    edges = np.histogram_bin_edges(np.concatenate([known, foreign]), bins=40).tolist()
     for values, color, label in ((known, 0, "of a class"), (foreign, 1, "out of scope")):
         axes.hist(
             values, edges, density=True, color=theme.colors[color], alpha=0.6, label=f"{label} ({len(values):,})"

@@ -17,7 +17,7 @@ from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
 from . import deciding, sections, several_labels
-from .page import render_page
+from .page import Section, render_page
 
 
 logger = logging.get_logger(__name__)
@@ -106,17 +106,18 @@ def write_report(
     results, facts = sections.results(on_test)
     calibration, found = sections.calibration(on_test, on_validation)
     found["folded"] = fold and found["error_after"] < found["error_before"]
+    decisions: list[Section] = []
     if on_test.has_several_labels:
         draw = several_labels.together, several_labels.given, several_labels.thresholds
-        of_classes, decisions = [section(on_test) for section in draw], []
+        of_classes = [section(on_test) for section in draw]
     else:
-        known, known_validation = (split and split.of_first(num_known) for split in (on_test, on_validation))
+        known_validation = on_validation and on_validation.of_first(num_known)
         weighting_logits, remark = on_test.outputs.weighting_logits, ""
         if weighting_logits is None:
             weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
         if weighting_logits is not None:
             weighting_logits = weighting_logits[on_test.references < num_known]
-        relations = sections.relations(known, known_validation, weighting_logits, remark)
+        relations = sections.relations(on_test.of_first(num_known), known_validation, weighting_logits, remark)
         of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
         foreign = None if out_of_scope is None else outputs_of(out_of_scope, "out of scope")
         trained = None
