@@ -104,10 +104,16 @@ def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -
 
 
 def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.ndarray | None]:
-    """Class names in their order and the class id of each row; none where there is no column."""
+    """
+    Class names in their order and the class id of each row; none where there is no column. Raises a `ValueError` for
+    several labels in a row.
+    """
     if label_column is None:
         return [], None
     if several := [row.line for row in rows if isinstance(row.values[label_column], list)]:
-        raise ValueError(f"Line {several[0]} holds a list of labels: only one label per text can be looked at.")
+        raise ValueError(
+            f"Line {several[0]} holds a list of labels: only one label per text can be looked at. --no_labels looks for "
+            "duplicates and outliers."
+        )
     names, ids = np.unique([str(row.values[label_column]).strip() for row in rows], return_inverse=True)
     return names.tolist(), ids

