@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         row["same_label"] = statistics.mean(mine == its for mine, its in zip(labels[name], labels[PIPELINE]))
     report = {
         "goals": GOALS,
+        "max_drop": settings.max_drop,
         "texts": {"file": settings.texts.name, "number": len(rows)},
         "machine": machine(),
         "versions": versions("onnxruntime", "tokenizers"),
@@ -150,8 +151,9 @@ def markdown(report: dict) -> str:
         "# Texts per processor second",
         "",
         f"{report['texts']['number']:,} texts of `{report['texts']['file']}` in the order of the file, cut at "
-        f"{MAX_LENGTH} tokens; medians of {len(found[PIPELINE]['runs'])} runs in turns. Start: processor seconds of "
-        "the first call with a few texts, imports and loading included. Same label: as the pipeline's.",
+        f"{MAX_LENGTH} tokens; medians of {len(found[PIPELINE]['runs'])} run(s) in turns; int8 by `--max_drop "
+        f"{report['max_drop']:g}`. Start: processor seconds of the first call with a few texts, imports and loading "
+        "included. Same label: as the pipeline's.",
         f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs, shared with other work; "
         f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
         "",
