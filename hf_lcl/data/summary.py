@@ -77,12 +77,21 @@ class DataSummary:
         """A line on the labels of a text, where there may be several."""
         split = next((split for split in self.splits.values() if split.labels_per_text is not None), None)
         if split is None:
-            return []
+            return self._joined()
         pairs = [f"{self.names[a]} with {self.names[b]} ({count:,})" for a, b, count in split.pairs]
         return [
             f"{split.labels_per_text:.2f} labels per text; {split.unlabelled:,} of {split.rows:,} texts have none; "
             f"most often together: {', '.join(pairs) or 'none'}"
         ]
+
+    def _joined(self) -> list[str]:
+        """A line on classes whose names are other classes with a delimiter between them."""
+        for mark in "|;,":
+            joined = [n for n in self.names if mark in n and {part.strip() for part in n.split(mark)} <= {*self.names}]
+            if joined:
+                classes = f"{len(joined):,} classes are" if len(joined) > 1 else "a class is"
+                return [f"{classes} others in one cell, such as {joined[0]!r}: label_delimiter={mark!r} divides them"]
+        return []
 
     def format(self) -> str:
         """The aligned table: a column per split, a row per class and per thing to know."""
@@ -90,7 +99,7 @@ class DataSummary:
         lines: dict[str, list[Any]] = {"rows": [split.rows for split in splits]}
         for index, name in enumerate(self.names):
             lines[f"  {name}"] = [split.per_class and split.per_class[index] for split in splits]
-        several = WORDS_OF_SEVERAL if self._several() else {}
+        several = WORDS_OF_SEVERAL if any(split.unlabelled is not None for split in splits) else {}
         for attribute, words in {**several, **TABLE_WORDS}.items():
             lines[words] = [getattr(split, attribute) for split in splits]
         for reason in dict.fromkeys(reason for split in splits for reason in split.dropped):

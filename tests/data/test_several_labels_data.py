@@ -101,3 +101,10 @@ def test_the_summary_tells_how_labels_stand_together():
         "1.50 labels per text; 1 of 4 texts have none; most often together: a with b (2), a with c (1), b with c (1)",
     ]
     assert "labels per text" in told.format()
+
+
+def test_classes_that_are_lists_of_others_are_told():
+    split = SplitSummary(3, [1, 1, 1], 3, 4, 5, 0, 0, 0, None, {})
+    told = DataSummary(["a", "a | b", "b"], {"train": split}).brief().splitlines()
+    assert told[1] == "a class is others in one cell, such as 'a | b': label_delimiter='|' divides them"
+    assert len(DataSummary(["a", "a|c", "b"], {"train": split}).brief().splitlines()) == 1

@@ -12,6 +12,7 @@ from hf_lcl.training.scaling import GradientCache
 
 
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0, 0])
+SEVERAL_LABELS = torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0] * 4, [1, 0, 0, 1]]).repeat(2, 1)
 
 
 @pytest.fixture
@@ -38,11 +39,11 @@ def plain_gradients(model, batch, objective, size: int) -> list[torch.Tensor | N
     return [parameter.grad for parameter in model.parameters()]
 
 
-def cached_gradients(model, batch, objective, size: int) -> list[torch.Tensor | None]:
+def cached_gradients(model, batch, objective, size: int, labels: torch.Tensor = LABELS) -> list[torch.Tensor | None]:
     model.zero_grad()
     cache = GradientCache(size)
     outputs = cache.forward(model, batch)
-    loss, _ = objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, LABELS)
+    loss, _ = objective(outputs.logits, outputs.embeddings, outputs.weighting_logits, labels)
     loss.backward()
     cache.backward(model)
     return [parameter.grad for parameter in model.parameters()]
@@ -71,16 +72,17 @@ def test_the_gradients_are_exact_with_dropout_on(bert, batch, name, weighting, s
 
 @pytest.mark.parametrize("size", [1, 3, 10])
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_without_dropout_they_are_those_of_one_pass_over_the_batch(bert, tokenizer, batch, size, side):
+@pytest.mark.parametrize("labels", [LABELS, SEVERAL_LABELS], ids=["one label", "several"])
+def test_without_dropout_they_are_those_of_one_pass_over_the_batch(bert, tokenizer, batch, size, side, labels):
     if side == "left":
         batch = {name: tensor.flip(1) for name, tensor in batch.items()}
     model = LCLForSequenceClassification.from_native(bert.double(), pooling="mean").eval()
     objective = Objective("lcl")
     model.zero_grad()
     output = model(**batch)
-    objective(output.logits, output.embeddings, output.weighting_logits, LABELS)[0].backward()
+    objective(output.logits, output.embeddings, output.weighting_logits, labels)[0].backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
-    assert_same(cached_gradients(model, batch, objective, size), expected, rtol=1e-9)
+    assert_same(cached_gradients(model, batch, objective, size, labels), expected, rtol=1e-9)
 
 
 def test_mini_batches_are_padded_to_their_own_longest_text(bert, batch):
