@@ -100,7 +100,8 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     settings = read_json(config) if config.is_file() else {}
     names = [settings["id2label"][index] for index in sorted(settings.get("id2label", ()), key=int)]
     if not facts.labels or OUT_OF_SCOPE in names:  # which the model in training has not
-        facts = replace(facts, labels=names, out_of_scope=settings.get(OUT_OF_SCOPE) or {})
+        fitted = settings.get(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else None
+        facts = replace(facts, labels=names, out_of_scope=fitted or {})
     summary = read_summary(output_dir)
     if summary is None:
         return facts

@@ -341,3 +341,17 @@ def test_a_calibrated_classifier_is_not_divided_again(with_scope, raw_splits, tm
     files = [f"--test_file={tmp_path / 'test.jsonl'}", f"--validation_file={tmp_path / 'test.jsonl'}"]
     with pytest.raises(SystemExit, match="was calibrated with its class out_of_scope: leave --fold_temperature out"):
         main(["report", str(with_scope), "--fold_temperature", *files])
+
+
+def test_a_class_of_that_name_that_was_learned_is_like_the_others(trained, raw_splits, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(trained.args.output_dir, folder)
+    for path in (folder / "config.json", folder / "checkpoint-2" / "config.json"):
+        path.write_text(path.read_text().replace("proud", "out_of_scope"))
+    rows = raw_splits["test"].map(lambda row: {"label": row["label"].replace("proud", "out_of_scope")})
+    rows.to_json(tmp_path / "test.jsonl")
+    main(["report", str(folder), f"--test_file={tmp_path / 'test.jsonl'}"])
+    assert sorted(row["true"] for row in read_csv(folder / "report" / "label_relations.csv")) == [
+        *("angry", "annoyed", "glad", "out_of_scope")
+    ]
+    assert not (folder / "report" / "scope.png").exists()

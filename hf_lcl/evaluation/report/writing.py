@@ -87,7 +87,9 @@ def write_report(
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     names = class_names(model.config)
-    num_known = known_classes(names)
+    # Not one of that name that was learned from texts.
+    fitted = getattr(model.native.config, OUT_OF_SCOPE, None)
+    num_known = known_classes(names) if fitted else len(names)
     if fold and num_known < len(names):
         raise ValueError(f"{output_dir} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
     before = read_summary(output_dir)
@@ -124,8 +126,8 @@ def write_report(
         if train is not None and foreign is not None:
             some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
             trained = outputs_of(some, "training texts").embeddings, some.with_format("numpy")["labels"][:]
-        fitted = getattr(model.native.config, OUT_OF_SCOPE, None) if num_known < len(names) else None
-        decisions, more = deciding.decisions(on_test, on_validation, num_known, foreign, trained, fitted)
+        cut = fitted if num_known < len(names) else None
+        decisions, more = deciding.decisions(on_test, on_validation, num_known, foreign, trained, cut)
         facts |= more
     curves = sections.training_curves(on_test, log_history(output_dir))
     parts = [results, *of_classes, calibration, *decisions, curves]
