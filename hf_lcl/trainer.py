@@ -94,7 +94,7 @@ class ContrastiveTrainer(Trainer):
     Raises:
         TypeError: for a model or arguments of the wrong class.
         ValueError: for data without token ids, labels that the model has no class for, a single class, several labels
-            per row, or `objective="lcl"` with a model that has no weighting network.
+            per text for a model of one, or `objective="lcl"` with a model that has no weighting network.
         FloatingPointError: during training, when the loss is not finite.
 
     Example:

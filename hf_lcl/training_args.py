@@ -46,6 +46,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             the weighting network.
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
+            Where texts have several labels, how much those that have a label count (`pos_weight`); `"balanced"` is how
+            many texts lack it for each one that has it.
 
         > The start and the end
 
