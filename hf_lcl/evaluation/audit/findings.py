@@ -97,7 +97,8 @@ def look_at(
     (2, 'label?')
     ```
     """
-    groups = np.unique([same_words(text) for text in texts], return_inverse=True)[1]
+    known: dict[str, int] = {}  # numpy would give each text the room of the longest one
+    groups = np.array([known.setdefault(same_words(text), len(known)) for text in texts])
     given = np.full(len(texts), -1) if labels is None else np.asarray(labels)
     neighbours = nearest(embeddings)
     is_close, agrees = neighbours.cosines >= same, given[neighbours.rows] == given[:, None]
