@@ -73,7 +73,7 @@ class Rule:
         if few < least:
             lower = f", or use {self.kind}={floor(100 - 100 / few) / 100:g}" if few > 2 else ""
             raise ValueError(
-                f"out_of_scope={self} leaves one text in {1 / (1 - self.share):.3g} on the other side of the cut: it "
+                f"out_of_scope={self} leaves one text in {1 / (1 - self.share):,.0f} on the other side of the cut: it "
                 f"needs {least} {what} or more, and there are {few}. Give more in --{where}{lower}."
             )
 
