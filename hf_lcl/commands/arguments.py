@@ -77,9 +77,15 @@ class DataArguments(Checked):
     json_field: str | None = flag(None, "Field of a JSON object that holds the list of rows.")
     skip_bad_rows: bool = flag(False, "Leave out rows that are broken or lack a text or a label, and count them.")
     audit: bool = flag(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
+    license: str | None = flag(None, "Licence of the classifier, such as apache-2.0, for its card.")
+    widget_texts: list[str] | None = field(
+        default=None, metadata={"help": "Texts to try it with on its page on the Hub: they become public."}
+    )
     verbose: bool = flag(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
     # Whether few lines are printed.
     is_brief: bool = field(default=False, init=False)
+    # What the card says of the encoder, see `ModelArguments.card_facts`.
+    encoder_facts: dict[str, Any] = field(default_factory=dict, init=False)
     # Rows that were left out, by split and reason.
     dropped: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter), init=False)
 
@@ -142,7 +148,8 @@ class DataArguments(Checked):
             for reason, count in reasons.items()
             if count
         ]
-        return {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
+        facts = {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
+        return facts | self.encoder_facts | {"license": self.license, "widget_texts": self.widget_texts}
 
     def texts(self, split: Dataset) -> list[str]:
         """The texts of a split that was loaded, those of several columns joined."""

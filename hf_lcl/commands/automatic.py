@@ -109,7 +109,7 @@ def choose_settings(
         if name not in given:
             setattr(training_args, name, value)
             _say(f"{name} {value:g}: {recipe.reasons[name]}; --{name} overrides")
-    quiet = {"logging_steps": 0.05, "save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
+    quiet = {"save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
     for name, value in quiet.items():
         if name not in given:
             setattr(training_args, name, value)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 from torch import Tensor
 from transformers import ProgressCallback
@@ -14,6 +13,7 @@ from transformers import ProgressCallback
 from ..evaluation import confused_pairs
 from ..evaluation.audit.findings import count_suspects
 from ..evaluation.decisions import decided, label_text, probabilities
+from ..evaluation.intervals import share_interval
 from ..evaluation.summary import FOLDER
 from ..support.files import write_csv
 from ..trainer import ContrastiveTrainer
@@ -110,14 +110,13 @@ def write_predictions(
     write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], rows)
 
 
-def summary_lines(folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
+def summary_lines(folder: Path, predicted: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
     """The closing lines: accuracy with its 95 % interval, macro F1, what is confused most, where things are."""
     several = labels.ndim == 2
-    predicted = decided(logits, several)
     labels = labels.astype(predicted.dtype)
     macro_f1 = f1_score(labels, predicted, average="macro", zero_division=0)
     right = int((predicted == labels).reshape(len(labels), -1).all(axis=1).sum())
-    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
+    low, high = share_interval(right, len(labels))
     pairs = confused_pairs(labels, predicted, names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
     what, micro_f1 = "accuracy  ", ""
@@ -127,8 +126,8 @@ def summary_lines(folder: Path, logits: np.ndarray, labels: np.ndarray, names: l
     page = folder / FOLDER / "index.html"
     quoted = shlex.quote(str(folder))
     return [
-        f"{what} {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {interval.low:.3f} to "
-        f"{interval.high:.3f}), macro F1 {macro_f1:.3f}{micro_f1}",
+        f"{what} {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {low:.3f} to {high:.3f}), "
+        f"macro F1 {macro_f1:.3f}{micro_f1}",
         f"{'missed    ' if several else 'confused  '} {confused or 'nothing'}",
         f"misread    {folder / PREDICTIONS}, the most confident errors first",
         f"report     {page}" if page.is_file() else 'report     none: pip install "hf_lcl[plots]"',

@@ -15,12 +15,13 @@ from ..data.fingerprint import fingerprint
 from ..data.several_labels import holds_lists
 from ..evaluation.comparison import comparison_rows, markdown_table
 from ..evaluation.ledger import Ledger
-from ..evaluation.summary import add_findings, read_summary
+from ..evaluation.summary import FOLDER, add_findings, read_summary
 from ..hub.card import refresh_card
 from ..hub.run_facts import describe_hardware, package_versions, training_settings
 from ..losses.objective import OBJECTIVES
 from ..support.files import write_whole
 from ..support.tables import format_table
+from ..training.start import can_distill
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments
 from .data import read_data
@@ -49,6 +50,10 @@ The flags are those of `train` (see there), and may stand in the same file. Into
 A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
 # Flags that mean nothing to cross-entropy, or are refused by it.
 WITHOUT_VIEWS = {"num_views": "1", "view": "dropout"}
+# Cross-entropy after the start of the other objectives: what these gain by their loss alone is their lead over it.
+AFTER_START = "ce-start"
+SYSTEMS = ("ce", AFTER_START, *(objective for objective in OBJECTIVES if objective != "ce"))
+BASELINES = {"ce": "cross-entropy", AFTER_START: "cross-entropy after the same start"}
 
 
 @dataclass
@@ -58,8 +63,8 @@ class CompareArguments:
     _argument_group_name = "the comparison"
 
     objectives: list[str] = field(
-        default_factory=lambda: list(OBJECTIVES),
-        metadata={"help": "Some of ce, scl and lcl; the others are compared with the first."},
+        default_factory=lambda: list(SYSTEMS),
+        metadata={"help": "Some of ce, ce-start (ce after the start of lcl), scl and lcl; compared with the first."},
     )
     seeds: list[int] = field(
         default_factory=lambda: [0, 1, 2], metadata={"help": "One run of each objective per seed."}
@@ -67,7 +72,7 @@ class CompareArguments:
 
     def __post_init__(self) -> None:
         for objective in self.objectives:
-            check_choice("objectives", objective, OBJECTIVES)
+            check_choice("objectives", objective, SYSTEMS)
         for name, values in vars(self).items():
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}={values} holds one twice: leave it out.")
@@ -84,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(training_args.output_dir)
     # Checks the arguments of all runs before the first one.
     runs = product(compare_args.seeds, compare_args.objectives)
-    planned = [_arguments_of_run(argv, folder, objective, seed) for seed, objective in runs]
+    planned = [(system, _arguments_of_run(argv, folder, system, seed)) for seed, system in runs]
     training_args.do_train = True
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
     split = "test" if "test" in splits else "validation"
@@ -98,10 +103,10 @@ def main(argv: list[str] | None = None) -> None:
     if "oos" in splits:
         identity["oos"] = fingerprint(splits["oos"], ("input_ids",))
     ledger = Ledger(folder / "runs.jsonl")
-    settings = [_settings(model_args, args, identity, split) for args in planned]
+    settings = [_settings(model_args, system, args, identity, split) for system, args in planned]
     with telling_what_is_kept(lambda: f"Finished runs are in {ledger.path}; to go on: {own_command()}"):
-        for number, (args, known_by) in enumerate(zip(planned, settings), start=1):
-            title = f"run {number} of {len(planned)}: {args.objective}, seed {args.seed}"
+        for number, ((system, args), known_by) in enumerate(zip(planned, settings), start=1):
+            title = f"run {number} of {len(planned)}: {system}, seed {args.seed}"
             if known_by in ledger:
                 print(f"{title}: finished before", flush=True)
                 continue
@@ -124,9 +129,10 @@ def _parse(argv: list[str], flags: dict[str, str]) -> tuple[Any, ...]:
     return parse_arguments((CompareArguments, *ARGUMENTS), [*argv, *others], usage=USAGE, description=DESCRIPTION)
 
 
-def _arguments_of_run(argv: list[str], folder: Path, objective: str, seed: int) -> ContrastiveTrainingArguments:
-    name = f"{objective}-seed{seed}"
-    flags = {"objective": objective, "seed": str(seed), "output_dir": str(folder / name)}
+def _arguments_of_run(argv: list[str], folder: Path, system: str, seed: int) -> ContrastiveTrainingArguments:
+    name, objective = f"{system}-seed{seed}", system.partition("-")[0]
+    flags = {"head_start": "true"} if system == AFTER_START else {}
+    flags |= {"objective": objective, "seed": str(seed), "output_dir": str(folder / name)}
     flags["hub_model_id"] = f"{folder.absolute().name}-{name}"  # what the card calls it
     *_, args = _parse(argv, flags | (WITHOUT_VIEWS if objective == "ce" else {}))
     if not args.load_best_model_at_end:
@@ -135,12 +141,16 @@ def _arguments_of_run(argv: list[str], folder: Path, objective: str, seed: int) 
 
 
 def _settings(
-    model_args: ModelArguments, args: ContrastiveTrainingArguments, identity: dict[str, str], split: str
+    model_args: ModelArguments,
+    system: str,
+    args: ContrastiveTrainingArguments,
+    identity: dict[str, str],
+    split: str,
 ) -> dict[str, Any]:
     """What makes a run this one and no other."""
     best = {name: getattr(args, name) for name in ("eval_strategy", "eval_steps") if args.load_best_model_at_end}
     return {
-        "objective": args.objective,
+        "objective": system,
         "model": {
             "name": model_args.model_name_or_path,
             "revision": model_args.model_revision,
@@ -164,6 +174,8 @@ def _run(
 ) -> dict[str, Any]:
     args.do_train, args.do_eval, args.do_predict = True, "validation" in splits, split == "test"
     trainer = make_trainer(model_args, args, splits, names, tokenizer)
+    if args.objective == "ce" and args.head_start:
+        args.distill_mean = can_distill(trainer.model)
     predicted = run_job(trainer, splits, data_args)
     assert predicted is not None  # of a split that is there
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
@@ -177,11 +189,21 @@ def _run(
     }
 
 
-def _write_baselines(planned: list[ContrastiveTrainingArguments]) -> None:
-    """Puts the figures of cross-entropy into the cards of the other objectives, seed by seed."""
-    baselines = {args.seed: read_summary(args.output_dir) for args in planned if args.objective == "ce"}
-    for args in planned:
-        baseline = baselines.get(args.seed)
-        if args.objective != "ce" and baseline is not None:
-            add_findings(args.output_dir, baseline=baseline["metrics"])
-            refresh_card(args.output_dir)
+def _write_baselines(planned: list[tuple[str, ContrastiveTrainingArguments]]) -> None:
+    """Puts the figures of cross-entropy into the cards and pages of the other objectives, seed by seed."""
+    found = {(name, args.seed): read_summary(args.output_dir) for name, args in planned if name in BASELINES}
+    for name, args in planned:
+        summaries = {title: found.get((other, args.seed)) for other, title in BASELINES.items()}
+        baselines = {
+            title: {"metrics": summary["metrics"], "intervals": summary["intervals"]}
+            for title, summary in summaries.items()
+            if summary is not None
+        }
+        if name in BASELINES or not baselines:
+            continue
+        add_findings(args.output_dir, baselines=baselines)
+        refresh_card(args.output_dir)
+        if (Path(args.output_dir) / FOLDER / "index.html").is_file():
+            from ..evaluation.report.beside import refresh_page  # needs matplotlib, which is an extra
+
+            refresh_page(args.output_dir)

@@ -72,6 +72,7 @@ def read_data(
         if not needed:
             raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
         config = model_args.load_config()
+        data_args.encoder_facts = model_args.card_facts()
     splits = data_args.load(needed, cache_dir=model_args.cache_dir, token=model_args.token)
     tokenizer = AutoTokenizer.from_pretrained(
         model_args.tokenizer_name or model_args.model_name_or_path,

@@ -84,10 +84,11 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             names = [*names, OUT_OF_SCOPE]
             predicted = predicted and predicted._replace(predictions=widen(np.asarray(predicted.predictions)))
         if predicted is not None and trainer.is_world_process_zero():
-            _write_tables(trainer, predicted, data_args.texts(splits[split]), names, is_brief)
+            texts = data_args.texts(splits[split])
+            classes = _write_tables(trainer, predicted, texts, names, is_brief)
             if args.do_train and predicted.label_ids is not None:
-                _write_report(trainer, splits, split, widen is not None)
-                _say_what_was_reached(trainer, predicted, names, cuts)
+                _write_report(trainer, splits, split, texts, widen is not None)
+                _say_what_was_reached(trainer, predicted, classes, names, cuts)
                 if check is not None:
                     check.say()
         if args.push_to_hub and data_args.rule is not None:
@@ -175,8 +176,11 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
 
 def _write_tables(
     trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str], names: list[str], is_brief: bool
-) -> None:
-    """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
+) -> np.ndarray:
+    """
+    Writes the predictions and, where the texts have labels, writes and prints how each class fares. Returns the
+    predicted class ids.
+    """
     folder = Path(trainer.args.output_dir)
     classes = decided(np.asarray(predicted.predictions), trainer.model.config.has_several_labels)
     with open_whole(folder / "predict_results.txt") as file:
@@ -184,7 +188,7 @@ def _write_tables(
         found = (label_text(index, names).translate(LINE_ENDS) for index in classes)
         file.writelines(f"{row}\t{name}\n" for row, name in enumerate(found))
     if predicted.label_ids is None:
-        return
+        return classes
     labels = np.asarray(predicted.label_ids)
     write_predictions(folder, texts, np.asarray(predicted.predictions), labels, names)
     pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
@@ -193,14 +197,19 @@ def _write_tables(
             if not is_brief:
                 print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
+    return classes
 
 
 def _say_what_was_reached(
-    trainer: ContrastiveTrainer, predicted: PredictionOutput, names: list[str], cuts: np.ndarray | None
+    trainer: ContrastiveTrainer,
+    predicted: PredictionOutput,
+    classes: np.ndarray,
+    names: list[str],
+    cuts: np.ndarray | None,
 ) -> None:
     folder = Path(trainer.args.output_dir)
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-    lines = summary_lines(folder, logits, labels, names)
+    lines = summary_lines(folder, classes, labels, names)
     if cuts is not None:
         before, after = (classification_metrics(EvalPrediction(z, labels)) for z in (logits + cuts, logits))
         change = (f"{name.replace('_f1', ' F1')} {before[name]:.3f} to {after[name]:.3f}" for name in F1_NAMES)
@@ -208,7 +217,9 @@ def _say_what_was_reached(
     print("", *lines, sep="\n")
 
 
-def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str, has_scope: bool) -> None:
+def _write_report(
+    trainer: ContrastiveTrainer, splits: DatasetDict, split: str, texts: list[str], has_scope: bool
+) -> None:
     """
     The report on the model that was just trained; out of the folder where processes hold shards of it, or it has a
     class `out_of_scope` there.
@@ -228,5 +239,6 @@ def _write_report(trainer: ContrastiveTrainer, splits: DatasetDict, split: str, 
         batch_size=trainer.args.per_device_eval_batch_size,
         out_of_scope=splits.get("oos"),
         train=splits.get("train"),
+        texts=texts,
         model=None if is_elsewhere else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
     )

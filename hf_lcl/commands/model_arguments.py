@@ -4,10 +4,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCard, try_to_load_from_cache
 from transformers import AutoConfig, PreTrainedConfig
 
+from ..hub.contents import CARD
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -73,6 +76,15 @@ class ModelArguments:
             config=self.load_config(),
             **self.hub_arguments,
         )
+
+    def card_facts(self) -> dict[str, Any]:
+        """The id and the licence of the encoder, as far as its folder or the cache of the Hub tells."""
+        name, card = str(self.encoder), Path(str(self.encoder)) / CARD
+        if not card.parent.is_dir():
+            cached = try_to_load_from_cache(name, CARD, cache_dir=self.cache_dir, revision=self.model_revision)
+            card = Path(cached) if isinstance(cached, str) else card
+        found = ModelCard.load(card, ignore_metadata_errors=True).data.get("license") if card.is_file() else None
+        return {"finetuned_from": ENCODER if name == default_encoder() else name, "base_license": found}
 
     @property
     def hub_arguments(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         tokenizer=tokenizer,
         batch_size=flags.batch_size,
         fold=flags.fold_temperature,
+        texts=data_args.texts(splits["test"]),
         model=model,
         out_of_scope=splits.get("oos"),
         train=splits.get("train"),

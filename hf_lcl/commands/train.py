@@ -18,6 +18,8 @@ from .model_arguments import ModelArguments
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
 
 
+# transformers' default: a short training would log nothing, and have no curve.
+UNSEEN_LOGGING_STEPS = 500
 ARGUMENTS = (ModelArguments, DataArguments, ContrastiveTrainingArguments)
 USAGE = "python -m hf_lcl train [FILE | SETTINGS.yaml] [--FLAG VALUE ...]"
 DESCRIPTION = """\
@@ -81,7 +83,9 @@ def make_trainer(
     names: list[str],
     tokenizer: PreTrainedTokenizerBase,
 ) -> ContrastiveTrainer:
-    """A trainer with a new model, whose random weights are those of the seed."""
+    """A trainer with a new model, whose random weights are those of the seed. Its loss is logged 20 times or more."""
+    if training_args.logging_steps == UNSEEN_LOGGING_STEPS:
+        training_args.logging_steps = 0.05
     set_seed(training_args.seed)
     return ContrastiveTrainer(
         model=model_args.build_model(names, training_args.objective),

@@ -41,6 +41,12 @@ def missed_for_added(references: np.ndarray, predictions: np.ndarray) -> np.ndar
     return missed.T @ np.column_stack([added, added.sum(axis=1) == 0])
 
 
+def most_confused(counts: np.ndarray, top: int) -> list[int]:
+    """The ids of the classes with the most errors, their texts and those taken for theirs, the most first."""
+    errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    return np.argsort(-errors, kind="stable")[:top].tolist()
+
+
 def confused_pairs(
     references: np.ndarray, predictions: np.ndarray, names: list[str], top: int = 5
 ) -> list[ConfusedPair]:

@@ -34,8 +34,8 @@ def add_findings(output_dir: str | Path, **findings: Any) -> None:
 
 def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     """
-    The findings of the last report about the model in a folder: `metrics`, `per_class`, `confused_pairs`,
-    `calibration`, `split`, `rows`, `fingerprints`, `pictures` and perhaps `baseline`. `None` if there is no complete
+    The findings of the last report about the model in a folder: `metrics`, `intervals`, `per_class`, `confused_pairs`,
+    `calibration`, `split`, `rows`, `fingerprints`, `pictures` and perhaps `baselines`. `None` if there is no complete
     report, or it is about other weights.
     """
     path = Path(output_dir) / FOLDER / SUMMARY
@@ -46,6 +46,7 @@ def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     except ValueError as error:
         logger.warning(f"{error} The results of the last report are left out.")
         return None
+    summary.pop("baseline", None)  # of older reports, without intervals
     return summary if summary.pop("weights", None) == weights_fingerprint(Path(output_dir)) else None
 
 

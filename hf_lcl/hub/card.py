@@ -14,6 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined, Template
 from transformers.utils import logging
 
+from ..evaluation.intervals import share_interval
 from ..model.configuration import SEVERAL
 from ..support.files import read_json, write_whole
 from .card_facts import CardFacts, with_report
@@ -82,6 +83,7 @@ def _template() -> Template:
     # What is inserted was written by somebody else: it is escaped unless it is Raw.
     environment = Environment(undefined=StrictUndefined, finalize=_escaped)
     environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
+    environment.filters |= {"within": _within, "share_of": _share_of, "half_width": _half_width}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
@@ -169,6 +171,8 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
         model_name=facts.model_name if results else None,
         eval_results=results or None,
     )
+    if facts.widget_texts:
+        data["widget"] = [{"text": text} for text in facts.widget_texts]
     if base_model:
         data["base_model_relation"] = "adapter" if facts.adapter else "finetune"
     return data
@@ -207,6 +211,21 @@ def _code(value: str) -> Raw:
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _within(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.4f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _share_of(part: float, texts: float) -> str:
+    low, high = share_interval(round(part), round(texts))
+    return f"{part / texts:.1%} ({low:.0%} to {high:.0%})"
+
+
+def _half_width(texts: int) -> str:
+    """Half the interval of an accuracy of 0.8 on so many texts."""
+    low, high = share_interval(round(0.8 * texts), texts)
+    return f"{(high - low) / 2:.3f}"
 
 
 def _bold(text: str, condition: bool) -> str:

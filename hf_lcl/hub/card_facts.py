@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.intervals import share_interval
 from ..evaluation.summary import read_summary
 from ..model.classes import OUT_OF_SCOPE
 from ..support.files import read_json
@@ -49,11 +50,13 @@ class CardFacts:
     calibration: dict[str, Any] = field(default_factory=dict)
     per_class: list[dict[str, Any]] = field(default_factory=list)  # see `per_class_table`
     confused_pairs: list[dict[str, Any]] = field(default_factory=list)  # fields of `ConfusedPair`
-    baseline: dict[str, float] = field(default_factory=dict)  # `metrics` of cross-entropy alone, same budget
     # The class `out_of_scope`: how it was fitted, see `add_out_of_scope`, and `scope_table` of the scores.
     out_of_scope: dict[str, Any] = field(default_factory=dict)
     scope: list[dict[str, Any]] = field(default_factory=list)
     selective: dict[str, Any] = field(default_factory=dict)  # `aurc`, and the rows of `cut_table`
+    # 95 % intervals of metrics over the texts, and other systems on the same texts: name to `metrics` and `intervals`.
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)  # title to file name next to the card
     # Whether a text may have several labels; and of each the probability that became 0.5, where such were folded.
     several_labels: bool = False
@@ -61,6 +64,7 @@ class CardFacts:
     # The model: Hub id of the encoder, whether only a `peft` adapter was saved, whether loading runs code of its
     # repository.
     base_model: str | None = None
+    base_license: str | None = None
     adapter: bool = False
     remote_code: bool = False
     # The data set: Hub id, readable name, commit, sentences about its rows and licence, and publication.
@@ -81,6 +85,15 @@ class CardFacts:
     language: str | None = None  # two-letter code
     license: str | None = None
     tags: list[str] = field(default_factory=list)  # in addition to those of every card
+    widget_texts: list[str] = field(default_factory=list)  # examples on the page of the Hub: public, and nobody's data
+
+    @property
+    def sure_metrics(self) -> dict[str, tuple[float, float]]:
+        """The intervals of the metrics that have one; of an accuracy the number of texts is enough."""
+        found = dict(self.intervals)
+        if self.rows and 0 <= self.metrics.get("accuracy", -1) <= 1:
+            found.setdefault("accuracy", share_interval(round(self.metrics["accuracy"] * self.rows), self.rows))
+        return {name: found[name] for name in self.metrics if name in found}
 
     @property
     def names_emotions(self) -> bool:
@@ -93,8 +106,8 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     The facts with the results of the report in a folder, if there is one about these weights, and with its class
     `out_of_scope`.
 
-    Results of the report replace other results, which may be a mean of several runs. A `baseline` that was measured on
-    another split is left out.
+    Results of the report replace other results, which may be a mean of several runs. `baselines` that were measured on
+    another split are left out.
     """
     config = Path(output_dir) / "config.json"
     settings = read_json(config) if config.is_file() else {}
@@ -107,5 +120,5 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
         return facts
     summary["fingerprints"] = facts.fingerprints | summary["fingerprints"]
     summary["splits"] = facts.splits | {summary["split"]: summary["rows"]}
-    summary.setdefault("baseline", facts.baseline if summary["split"] == facts.split else {})
+    summary.setdefault("baselines", facts.baselines if summary["split"] == facts.split else {})
     return replace(facts, seeds=facts.seeds if len(facts.seeds) == 1 else [], **summary)

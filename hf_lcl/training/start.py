@@ -115,18 +115,29 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
     """
     if args.distill_mean is False or "distill_mean" in (model.config.start or ()):
         return False
-    reads_first_token = default_pooling(model.native) == "cls"
-    learns = any(parameter.requires_grad for parameter in model.native.base_model.parameters())
     if not args.distill_mean:
-        return model.starting_point.pools_mean and reads_first_token and learns and _starts_by_default(args, dataset)
-    if not reads_first_token:
+        return can_distill(model) and _starts_by_default(args, dataset)
+    if not _reads_first_token(model):
         raise ValueError(
             "distill_mean=True teaches the first token, which the classifier of "
             f"{model.config.text_config.model_type} does not read: leave it out."
         )
-    if not learns:
+    if not _learns(model):
         raise ValueError("distill_mean=True teaches the encoder, which is frozen (requires_grad=False): leave it out.")
     return True
+
+
+def can_distill(model: LCLForSequenceClassification) -> bool:
+    """Whether a model starts with [`start.distill_mean`] by default, where its objective starts at all."""
+    return model.starting_point.pools_mean and _reads_first_token(model) and _learns(model)
+
+
+def _reads_first_token(model: LCLForSequenceClassification) -> bool:
+    return default_pooling(model.native) == "cls"
+
+
+def _learns(model: LCLForSequenceClassification) -> bool:
+    return any(parameter.requires_grad for parameter in model.native.base_model.parameters())
 
 
 def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:

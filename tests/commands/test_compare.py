@@ -1,6 +1,7 @@
 """`compare` runs each objective and seed once, and tells what came of it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hf_lcl.commands import compare
 
 @pytest.fixture
 def flags(training_flags):
-    return ["compare", *training_flags, "--objectives", "ce", "lcl", "--num_views", "2", "--seeds"]
+    return ["compare", *training_flags, "--objectives", "ce", "ce-start", "lcl", "--num_views", "2", "--seeds"]
 
 
 def ledger(folder):
@@ -23,8 +24,8 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     main([*flags, "0"])
     out = tmp_path / "out"
     runs = ledger(out)
-    assert [run["settings"]["objective"] for run in runs] == ["ce", "lcl"]
-    assert [run["settings"]["training"].get("num_views") for run in runs] == [None, 2]
+    assert [run["settings"]["objective"] for run in runs] == ["ce", "ce-start", "lcl"]
+    assert [run["settings"]["training"].get("num_views") for run in runs] == [None, None, 2]
     assert all(run["steps"] == 1 and len(run["predictions"]) == 24 for run in runs)
     for run in runs:
         folder = out / f"{run['settings']['objective']}-seed0"
@@ -33,9 +34,13 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     card = (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
     assert "\n# out-lcl-seed0\n" in card
     baseline = json.loads((out / "ce-seed0" / "report" / "summary.json").read_text())["metrics"]["accuracy"]
-    assert "| metric | this model | cross-entropy alone, same budget |" in card
-    assert f" {baseline:.4f} |\n" in card
+    assert "| metric | this model | cross-entropy | cross-entropy after the same start |" in card
+    assert f" | {baseline:.4f} (" in card
     assert "same budget" not in (out / "ce-seed0" / "README.md").read_text(encoding="utf-8")
+    page = (out / "lcl-seed0" / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.search(rf"after the same start</th>\n<td>{runs[1]['metrics']['accuracy']:.1%}</td>", page)
+    # It starts as lcl does: the tiny encoder was not trained for means, and gets a fitted classifier.
+    assert [run["settings"]["training"].get("head_start") for run in runs] == [None, True, None]
 
     run_job = compare.run_job
     trained = []
@@ -43,17 +48,17 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
         patch.setattr(compare, "run_job", lambda trainer, *args: trained.append(trainer) or run_job(trainer, *args))
         patch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)  # pictures take most of the time
         main([*flags, "0", "1"])
-    assert [(trainer.args.objective, trainer.args.seed) for trainer in trained] == [("ce", 1), ("lcl", 1)]
-    assert len(ledger(out)) == 4
+    assert [(trainer.args.objective, trainer.args.seed) for trainer in trained] == [("ce", 1), ("ce", 1), ("lcl", 1)]
+    assert len(ledger(out)) == 6
     printed = capsys.readouterr().out
-    assert "run 1 of 4: ce, seed 0: finished before" in printed
+    assert "run 1 of 6: ce, seed 0: finished before" in printed
     table = (out / "comparison.md").read_text(encoding="utf-8")
     assert "on the test split (24 texts) after training on 64: mean ± standard deviation" in table
     assert (
         "| objective | runs | accuracy | macro_f1 | weighted_f1 | calibration_error | seconds | accuracy - ce |"
         in table
     )
-    assert table.count(" ± ") == 11  # one of them in the caption
+    assert table.count(" ± ") == 16  # one of them in the caption
 
     # A report that is made anew keeps the baseline.
     main(["report", str(out / "lcl-seed0"), "--test_file", files["test"]])

@@ -1,4 +1,4 @@
-"""The report on a finished model: all of its files, for any classifier, and no text in any of them."""
+"""The report on a finished model: all of its files, for any classifier, and texts on its page alone."""
 
 import csv
 import io
@@ -19,6 +19,7 @@ from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
 from hf_lcl.evaluation import expected_calibration_error
 from hf_lcl.evaluation.inference import ModelOutputs, run_model
+from hf_lcl.evaluation.intervals import share_interval
 from hf_lcl.evaluation.report import sections, write_report
 from hf_lcl.evaluation.summary import read_summary, write_summary
 from hf_lcl.hub.card_merging import PART
@@ -61,7 +62,9 @@ def reported(trained, raw_splits):
     return SimpleNamespace(model=model, folder=model / "report", card=card, printed=printed.getvalue())
 
 
-def test_the_command_writes_page_pictures_and_numbers_and_no_text(reported, raw_splits, tokenizer, splits):
+def test_the_command_writes_page_pictures_and_numbers_and_texts_on_the_page_alone(
+    reported, raw_splits, tokenizer, splits
+):
     folder = reported.folder
     assert reported.printed.strip() == str(folder / "index.html")
     pictures = ["confusion_matrix", "embedding_map", "label_relations", "reliability", "risk_coverage"]
@@ -72,9 +75,11 @@ def test_the_command_writes_page_pictures_and_numbers_and_no_text(reported, raw_
     assert {path.name for path in folder.iterdir()} == expected
 
     texts = [text for split in raw_splits.values() for text in split["text"]]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert 0 < sum(f"“{text}”" in page for text in set(raw_splits["test"]["text"])) <= 9
     for path in folder.iterdir():
         content = path.read_bytes()
-        assert not [text for text in texts if text.encode() in content], path.name
+        assert path.suffix == ".html" or not [text for text in texts if text.encode() in content], path.name
         # Nor a folder of this machine.
         assert str(reported.model.parent).encode() not in content, path.name
 
@@ -105,7 +110,7 @@ def test_the_page_needs_nothing_beside_it(reported):
     assert len(sources) == 12
     assert set(sources) == {"data:"}
     for link in re.findall(r'href="([^"]+)"', page):
-        assert (reported.folder / link).is_file()
+        assert f'id="{link[1:]}"' in page if link.startswith("#") else (reported.folder / link).is_file()
 
 
 def test_the_card_gets_the_results_and_keeps_everything_else(reported):
@@ -113,8 +118,9 @@ def test_the_card_gets_the_results_and_keeps_everything_else(reported):
     before, after = ({part["name"]: part["content"] for part in PART.finditer(card)} for card in (reported.card, text))
     assert {name for name in before if before[name] != after[name]} == {"results", "pictures"}
     accuracy = read_summary(reported.model)["metrics"]["accuracy"]
-    assert f"| accuracy | {accuracy:.4f} |" in after["results"]
-    assert "On the test split (24 texts), one run (seed 42):" in after["results"]
+    low, high = share_interval(round(24 * accuracy), 24)
+    assert f"| accuracy | {accuracy:.4f} ({low:.3f} to {high:.3f}) |" in after["results"]
+    assert "On the test split (24 texts), one run (seed 42);" in after["results"]
     assert "](report/label_relations.png)" in after["pictures"]
     assert "split: test" in text
 

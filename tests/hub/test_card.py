@@ -53,9 +53,17 @@ FACTS = CardFacts(
         "aurc": 0.05,
         "cuts": [{"wanted": 0.95, "reject_below": 0.63, "answered": 0.82, "accuracy": 0.951}],
     },
-    baseline={"accuracy": 0.8, "macro_f1": 0.77, "weighted_f1": 0.78},
+    intervals={"accuracy": (0.79, 0.833), "macro_f1": (0.765, 0.815)},
+    baselines={
+        "cross-entropy": {"metrics": {"accuracy": 0.8, "macro_f1": 0.77}, "intervals": {"accuracy": (0.777, 0.821)}},
+        "cross-entropy after the same start": {
+            "metrics": {"accuracy": 0.81, "macro_f1": 0.78},
+            "intervals": {"accuracy": (0.787, 0.831), "macro_f1": (0.755, 0.805)},
+        },
+    },
     pictures={"Label relations": "report/label_relations.png", "Confusion matrix": "report/confusion_matrix.png"},
     base_model="google/electra-base-discriminator",
+    base_license="apache-2.0",
     dataset="someone/feelings",
     dataset_title="Feelings of someone",
     dataset_revision="0123456789abcdef0123456789abcdef01234567",
@@ -74,6 +82,7 @@ FACTS = CardFacts(
     language="en",
     license="apache-2.0",
     tags=["emotion"],
+    widget_texts=["Nobody told me the shop was closed."],
 )
 # The least that a run knows.
 BARE = CardFacts("out", ["0", "1"], "ce", {"learning_rate": 5e-5})
@@ -267,7 +276,6 @@ def test_a_temperature_that_does_not_help_is_not_offered():
     )
     assert "Divided by the temperature 1.700" in helps
     assert "temperature" not in harms
-    assert "| expected calibration error | 0.1234 |" in harms
 
 
 def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
@@ -284,14 +292,16 @@ def edited(old: str, new: str) -> str:
     """The card of `FACTS`, changed by hand, after a later run."""
     text = str(render_card(FACTS))
     assert old in text
-    later = replace(FACTS, metrics={"accuracy": 0.5}, baseline={}, labels=["x", "y"], hardware="a pocket calculator")
+    later = replace(
+        FACTS, metrics={"accuracy": 0.5}, baselines={}, intervals={}, labels=["x", "y"], hardware="a pocket calculator"
+    )
     return merged(text.replace(old, new, 1), render_card(later))
 
 
 def test_a_part_that_was_changed_stays_and_the_others_follow_the_run():
     text = edited("Test it on texts of your own", "Ask my grandmother")
     assert "Ask my grandmother" in text
-    assert "| accuracy | 0.5000 |" in text
+    assert "| accuracy | 0.5000 (0.472 to 0.528) |" in text
     assert "pocket calculator" in text
     again = merged(text, render_card(BARE))  # and stays ever after
     assert "Ask my grandmother" in again
@@ -309,14 +319,14 @@ def test_a_part_that_was_removed_stays_away():
     whole = next(part[0] for part in PART.finditer(str(render_card(FACTS))) if part["name"] == "labels")
     text = edited(whole, "")
     assert "## Labels" not in text
-    assert "| accuracy | 0.5000 |" in text
+    assert "| accuracy | 0.5000 (0.472 to 0.528) |" in text
 
 
 def test_metadata_that_was_changed_stays_but_for_the_results():
-    text = edited("license: apache-2.0", "license: mit\nwidget:\n- text: Hello")
+    text = edited("license: apache-2.0", "license: mit\nthumbnail: hello.png")
     data = ModelCard(text).data
     assert data.license == "mit"
-    assert data.to_dict()["widget"] == [{"text": "Hello"}]
+    assert data.to_dict()["thumbnail"] == "hello.png"
     assert [result.metric_value for result in data.eval_results] == [0.5]
     again = ModelCard(merged(text, render_card(replace(FACTS, license="bsd", language="fr"))))
     assert again.data.license == "mit"
@@ -332,7 +342,9 @@ def test_metadata_that_nobody_changed_follows_the_run():
 
 def test_windows_line_ends_are_no_change():
     text = str(render_card(FACTS)).replace("\n", "\r\n")
-    assert "| accuracy | 0.5000 |" in merged(text, render_card(replace(FACTS, metrics={"accuracy": 0.5}, baseline={})))
+    assert "| accuracy | 0.5000 (0.472 to 0.528) |" in merged(
+        text, render_card(replace(FACTS, metrics={"accuracy": 0.5}, baselines={}, intervals={}))
+    )
 
 
 def test_marks_that_nobody_closed_are_read_in_one_pass():

@@ -3,20 +3,20 @@
 from importlib.util import find_spec
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from sklearn.decomposition import PCA
 
 from ...support.extras import load_extra
 from ..relations import class_means
+from .fonts import use_fonts
 from .theme import Theme, new_figure
 
 
-# More classes than this are told apart by numbers instead of markers.
-MOST_CLASSES_WITH_MARKERS = 7
-MARKERS = "osD^vPX"
-COLORMAP = "viridis"  # of more classes
-ROWS_OF_LEGEND = 40
+# Each class that is to be told apart has a colour and a shape.
+MARKERS = "osD^vPX<>*"
+LONGEST_NAME = 28
 # UMAP looks at this many neighbours of each text, and fails with very few texts.
 UMAP_NEIGHBORS = 15
 
@@ -58,36 +58,67 @@ def plot_embedding_map(
     axis_labels: list[str],
     references: np.ndarray,
     names: list[str],
-    order: list[int],
+    highlighted: list[int],
     theme: Theme,
 ) -> Figure:
     """
-    A scatter plot of the texts, with the centroid of each class: `points` and `axis_labels` from [`project`], and the
-    true class ids `references`. Of many classes, neighbours in `order` get similar colours.
+    A scatter plot of the texts with the name of each class at its centroid: `points` and `axis_labels` from
+    [`project`], and the true class ids `references`. The classes `highlighted`, at most ten, have colours and shapes
+    of their own, the others share a small grey dot.
     """
-    few = len(names) <= MOST_CLASSES_WITH_MARKERS
-    columns = -(-len(names) // ROWS_OF_LEGEND)
-    figure = new_figure(6.6 + columns * (0.6 + 0.07 * max(map(len, names))), 6.2)
+    figure = new_figure(*((8.4, 6.2) if len(names) <= len(MARKERS) else (11, 8.5)))
     axes = figure.subplots()
-    colors = theme.colors if few else colormaps[COLORMAP](np.linspace(0.05, 1, len(order)))
-    size = np.clip(4000 / len(points), 4, 24)
+    size = np.clip(4000 / len(points), 6, 24)
     centroids = class_means(points, references, len(names))
-    for rank, (label, color) in enumerate(zip(order, colors)):
-        own = points[references == label]
-        marker = MARKERS[rank] if few else "o"
-        style = {"s": size, "color": [color], "marker": marker, "alpha": 0.5, "linewidths": 0}
-        axes.scatter(own[:, 0], own[:, 1], label=f"{rank + 1}", **style)
-        if len(own) and few:  # names would overlap where classes are close
-            axes.plot(*centroids[label], marker, color=color, markeredgecolor=theme.text, markersize=13)
-        elif len(own):
-            box = {"boxstyle": "round,pad=0.2", "facecolor": theme.background, "edgecolor": color, "alpha": 0.85}
-            axes.annotate(str(rank + 1), centroids[label], ha="center", va="center", fontsize=7, bbox=box)
-    title = f"Embeddings of the texts; {'large' if few else 'numbers'}: centroids of the classes"
-    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
-    legend = figure.legend(loc="outside right upper", ncols=columns, fontsize=9 if few else 6.5, labelspacing=0.35)
-    for rank, (label, text, handle) in enumerate(zip(order, legend.get_texts(), legend.legend_handles), start=1):
-        # The names come last: matplotlib leaves out labels that begin with a low line.
-        text.set_text(names[label] if few else f"{rank}  {names[label]}")
+    others = points[~np.isin(references, highlighted)]
+    if len(others):
+        axes.scatter(*others.T, s=size / 3, color=theme.muted, alpha=0.5, linewidths=0, label="other classes")
+    for rank, label in enumerate(highlighted):
+        own, color = points[references == label], theme.colors[rank % len(theme.colors)]
+        style = {"color": color, "marker": MARKERS[rank]}
+        axes.scatter(*own.T, s=size, alpha=0.55, linewidths=0, label=f"{rank}", **style)
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title="Embeddings of the texts, names at the centroids")
+    legend = figure.legend(loc="outside right upper", fontsize=8)
+    for label, text, handle in zip([None, *highlighted][not len(others) :], legend.get_texts(), legend.legend_handles):
+        if label is not None:  # the names come last: matplotlib leaves out labels that begin with a low line
+            text.set_text(_shortened(names[label]))
         if handle is not None:
             handle.set(alpha=1, sizes=[30])
+    first = [label for label in [*highlighted, *range(len(names))] if np.isfinite(centroids[label]).all()]
+    _write_names(axes, {label: centroids[label] for label in first}, names, set(highlighted), theme)
     return figure
+
+
+def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bold: set[int], theme: Theme) -> None:
+    """Writes names near their places, the first ones the nearest, where they cover no other."""
+    axes.figure.draw_without_rendering()  # the layout must be known
+    outline = [withStroke(linewidth=2.5, foreground=theme.background)]
+    line = {"arrowstyle": "-", "color": theme.text, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+    turns = np.arange(400)  # a spiral, in points
+    offsets = 6 * np.sqrt(turns)[:, None] * np.stack([1.6 * np.cos(2.4 * turns), np.sin(2.4 * turns)], axis=1)
+    centers, sizes = np.empty((0, 2)), np.empty((0, 2))
+    for label, place in places.items():
+        name = axes.annotate(
+            _shortened(names[label]),
+            place,
+            (0, 0),
+            textcoords="offset points",
+            arrowprops=line,
+            ha="center",
+            va="center",
+            fontsize=9 if len(places) <= len(MARKERS) else 8 if label in bold else 6,
+            fontweight="bold" if label in bold else "normal",
+            path_effects=outline,
+        )
+        use_fonts(name)
+        box = name.get_window_extent()
+        size, center = np.array([box.width, box.height]), axes.transData.transform(place)
+        tried = center + offsets * axes.figure.dpi / 72
+        covers = (np.abs(tried[:, None] - centers) < (size + sizes) / 2).all(axis=2).any(axis=1)
+        best = int(covers.argmin())  # the first that covers none
+        name.set_position(offsets[best])
+        centers, sizes = np.vstack([centers, tried[best]]), np.vstack([sizes, size])
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -4,7 +4,7 @@ import unicodedata
 from functools import cache
 
 from matplotlib import font_manager
-from matplotlib.figure import Figure
+from matplotlib.artist import Artist
 from matplotlib.text import Text
 
 
@@ -12,9 +12,9 @@ from matplotlib.text import Text
 CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH")
 
 
-def use_fonts(figure: Figure) -> None:
-    """Lets all texts of a figure take letters that matplotlib's own font lacks from other installed fonts."""
-    texts = figure.findobj(Text)
+def use_fonts(artist: Artist) -> None:
+    """Lets all texts of a figure or other artist take letters that matplotlib's own font lacks from other fonts."""
+    texts = artist.findobj(Text)
     families, _ = _fonts_for(frozenset("".join(text.get_text() for text in texts)))
     for text in texts:
         text.set_fontfamily(families)

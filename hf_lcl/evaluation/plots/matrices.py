@@ -11,7 +11,7 @@ from .theme import Theme, new_figure
 
 
 # Up to this many classes each cell shows its number.
-MOST_NUMBERED_CLASSES = 15
+MOST_NUMBERED_CLASSES = 30
 LONGEST_NAME = 36
 # The colour scale of the label relations, in multiples of equal weights: the same in every picture.
 RELATION_TICKS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)
@@ -26,11 +26,11 @@ def plot_confusion_matrix(
     title: str = "Share of the texts of a class that is given which class",
 ) -> Figure:
     """
-    The confusion matrix, where `shares` of shape `(num_labels, num_labels)` holds the share of the texts of a class
-    (row) that is given each class (column); NaN for a class without texts. With another title, other shares of the
-    texts of a class.
+    The confusion matrix of the classes in `order`, where `shares` of shape `(num_labels, num_labels)` holds the share
+    of the texts of a class (row) that is given each class (column); NaN for a class without texts. With another title,
+    other shares of the texts of a class.
     """
-    figure = new_figure(*_size(names))
+    figure = new_figure(*_size([names[index] for index in order]))
     axes = figure.subplots()
     # The square root lets small shares of errors be seen.
     image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1), theme)
@@ -62,7 +62,7 @@ def plot_label_relations(
 
 def _size(names: list[str]) -> tuple[float, float]:
     """Inches for the cells, the names beside them and a colour bar."""
-    cells = max(len(names) * (0.46 if len(names) <= MOST_NUMBERED_CLASSES else 0.15), 2.4)
+    cells = max(len(names) * (0.15 if len(names) > MOST_NUMBERED_CLASSES else 0.36 if len(names) > 15 else 0.46), 2.4)
     height = cells + 0.075 * min(max(map(len, names)), LONGEST_NAME) + 0.8
     return height + 0.9, height
 
@@ -74,7 +74,7 @@ def _heat_map(
     colormap = LinearSegmentedColormap.from_list("", theme.sequential)
     # Zeros have no logarithm, and would look like missing values.
     image = axes.imshow(np.maximum(ordered, lowest), cmap=colormap, norm=norm, aspect="auto")
-    is_numbered = len(names) <= MOST_NUMBERED_CLASSES
+    is_numbered = len(order) <= MOST_NUMBERED_CLASSES
     size = 9 if is_numbered else 7
     shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
     axes.set_xticks(range(len(order)), [shown[index] for index in order], rotation=90, fontsize=size)

@@ -21,6 +21,7 @@ class Theme:
     background: str
     text: str
     grid: str
+    muted: str  # of what stands back
     colors: tuple[str, ...]  # of lines, bars and points
     sequential: tuple[str, ...]  # of numbers from 0 up, from near the background to far from it
 
@@ -30,6 +31,7 @@ LIGHT = Theme(
     background="#ffffff",
     text="#1f2328",
     grid="#d0d7de",
+    muted="#8c959f",
     colors=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9"),
     sequential=("#eef2f7", "#9cc4e4", "#0072b2", "#062a4f"),
 )
@@ -38,6 +40,7 @@ DARK = Theme(
     background="#0d1117",
     text="#e6edf3",
     grid="#30363d",
+    muted="#6e7681",
     colors=("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#ffffff", "#f0e442", "#d55e00"),
     sequential=("#161b22", "#0b4a7a", "#56b4e9", "#f7fbff"),
 )

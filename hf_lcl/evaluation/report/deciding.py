@@ -57,6 +57,7 @@ def scope(
         test.draw("scope", plots.plot_scope, largest, strangers["largest_logit"], float(cut)),
         [test.write_csv("scope.csv", list(table[0]), (row.values() for row in table))],
         {"Texts of a class told from others": table},
+        alt=f"Histograms of the largest logit of {len(known):,} texts of a class and {len(logits):,} others, and the cut.",
     )
     return section, {"scope": table}
 
@@ -77,5 +78,6 @@ def selective(test: Evaluated, validation: Evaluated | None) -> tuple[Section, d
         test.draw("risk_coverage", plots.plot_risk_coverage, curve),
         [test.write_csv("risk_coverage.csv", ["reject_below", "answered", "accuracy"], points)],
         {"The cut for a wanted accuracy": table} if table else {},
+        alt=f"Line of accuracy by share of texts that are answered; {curve.accuracy[-1]:.1%} where all are.",
     )
     return section, {"selective": {"aurc": curve.area, "cuts": table}}

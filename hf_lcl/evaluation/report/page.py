@@ -1,12 +1,15 @@
 """From sections to one HTML file that needs no other."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
+
+from ...support.files import write_whole
 
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -23,15 +26,28 @@ class Section:
     picture: str | None = None  # its name without .png
     files: Sequence[str] = ()  # names of those that hold the same as numbers
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # caption to rows of equal keys
+    lists: dict[str, list[str]] = field(default_factory=dict)  # heading to sentences or quoted texts
+    alt: str = ""  # what the picture shows
 
 
-def render_page(title: str, introduction: str, sections: Sequence[Section], folder: Path) -> str:
+def render_page(title: str, headline: str, sections: Sequence[Section], footer: str, folder: Path) -> str:
     """The page as HTML. It holds the pictures, which [`plots.save_picture`] has written into `folder`."""
+    return _template(folder).render(
+        title=title, headline=headline, sections=sections, footer=footer, long_table=LONGEST_OPEN_TABLE
+    )
 
+
+def replace_table(page: Path, caption: str, rows: list[dict[str, Any]]) -> None:
+    """Writes other rows into a table of a page that is there."""
+    table = str(_template(page.parent).make_module().table(caption, rows))  # type: ignore[attr-defined]
+    of_caption = re.compile(rf"<table>\n<caption>{re.escape(caption)}</caption>.*?</table>\n", re.DOTALL)
+    write_whole(page, of_caption.sub(lambda _: table, page.read_text(encoding="utf-8"), count=1))
+
+
+def _template(folder: Path) -> Template:
     def data_uri(name: str) -> str:
         return f"data:image/png;base64,{base64.b64encode((folder / name).read_bytes()).decode()}"
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = data_uri
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(title=title, introduction=introduction, sections=sections, long_table=LONGEST_OPEN_TABLE)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

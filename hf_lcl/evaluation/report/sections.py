@@ -12,12 +12,18 @@ from transformers import EvalPrediction
 from ...support.files import write_csv
 from .. import plots
 from ..calibration import fit_temperature, reliability_bins
-from ..confusion import ConfusedPair, confused_pairs, confusion_counts, per_class_table
+from ..confusion import ConfusedPair, confused_pairs, confusion_counts, most_confused, per_class_table
 from ..decisions import decided
 from ..inference import ModelOutputs
+from ..intervals import metric_intervals, share_interval
 from ..metrics import classification_metrics
 from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
+
+
+# Of more classes, the confusion matrix shows so many with the most errors.
+MOST_CLASSES_IN_MATRIX, CLASSES_OF_SUBMATRIX = 30, 20
+HIGHLIGHTED = 10  # classes that the map tells apart
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,12 @@ class Evaluated:
     outputs: ModelOutputs
     names: list[str]  # of the classes by id
     folder: Path  # for pictures and numbers
+    texts: Sequence[str] = ()  # as they are read by people; may be missing
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of texts by true class (row) and predicted class, `(num_labels, num_labels)`."""
+        return confusion_counts(self.references, self.predictions, len(self.names))
 
     @property
     def predictions(self) -> np.ndarray:
@@ -44,7 +56,22 @@ class Evaluated:
         """The texts of the first classes, as of a classifier without the others."""
         rows, outputs = self.references < classes, self.outputs
         outputs = replace(outputs, logits=outputs.logits[rows, :classes], embeddings=outputs.embeddings[rows])
-        return replace(self, references=self.references[rows], outputs=outputs, names=self.names[:classes])
+        return replace(self, references=self.references[rows], outputs=outputs, names=self.names[:classes], texts=())
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """Of each text, whether its class, or all its labels, are those that were predicted, `(rows,)`."""
+        return (self.predictions == self.references).reshape(len(self.references), -1).all(axis=1)
+
+    def is_confused(self, true: str, predicted: str) -> np.ndarray:
+        """Of each text, whether it has one class and got the other, as in [`confused_pairs`], `(rows,)`."""
+        missed = self.names.index(true)
+        added = self.names.index(predicted) if predicted in self.names else -1
+        if not self.has_several_labels:
+            return (self.references == missed) & (self.predictions == added)
+        wrong, given = self.predictions != self.references, self.predictions > 0
+        is_added = ~(wrong & given).any(axis=1) if added < 0 else (wrong & given)[:, added]
+        return (wrong & ~given)[:, missed] & is_added
 
     @property
     def order(self) -> list[int]:
@@ -85,23 +112,37 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
         test.write_csv("confused_pairs.csv", ConfusedPair._fields, pairs),
     ]
     title = f"{test.split.capitalize()} split, {len(test.references):,} texts"
-    tables = {title: [metrics], "The most frequent errors": errors, "Per class": per_class}
-    facts = {"metrics": metrics, "per_class": per_class, "confused_pairs": errors}
+    right = share_interval(int(test.is_right.sum()), len(test.references))
+    intervals = {"subset_accuracy": right} if test.has_several_labels else metric_intervals(test.counts)
+    written = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in intervals.items()}
+    rows = [
+        {"metric": name, "value": value, "95 % interval": written.get(name, "")} for name, value in metrics.items()
+    ]
+    tables = {title: rows, "The most frequent errors": errors, "Per class": per_class}
+    facts = {"metrics": metrics, "intervals": intervals, "per_class": per_class, "confused_pairs": errors}
     return Section("Results", tables=tables, files=files), facts
 
 
 def confusion(test: Evaluated) -> Section:
-    """The confusion matrix."""
-    counts = confusion_counts(test.references, test.predictions, len(test.names))
+    """The confusion matrix; of many classes, of those with the most errors."""
+    counts, order = test.counts, test.order
     with np.errstate(invalid="ignore"):  # a class without texts has no shares
         shares = counts / counts.sum(axis=1, keepdims=True)
-    order = test.order
+    shown, what = order, "Each row holds the texts of one class, and adds up to 100%."
+    if len(order) > MOST_CLASSES_IN_MATRIX:
+        worst = most_confused(counts, CLASSES_OF_SUBMATRIX)
+        shown = [label for label in order if label in worst]
+        what = f"The {len(shown)} of {len(order)} classes with the most errors; the file holds all."
+    pairs = confused_pairs(test.references, test.predictions, test.names, top=1)
+    largest = "".join(f" The largest error: {one.true} read as {one.predicted}, {one.share:.0%}." for one in pairs)
+    diagonal = np.diag(shares)[shown]
     return Section(
         "Confusion matrix",
-        "Each row holds the texts of one class, and adds up to 100%. Classes that the classifier finds similar are "
-        "neighbours. The file holds numbers of texts.",
-        test.draw("confusion_matrix", plots.plot_confusion_matrix, shares, test.names, order),
+        f"{what} Classes that the classifier finds similar are neighbours. The file holds numbers of texts.",
+        test.draw("confusion_matrix", plots.plot_confusion_matrix, shares, test.names, shown),
         [test.write_matrix("confusion_matrix.csv", counts, order)],
+        alt=f"Heat map of {len(shown)} true by {len(shown)} predicted classes. From {np.nanmin(diagonal):.0%} to "
+        f"{np.nanmax(diagonal):.0%} of the texts of a class are read right.{largest}",
     )
 
 
@@ -139,6 +180,8 @@ def relations(
         test.draw("label_relations", plots.plot_label_relations, weights, test.names, tree, quantity=quantity),
         [test.write_matrix("label_relations.csv", weights, tree.order)],
         {"The closest classes": closest_pairs(weights, test.names)},
+        alt="Heat map of the classes beside their tree. The closest: "
+        + "; ".join(f"{pair['label']} and {pair['other']}" for pair in closest_pairs(weights, test.names, top=3)),
     )
 
 
@@ -149,11 +192,17 @@ def embeddings(test: Evaluated) -> Section:
     projected = points, _ = plots.project(test.outputs.embeddings)
     true, predicted = ([test.names[index] for index in ids] for ids in (test.references, test.predictions))
     rows = zip(range(len(points)), *points.T, true, predicted)
+    confused = most_confused(test.counts, HIGHLIGHTED)
+    few = len(test.names) <= HIGHLIGHTED
+    told_apart = "" if few else f"Colours and shapes tell the {HIGHLIGHTED} most confused classes apart."
     return Section(
         "Embeddings",
-        "One point for each text. Two dimensions show only a part of the distances.",
-        test.draw("embedding_map", plots.plot_embedding_map, *projected, test.references, test.names, test.order),
+        f"One point for each text, names at the centroids of the classes. {told_apart} Two dimensions show "
+        "only a part of the distances.",
+        test.draw("embedding_map", plots.plot_embedding_map, *projected, test.references, test.names, confused),
         [test.write_csv("embedding_map.csv", ["row", "x", "y", "true", "predicted"], rows)],
+        alt=f"Scatter plot of {len(points):,} texts of {len(test.names)} classes. Told apart by colour and shape: "
+        + ", ".join(test.names[label] for label in confused),
     )
 
 
@@ -178,6 +227,9 @@ def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section,
                 f"of {facts['error_after']:.4f} instead of {facts['error_before']:.4f}."
             )
     titles = {"before": "As it is", "after": "After temperature scaling"}
+    errors = "; ".join(
+        f"{titles[name]}: calibration error {bins.calibration_error:.3f}" for name, bins in panels.items()
+    )
     rows = (
         (name, *row)
         for name, bins in panels.items()
@@ -188,6 +240,7 @@ def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section,
         f"{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
         test.draw("reliability", plots.plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
         [test.write_csv("reliability.csv", ["scaling", "from", "to", "texts", "confidence", "accuracy"], rows)],
+        alt=f"Bars of accuracy by the probability of the predicted class. {errors}.",
     )
     return section, facts
 
@@ -196,6 +249,7 @@ def training_curves(test: Evaluated, log_history: list[dict[str, Any]]) -> Secti
     """The training curves, or why there are none."""
     if not any("loss" in line for line in log_history):
         return Section("Training", "No trainer_state.json with a logged loss is in the folder or its checkpoints.")
+    losses = [line["loss"] for line in log_history if "loss" in line]
     numbers = [{name: value for name, value in line.items() if isinstance(value, int | float)} for line in log_history]
     columns = list(dict.fromkeys(name for line in numbers for name in line))
     rows = ([line.get(name, "") for name in columns] for line in numbers)
@@ -205,4 +259,5 @@ def training_curves(test: Evaluated, log_history: list[dict[str, Any]]) -> Secti
         "contrastive loss, which may be negative.",
         test.draw("training_curves", plots.plot_training_curves, log_history),
         [test.write_csv("training_curves.csv", columns, rows)],
+        alt=f"Lines by step: the training loss goes from {losses[0]:.3g} to {losses[-1]:.3g} in {len(losses)} points.",
     )

@@ -44,7 +44,8 @@ def _by_label(test: Evaluated, name: str, values: np.ndarray, title: str, text: 
         shares, own = (references.T @ of / counts for of in (values, references))
     order = class_tree(np.nan_to_num(own)).order
     picture = test.draw(name, plots.plot_confusion_matrix, shares, test.names, order, columns=columns, title=title)
-    return Section(title, text, picture, [test.write_matrix(f"{name}.csv", shares, order)])
+    alt = f"Heat map of {len(order)} by {len(order)} labels: {columns}, of the texts of the label of a row."
+    return Section(title, text, picture, [test.write_matrix(f"{name}.csv", shares, order)], alt=alt)
 
 
 def thresholds(test: Evaluated) -> Section:
@@ -62,4 +63,5 @@ def thresholds(test: Evaluated) -> Section:
         "each label on the validation texts.",
         test.draw("thresholds", plots.plot_thresholds, THRESHOLDS, {"micro F1": micro, "macro F1": macro}),
         [test.write_csv("thresholds.csv", ["threshold", "micro_f1", "macro_f1"], zip(THRESHOLDS, micro, macro))],
+        alt=f"Lines of F1 by threshold: macro F1 is {macro.min():.3f} to {macro.max():.3f}.",
     )

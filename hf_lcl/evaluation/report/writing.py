@@ -1,5 +1,6 @@
 """From a finished classifier and labelled texts to the report about it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
 from . import deciding, sections, several_labels
+from .glance import glance, headline
 from .page import Section, render_page
 
 
@@ -35,12 +37,14 @@ def write_report(
     batch_size: int = 32,
     fold: bool = False,
     model: LCLForSequenceClassification | None = None,
+    texts: Sequence[str] = (),
     out_of_scope: Dataset | None = None,
     train: Dataset | None = None,
 ) -> Path:
     """
     Writes `report/` into the folder of any finished sequence classifier: `index.html` with all pictures in it, each
-    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. None of them holds a text.
+    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. Where `texts` are given, the page
+    quotes a few that were misread; no other file holds a text, and the page is never published.
 
     Training curves need a `trainer_state.json` in the folder or in its last `checkpoint-*`. Label relations are those
     of the weighting network in the folder or that checkpoint, if it has learned any, else of the classifier. The page
@@ -59,6 +63,7 @@ def write_report(
             the classifier before that.
         model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already, or
             was loaded with `trust_remote_code`.
+        texts (`Sequence[str]`, *optional*): those of `test`, as people read them.
         out_of_scope (`datasets.Dataset`, *optional*): tokenised texts of none of the classes, to see how they are told
             from those of `test`.
         train (`datasets.Dataset`, *optional*): the training texts with `labels`, from which some ways of that measure.
@@ -99,11 +104,11 @@ def write_report(
     def outputs_of(dataset: Dataset, what: str) -> ModelOutputs:
         return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what)
 
-    def evaluated(dataset: Dataset, split: str) -> sections.Evaluated:
-        outputs = outputs_of(dataset, split)
-        return sections.Evaluated(split, dataset.with_format("numpy")["labels"][:], outputs, names, folder)
+    def evaluated(dataset: Dataset, split: str, texts: Sequence[str] = ()) -> sections.Evaluated:
+        labels = dataset.with_format("numpy")["labels"][:]
+        return sections.Evaluated(split, labels, outputs_of(dataset, split), names, folder, texts)
 
-    on_test = evaluated(test, split)
+    on_test = evaluated(test, split, texts)
     on_validation = None if validation is None else evaluated(validation, "validation")
     results, facts = sections.results(on_test)
     calibration, found = sections.calibration(on_test, on_validation)
@@ -129,32 +134,31 @@ def write_report(
         cut = fitted if num_known < len(names) else None
         decisions, more = deciding.decisions(on_test, on_validation, num_known, foreign, trained, cut)
         facts |= more
-    curves = sections.training_curves(on_test, log_history(output_dir))
-    parts = [results, *of_classes, calibration, *decisions, curves]
     identity = fingerprint(test, ("input_ids", "labels"))
-    introduction = (
-        f"{type(model.native).__name__} with {len(names)} classes, on {len(test):,} {split} texts (fingerprint of "
-        f"their tokens and labels: {identity})."
+    facts |= {"split": split, "rows": len(test), "fingerprints": {split: identity}}
+    if before is not None and before["fingerprints"] == facts["fingerprints"] and "baselines" in before:
+        facts["baselines"] = before["baselines"]
+    curves = sections.training_curves(on_test, log_history(output_dir))
+    parts = [glance(on_test, facts), results, *of_classes, calibration, *decisions, curves]
+    footer = (
+        f"{type(model.native).__name__} with {len(names)} classes. Fingerprint of the tokens and labels of the "
+        f"{split} texts: {identity}.{' The quoted texts are never published.' if texts else ''}"
     )
     if fonts := missing_fonts("".join(names)):
         lack = f"No installed font has all letters of the class names: the pictures need {' and '.join(fonts)}."
         logger.warning(lack)
-        introduction += f" {lack}"
+        footer += f" {lack}"
     page = folder / "index.html"
-    write_whole(page, render_page(output_dir.absolute().name, introduction, parts, folder))
+    title = output_dir.absolute().name
+    write_whole(page, render_page(title, headline(on_test), parts, footer, folder))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
     facts |= {
         "calibration": found,
-        "split": split,
-        "rows": len(test),
-        "fingerprints": {split: identity},
         "pictures": {part.title: f"{FOLDER}/{part.picture}.png" for part in parts if part.picture},
     }
-    if before is not None and before["fingerprints"] == facts["fingerprints"] and "baseline" in before:
-        facts["baseline"] = before["baseline"]
     write_summary(output_dir, facts)
     return page
 

@@ -1,0 +1,65 @@
+"""What to do about the errors of a classifier: relabel, merge, collect."""
+
+import numpy as np
+
+from .confusion import confusion_counts
+from .intervals import share_interval
+
+
+# Such a probability for another class than that of the label is a reason to read the label again.
+SURE = 0.9
+# Two classes of whose texts such a share is read as the other class, and at least so many texts, may be one.
+MERGED_SHARE, LEAST_TEXTS = 0.15, 5
+MOST = 3  # pieces of advice of one kind
+FEW_TEST_TEXTS = 10
+
+
+def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) -> list[str]:
+    """
+    Sentences that say what would help most, with the numbers that say so.
+
+    Args:
+        references (`np.ndarray` of shape `(rows,)`): true class ids.
+        probabilities (`np.ndarray` of shape `(rows, num_labels)`): of the classifier.
+        names (`list[str]`): class names by id.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lcl.evaluation.advice import advice
+
+    >>> advice(np.array([0, 1]), np.array([[0.9, 0.1], [0.05, 0.95]]), ["glad", "sad"])[0]
+    'Collect test texts: glad (1), sad (1) have fewer than 10, too few to judge them by.'
+    ```
+    """
+    predicted = probabilities.argmax(axis=1)
+    counts = confusion_counts(references, predicted, len(names))
+    support, right, texts = counts.sum(axis=1), np.diag(counts), len(references)
+    found = []
+    wrong = predicted != references
+    sure = int((wrong & (probabilities.max(axis=1) >= SURE)).sum())
+    if sure:
+        found.append(
+            f"Relabel: {sure:,} of the {int(wrong.sum()):,} errors have a probability of {SURE:.0%} or more. Read "
+            "these texts first, and correct the labels that are wrong."
+        )
+    both = np.triu(counts + counts.T, k=1)
+    shares = both / (support[:, None] + support).clip(min=1)
+    pairs = np.argwhere((shares >= MERGED_SHARE) & (both >= LEAST_TEXTS) & (counts > 0) & (counts.T > 0))
+    for one, other in sorted(pairs, key=lambda pair: -shares[tuple(pair)])[:MOST]:
+        found.append(
+            f"Merge or define: {both[one, other]} of the {support[one] + support[other]:,} texts of {names[one]} and "
+            f"{names[other]} are read as the other. Write down what tells the two apart, or make them one class."
+        )
+    rare = [label for label in range(len(names)) if 0 < support[label] < texts / len(names)]
+    worst = sorted(rare, key=lambda label: right[label] / support[label])
+    worst = [label for label in worst if share_interval(right[label], support[label])[1] < right.sum() / texts]
+    if worst:
+        listed = ", ".join(f"{names[label]} ({right[label]} of {support[label]})" for label in worst[:MOST])
+        found.append(f"Collect training texts of rare classes that are read right less often than the rest: {listed}.")
+    if few := [label for label in range(len(names)) if support[label] < FEW_TEST_TEXTS]:
+        listed = ", ".join(f"{names[label]} ({support[label]})" for label in few[:MOST])
+        more = f" and {len(few) - MOST} others" if len(few) > MOST else ""
+        found.append(f"Collect test texts: {listed}{more} have fewer than {FEW_TEST_TEXTS}, too few to judge them by.")
+    return found or ["Nothing stands out: the errors are few, or spread over all classes."]

@@ -1,0 +1,63 @@
+"""What a report says beside the figures: how sure they are, and what to do."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from hf_lcl.evaluation.advice import advice
+from hf_lcl.evaluation.confusion import confusion_counts, most_confused
+from hf_lcl.evaluation.intervals import metric_intervals, share_interval
+
+
+def test_wilsons_interval_is_the_textbook_one():
+    # p = 0.8, n = 100: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
+    z = 1.959963984540054
+    middle, half = 0.8 + z**2 / 200, z * np.sqrt(0.8 * 0.2 / 100 + z**2 / 40000)
+    expected = [(middle + sign * half) / (1 + z**2 / 100) for sign in (-1, 1)]
+    np.testing.assert_allclose(share_interval(80, 100), expected, rtol=1e-9)
+    assert share_interval(0, 5)[0] == 0
+
+
+def test_the_intervals_are_as_wide_as_the_metrics_of_other_samples_spread():
+    rng = np.random.default_rng(0)
+
+    def sample() -> tuple[np.ndarray, np.ndarray]:
+        true = rng.choice(3, size=400, p=[0.6, 0.3, 0.1])
+        return true, np.where(rng.random(400) < 0.8, true, rng.integers(3, size=400))
+
+    spread = [metrics_of(*sample()) for _ in range(300)]
+    found = metric_intervals(confusion_counts(*sample(), 3))
+    for name, (low, high) in found.items():
+        truth = np.percentile([metrics[name] for metrics in spread], [2.5, 97.5])
+        assert high - low == pytest.approx(truth[1] - truth[0], rel=0.25)
+
+
+def metrics_of(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    averages = {f"{average}_f1": f1_score(true, predicted, average=average) for average in ("macro", "weighted")}
+    return {"accuracy": float((true == predicted).mean()), **averages}
+
+
+def test_the_most_confused_classes_err_in_either_direction():
+    counts = np.array([[9, 1, 0], [0, 5, 4], [0, 0, 9]])
+    assert most_confused(counts, 2) == [1, 2]  # 5 and 4 errors, against 1
+
+
+def of_counts(counts: list[list[int]], sure: float = 0.6) -> list[str]:
+    """The advice for so many texts of each true class (row) by predicted class, all with one probability."""
+    true, predicted = zip(*[(i, j) for i, row in enumerate(counts) for j, n in enumerate(row) for _ in range(n)])
+    classes = len(counts)
+    probabilities = np.full((len(true), classes), (1 - sure) / (classes - 1))
+    probabilities[range(len(true)), predicted] = sure
+    return advice(np.array(true), probabilities, ["angry", "annoyed", "glad"][:classes])
+
+
+def test_each_kind_of_error_has_its_advice():
+    (merge,) = of_counts([[30, 10, 0], [10, 30, 0], [0, 0, 40]])
+    assert merge.startswith("Merge or define: 20 of the 80 texts of angry and annoyed are read as the other.")
+    (relabel,) = of_counts([[30, 1, 0], [0, 30, 0], [0, 0, 30]], sure=0.95)
+    assert relabel.startswith("Relabel: 1 of the 1 errors have a probability of 90% or more.")
+    (collect,) = of_counts([[60, 0, 0], [10, 10, 0], [0, 0, 60]])
+    assert collect.endswith("are read right less often than the rest: annoyed (10 of 20).")
+    (test_texts,) = of_counts([[50, 0, 0], [0, 50, 0], [0, 0, 2]])
+    assert test_texts == "Collect test texts: glad (2) have fewer than 10, too few to judge them by."
+    assert of_counts([[40, 1, 0], [0, 40, 0], [0, 1, 40]])[0].startswith("Nothing stands out")
