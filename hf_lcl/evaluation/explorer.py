@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset
 from scipy.special import softmax
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
-from .inference import run_model
+from .inference import run_on_texts
 from .summary import FOLDER, read_summary
 
 
@@ -79,7 +78,7 @@ class Explorer:
     ):
         self.names = class_names(model.config)
         self._model, self._tokenizer = model, tokenizer
-        self._max_length = min(max_seq_length, tokenizer.model_max_length)
+        self._max_length = max_seq_length
         self._texts, self._labels = list(texts), list(labels)
         self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
         report, summary = Path(folder) / FOLDER, read_summary(folder) or {}
@@ -134,11 +133,11 @@ class Explorer:
 
     def _run(self, texts: list[str], description: str) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities, and embeddings of length 1."""
-        encoded = self._tokenizer(texts, truncation=True, max_length=self._max_length)
-        outputs = run_model(
+        outputs = run_on_texts(
             self._model,
-            Dataset.from_dict(dict(encoded)),
             self._tokenizer,
+            texts,
+            max_length=self._max_length,
             progress=tqdm(total=len(texts), desc=description, unit=" texts", disable=len(texts) == 1),
         )
         norms = np.linalg.norm(outputs.embeddings, axis=1, keepdims=True)

@@ -2,9 +2,10 @@
 
 import inspect
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, token_counts
+from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, token_counts, warn_of_cut_texts
 from ..model.modeling import LCLForSequenceClassification
 
 
@@ -75,6 +76,25 @@ def run_model(
             bar.update(len(picked))
     back = np.argsort(order)
     return ModelOutputs(**{name: np.concatenate(batches)[back] for name, batches in parts.items()})
+
+
+def run_on_texts(
+    model: LCLForSequenceClassification,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str | tuple[str, str]],
+    *,
+    max_length: int | None = None,
+    **options: Any,
+) -> ModelOutputs:
+    """
+    Runs a model over texts, or pairs of texts, at hand. They are cut to `max_length` tokens, and to what the tokenizer
+    allows. For the other arguments see [`run_model`].
+    """
+    columns = [list(column) for column in zip(*texts)] if isinstance(texts[0], tuple) else [list(texts)]
+    limit = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+    encoded = tokenizer(*columns, truncation=True, max_length=limit)
+    warn_of_cut_texts(map(len, encoded["input_ids"]), limit)
+    return run_model(model, Dataset.from_dict(dict(encoded)), tokenizer, **options)
 
 
 def _check_token_ids(dataset: Dataset, model: LCLForSequenceClassification) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 from tqdm.auto import tqdm
 
-from ..data.lengths import warn_of_cut_texts
 from ..evaluation.finished import load_finished
-from ..evaluation.inference import run_model
+from ..evaluation.inference import run_on_texts
 from ..model.classes import class_names
 
 
@@ -42,9 +40,5 @@ class TorchClassifier:
         progress: tqdm | None = None,
     ) -> np.ndarray:
         """The logits of texts or pairs of texts, of shape `(texts, num_labels)`."""
-        columns = [list(column) for column in zip(*texts)] if isinstance(texts[0], tuple) else [list(texts)]
-        limit = min(max_length or self.tokenizer.model_max_length, self.tokenizer.model_max_length)
-        encoded = self.tokenizer(*columns, truncation=True, max_length=limit)
-        warn_of_cut_texts(map(len, encoded["input_ids"]), limit)
-        dataset = Dataset.from_dict(dict(encoded))
-        return run_model(self.model, dataset, self.tokenizer, batch_size=batch_size, progress=progress).logits
+        options: dict[str, Any] = {"max_length": max_length, "batch_size": batch_size, "progress": progress}
+        return run_on_texts(self.model, self.tokenizer, texts, **options).logits

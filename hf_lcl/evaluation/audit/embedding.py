@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -19,7 +18,7 @@ from ...model.loading import transformer_folder
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import check_weights
 from ..finished import is_adapter, load_finished
-from ..inference import run_model
+from ..inference import run_on_texts
 
 
 BATCHES_AT_ONCE = 32  # that are sorted by length, run and written together
@@ -68,7 +67,7 @@ class Embedder:
                 loading.logger.setLevel(level)
             self.model = model.to(PartialState().device)
             self.tokenizer = AutoTokenizer.from_pretrained(encoder, **options)
-        self.max_length = min(max_length, self.tokenizer.model_max_length)
+        self.max_length = max_length
 
     def __call__(self, texts: Sequence[str], description: str = "embeddings") -> np.ndarray:
         """Embeddings of length 1, `(texts, hidden)`, in half precision in a temporary file."""
@@ -81,16 +80,12 @@ class Embedder:
         logits = on_disk((len(texts), len(class_names(model.config))))
         with tqdm(total=len(texts), desc=description, unit=" texts") as progress:
             for start in range(0, len(texts), step):
-                encoded = self.tokenizer(
-                    list(texts[start : start + step]), truncation=True, max_length=self.max_length
-                )
-                outputs = run_model(
-                    model,
-                    Dataset.from_dict(dict(encoded)),
-                    self.tokenizer,
-                    batch_size=self.batch_size,
-                    progress=progress,
-                )
+                options: dict[str, Any] = {
+                    "max_length": self.max_length,
+                    "batch_size": self.batch_size,
+                    "progress": progress,
+                }
+                outputs = run_on_texts(model, self.tokenizer, texts[start : start + step], **options)
                 part = slice(start, start + len(outputs.logits))
                 embeddings[part] = torch.nn.functional.normalize(torch.from_numpy(outputs.embeddings)).numpy()
                 logits[part] = outputs.logits

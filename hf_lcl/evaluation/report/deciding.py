@@ -57,7 +57,7 @@ def scope(
         test.draw("scope", plots.plot_scope, largest, strangers["largest_logit"], float(cut)),
         [test.write_csv("scope.csv", list(table[0]), (row.values() for row in table))],
         {"Texts of a class told from others": table},
-        alt=f"Histograms of the largest logit of {len(known):,} texts of a class and {len(logits):,} others, and the cut.",
+        alt=f"Histograms of the largest logit: {len(known):,} texts of a class, {len(logits):,} others, and the cut.",
     )
     return section, {"scope": table}
 
