@@ -71,6 +71,7 @@ def entry(name: str, thing: Any) -> str:
     try:
         signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(thing)))
         signature = re.sub(r"\b([a-z_]\w*\.)+(?=[A-Za-z])", "", signature)  # of modules
+        signature = re.sub(r"<function (\S+) at 0x\w+>", r"\1", signature)
     except ValueError:
         signature = ""
     if len(signature) > 600:  # all fields of transformers' TrainingArguments

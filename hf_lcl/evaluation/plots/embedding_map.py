@@ -72,26 +72,27 @@ def plot_embedding_map(
     centroids = class_means(points, references, len(names))
     others = points[~np.isin(references, highlighted)]
     if len(others):
-        axes.scatter(*others.T, s=size / 3, color=theme.muted, alpha=0.5, linewidths=0, label="other classes")
+        x, y = others.T
+        axes.scatter(x, y, s=size / 3, color=theme.muted, alpha=0.5, linewidths=0, label="other classes")
     for rank, label in enumerate(highlighted):
-        own, color = points[references == label], theme.colors[rank % len(theme.colors)]
-        style = {"color": color, "marker": MARKERS[rank]}
-        axes.scatter(*own.T, s=size, alpha=0.55, linewidths=0, label=f"{rank}", **style)
+        (x, y), color = points[references == label].T, theme.colors[rank % len(theme.colors)]
+        axes.scatter(x, y, s=size, color=color, marker=MARKERS[rank], alpha=0.55, linewidths=0, label=f"{rank}")
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title="Embeddings of the texts, names at the centroids")
     legend = figure.legend(loc="outside right upper", fontsize=8)
-    for label, text, handle in zip([None, *highlighted][not len(others) :], legend.get_texts(), legend.legend_handles):
-        if label is not None:  # the names come last: matplotlib leaves out labels that begin with a low line
-            text.set_text(_shortened(names[label]))
+    # The names come last: matplotlib leaves out labels that begin with a low line.
+    shown = [*(["other classes"] if len(others) else []), *(_shortened(names[label]) for label in highlighted)]
+    for name, text, handle in zip(shown, legend.get_texts(), legend.legend_handles):
+        text.set_text(name)
         if handle is not None:
             handle.set(alpha=1, sizes=[30])
     first = [label for label in [*highlighted, *range(len(names))] if np.isfinite(centroids[label]).all()]
+    figure.draw_without_rendering()  # the layout must be known
     _write_names(axes, {label: centroids[label] for label in first}, names, set(highlighted), theme)
     return figure
 
 
 def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bold: set[int], theme: Theme) -> None:
     """Writes names near their places, the first ones the nearest, where they cover no other."""
-    axes.figure.draw_without_rendering()  # the layout must be known
     outline = [withStroke(linewidth=2.5, foreground=theme.background)]
     line = {"arrowstyle": "-", "color": theme.text, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
     turns = np.arange(400)  # a spiral, in points
@@ -100,7 +101,7 @@ def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bo
     for label, place in places.items():
         name = axes.annotate(
             _shortened(names[label]),
-            place,
+            tuple(place),
             (0, 0),
             textcoords="offset points",
             arrowprops=line,
