@@ -42,7 +42,7 @@ def page(test_split, facts):
     parts.append(sections.training_curves(test_split, curve))
     path = test_split.folder / "index.html"
     path.write_text(
-        render_page("my_classifier", headline(test_split), parts, "footer", test_split.folder), encoding="utf-8"
+        render_page("my_classifier", headline(test_split), parts, test_split.folder, "footer"), encoding="utf-8"
     )
     return SimpleNamespace(path=path, sections=parts)
 

@@ -120,7 +120,7 @@ class Audit:
         with draw_noise(self.findings, self.names) as (folder, picture):
             if picture is not None:
                 text = "The share of the texts of a class whose label looks wrong, by the class that they look like."
-                parts.append(Section("Classes", text, picture, tables={"Per class": self.classes()}))
+                parts.append(Section("Classes", text, picture, tables={"Per class": self.classes()}, alt=text))
             titles = {
                 LABEL: "Labels that look wrong",
                 CONFLICT: "Equal texts under two labels",

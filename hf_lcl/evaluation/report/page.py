@@ -30,7 +30,7 @@ class Section:
     alt: str = ""  # what the picture shows
 
 
-def render_page(title: str, headline: str, sections: Sequence[Section], footer: str, folder: Path) -> str:
+def render_page(title: str, headline: str, sections: Sequence[Section], folder: Path, footer: str = "") -> str:
     """The page as HTML. It holds the pictures, which [`plots.save_picture`] has written into `folder`."""
     return _template(folder).render(
         title=title, headline=headline, sections=sections, footer=footer, long_table=LONGEST_OPEN_TABLE

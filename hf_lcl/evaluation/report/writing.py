@@ -150,7 +150,7 @@ def write_report(
         footer += f" {lack}"
     page = folder / "index.html"
     title = output_dir.absolute().name
-    write_whole(page, render_page(title, headline(on_test), parts, footer, folder))
+    write_whole(page, render_page(title, headline(on_test), parts, folder, footer))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
