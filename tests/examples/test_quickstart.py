@@ -1,0 +1,42 @@
+"""The notebook of the quickstart: as it is kept, and run anew."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+nbformat = pytest.importorskip("nbformat")
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
+
+
+@pytest.fixture
+def notebook():
+    """The notebook with the outputs that are kept in it."""
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def outputs(notebook) -> list[dict]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_it_is_short_and_shows_results_and_no_place_of_a_machine(notebook):
+    assert len(notebook.cells) == 10
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+    kept = " ".join(
+        str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs(notebook)
+    )
+    assert not re.search(r"/(work|home|root|tmp|Users|usr)/", kept)
+    assert "Error" not in kept
+
+
+@pytest.mark.slow
+def test_it_runs(notebook):
+    nbclient, _ = pytest.importorskip("nbclient"), pytest.importorskip("ipykernel")
+    source = "".join(cell.source for cell in notebook.cells)
+    assert "use_cpu=True" in source
+    for cell in notebook.cells:  # a few steps show the same as all of them
+        cell.source = cell.source.replace("num_train_epochs=1", "max_steps=2")
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    *_, by_trainer, by_pipeline = [out["data"]["text/plain"] for out in outputs(notebook) if "execution_count" in out]
+    assert by_trainer == by_pipeline
