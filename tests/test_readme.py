@@ -2,15 +2,18 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from transformers import TrainingArguments
 
 from hf_lcl import ContrastiveTrainingArguments
+from hf_lcl.__main__ import main
 
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +38,29 @@ def test_the_python_blocks_run_as_printed_one_after_the_other(tmp_path):
         assert result.returncode == 0, result.stderr
         results.append(result.stdout)
     assert re.search(r"'label': '[a-z]+'", results[1])
+
+
+@pytest.mark.slow
+def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch):
+    """But for the number of steps."""
+    words = {"angry": "furious", "annoyed": "late", "glad": "laughing", "proud": "medal"}
+    rows = [{"text": f"my {word} neighbour {row}", "label": name} for name, word in words.items() for row in range(60)]
+    for name, part in (("tickets", rows), ("test", rows[::5]), ("pool", rows[::3])):
+        Dataset.from_list(part).to_csv(tmp_path / f"{name}.csv")
+    several = [
+        {"text": row["text"], "labels": [row["label"], "any"][: 1 + number % 2]} for number, row in enumerate(rows)
+    ]
+    Dataset.from_list(several).to_json(tmp_path / "tickets.jsonl")
+    monkeypatch.chdir(tmp_path)
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## More than one label")[2]
+    commands = re.findall(r"(?m)^hf-lcl ([^#\n]+)", section.partition("```bash\n")[2].partition("```")[0])
+    assert [command.split()[0] for command in commands] == ["train", "train", "audit", "next", "export"]
+    for command in commands:
+        steps = ["--max_steps", "2", "--use_cpu", "true"] if command.startswith("train") else []
+        # So few steps leave a classifier that int8 may well turn.
+        steps += ["--max_drop", "100"] if command.startswith("export") else []
+        main([*shlex.split(command), *steps])
+    assert {"audit.csv", "next.csv", "out-int8"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
