@@ -112,8 +112,8 @@ def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.
         return [], None
     if several := [row.line for row in rows if isinstance(row.values[label_column], list)]:
         raise ValueError(
-            f"Line {several[0]} holds a list of labels: only one label per text can be looked at. --no_labels looks for "
-            "duplicates and outliers."
+            f"Line {several[0]} holds a list of labels: only one label per text can be looked at. --no_labels looks "
+            "for duplicates and outliers."
         )
     names, ids = np.unique([str(row.values[label_column]).strip() for row in rows], return_inverse=True)
     return names.tolist(), ids
