@@ -44,8 +44,8 @@ def test_the_python_blocks_run_as_printed_one_after_the_other(tmp_path):
 def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch):
     """But for the number of steps."""
     words = {"angry": "furious", "annoyed": "late", "glad": "laughing", "proud": "medal"}
-    rows = [{"text": f"my {word} neighbour {row}", "label": name} for name, word in words.items() for row in range(60)]
-    for name, part in (("tickets", rows), ("test", rows[::5]), ("pool", rows[::3])):
+    rows = [{"text": f"my {word} neighbour {n}", "label": name} for name, word in words.items() for n in range(120)]
+    for name, part in (("tickets", rows[::2]), ("test", rows[::5]), ("pool", rows[1::2])):
         Dataset.from_list(part).to_csv(tmp_path / f"{name}.csv")
     several = [
         {"text": row["text"], "labels": [row["label"], "any"][: 1 + number % 2]} for number, row in enumerate(rows)
