@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from transformers import PreTrainedModel
 
-from ..model.last_layer import scale_logits
+from ..start.last_layer import scale_logits
 
 
 NUM_BINS = 15

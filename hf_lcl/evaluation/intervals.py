@@ -5,6 +5,7 @@ from scipy.stats import binomtest
 
 
 RESAMPLES = 1000
+DRAWS_OF_TEXTS = 200  # each holds a number for every text
 
 
 def share_interval(hits: int, texts: int) -> tuple[float, float]:
@@ -44,3 +45,41 @@ def metric_intervals(counts: np.ndarray) -> dict[str, tuple[float, float]]:
     intervals = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
     found = {"accuracy": share_interval(int(np.trace(counts)), texts)}
     return found | {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
+
+
+def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict[str, tuple[float, float]]:
+    """
+    The intervals of the figures of [`classification_metrics`] where texts have several labels, by drawing the texts
+    anew, 200 times.
+
+    Args:
+        logits (`np.ndarray` of shape `(texts, num_labels)`): a label is predicted where it is above 0.
+        references (`np.ndarray` of shape `(texts, num_labels)`): rows of 0 and 1.
+    """
+    texts, given, true = len(logits), logits > 0, references > 0
+    drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=DRAWS_OF_TEXTS).astype(float)
+    right, support, num_given = (drawn @ rows for rows in (given & true, true, given))
+    f1 = 2 * right / (support + num_given).clip(min=1)
+    precisions = [
+        _average_precision(drawn, logits[:, label], true[:, label]) for label in np.nonzero(true.any(axis=0))[0]
+    ]
+    resampled = {
+        "micro_f1": 2 * right.sum(axis=1) / (support + num_given).sum(axis=1).clip(min=1),
+        "macro_f1": f1.mean(axis=1),
+        "weighted_f1": (f1 * support).sum(axis=1) / support.sum(axis=1).clip(min=1),
+        "hamming_loss": drawn @ (given != true).mean(axis=1) / texts,
+        "mean_average_precision": np.nanmean(precisions, axis=0) if precisions else np.zeros(DRAWS_OF_TEXTS),
+    }
+    ends = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
+    all_right = share_interval(int((given == true).all(axis=1).sum()), texts)
+    return {"subset_accuracy": all_right} | {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def _average_precision(drawn: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
+    """Of one label in each draw of the texts; NaN where no text that was drawn has it."""
+    order = np.argsort(-scores, kind="stable")
+    times = drawn[:, order]
+    hits = times * is_true[order]
+    precision = hits.cumsum(axis=1) / times.cumsum(axis=1).clip(min=1)
+    with np.errstate(invalid="ignore"):
+        return (hits * precision).sum(axis=1) / hits.sum(axis=1)

@@ -12,8 +12,8 @@ from scipy.special import expit
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..model.classes import class_names
-from ..model.last_layer import shift_logits
 from ..model.modeling import LCLForSequenceClassification
+from ..start.last_layer import shift_logits
 from ..support.files import staged
 from .decisions import check_goal
 from .finished import is_adapter

@@ -91,8 +91,9 @@ class CardFacts:
     def sure_metrics(self) -> dict[str, tuple[float, float]]:
         """The intervals of the metrics that have one; of an accuracy the number of texts is enough."""
         found = dict(self.intervals)
-        if self.rows and 0 <= self.metrics.get("accuracy", -1) <= 1:
-            found.setdefault("accuracy", share_interval(round(self.metrics["accuracy"] * self.rows), self.rows))
+        for name in ("accuracy", "subset_accuracy"):
+            if self.rows and 0 <= self.metrics.get(name, -1) <= 1:
+                found.setdefault(name, share_interval(round(self.metrics[name] * self.rows), self.rows))
         return {name: found[name] for name in self.metrics if name in found}
 
     @property

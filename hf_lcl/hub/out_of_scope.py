@@ -11,8 +11,8 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
 from ..evaluation.scope import Rule, split_by_scope
 from ..model.classes import OUT_OF_SCOPE, class_names
-from ..model.last_layer import add_class, last_layer, remove_last_class, scale_logits
 from ..model.modeling import LCLForSequenceClassification
+from ..start.last_layer import add_class, last_layer, remove_last_class, scale_logits
 from ..support.files import read_json
 from .card import refresh_card
 from .export import save_sequence_classifier

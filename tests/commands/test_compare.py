@@ -84,11 +84,14 @@ def test_a_run_of_other_settings_or_data_is_another_run(training_flags, files, t
         (["--objectives", "ce", "mse"], "objectives='mse' is unknown: use one of"),
         (["--seeds", "1", "1"], "seeds=[1, 1] holds one twice"),
         (["--alpha", "2"], "alpha=2.0 must lie in [0, 1]"),
-        (["--push_to_hub"], "publishes nothing"),
     ],
 )
 def test_bad_input_ends_in_one_line_before_anything_is_read(training_flags, fails, others, message):
     assert message in fails(["compare", *training_flags, "--train_file=none.jsonl", *others])
+
+
+def test_it_publishes_nothing(training_flags, fails):
+    assert "publishes nothing" in fails(["compare", *training_flags, "--push_to_hub"])
 
 
 def test_it_needs_labelled_texts_beside_those_it_trains_on(training_flags, fails):

@@ -12,7 +12,7 @@ from hf_lcl.evaluation.demo_page import build_page
 from hf_lcl.evaluation.explorer import Explorer
 from hf_lcl.evaluation.finished import load_finished
 from hf_lcl.evaluation.summary import write_summary
-from hf_lcl.model.last_layer import add_class
+from hf_lcl.start.last_layer import add_class
 from hf_lcl.support.files import write_csv
 
 

@@ -46,8 +46,7 @@ def test_the_folder_holds_the_pictures_and_the_card_shows_them(trained):
     for name in names:
         assert (trained / "report" / f"{name}_dark.png").is_file()
         assert f"](report/{name}.png)" in card
-    assert "On the test split (24 texts), one run (seed 42):" in card
-    assert "| expected calibration error |" in card
+    assert "On the test split (24 texts), one run (seed 42); in brackets the 95 % interval over the texts:" in card
     assert "| test | 24 | `" in card
 
 

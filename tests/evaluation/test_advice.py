@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from transformers import EvalPrediction
 
+from hf_lcl import classification_metrics
+from hf_lcl.evaluation import intervals
 from hf_lcl.evaluation.advice import advice
 from hf_lcl.evaluation.confusion import confusion_counts, most_confused
-from hf_lcl.evaluation.intervals import metric_intervals, share_interval
+from hf_lcl.evaluation.intervals import metric_intervals, several_labels_intervals, share_interval
 
 
 def test_wilsons_interval_is_the_textbook_one():
@@ -61,3 +64,21 @@ def test_each_kind_of_error_has_its_advice():
     (test_texts,) = of_counts([[50, 0, 0], [0, 50, 0], [0, 0, 2]])
     assert test_texts == "Collect test texts: glad (2) have fewer than 10, too few to judge them by."
     assert of_counts([[40, 1, 0], [0, 40, 0], [0, 1, 40]])[0].startswith("Nothing stands out")
+
+
+def test_intervals_of_several_labels_are_those_of_scikit_learn_on_texts_drawn_anew(monkeypatch):
+    monkeypatch.setattr(intervals, "DRAWS_OF_TEXTS", 20)
+    rng = np.random.default_rng(1)
+    references = (rng.random((40, 3)) < 0.4).astype(int)
+    logits = rng.normal(size=(40, 3)) + references
+    draws = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), size=20)
+    naive = [
+        classification_metrics(EvalPrediction(logits[rows], references[rows]))
+        for rows in (np.repeat(np.arange(40), times) for times in draws)
+    ]
+    found = several_labels_intervals(logits, references)
+    assert found.keys() == naive[0].keys()
+    for name in found.keys() - {"subset_accuracy"}:
+        assert found[name] == pytest.approx(np.percentile([one[name] for one in naive], [2.5, 97.5])), name
+    all_right = int(((logits > 0) == references).all(axis=1).sum())
+    assert found["subset_accuracy"] == share_interval(all_right, 40)

@@ -15,7 +15,7 @@ from ..calibration import fit_temperature, reliability_bins
 from ..confusion import ConfusedPair, confused_pairs, confusion_counts, most_confused, per_class_table
 from ..decisions import decided
 from ..inference import ModelOutputs
-from ..intervals import metric_intervals, share_interval
+from ..intervals import metric_intervals, several_labels_intervals
 from ..metrics import classification_metrics
 from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
@@ -112,8 +112,10 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
         test.write_csv("confused_pairs.csv", ConfusedPair._fields, pairs),
     ]
     title = f"{test.split.capitalize()} split, {len(test.references):,} texts"
-    right = share_interval(int(test.is_right.sum()), len(test.references))
-    intervals = {"subset_accuracy": right} if test.has_several_labels else metric_intervals(test.counts)
+    if test.has_several_labels:
+        intervals = several_labels_intervals(test.outputs.logits, test.references)
+    else:
+        intervals = metric_intervals(test.counts)
     written = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in intervals.items()}
     rows = [
         {"metric": name, "value": value, "95 % interval": written.get(name, "")} for name, value in metrics.items()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .classes import class_names
-from .probing import probe_logits
+from ..model.classes import class_names
+from ..model.probing import probe_logits
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ import torch
 from tiny_architectures import COMMON, tiny_wrapper
 
 from hf_lcl.model.classes import class_names
-from hf_lcl.model.last_layer import add_class, last_layer, remove_last_class
 from hf_lcl.model.probing import computes_the_same
+from hf_lcl.start.last_layer import add_class, last_layer, remove_last_class
 
 
 # Beside the common ones: a mean of all tokens' logits, a probe of a copy, heads of two layers and quantised ones.
