@@ -407,8 +407,8 @@ class TestOnlyAFreshModelIsStarted:
             callbacks=[Stops(RuntimeError("CUDA out of memory."))],
         )
         starts, start = [], next(own for own in trainer.callback_handler.callbacks if isinstance(own, Start))
-        fit = start._fit_head
-        monkeypatch.setattr(start, "_fit_head", lambda: (starts.append("fit"), fit()))
+        fit = start._parts["head_start"]
+        monkeypatch.setitem(start._parts, "head_start", lambda title: (starts.append("fit"), fit(title))[1])
         trainer.train()
         assert trainer._train_batch_size < 16
         assert starts == ["fit"]
