@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     columns = reader.columns(flags.train_file)
     read = reader.rows(flags.train_file, text, columns=[])
-    texts = ((row, data_args.text_column_delimiter.join(row.texts)) for row in read)
+    texts = ((row, data_args.text_of(row)) for row in read)
     rows, counts = apply_corrections(texts, corrections, named_columns(text, columns)[0], label)
     if kind == ".csv":
         write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict, load_dataset
 
 from ..data.cells import LABEL_NAMES, listed
+from ..data.formats import Row
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
@@ -150,6 +151,10 @@ class DataArguments(Checked):
         ]
         facts = {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
         return facts | self.encoder_facts | {"license": self.license, "widget_texts": self.widget_texts}
+
+    def text_of(self, row: Row) -> str:
+        """The text of a row that was read, that of several columns joined."""
+        return self.text_column_delimiter.join(row.texts)
 
     def texts(self, split: Dataset) -> list[str]:
         """The texts of a split that was loaded, those of several columns joined."""

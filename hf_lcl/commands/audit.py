@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     for output in (flags.output_file, page):
         refuse_overwriting(output, data_args.files.values())
     rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)
-    texts = [data_args.text_column_delimiter.join(row.texts) for row in rows]
+    texts = [data_args.text_of(row) for row in rows]
     names, labels = class_ids(rows, data_args.label_column_name)
     with few_lines(is_brief=True):
         if flags.model is None:
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         others = None
         if flags.validation_file is not None:
             read = data_args.reader.rows(flags.validation_file, data_args.text_column_names, columns=[])
-            others = embed([data_args.text_column_delimiter.join(row.texts) for row in read], "validation texts")
+            others = embed([data_args.text_of(row) for row in read], "validation texts")
         found = look_at(embed(texts), labels, texts, same=flags.near_equal, others=others)
     audit = Audit(found, [row.line for row in rows], texts, names)
     audit.write_list(flags.output_file)

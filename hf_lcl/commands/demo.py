@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         model,
         tokenizer,
         max_seq_length=flags.max_seq_length,
-        texts=[data_args.text_column_delimiter.join(row.texts) for row in rows],
+        texts=[data_args.text_of(row) for row in rows],
         labels=[str(row.values[column]) for row in rows],
     )
     page = build_page(explorer, Path(flags.model).name, flags.corrections, misread(Path(flags.model)), suspects)

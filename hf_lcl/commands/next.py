@@ -46,14 +46,16 @@ def main(argv: list[str] | None = None) -> None:
         flags.train_file = remembered
     data_args = data_arguments(flags)
     refuse_overwriting(flags.output_file, [flags.pool, flags.train_file])
-    join, column = data_args.text_column_delimiter.join, data_args.text_column_names
+    column = data_args.text_column_names
     known = set()
     if flags.train_file is not None:
-        known = {same_words(join(row.texts)) for row in data_args.reader.rows(flags.train_file, column, columns=[])}
+        known = {
+            same_words(data_args.text_of(row)) for row in data_args.reader.rows(flags.train_file, column, columns=[])
+        }
     is_txt = ".txt" in Path(flags.pool).suffixes  # whose only column has a name of its own
     rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
-    texts = [join(row.texts) for row in rows]
+    texts = [data_args.text_of(row) for row in rows]
     with few_lines(is_brief=True):
         embed = embedder(flags, flags.model)
         if not embed.is_classifier:

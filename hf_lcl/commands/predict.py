@@ -212,7 +212,7 @@ def _load(flags: Namespace) -> Any:
 
 
 def _text(row: Row, data_args: DataArguments) -> str | tuple[str, ...]:
-    return row.texts if data_args.sentence_pair else data_args.text_column_delimiter.join(row.texts)
+    return row.texts if data_args.sentence_pair else data_args.text_of(row)
 
 
 def _kept(output: Path, done: int, is_stream: bool) -> str:
