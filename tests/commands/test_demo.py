@@ -112,7 +112,7 @@ def test_the_page_in_a_browser(explorer, tmp_path):
         page.close()
     best = next(iter(explorer.ask(TEXTS[2]).classes))
     with (tmp_path / "corrections.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1] == [TEXTS[2], best, "change", ""]
+        assert list(csv.reader(file)) == [["text", "label", "decision", "line"], [TEXTS[2], best, "change", ""]]
     assert {url.split("/")[2].partition(":")[0] for url in asked if url.startswith("http")} == {"127.0.0.1"}
 
 

@@ -176,6 +176,7 @@ def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_p
     assert before != after
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"{after[NAMES[0]]:.2f} for {NAMES[0]}" in card
+    assert all(f"| {name} | " in card for name in ("macro F1", "mean average precision", "subset accuracy"))
     assert "missed, and what is predicted instead" in card
     for name in ("label_cooccurrence", "label_probabilities", "thresholds", "reliability"):
         assert (folder / "report" / f"{name}.png").is_file()
