@@ -6,14 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..evaluation import classification_metrics
 from ..support.extras import load_extra
 from ..trainer import ContrastiveTrainer
+from ..training_args import ContrastiveTrainingArguments
 from .automatic import choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .exits import wrong_usage
+from .model_arguments import ModelArguments
 from .parsing import SETTINGS, flag, given_names, parse_arguments
 from .train import ARGUMENTS, naming_file
 
@@ -66,14 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         if not training_args.head_refit:
             training_args.eval_strategy = IntervalStrategy.EPOCH
         save_strategy, training_args.save_strategy = training_args.save_strategy, SaveStrategy.NO
-        trainer = ContrastiveTrainer(
-            model_init=partial(model_args.build_model, names, training_args.objective),
-            args=training_args,
-            train_dataset=splits["train"],
-            eval_dataset=splits["validation"],
-            processing_class=tokenizer,
-            compute_metrics=classification_metrics,
-        )
+        trainer = trainer_of_trials(model_args, training_args, splits, names, tokenizer)
         folder.mkdir(parents=True, exist_ok=True)
         best: Any = trainer.hyperparameter_search(
             n_trials=search_args.n_trials,
@@ -89,3 +86,21 @@ def main(argv: list[str] | None = None) -> None:
     print(f"best       {best.objective:.4f} on the validation texts, trial {best.run_id}")
     print(f"settings   {', '.join(f'{name} {value:.3g}' for name, value in best.hyperparameters.items())}")
     print(f"next       hf-lcl train {folder / 'best' / SETTINGS}")
+
+
+def trainer_of_trials(
+    model_args: ModelArguments,
+    training_args: ContrastiveTrainingArguments,
+    splits: DatasetDict,
+    names: list[str],
+    tokenizer: PreTrainedTokenizerBase,
+) -> ContrastiveTrainer:
+    """A trainer that makes a new model for each trial of a search."""
+    return ContrastiveTrainer(
+        model_init=partial(model_args.build_model, names, training_args.objective),
+        args=training_args,
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        processing_class=tokenizer,
+        compute_metrics=classification_metrics,
+    )
