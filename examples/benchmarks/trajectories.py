@@ -36,7 +36,7 @@ from study.choice import markdown
 from study.rivals import RIVALS, encode, sentence_encoder
 from study.systems import SYSTEMS as OF_ACCURACY
 from study.systems import System, fit_trainer
-from study.trajectory import Reader, Refit, Trajectory, epoch_losses, judge, scores, stops, windows
+from study.trajectory import Reader, Refit, Trajectory, epoch_losses, judge, scores, stops
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
@@ -194,9 +194,7 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
     is_contrastive = system in ("lcl", "scl")
     epochs = task.cell.epochs
     # What holds for contrast is to be found out: it is looked at more often.
-    ends = stops(
-        epochs, (0.1, 0.2, 0.3, 0.45, 0.65, 1.0) if is_contrastive else (0.2, 0.5, 1.0) if is_ours else (1.0,)
-    )
+    shares = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0) if is_contrastive else (0.2, 0.3, 0.5, 1.0)
     seen: dict[str, Any] = {}
 
     def follow(trainer: Any, tokens: DatasetDict) -> None:
@@ -207,8 +205,8 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
         trajectory = Trajectory(
             classifier,
             lambda: judge(classifier, train, held_out),
-            [0, *ends] if is_contrastive else ends,
-            windows(ends) if is_ours else [(0, epochs)],
+            [epochs],
+            stops(epochs, shares) if is_ours else [],
         )
         trainer.args.logging_strategy = IntervalStrategy.EPOCH
         trainer.add_callback(trajectory)
@@ -223,9 +221,9 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
         fit_trainer(with_names(replace(task, cell=replace(task.cell, learning_rate=rate))))
     seconds = time.process_time() - start
     trainer, trajectory = seen["trainer"], seen["trajectory"]
-    end = next(point for point in reversed(trajectory.points) if point.get("epoch") == epochs)
+    end = next(point["trained"] for point in reversed(trajectory.points) if point["weights"] == "iterate")
     return {
-        "end": end["trained"],
+        "end": end,
         "losses": epoch_losses(trainer.state.log_history, len(task.names)),
         "points": trajectory.points,
         "steps": trainer.state.global_step,

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from study.cells import CELLS, draw_cell
 from study.choice import CLOCKS, Choice, choices, fired, markdown, scores_of
-from study.trajectory import PENALTIES, Reader, Refit, Trajectory, epoch_losses, judge, last_layer, scores, windows
+from study.trajectory import PENALTIES, Reader, Refit, Trajectory, epoch_losses, judge, last_layer, scores
 from transformers import TrainerCallback
 
 
@@ -46,19 +46,25 @@ def test_a_trajectory_sees_iterates_and_means_and_leaves_the_training_as_it_is(m
         seen.append(weights_of(classifier))
         return {"features": train(classifier)}
 
-    trajectory, steps = Trajectory(classifier, look, [0, 1, 3], [(0, 1), (1, 3), (0, 3)]), EachStep(classifier)
+    trajectory, steps = Trajectory(classifier, look, [1, 3], [1, 3]), EachStep(classifier)
     trainer.add_callback(steps)
     trainer.add_callback(trajectory)
     trainer.train()
     assert torch.equal(weights_of(classifier), weights_of(alone.model.native))
-    places = [point.get("epoch", point.get("window")) for point in trajectory.points]
-    assert places == [0, 1, [0, 1], 3, [0, 3], [1, 3]]
+    places = [(point["epoch"], point["weights"]) for point in trajectory.points]
+    assert places == [(1, "iterate"), (1, "mean"), (3, "iterate"), (3, "mean")]
     each = torch.stack(steps.weights)
-    of_epoch = len(each) // 3
-    expected = [each[of_epoch - 1], each[:of_epoch].mean(0), each[-1], each.mean(0), each[of_epoch:].mean(0)]
-    for found, wanted in zip(seen[1:], expected):
+    of_epoch, share = len(each) // 3, torch.arange(1, len(each) + 1, dtype=torch.float64).unsqueeze(1)
+    first, last = share[:of_epoch], share
+    expected = [
+        each[of_epoch - 1],
+        (first * each[:of_epoch]).sum(0) / first.sum(),
+        each[-1],
+        (last * each).sum(0) / last.sum(),
+    ]
+    for found, wanted in zip(seen, expected):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
-    assert (expected[2] - expected[3]).abs().max() > 1e-2
+    assert (expected[2] - expected[3]).abs().max() > 1e-3
     losses = epoch_losses(trainer.state.log_history, 4)
     assert [len(values) for values in losses.values()] == [3, 3]
     assert losses["loss_ce"][-1] == pytest.approx(trainer.state.log_history[-2]["loss_ce"] / np.log(4), abs=1e-4)
@@ -129,12 +135,12 @@ def test_nobody_is_judged_by_texts_that_were_learned(data_dir):
 
 
 def run_of(system: str, seed: int, end: float, **others) -> dict:
-    """A training of twelve epochs, whose mean of epochs 3 and 4 is the best."""
+    """A training of twelve epochs, whose mean after four of them is the best."""
     refit = {str(penalty): [end, 1.0] for penalty in PENALTIES}
     points = [
-        {"trained": [end, 2.0], "refit": refit | {"3.0": [end + 0.01, 1.5]}, "half": refit, "penalty": "0.1", **at}
+        {"trained": [end, 2.0], "refit": refit | {"3.0": [end + 0.01, 1.5]}, "half": refit, **at}
         for epoch in (4, 12)
-        for at in ({"epoch": epoch}, {"window": [epoch // 3, epoch]}, {"window": [0, 12]})
+        for at in ({"epoch": epoch, "weights": "iterate"}, {"epoch": epoch, "weights": "mean"})
     ]
     points[1] |= {"trained": [end + 0.05, 0.5]}
     settings = {"cell": CELL, "system": system, "seed": seed, "budget": {"epochs": 12}}
@@ -150,7 +156,6 @@ def test_a_clock_strikes_where_both_losses_are_low():
     assert fired(losses, (0.05, 0.75)) == 4
     assert fired(losses, (0.005, 0.85)) is None
     assert fired({"loss_ce": losses["loss_ce"]}, (0.1, 0.0)) == 2  # no weighting network
-    assert windows([4, 12]) == [(1, 4), (4, 12), (0, 12)]
 
 
 def test_choices_are_told_by_what_they_are_behind_the_best():
@@ -190,7 +195,7 @@ def test_finished_runs_are_kept_and_shown(data_dir, encoder_folder, tmp_path, mo
     runs = [json.loads(line) for line in path.read_text().splitlines()]
     assert [run["settings"]["system"] for run in runs] == ["lcl", "ce", "frozen", "trainer 2e-4"]
     lcl, ce, frozen, trainer = runs
-    assert [point["epoch"] for point in lcl["points"] if "epoch" in point] == [0, 1, 2, 3, 4]
+    assert [point["epoch"] for point in lcl["points"] if point["weights"] == "mean"] == [1, 2, 3, 4]
     assert lcl["steps"] == ce["steps"] == 8
     assert trainer["steps"] == 12  # the names of the classes are texts of its own
     assert [len(run["losses"]["loss_ce"]) for run in (lcl, ce)] == [4, 4]

@@ -28,13 +28,13 @@ CLOCKS = {
 }
 GOES_ON = 1.5
 BEST = 10
-# The head that was trained, those that are fitted anew to the features that it sees then, and a mean of both; the
-# penalty is the one that cross-validation chose where none is named.
+# The head that was trained, those that are fitted anew to the features that it sees then, and a mean of both.
 HEADS = {
     "trained": ("trained", None),
-    "refit": ("refit", None),
+    "refit, penalty 10": ("refit", "10.0"),
     "refit, penalty 3": ("refit", "3.0"),
     "refit, penalty 1": ("refit", "1.0"),
+    "half, penalty 3": ("half", "3.0"),
     "half, penalty 1": ("half", "1.0"),
 }
 
@@ -47,7 +47,7 @@ class Choice:
     Args:
         system (`str`): the objective.
         when (`float` or `str`): share of the epochs, or name of a clock.
-        weights (`str`): `"iterate"`, `"mean"` of the last two thirds, or mean of `"all"` iterates.
+        weights (`str`): the last `"iterate"`, or the `"mean"` of all, of which later ones count more.
         head (`str`): one of `HEADS`.
     """
 
@@ -65,10 +65,10 @@ class Choice:
 
 def choices() -> list[Choice]:
     """All that are compared."""
-    lcl_ends = (0.2, 0.3, 0.45, 0.65, 1.0, "0.1, 0.9", "0.05, 0.85", "0.05, 0.75")
-    found = [Choice("lcl", *each) for each in product(lcl_ends, ("iterate", "mean"), HEADS)]
-    found += [Choice("ce", *each) for each in product((0.5, 1.0, "0.05", "0.02"), ("iterate", "mean"), HEADS)]
-    return found + [Choice(system, 1.0, "all", head) for system, head in product(("lcl", "ce"), HEADS)]
+    lcl_ends = (0.2, 0.3, 0.5, 0.65, 1.0, *(name for name in CLOCKS if "," in name))
+    ends = [("lcl", end) for end in lcl_ends] + [("ce", end) for end in (0.3, 0.5, 1.0, "0.05", "0.02")]
+    found = [Choice(*end, "mean", head) for end, head in product(ends, HEADS)]
+    return found + [Choice(system, 1.0, "iterate", head) for system, head in product(("lcl", "ce"), HEADS)]
 
 
 def fired(losses: dict[str, list[float]], clock: tuple[float, float]) -> int | None:
@@ -89,7 +89,7 @@ def fired(losses: dict[str, list[float]], clock: tuple[float, float]) -> int | N
 def end_of(run: Run, when: float | str) -> int:
     """After how many epochs a training ends; of those at which it was looked at, the closest."""
     epochs = run["settings"]["budget"]["epochs"]
-    looked_at = [point["epoch"] for point in run["points"] if point.get("epoch")]
+    looked_at = [point["epoch"] for point in run["points"]]
     if isinstance(when, str):
         start = fired(run["losses"], CLOCKS[when])
         wanted = epochs if start is None else min(epochs, GOES_ON * start)
@@ -102,12 +102,15 @@ def scores_of(run: Run, choice: Choice) -> tuple[float, float, float]:
     """Accuracy, negative log-likelihood and the share of the epochs that a choice would have had in a run."""
     epochs = run["settings"]["budget"]["epochs"]
     end = end_of(run, choice.when)
-    at = {"iterate": ("epoch", end), "mean": ("window", [end // 3, end]), "all": ("window", [0, epochs])}
-    key, value = at[choice.weights]
-    point = next(point for point in run["points"] if point.get(key) == value)
+    point = point_of(run, end, choice.weights)
     head, penalty = HEADS[choice.head]
-    accuracy, likelihood = point["trained"] if head == "trained" else point[head][penalty or point["penalty"]]
+    accuracy, likelihood = point["trained"] if penalty is None else point[head][penalty]
     return accuracy, likelihood, end / epochs
+
+
+def point_of(run: Run, epoch: int, weights: str) -> dict[str, Any]:
+    """What a training was seen to be at the end of an epoch, with these weights."""
+    return next(point for point in run["points"] if (point["epoch"], point["weights"]) == (epoch, weights))
 
 
 def draws_of(runs: Iterable[Run]) -> Draws:
@@ -160,19 +163,17 @@ _ABOUT_CLOCKS = (
 _ABOUT_CHOICES = (
     "Points that a choice is behind the best system of the same draw as it ends today (its regret, negative where it "
     "is ahead), mean over cells, and in brackets that of the worst cell; mean negative log-likelihood of the "
-    "held-out texts; steps as a share of today's. By head, with its inverse penalty; without one, cross-validation on "
-    "the training texts chose it. Where a clock has not struck, a training ends where it ends today; it ends where it "
-    "was looked at next to half as late again as the clock struck. `mean` is the one over the last two thirds of the "
-    "iterates, `all` over all."
+    "held-out texts; steps as a share of today's. By head, with its inverse penalty. Where a clock has not struck, a "
+    "training ends where it ends today; it ends where it was looked at next to half as late again as the clock "
+    "struck. `mean` is the one over all iterates, each of which counts as much as the steps before it."
 )
 _ABOUT_CELLS = (
     f"Regret: mean over draws (draws), and over cells ± standard error over draws. The {BEST} choices with the lowest "
     "mean, and the systems as they are today."
 )
 _ABOUT_PENALTIES = (
-    "Accuracy and NLL of the mean of the last two thirds at the clock `0.05, 0.85`, and of today's last iterate, by "
-    "the inverse penalty of the refit, beside the trained head and the penalty that cross-validation chose: means "
-    "over all draws of a cell."
+    "Accuracy and NLL of the mean at the clock `0.05, 0.85`, and of today's last iterate, by the inverse penalty of "
+    "the refit, beside the trained head: means over all draws of a cell."
 )
 
 
@@ -246,10 +247,8 @@ def _penalties(draws: Draws, cells: list[str]) -> list[str]:
             if at == cell and "lcl" in draw:
                 run = draw["lcl"]
                 end = end_of(run, "0.05, 0.85" if weights == "mean" else 1.0)
-                key, value = ("window", [end // 3, end]) if weights == "mean" else ("epoch", end)
-                point = next(point for point in run["points"] if point.get(key) == value)
+                point = point_of(run, end, weights)
                 found["trained"].append(point["trained"])
-                found["chosen"].append(point["refit"][point["penalty"]])
                 for penalty, judged in point["refit"].items():
                     found[penalty].append(judged)
         if found:

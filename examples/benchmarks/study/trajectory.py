@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 
 # Inverse strengths of the L2 penalty of a refit, for features whose mean squared length is 1.
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 FOLDS = 3
 
 
@@ -122,7 +122,6 @@ def judge(classifier: PreTrainedModel, train: Reader, held_out: Reader) -> dict[
         "refit": {str(penalty): scores(logits, labels) for penalty, logits in by_penalty.items()},
         # Both heads are linear on the same features: the mean of their weights has the mean of their logits.
         "half": {str(penalty): scores((trained + logits) / 2, labels) for penalty, logits in by_penalty.items()},
-        "penalty": str(refit.chosen()),
     }
 
 
@@ -131,74 +130,54 @@ def stops(epochs: int, shares: tuple[float, ...]) -> list[int]:
     return sorted({max(1, round(share * epochs)) for share in shares})
 
 
-def windows(ends: list[int]) -> list[tuple[int, int]]:
-    """
-    Of which iterates the mean is looked at: all behind the first epoch and up to the second one. At each end the last
-    two thirds of what was done, which are half to one and a half of a point between, and all at the last.
-    """
-    return list(dict.fromkeys([*((end // 3, end) for end in ends), (0, ends[-1])]))
-
-
 class Trajectory(TrainerCallback):
     """
-    Looks at iterates and at means of iterates. The training itself goes on as without it, to the last bit.
+    Looks at iterates, and at the mean of all iterates so far, each counting as much as the steps before it: a mean
+    that forgets the beginning and needs no more than itself. The training itself goes on as without it, to the last
+    bit.
 
     Args:
         classifier (`PreTrainedModel`): the one in training.
         look (`Callable[[], dict]`): what there is to say of it as it is.
-        stops (`list[int]`): after how many epochs to look at the iterate; 0 is what a training begins with.
-        windows (`list[tuple[int, int]]`): of which epochs to look at the mean, as for [`windows`].
+        iterates (`list[int]`): after how many epochs to look at the iterate.
+        means (`list[int]`): after how many epochs to look at the mean.
     """
 
     def __init__(
         self,
         classifier: PreTrainedModel,
         look: Callable[[], dict[str, Any]],
-        stops: list[int],
-        windows: list[tuple[int, int]],
+        iterates: list[int],
+        means: list[int],
     ):
         self.points: list[dict[str, Any]] = []
         self.looking_seconds = 0.0
-        self._classifier, self._look, self._stops, self._windows = classifier, look, stops, windows
-        self._epoch_sum, self._epoch_steps = self._zeros(), 0
-        self._sums: dict[tuple[int, int], list[Tensor]] = {}
-        self._steps = dict.fromkeys(windows, 0)
+        self._classifier, self._look, self._iterates, self._means = classifier, look, iterates, means
+        self._mean = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters()]
+        self._steps = 0
 
     def _parameters(self) -> list[Tensor]:
         return [parameter.detach() for parameter in self._classifier.parameters()]
 
-    def _zeros(self) -> list[Tensor]:
-        return [torch.zeros_like(parameter, dtype=torch.float32) for parameter in self._parameters()]
-
-    def _add_point(self, **at: Any) -> None:
+    def _add_point(self, epoch: int, weights: str) -> None:
         start = time.process_time()
-        self.points.append({**at, **self._look()})
+        self.points.append({"epoch": epoch, "weights": weights, **self._look()})
         self.looking_seconds += time.process_time() - start
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """What the start has made."""
-        if 0 in self._stops:
-            self._add_point(epoch=0)
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """One more iterate."""
-        add(self._epoch_sum, self._parameters())
-        self._epoch_steps += 1
+        self._steps += 1
+        for mean, parameter in zip(self._mean, self._parameters(), strict=True):
+            mean.lerp_(parameter.float(), 2 / (self._steps + 1))
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Looks at the iterate, and at the means that end here."""
+        """Looks at the iterate, and at the mean."""
         epoch = round(state.epoch)
-        for window in self._windows:
-            if window[0] < epoch <= window[1]:
-                add(self._sums.setdefault(window, self._zeros()), self._epoch_sum)
-                self._steps[window] += self._epoch_steps
-        self._epoch_sum, self._epoch_steps = self._zeros(), 0
-        if epoch in self._stops:
-            self._add_point(epoch=epoch)
-        for window in [window for window in self._sums if window[1] == epoch]:
-            mean = [total / self._steps[window] for total in self._sums.pop(window)]
-            with other_weights(self._parameters(), mean):
-                self._add_point(window=list(window))
+        if epoch in self._iterates:
+            self._add_point(epoch, "iterate")
+        if epoch in self._means:
+            with other_weights(self._parameters(), self._mean):
+                self._add_point(epoch, "mean")
 
 
 @contextmanager
@@ -216,12 +195,6 @@ def overwrite(tensors: list[Tensor], others: list[Tensor]) -> None:
     """In place."""
     for tensor, other in zip(tensors, others, strict=True):
         tensor.copy_(other)
-
-
-def add(tensors: list[Tensor], others: list[Tensor]) -> None:
-    """In place."""
-    for tensor, other in zip(tensors, others, strict=True):
-        tensor.add_(other)
 
 
 def epoch_losses(history: list[dict[str, Any]], num_labels: int) -> dict[str, list[float]]:
