@@ -14,9 +14,11 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
+import shutil
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -254,3 +256,16 @@ def make_data_dir(make_texts, tmp_path) -> Callable[..., Path]:
 def data_dir(make_data_dir) -> Path:
     """A few of them."""
     return make_data_dir(train=12, validation=3, test=15)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A real browser: Debian's chromium, driven by playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

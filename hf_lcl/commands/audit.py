@@ -71,7 +71,9 @@ def main(argv: list[str] | None = None) -> None:
     print(*audit.summary(), sep="\n")
     print(f"list        {flags.output_file}, the surest first")
     if find_spec("matplotlib") is not None:
-        audit.write_page(page, Path(flags.train_file).name)
+        from ..evaluation.audit.page import write_page
+
+        write_page(audit, page, Path(flags.train_file).name)
         print(f"page        {page}")
     else:
         print('page        none: pip install "hf_lcl[plots]"')

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from scipy.special import softmax
 
 from hf_lcl.__main__ import main
 from hf_lcl.evaluation.audit.embedding import Embedder
+from hf_lcl.evaluation.audit.page import TITLES
+from hf_lcl.evaluation.report.page import LONGEST_OPEN_TABLE
 
 
 WORDS = {"angry": ["furious", "rage"], "glad": ["sunny", "cake"], "proud": ["medal", "won"]}
@@ -74,6 +77,57 @@ def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encode
     for line, row in enumerate(found, start=2):
         assert row["Ticket ID"] == f"T-{line}"
         assert row["Queue"] == list(WORDS)[line % 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_the_page_in_a_browser(tickets, encoder_folder, tmp_path, browser, width, scheme):
+    """No fault, nothing beyond the edge, the planted errors first, and all of it can be reached by keyboard."""
+    with tickets.open("a") as file:
+        file.write(f"T-63;<img src=x onerror=alert(1)> rage {'x' * 400};angry\n")
+    main(["audit", str(tickets), "--model", str(encoder_folder), "--output_file", str(tmp_path / "audit.csv")])
+    rows, faults, asked = read(tmp_path / "audit.csv"), list[str](), list[str]()
+    tab = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab.on("console", lambda message: faults.append(message.text))
+    tab.on("pageerror", lambda fault: faults.append(str(fault)))
+    tab.on("request", lambda request: asked.append(request.url.partition(":")[0]))
+    tab.goto((tmp_path / "audit.html").as_uri())
+    assert tab.get_by_role("heading", level=1).inner_text() == "Audit of tickets.csv"
+
+    cards = tab.locator("section[aria-labelledby=labels-that-look-wrong] .cards > li")
+    assert cards.count() == sum("label?" in row["flag"] for row in rows)
+    for card, row in zip(cards.all(), rows[: len(WRONG)]):
+        line, truth = int(row["line"]), list(WORDS)[int(row["line"]) % 3]
+        assert line in WRONG
+        assert card.locator("p").first.inner_text() == row["text"]
+        about = f"line {line} · {row['label']} · looks like {truth} · margin {float(row['margin']):.1f}"
+        assert card.locator(".about").inner_text() == about
+        for rank, near in enumerate(card.locator("ul li").all_inner_texts(), start=1):
+            cells = (row[f"nearest_{rank}{what}"] for what in ("_line", "_label", ""))
+            assert near == "line {} · {}: {}".format(*cells)
+    assert tab.locator("img").count() == 1
+
+    reached = []
+    for _stop in range(tab.locator("a, summary, input, [tabindex]").count()):
+        tab.keyboard.press("Tab")
+        focused = tab.locator(":focus-visible")
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+        reached.append(focused.evaluate("element => element.tagName"))
+        if reached[-1] == "A":
+            name = focused.inner_text()
+            tab.keyboard.press("Enter")
+            assert tab.locator(":target").inner_text() == name
+            assert -1 < tab.locator(":target").bounding_box()["y"] < 844
+            tab.get_by_role("link", name=name).focus()
+        elif reached[-1] == "SUMMARY":
+            tab.keyboard.press("Space")
+    folded = sum(sum(flag in row["flag"] for row in rows) > LONGEST_OPEN_TABLE for flag in TITLES)
+    assert folded
+    assert Counter(reached) == {"A": len(TITLES) + 1, "SUMMARY": folded, "INPUT": 1, "DIV": 2}
+    assert tab.locator(".cards > li:not(:visible)").count() == 0
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    assert faults == []
+    assert asked == ["file"]
 
 
 def test_the_source_is_never_written_over(tickets, encoder_folder, tmp_path, fails):

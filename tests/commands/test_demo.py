@@ -1,7 +1,6 @@
 """What is said of one text, and the page that says it."""
 
 import csv
-import shutil
 
 import numpy as np
 import pytest
@@ -85,29 +84,25 @@ def test_a_space_holds_no_training_text(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_page_in_a_browser(explorer, tmp_path):
+def test_the_page_in_a_browser(explorer, tmp_path, browser):
     """Type, see, correct: the file is written, and nothing is asked of any other host."""
     pytest.importorskip("gradio")
-    playwright = pytest.importorskip("playwright.sync_api")
     rows = [{"text": "b", "truth": "glad", "prediction": "proud", "probability": "0.9"}]
     page = build_page(explorer, "feelings", tmp_path / "corrections.csv", rows)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
     asked: list[str] = []
     try:
-        with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-            tab = browser.new_page()
-            tab.on("request", lambda request: asked.append(request.url))
-            tab.goto(address)
-            tab.locator("#text textarea").fill(TEXTS[2])
-            tab.locator("#classify").click()
-            tab.get_by_text("proud").first.wait_for()
-            tab.locator("#verdict strong").first.wait_for()
-            tab.locator("#save").click()
-            tab.get_by_text("Saved. 1 texts stand in").wait_for()
-            tab.get_by_role("tab", name="Misread test texts").click()
-            tab.locator("text=0.9 >> visible=true").first.wait_for()
-            browser.close()
+        tab = browser.new_page()
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(address)
+        tab.locator("#text textarea").fill(TEXTS[2])
+        tab.locator("#classify").click()
+        tab.get_by_text("proud").first.wait_for()
+        tab.locator("#verdict strong").first.wait_for()
+        tab.locator("#save").click()
+        tab.get_by_text("Saved. 1 texts stand in").wait_for()
+        tab.get_by_role("tab", name="Misread test texts").click()
+        tab.locator("text=0.9 >> visible=true").first.wait_for()
     finally:
         page.close()
     best = next(iter(explorer.ask(TEXTS[2]).classes))
@@ -117,10 +112,9 @@ def test_the_page_in_a_browser(explorer, tmp_path):
 
 
 @pytest.mark.slow
-def test_labels_are_decided_on_in_a_browser(explorer, tmp_path):
+def test_labels_are_decided_on_in_a_browser(explorer, tmp_path, browser):
     """Keep by a button, change to another class, drop by a key: each is a row, and a new visit goes on behind them."""
     pytest.importorskip("gradio")
-    playwright = pytest.importorskip("playwright.sync_api")
     audit, corrections = tmp_path / "audit.csv", tmp_path / "corrections.csv"
     table = [dict.fromkeys(COLUMNS, "") | {"line": str(line), "flag": "label?"} for line in range(2, 6)]
     for row, text, label, name in zip(table, TEXTS, LABELS, ["glad", "angry", "annoyed", "proud"]):
@@ -131,20 +125,17 @@ def test_labels_are_decided_on_in_a_browser(explorer, tmp_path):
     page = build_page(explorer, "feelings", corrections, [], suspects)
     _, address, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
     try:
-        with playwright.sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
-            tab = browser.new_page()
-            tab.goto(address)
-            tab.get_by_role("tab", name="Labels to check").click()
-            tab.get_by_text("1 of 4 · line 2").wait_for()
-            tab.locator("text=much like it >> visible=true").first.wait_for()
-            tab.locator("#keep").click()
-            tab.get_by_text("2 of 4 · line 3").wait_for()
-            tab.locator("#change").click()
-            tab.get_by_text("3 of 4 · line 4").wait_for()
-            tab.keyboard.press("d")
-            tab.get_by_text("4 of 4 · line 5").wait_for()
-            browser.close()
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.get_by_role("tab", name="Labels to check").click()
+        tab.get_by_text("1 of 4 · line 2").wait_for()
+        tab.locator("text=much like it >> visible=true").first.wait_for()
+        tab.locator("#keep").click()
+        tab.get_by_text("2 of 4 · line 3").wait_for()
+        tab.locator("#change").click()
+        tab.get_by_text("3 of 4 · line 4").wait_for()
+        tab.keyboard.press("d")
+        tab.get_by_text("4 of 4 · line 5").wait_for()
     finally:
         page.close()
     with corrections.open(newline="") as file:
@@ -160,10 +151,3 @@ def test_another_file_is_no_list_of_labels_to_check(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na,glad\n")
     with pytest.raises(ValueError, match="has no column 'line': it is no list that `hf-lcl audit` wrote"):
         undecided(tmp_path / "train.csv", tmp_path / "corrections.csv")
-
-
-def _chromium() -> str:
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    return path

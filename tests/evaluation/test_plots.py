@@ -25,7 +25,7 @@ from hf_lcl.evaluation.plots.theme import new_figure
 
 def shares(classes: int, seed: int = 0) -> np.ndarray:
     values = np.random.default_rng(seed).dirichlet(np.full(classes, 0.1), size=classes)
-    values[-1] = np.nan  # a class without texts
+    values[:-1, 0], values[-1] = 0, np.nan  # a class for which nothing is taken, and one without texts
     return values
 
 

@@ -1,6 +1,5 @@
 """The page of a report as people see it, in a real browser."""
 
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,42 +85,35 @@ def test_another_system_is_put_into_the_table_and_nothing_else_changes(page, fac
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_the_page_in_a_browser(page, width, scheme):
+def test_the_page_in_a_browser(page, browser, width, scheme):
     """No fault, nothing beyond the edge, a picture opens, and all of it can be reached by keyboard."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium: apt-get install chromium")
     faults: list[str] = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-        tab.on("console", lambda message: faults.append(message.text))
-        tab.on("pageerror", lambda fault: faults.append(str(fault)))
-        tab.goto(page.path.as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        picture = tab.locator("figure img").first
-        fitted = picture.bounding_box()["width"]
-        assert fitted <= width
-        tab.locator("figure input").first.focus()
-        tab.keyboard.press("Space")
-        natural = picture.evaluate("image => image.naturalWidth")
-        assert picture.bounding_box()["width"] == natural
-        assert tab.evaluate("document.documentElement.scrollWidth") == width  # it scrolls in its frame
-        source = picture.evaluate("image => image.currentSrc.length")
-        assert source == len("data:image/png;base64,") + -(-_size(page.path.parent, scheme) // 3) * 4
-        lightness = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert lightness == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
-        tree = tab.locator("body").aria_snapshot()
-        for part in ("- main:", '- navigation "Sections":', "- columnheader", "- rowheader"):
-            assert part in tree, part
-        assert tab.get_by_alt_text("Heat map of 20 true by 20 predicted classes.").count() == 1
-        for link in tab.locator("nav a").all():
-            assert tab.locator(link.get_attribute("href")).count() == 1
-        assert tab.locator("footer").inner_text() == "footer"
-        tab.emulate_media(media="print")
-        assert not tab.locator("nav").is_visible()
-        browser.close()
+    tab = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab.on("console", lambda message: faults.append(message.text))
+    tab.on("pageerror", lambda fault: faults.append(str(fault)))
+    tab.goto(page.path.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    picture = tab.locator("figure img").first
+    fitted = picture.bounding_box()["width"]
+    assert fitted <= width
+    tab.locator("figure input").first.focus()
+    tab.keyboard.press("Space")
+    natural = picture.evaluate("image => image.naturalWidth")
+    assert picture.bounding_box()["width"] == natural
+    assert tab.evaluate("document.documentElement.scrollWidth") == width  # it scrolls in its frame
+    source = picture.evaluate("image => image.currentSrc.length")
+    assert source == len("data:image/png;base64,") + -(-_size(page.path.parent, scheme) // 3) * 4
+    lightness = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert lightness == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
+    tree = tab.locator("body").aria_snapshot()
+    for part in ("- main:", '- navigation "Sections":', "- columnheader", "- rowheader"):
+        assert part in tree, part
+    assert tab.get_by_alt_text("Heat map of 20 true by 20 predicted classes.").count() == 1
+    for link in tab.locator("nav a").all():
+        assert tab.locator(link.get_attribute("href")).count() == 1
+    assert tab.locator("footer").inner_text() == "footer"
+    tab.emulate_media(media="print")
+    assert not tab.locator("nav").is_visible()
     assert faults == []
 
 

@@ -1,18 +1,17 @@
-"""What was found, as a list, in words and as a page."""
+"""What was found, as a list and in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...support.files import write_csv, write_whole
+from ...support.files import write_csv
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER, Findings
 
 
 SHOWN = 3  # nearest texts
-LONGEST_LIST = 1000  # rows of a table of the page
 COLUMNS = [
     *("line", "text", "label", "suggested", "margin", "probability", "flag"),
     *(f"nearest_{rank}{what}" for rank in range(1, SHOWN + 1) for what in ("", "_line", "_label")),
@@ -110,36 +109,3 @@ class Audit:
             for given, other in places
             if texts[given, other] > 1
         ]
-
-    def write_page(self, path: Path, title: str) -> None:
-        """Writes a page that needs no other file. Raises an `ImportError` where matplotlib is not installed."""
-        from ..report.page import Section, render_page  # needs matplotlib, which is an extra
-        from .picture import draw_noise
-
-        parts = [Section("In short", tables={"": [{"found": line} for line in map(str.strip, self.summary())]})]
-        with draw_noise(self.findings, self.names) as (folder, picture):
-            if picture is not None:
-                text = "The share of the texts of a class whose label looks wrong, by the class that they look like."
-                parts.append(Section("Classes", text, picture, tables={"Per class": self.classes()}, alt=text))
-            titles = {
-                LABEL: "Labels that look wrong",
-                CONFLICT: "Equal texts under two labels",
-                DUPLICATE: "Texts that repeat another",
-                OUTLIER: "Texts near no other",
-            }
-            parts += [Section(titles[flag], tables=dict(self._tables(flag))) for flag in titles]
-            note = f"The {len(self.texts):,} texts of {title}, as {path.with_suffix('.csv').name} lists them."
-            write_whole(path, render_page(f"Audit of {title}", note, parts, folder))
-
-    def _tables(self, flag: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        rows = [row for row in self.findings.order if self.findings.flags[flag][row]]
-        more = f", the first {LONGEST_LIST:,} of {len(rows):,}" if len(rows) > LONGEST_LIST else ""
-        columns = [name for name in COLUMNS[:5] if self.names or name in ("line", "text")]
-        table = []
-        for cells in map(self.row, rows[:LONGEST_LIST]):
-            shown = {name: cells[name] for name in columns}
-            for rank in range(1, SHOWN + 1):
-                near = (cells[f"nearest_{rank}{what}"] for what in ("_line", "", "_label"))
-                shown[f"nearest {rank}"] = " · ".join(map(str, near))
-            table.append(shown)
-        yield f"Surest first{more}", table

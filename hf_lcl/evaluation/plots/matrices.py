@@ -81,10 +81,10 @@ def _heat_map(
     axes.set_yticks(range(len(order)), [shown[index] for index in order], fontsize=size)
     axes.tick_params(labelleft=True, length=0)
     axes.grid(False)
-    for row, column in np.argwhere(np.isfinite(ordered)) if is_numbered else ():
+    for row, column in np.argwhere(ordered > 0) if is_numbered else ():
         value = ordered[row, column]
         color = readable_on(colormap(norm(max(value, lowest))))
-        text = "0" if value == 0 else "<.01" if value < 0.01 else f"{value:.2f}".lstrip("0")
+        text = "<.01" if value < 0.01 else f"{value:.2f}".lstrip("0")
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     return image
 

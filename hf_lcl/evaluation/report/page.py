@@ -13,8 +13,17 @@ from ...support.files import write_whole
 
 
 TEMPLATE = Path(__file__).with_name("page.html")
-# Longer tables are folded.
+# Longer tables, and cards behind the first ones, are folded.
 LONGEST_OPEN_TABLE = 15
+
+
+@dataclass(frozen=True)
+class Card:
+    """A text, what is said of it, and texts to see beside it."""
+
+    text: str
+    about: str
+    beside: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Section:
     picture: str | None = None  # its name without .png
     files: Sequence[str] = ()  # names of those that hold the same as numbers
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # caption to rows of equal keys
-    lists: dict[str, list[str]] = field(default_factory=dict)  # heading to sentences or quoted texts
+    lists: dict[str, list[str]] = field(default_factory=dict)  # heading, or "", to sentences or quoted texts
+    cards: Sequence[Card] = ()
     alt: str = ""  # what the picture shows
 
 

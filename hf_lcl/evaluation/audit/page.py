@@ -1,0 +1,83 @@
+"""The page on which people go through what was found. Needs matplotlib, which is an extra."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ...support.files import write_whole
+from .. import plots
+from ..confusion import most_confused
+from ..relations import class_tree
+from ..report.page import Card, Section, render_page
+from ..report.sections import CLASSES_OF_SUBMATRIX, MOST_CLASSES_IN_MATRIX
+from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER
+from .writing import SHOWN, Audit
+
+
+LONGEST_LIST = 1000  # rows of a section
+LONGEST_TEXT = 300  # characters of a text
+TITLES = {
+    LABEL: "Labels that look wrong",
+    CONFLICT: "Equal texts under two labels",
+    DUPLICATE: "Texts that repeat another",
+    OUTLIER: "Texts near no other",
+}
+
+
+def write_page(audit: Audit, path: Path, title: str) -> None:
+    """Writes a page that needs no other file: the flagged rows with the texts nearest to them, and the classes."""
+    found = [re.sub(" {2,}", ": ", line.strip(), count=1) for line in audit.summary()]
+    sections = [Section("In short", lists={"": found})]
+    sections += [_rows(audit, flag) for flag, has_it in audit.findings.flags.items() if has_it.any()]
+    with TemporaryDirectory() as folder:
+        if not np.isnan(audit.findings.margins).all():
+            sections.append(_classes(audit, Path(folder)))
+        note = f"The {len(audit.texts):,} texts of {title}, as {path.with_suffix('.csv').name} lists them."
+        write_whole(path, render_page(f"Audit of {title}", note, sections, Path(folder)))
+
+
+def _rows(audit: Audit, flag: str) -> Section:
+    rows = [row for row in audit.findings.order if audit.findings.flags[flag][row]]
+    more = f" The first {LONGEST_LIST:,} of {len(rows):,}." if len(rows) > LONGEST_LIST else ""
+    text = f"Surest first; below each text those that are nearest to it.{more}"
+    return Section(TITLES[flag], text, cards=[_card(audit, row) for row in rows[:LONGEST_LIST]])
+
+
+def _card(audit: Audit, row: int) -> Card:
+    cells = audit.row(row)
+    about = [f"line {cells['line']}", *([cells["label"]] if audit.names else [])]
+    if audit.findings.flags[LABEL][row]:
+        about += [f"looks like {cells['suggested']}", f"margin {cells['margin']:.1f}"]
+    near = ([cells[f"nearest_{rank}{what}"] for what in ("_line", "_label", "")] for rank in range(1, SHOWN + 1))
+    beside = [
+        f"line {line}{f' · {label}' if label else ''}: {_shortened(text)}" for line, label, text in near if line != ""
+    ]
+    return Card(_shortened(cells["text"]), " · ".join(about), beside)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def _classes(audit: Audit, folder: Path) -> Section:
+    """Which classes look like which others; of many classes the picture shows those with the most suspect labels."""
+    names, shares = audit.names, audit.findings.noise(len(audit.names))
+    shown = class_tree(shares).order
+    what = "Each row holds the texts of one label, by the class that they look like."
+    if len(names) > MOST_CLASSES_IN_MATRIX:
+        counts = np.bincount(audit.findings.labels, minlength=len(names))
+        worst = most_confused(shares * counts[:, None], CLASSES_OF_SUBMATRIX)
+        shown = [label for label in shown if label in worst]
+        what = f"The {len(shown)} of {len(names)} classes with the most labels that look wrong. {what}"
+
+    def plot(theme: plots.Theme) -> Figure:
+        title = "Share of the texts of a label that look like which class"
+        figure = plots.plot_confusion_matrix(shares, names, shown, theme, "looks like", title)
+        figure.axes[0].set_ylabel("label given")
+        return figure
+
+    plots.save_picture(plot, folder, "noise")
+    return Section("Classes", what, "noise", tables={"Per class": audit.classes()}, alt=what)
