@@ -1,12 +1,16 @@
 """What is found in embeddings whose faults are known."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from hf_lcl.evaluation.audit import findings, folds, neighbours
 from hf_lcl.evaluation.audit.choosing import choose_next
 from hf_lcl.evaluation.audit.findings import count_suspects, look_at
-from hf_lcl.evaluation.audit.folds import out_of_fold
+from hf_lcl.evaluation.audit.folds import assign_folds, out_of_fold
 from hf_lcl.evaluation.audit.neighbours import nearest
 from hf_lcl.evaluation.audit.writing import COLUMNS, Audit
 
@@ -117,6 +121,55 @@ def test_folds_shrink_with_the_smallest_class(smallest, expected):
 
     out_of_fold(points.view(Counted), labels, np.arange(80), rows)
     assert len(fits) == 2 * expected  # each fold is fitted to the others, and asked once
+
+
+def test_each_class_is_spread_over_all_folds_and_a_group_stays_together():
+    rng = np.random.default_rng(0)
+    labels, groups = np.repeat(np.arange(3), [100, 37, 5]), np.r_[rng.permutation(137), 0, 1, 200, 201, 201]
+    found = assign_folds(labels, groups, rng)
+    assert all(len(set(found[groups == group])) == 1 for group in groups)
+    for label, fewest in ((0, 23), (1, 7), (2, 1)):
+        counts = np.bincount(found[labels == label], minlength=4)
+        assert len(counts) == 4  # the smallest class has four groups
+        assert counts.min() >= fewest
+        assert counts.max() <= fewest + 3
+
+
+def test_texts_under_every_label_may_leave_nothing_to_learn_from():
+    """Without the two texts of one fold, there may be one class alone."""
+    points, groups = clouds(1)[0], np.array([0, 0, 2, 3])
+    known = [out_of_fold(points, np.array([0, 1, 0, 1]), groups, seed=seed).sum(axis=1) for seed in range(8)]
+    assert {round(float(total)) for row in known for total in row} == {0, 1}
+
+
+MANY = """
+import resource
+import numpy as np
+import sklearn.linear_model
+from hf_lcl.evaluation.audit import look_at
+
+rng = np.random.default_rng(0)
+labels, texts = rng.integers(0, 5, 14_000), [f"text {row % 13_000}" for row in range(14_000)]
+points = 4 * np.eye(16)[labels] + rng.normal(size=(14_000, 16))
+points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float16)
+look_at(points[:50], labels[:50], texts[:50])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+margins = look_at(points, labels, texts).margins
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, margins.sum())
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_with_blocks_and_not_with_the_square_of_the_rows():
+    """All cosines of these rows would take 784 MB. Nor does what is found depend on how a process hashes texts."""
+    found = []
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        ran = subprocess.run([sys.executable, "-c", MANY], env=environment, capture_output=True, text=True, check=True)
+        kilobytes, total = ran.stdout.split()
+        assert int(kilobytes) < 300_000
+        found.append(total)
+    assert found[0] == found[1]
 
 
 def test_neighbours_by_blocks_are_those_of_the_whole(monkeypatch):
