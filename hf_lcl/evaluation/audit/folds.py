@@ -16,8 +16,7 @@ def out_of_fold(
 ) -> np.ndarray:
     """
     The probabilities that a logistic regression gives each text, of the classes of the other texts. It is fitted to
-    the embeddings of the other folds, 20,000 at most. There are 5 folds, or as many as the smallest class has groups,
-    but 2 at least.
+    the embeddings of the other folds, 20,000 at most. There are 5 folds, or as many as there are groups.
 
     Args:
         embeddings (`np.ndarray` of shape `(rows, hidden)`): of the texts.
@@ -39,8 +38,6 @@ def out_of_fold(
     for fold in range(fold_of.max() + 1):
         fitted = np.sort(rng.permutation(np.flatnonzero(fold_of != fold))[:MOST_TEXTS])
         held_out = np.flatnonzero(fold_of == fold)
-        if len(np.unique(labels[fitted])) < 2:  # nothing can be learned from them
-            continue
         features = embeddings[rows[fitted]].astype(np.float32)
         mean = features.mean(axis=0)
         # The scale of the head start, so that the penalty is its own too.
@@ -56,15 +53,15 @@ def out_of_fold(
 
 def assign_folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
-    The fold of each row, `(rows,)`: each class is spread over all folds, and a group stays together. It counts for the
-    rarest of its classes. scikit-learn's StratifiedGroupKFold takes half an hour for a million groups, and gigabytes.
+    The fold of each row, `(rows,)`. The groups of a class are dealt in turn: where a class has but two, either one is
+    judged by a regression that has seen the other. A group of several classes is dealt with the rarest.
+    scikit-learn's StratifiedGroupKFold takes half an hour for a million groups, and gigabytes.
     """
     pairs = np.unique(np.stack([labels, groups]), axis=1)
     groups_of_class = np.bincount(pairs[0])
     rarest_first = np.lexsort((groups_of_class[pairs[0]], pairs[1]))
     names, first = np.unique(pairs[1][rarest_first], return_index=True)
     class_of_group = pairs[0][rarest_first][first]
-    number = int(np.clip(groups_of_class[groups_of_class > 0].min(), 2, FOLDS))
     folds = np.empty(len(names), dtype=np.int64)
-    folds[np.lexsort((rng.random(len(names)), class_of_group))] = np.arange(len(names)) % number
+    folds[np.lexsort((rng.random(len(names)), class_of_group))] = np.arange(len(names)) % FOLDS
     return folds[np.searchsorted(names, groups)]
