@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..data.corrections import apply_corrections, read_corrections
 from ..data.reading import Reader, named_columns
-from ..support.files import open_whole, refuse_overwriting, write_csv
+from ..support.files import check_output, open_whole, write_csv
 from .columns import columns_of_file
+from .exits import wrong_usage
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments
 from .parsing import HelpFormatter, parse_strictly
 
@@ -31,16 +32,18 @@ def main(argv: list[str] | None = None) -> None:
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
     flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
-    kind = flags.output.suffix.lower()
-    if kind not in (".csv", ".jsonl"):
-        raise ValueError(f"output={str(flags.output)!r} has an unknown extension: use .csv or .jsonl.")
-    refuse_overwriting(flags.output, [flags.train_file, flags.corrections])
+    with wrong_usage():
+        kind = check_output(flags.output, [flags.train_file, flags.corrections], ".csv", ".jsonl")
+        columns = data_args.reader.columns(flags.train_file)
+        if {"suggested", "decision"} <= {*columns}:
+            raise ValueError(
+                f"{flags.train_file} is a list that `audit` wrote: name it first, then the labelled file."
+            )
     corrections = read_corrections(flags.corrections, Reader().rows(flags.corrections, ["text"], columns=[]))
     reader = data_args.reader
     (text, label, _), _ = columns_of_file(
         reader, flags.train_file, text=data_args.text_column_names, label=data_args.label_column_name
     )
-    columns = reader.columns(flags.train_file)
     read = reader.rows(flags.train_file, text, columns=[])
     texts = ((row, data_args.text_of(row)) for row in read)
     rows, counts = apply_corrections(texts, corrections, named_columns(text, columns)[0], label)

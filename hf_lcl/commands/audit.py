@@ -11,10 +11,11 @@ from ..data.formats import Row
 from ..evaluation.audit.embedding import Embedder
 from ..evaluation.audit.findings import SAME, look_at
 from ..evaluation.audit.writing import Audit
-from ..support.files import refuse_overwriting
+from ..support.files import check_output, refuse_overwriting
 from .arguments import DataArguments
 from .automatic import few_lines
 from .columns import columns_of_file
+from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments
 from .parsing import HelpFormatter, parse_strictly
@@ -49,11 +50,12 @@ def main(argv: list[str] | None = None) -> None:
     add_running(parser)
     flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
-    if flags.output_file.suffix.lower() != ".csv":
-        raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv.")
     page = flags.output_file.with_suffix(".html")
-    for output in (flags.output_file, page):
-        refuse_overwriting(output, data_args.files.values())
+    with wrong_usage():
+        if not 0 < flags.near_equal <= 1:
+            raise ValueError(f"near_equal={flags.near_equal:g} must be a cosine above 0, and 1 at most.")
+        check_output(flags.output_file, data_args.files.values())
+        refuse_overwriting(page, data_args.files.values())
     rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)
     texts = [data_args.text_of(row) for row in rows]
     names, labels = class_ids(rows, data_args.label_column_name)

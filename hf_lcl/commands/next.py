@@ -9,9 +9,10 @@ from ..data.reading import named_columns
 from ..evaluation.audit.choosing import choose_next
 from ..evaluation.audit.findings import same_words
 from ..model.classes import class_names
-from ..support.files import refuse_overwriting, write_csv
+from ..support.files import check_output, write_csv
 from .audit import embedder
 from .automatic import few_lines
+from .exits import UsageError, wrong_usage
 from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
 from .parsing import SETTINGS, read_settings
 
@@ -37,15 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     add_data_flags(parser, "the training texts", "train_file", "label_column_name")
     flags = parse_flags(parser, argv)
     if flags.n < 1:
-        raise ValueError(f"--n {flags.n} leaves no text: use 1 or more.")
-    if flags.output_file.suffix.lower() != ".csv":
-        raise ValueError(f"output_file={str(flags.output_file)!r} has an unknown extension: use .csv.")
+        raise UsageError(f"--n {flags.n} leaves no text: use 1 or more.")
     settings = Path(flags.model) / SETTINGS
     remembered = read_settings(settings).get("train_file") if settings.is_file() else None
     if flags.train_file is None and remembered and Path(remembered).is_file():
         flags.train_file = remembered
     data_args = data_arguments(flags)
-    refuse_overwriting(flags.output_file, [flags.pool, flags.train_file])
+    with wrong_usage():
+        check_output(flags.output_file, [flags.pool, flags.train_file])
     column = data_args.text_column_names
     known = set()
     if flags.train_file is not None:

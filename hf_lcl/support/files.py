@@ -115,6 +115,15 @@ def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | 
             raise ValueError(f"{output} is the file that is read ({source}): writing would destroy it. Name another.")
 
 
+def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kinds: str) -> str:
+    """The extension of a file to write. Raises a `ValueError` for another than `kinds` (".csv"), and for an input."""
+    kind, allowed = output.suffix.lower(), kinds or (".csv",)
+    if kind not in allowed:
+        raise ValueError(f"The output {output} has an unknown extension: use {' or '.join(allowed)}.")
+    refuse_overwriting(output, inputs)
+    return kind
+
+
 def check_weights(folder: str | os.PathLike) -> None:
     """Raises a `ValueError` that names the first `*.safetensors` file of a folder that is cut short or none."""
     for path in sorted(Path(folder).glob("*.safetensors")):

@@ -45,7 +45,7 @@ def tickets(tmp_path) -> Path:
 
 def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encoder_folder, tmp_path, capsys):
     out, before = tmp_path / "audit.csv", tickets.read_bytes()
-    main(["audit", str(tickets), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1.1"])
+    main(["audit", str(tickets), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1"])
     told = capsys.readouterr().out
     assert "text column: Body" in told
     number = int(re.search(r"labels      (\d+) of 61 look wrong", told)[1])
@@ -141,10 +141,81 @@ def test_the_source_is_never_written_over(tickets, encoder_folder, tmp_path, fai
     assert tickets.read_bytes() == before
 
 
+FILES = {
+    "empty.csv": "",
+    "header.csv": "text,label\n",
+    "numbers.csv": "id,amount\n1,2\n2,3\n",
+    "gap.csv": "text,label\nmy cake,glad\n,angry\n",
+    "unlabelled.csv": "text,label\nmy cake,glad\nmy queue,\n",
+    "lists.jsonl": '{"text": "my cake", "label": ["glad", "proud"]}\n{"text": "my rage", "label": ["angry"]}\n',
+    "good.csv": "text,label\nmy cake,glad\nmy rage,angry\n",
+    "list.csv": "line,text,label,suggested,decision\n2,my cake,glad,proud,perhaps\n",
+    "other.csv": "Body,label\nmy cake,glad\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        ("audit empty.csv", 2, "The train file empty.csv is empty: it has no rows."),
+        ("audit header.csv", 1, "The file header.csv has no rows."),
+        ("audit nowhere.csv", 2, "The train file nowhere.csv does not exist."),
+        ("audit numbers.csv", 1, "numbers.csv has no column that looks like texts: write --text_column_names NAME."),
+        ("audit gap.csv", 1, "gap.csv, line 3 holds no text in column 'text'."),
+        ("audit unlabelled.csv", 1, "unlabelled.csv, line 3 holds no label in column 'label'."),
+        ("audit lists.jsonl", 1, "Line 1 holds a list of labels: only one label per text can be looked at."),
+        ("audit good.csv --label_column_name queue", 2, "has no label column 'queue'"),
+        ("audit good.csv --text_column_names body", 2, "has no text column 'body'"),
+        ("audit good.csv --output_file a.xlsx", 2, "The output a.xlsx has an unknown extension: use .csv."),
+        ("audit good.csv --output_file good.csv", 2, "good.csv is the file that is read (good.csv)"),
+        (
+            "audit good.csv --validation_file v.csv --output_file good.csv",
+            2,
+            "The validation file v.csv does not exist",
+        ),
+        ("audit good.csv --near_equal 95", 2, "near_equal=95 must be a cosine above 0, and 1 at most."),
+        ("audit good.csv --near_equal nan", 2, "near_equal=nan must be a cosine"),
+        ("audit good.csv --batch_size 0", 2, "batch_size=0 must be at least 1."),
+        ("audit good.csv --model nowhere/to/be", 1, "No model can be loaded from nowhere/to/be"),
+        ("audit", 2, "the following arguments are required: FILE."),
+        ("apply header.csv good.csv --output new.csv", 1, "The file header.csv has no rows."),
+        ("apply other.csv good.csv --output new.csv", 1, "The file other.csv has no text column 'text'"),
+        ("apply list.csv good.csv --output new.csv", 1, "list.csv, line 2: the decision 'perhaps' is none of keep"),
+        ("apply good.csv list.csv --output new.csv", 2, "list.csv is a list that `audit` wrote: name it first"),
+        ("apply list.csv good.csv --output good.csv", 2, "good.csv is the file that is read (good.csv)"),
+        ("apply list.csv good.csv --output new.xlsx", 2, "new.xlsx has an unknown extension: use .csv or .jsonl."),
+        ("apply list.csv good.csv", 2, "the following arguments are required: --output."),
+        ("next out good.csv --n 0", 2, "--n 0 leaves no text: use 1 or more."),
+        ("next out good.csv --output_file good.csv", 2, "good.csv is the file that is read (good.csv)"),
+        ("next out good.csv --output_file next.txt", 2, "next.txt has an unknown extension: use .csv."),
+        ("next out empty.csv", 1, "empty.csv is empty: it has no rows."),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(command, status, words, fails, tmp_path, monkeypatch, capsys):
+    """With exit status 2 where it is seen before any work, and before a model is loaded."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in FILES.items():
+        Path(name).write_text(content)
+    assert words in fails(command.split())
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == FILES
+
+
+def test_a_class_with_a_single_text_and_a_file_with_a_single_class(encoder_folder, tmp_path, capsys):
+    flags = ["--model", str(encoder_folder), "--output_file", str(tmp_path / "a.csv"), "--near_equal", "1"]
+    path = tmp_path / "train.csv"
+    texts = [f"my {word} at {place}" for word in ("cake", "party") for place in ("home", "work")]
+    for further, told in (("", ""), ("my rage,angry\n", "not judged  classes with a single text: angry\n")):
+        path.write_text("text,label\n" + "".join(f"{text},glad\n" for text in texts) + further)
+        main(["audit", str(path), *flags])
+        assert f"{told}labels      not judged: two classes with two texts each are needed\n" in capsys.readouterr().out
+        assert {row["suggested"] for row in read(tmp_path / "a.csv")} == {""}
+
+
 def test_a_file_without_labels_has_duplicates_alone(encoder_folder, tmp_path, capsys):
     path, out = tmp_path / "texts.txt", tmp_path / "list.csv"
     path.write_text("my neighbour won a medal\nsunny party\nMy neighbour  won a medal\n")
-    main(["audit", str(path), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1.1"])
+    main(["audit", str(path), "--model", str(encoder_folder), "--output_file", str(out), "--near_equal", "1"])
     assert "labels      not judged" in capsys.readouterr().out
     assert [(row["line"], row["label"], row["flag"]) for row in read(out)] == [
         ("1", "", ""),
@@ -221,7 +292,7 @@ def test_train_says_how_many_labels_look_wrong_and_how_to_list_them(
         assert found is None
         return
     assert 1 <= int(found[1]) <= len(WRONG)  # of those in the part that is trained on
-    main([*shlex.split(found[2]), "--output_file", str(tmp_path / "audit.csv"), "--near_equal", "1.1"])
+    main([*shlex.split(found[2]), "--output_file", str(tmp_path / "audit.csv"), "--near_equal", "1"])
     assert {int(row["line"]) for row in read(tmp_path / "audit.csv")[:4]} == set(WRONG)
 
 
