@@ -44,6 +44,7 @@ from .support.extras import load_extra
 from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import check_stream, order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
+from .training.learned import HEAD_KEPT, StopWhenLearned
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, wide_space
@@ -160,7 +161,8 @@ class ContrastiveTrainer(Trainer):
             data_collator = ContrastiveDataCollator(processing_class)
         super().__init__(model, args, data_collator, train_dataset, eval_dataset, processing_class, **kwargs)
         start = Start(self.distill_mean, self.fit_classifier)
-        for callback in (RunMark(), SamplerEpochCallback(), start, CollapseMonitor()):
+        self._learned = StopWhenLearned()
+        for callback in (RunMark(), SamplerEpochCallback(), start, self._learned, CollapseMonitor()):
             self.add_callback(callback)
 
     # Data
@@ -224,7 +226,7 @@ class ContrastiveTrainer(Trainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """
         As in `transformers.Trainer`; `True` or `"last"` goes on from the newest whole checkpoint, where there is one.
-        With `head_refit` the classifier is fitted at the end.
+        `stop_when_learned` may end it before its last epoch; `head_refit` fits the classifier once more.
 
         Raises:
             ValueError: for a folder that is no whole checkpoint of such a run.
@@ -236,6 +238,7 @@ class ContrastiveTrainer(Trainer):
             check_checkpoint(resume_from_checkpoint, config, self.args.objective)
             # The Trainer loads weights alone; what was done before the first step stands in the configuration.
             config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
+        self._learned.checkpoint = resume_from_checkpoint
         if self.optimizer is self._past_optimizer:
             self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
         is_made = self.optimizer is None
@@ -248,11 +251,11 @@ class ContrastiveTrainer(Trainer):
             raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
         finally:
             self._past_optimizer = self.optimizer if is_made else None
-        if self.args.head_refit:
+        if self.args.head_refit or self._learned.has_ended:
             try:
-                self.fit_classifier()
+                self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT)
             except ValueError as error:  # a frozen classifier, or one without a linear end: what was trained is kept
-                logger.warning(f"head_refit is left out. {error}")
+                logger.warning(f"The classifier is not fitted at the end. {error}")
         return output
 
     def _look_again(self) -> None:
@@ -278,10 +281,11 @@ class ContrastiveTrainer(Trainer):
         average = partial(self.accelerator.reduce, reduction="mean")
         distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
 
-    def fit_classifier(self, description: str = "features") -> tuple[Tensor, Tensor]:
+    def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
-        With `names_as_texts`, the name of a class is a text of it. See [`start.fit_head`].
+        With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
+        the new one. See [`start.fit_head`].
         """
         names = dict(enumerate(class_names(self._unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
@@ -290,7 +294,8 @@ class ContrastiveTrainer(Trainer):
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, len(names))
         gather = self.accelerator.gather_for_metrics
-        return fit_head(self._unwrapped, batches, class_weights=weights, gather=gather, description=description)
+        options: Any = {"class_weights": weights, "gather": gather, "description": description}
+        return fit_head(self._unwrapped, batches, keep=keep, **options)
 
     # Steps
 
@@ -308,6 +313,7 @@ class ContrastiveTrainer(Trainer):
         loss = super().training_step(model, *args, **kwargs)
         no_sync = partial(self.accelerator.no_sync, model)
         self._step.finish(model, step=self.state.global_step, batch_size=self._train_batch_size, no_sync=no_sync)
+        self._learned.observe(self._step.cross_entropies)
         return loss
 
     def compute_loss(
@@ -403,7 +409,10 @@ class ContrastiveTrainer(Trainer):
         """
         # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
         if _internal_call and output_dir is not None:
-            return super().save_model(output_dir, _internal_call)
+            super().save_model(output_dir, _internal_call)
+            if self.args.should_save:
+                self._learned.save(output_dir)
+            return
         self._finish_current_push()  # which still reads the files
         output_dir = self.args.output_dir if output_dir is None else output_dir
         state_dict, model = self._gathered_weights(), self._unwrapped
@@ -434,6 +443,7 @@ class ContrastiveTrainer(Trainer):
     def _card_facts(self, **known: Any) -> CardFacts:
         data = self.train_dataset, self.eval_dataset
         name, is_adapter = self._publisher.name, self._saves_adapter
+        known["done"] = ["stop_when_learned"] if self._learned.has_ended else []
         return run_facts(name, self._unwrapped, self.args, self.state, *data, is_adapter=is_adapter, **known)
 
     # Pushing

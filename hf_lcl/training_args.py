@@ -57,6 +57,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
         head_start (`bool`, *optional*): whether the classifier is fitted to the frozen encoder before the first step,
             by logistic regression. By default where [`~LCLForSequenceClassification.from_encoder`] made a new
             classifier; not for `"ce"` or `alpha=1`. See [`start.fit_head`].
+        stop_when_learned (`bool`, *optional*): whether training ends once its texts are learned, with the mean of the
+            weights on the way and a last layer that is half fitted anew: the epochs are then the most that it takes.
+            Only for `"lcl"`; by default where the classifier was fitted before the first step, but not for several
+            labels, an adapter or `load_best_model_at_end`. See [`training.learned.StopWhenLearned`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
             the last step. Earlier evaluations and checkpoints do not hold it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
@@ -121,6 +125,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
     head_start: bool | None = option(
         None, "Fit a new classifier to the frozen encoder before training (default: unless ce)."
     )
+    stop_when_learned: bool | None = option(
+        None, "End when the training texts are learned, with the mean of the weights (default: after a head_start)."
+    )
     head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
     names_as_texts: bool = option(True, "Let the name of a class be a text of it where the classifier is fitted.")
     num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
@@ -183,7 +190,17 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError(f"{views} is of no use to objective='ce', which counts each text once: leave it out.")
         if mini is not None and self.deepspeed:
             raise ValueError("mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP.")
-        for name in ("distill_mean", "head_start", "head_refit"):
+        if self.stop_when_learned and self.objective != "lcl":
+            raise ValueError(
+                "stop_when_learned=True is told by the weighting network, which "
+                f"objective={self.objective!r} has not: leave it out."
+            )
+        if self.stop_when_learned and self.load_best_model_at_end:
+            raise ValueError(
+                "stop_when_learned=True ends with the mean of the weights, load_best_model_at_end=True with a "
+                "checkpoint: leave one of them out."
+            )
+        for name in ("distill_mean", "head_start", "stop_when_learned", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
                 raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
 

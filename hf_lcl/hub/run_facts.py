@@ -45,11 +45,13 @@ def run_facts(
     eval_dataset: Any = None,
     *,
     is_adapter: bool = False,
+    done: Sequence[str] = (),
     **known: Any,
 ) -> CardFacts:
     """
-    All facts that a run knows about its classifier. `known` are other fields of [`CardFacts`], which take precedence;
-    metrics are those of the last evaluation in the log of `state`.
+    All facts that a run knows about its classifier. `done` are arguments whose default turned out to be `True`;
+    `known` are other fields of [`CardFacts`], which take precedence; metrics are those of the last evaluation in the
+    log of `state`.
     """
     config, log = model.config, state.log_history
 
@@ -71,7 +73,7 @@ def run_facts(
         "thresholds": getattr(config.text_config, "folded_thresholds", None) or {},
         "objective": args.objective,
         # The default of `head_start` and others is decided by the model, which records what was done.
-        "settings": training_settings(args) | dict.fromkeys(config.start or (), True),
+        "settings": training_settings(args) | dict.fromkeys([*(config.start or ()), *done], True),
         "metrics": metrics,
         "split": "validation" if metrics else None,
         "rows": len(splits["validation"]) if metrics and "validation" in splits else None,

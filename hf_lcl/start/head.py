@@ -26,6 +26,8 @@ GELU_INPUT_RMS = 0.2
 RELU_INPUT_RMS = 0.5
 # Inverse strength of the L2 penalty (scikit-learn's C), for features whose mean squared length is 1.
 INVERSE_PENALTY = 3.0
+# The same in a mean with a layer that was trained, by an encoder that has learned the texts.
+INVERSE_PENALTY_BESIDE_TRAINED = 30.0
 
 
 class ClassifierHead(NamedTuple):
@@ -156,6 +158,7 @@ def fit_head(
     model: LCLForSequenceClassification,
     batches: Iterable[dict[str, Tensor]],
     *,
+    keep: float = 0.0,
     class_weights: list[float] | None = None,
     gather: Callable[[Any], Any] = lambda tensors: tensors,
     description: str = "features",
@@ -169,6 +172,8 @@ def fit_head(
             (training or evaluation) that it is in.
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device. Where
             these are rows of 0 and 1, each class is fitted against the rest.
+        keep (`float`, *optional*, defaults to 0.0): share of the last layer as it is in a mean with the fitted one; if
+            any, the layer before it stays as it is.
         class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
         description (`str`, *optional*): of the progress bar.
@@ -193,7 +198,8 @@ def fit_head(
                 if _is_frozen(head.output):
                     raise ValueError("The last layer of the classifier is frozen (requires_grad=False).")
                 before = _copy(head.dense)
-                linearize(model, head, inputs, gather)
+                if not keep:
+                    linearize(model, head, inputs, gather)
             seen, classes = gather((head_inputs(model, head.output, inputs), batch["labels"]))
             features.append(seen.cpu())
             labels.append(classes.cpu())
@@ -206,6 +212,7 @@ def fit_head(
             len(class_names(model.config)),
             class_weights,
             with_bias=head.output.bias is not None,
+            inverse_penalty=INVERSE_PENALTY_BESIDE_TRAINED if keep else INVERSE_PENALTY,
         )
     except BaseException:  # Ctrl-C and a full device too: a head that is half changed would be neither old nor new
         if head is not None and head.dense is not None and before:
@@ -214,14 +221,19 @@ def fit_head(
     finally:
         model.train(was_training)
     with torch.no_grad():
-        head.output.weight.copy_(torch.from_numpy(weight))
-        if head.output.bias is not None:
-            head.output.bias.copy_(torch.from_numpy(bias))
+        for parameter, fitted in ((head.output.weight, weight), (head.output.bias, bias)):
+            if parameter is not None:
+                parameter.copy_(keep * parameter.double().cpu() + (1 - keep) * torch.from_numpy(fitted))
     return torch.cat(features), torch.cat(labels)
 
 
 def _logistic_regression(
-    features: np.ndarray, labels: np.ndarray, num_labels: int, class_weights: list[float] | None, with_bias: bool
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_labels: int,
+    class_weights: list[float] | None,
+    with_bias: bool,
+    inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `(num_labels, features)` and bias `(num_labels,)`; a class without texts gets a low logit."""
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
@@ -230,7 +242,7 @@ def _logistic_regression(
     present = np.unique(labels)
     weights = None if class_weights is None else {label: class_weights[label] for label in present}
     regression = LogisticRegression(
-        C=INVERSE_PENALTY, max_iter=1000, fit_intercept=with_bias, class_weight=weights
+        C=inverse_penalty, max_iter=1000, fit_intercept=with_bias, class_weight=weights
     ).fit((features - mean) / scale, labels)
     rows, constants = regression.coef_, np.broadcast_to(regression.intercept_, len(regression.coef_))
     if len(present) == 2:
@@ -243,7 +255,12 @@ def _logistic_regression(
 
 
 def _one_against_rest(
-    features: np.ndarray, labels: np.ndarray, num_labels: int, class_weights: list[float] | None, with_bias: bool
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_labels: int,
+    class_weights: list[float] | None,
+    with_bias: bool,
+    inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As above for rows of 0 and 1: one regression a class; a class of no text, or of all, is a bias alone."""
     from sklearn.linear_model import LogisticRegression
@@ -254,7 +271,7 @@ def _one_against_rest(
     for index in np.flatnonzero((shares > 0) & (shares < 1)):
         weights = None if class_weights is None else {1: class_weights[index]}
         regression = LogisticRegression(
-            C=INVERSE_PENALTY, max_iter=1000, fit_intercept=with_bias, class_weight=weights
+            C=inverse_penalty, max_iter=1000, fit_intercept=with_bias, class_weight=weights
         ).fit(scaled, labels[:, index])
         weight[index] = regression.coef_[0] / scale
         bias[index] = np.ravel(regression.intercept_)[0] - weight[index] @ mean

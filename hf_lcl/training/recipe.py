@@ -65,7 +65,7 @@ def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
         {
             "learning_rate": f"{num_classes} classes, an encoder of width {hidden_size}",
             "per_device_train_batch_size": "few texts of few classes" if is_small else "room for several classes",
-            "num_train_epochs": f"{steps:,} steps for {num_texts:,} texts, {num_texts / num_classes:.0f} of a class",
+            "num_train_epochs": f"at most {steps:,} steps for {num_texts:,} texts, {num_texts / num_classes:.0f} of a class",
             "warmup_steps": "the learning rate rises over a tenth of the steps",
         },
     )

@@ -31,7 +31,8 @@ class Step:
 
     [`~Step.loss`] is the forward pass. [`~Step.finish`] comes after `loss.backward()`: it sends gradients from the
     outputs of mini-batches on to the weights, and reads from the device, once per batch and while the device still
-    works on the backward pass, whether the loss was finite.
+    works on the backward pass, whether the loss was finite. `cross_entropies` are then those of the classifier and,
+    where it learns, of the weighting network: means over all processes.
 
     Args:
         args ([`ContrastiveTrainingArguments`]): all settings, as they are at each step.
@@ -40,6 +41,7 @@ class Step:
     def __init__(self, args: ContrastiveTrainingArguments):
         self.args = args
         self.parts = PartMeter()
+        self.cross_entropies: list[float] = []
         self._cache: GradientCache | None = None
         self._has_warned = False
 
@@ -76,7 +78,10 @@ class Step:
         self.parts.add(parts, scale=scale)
         self._last = config, labels, parts, outputs.embeddings.detach()
         valid = parts["valid_anchors"].value if "valid_anchors" in parts else loss.new_ones(())
-        self._read = read_later(average(torch.stack([loss.detach().float(), valid.float()])))
+        classification = [parts[name].value for name in ("loss_ce", "loss_weighting") if name in parts]
+        self._read = read_later(
+            average(torch.stack([each.float() for each in (loss.detach(), valid, *classification)]))
+        )
         return outputs, loss, labels
 
     def finish(
@@ -96,7 +101,7 @@ class Step:
         if self._cache is not None:
             self._cache.backward(model, no_sync=no_sync)
         config, labels, parts, embeddings = self._last
-        loss, valid_anchors = self._read()
+        loss, valid_anchors, *self.cross_entropies = self._read()
         if not math.isfinite(loss):
             values = ", ".join(f"{name}={part.value.item():.4g}" for name, part in parts.items())
             problem = rows_not_finite("embeddings", embeddings) or f"The loss is {loss} ({values})."

@@ -166,12 +166,12 @@ def test_choices_are_told_by_what_they_are_behind_the_best():
     assert scores_of(runs[0], replace(clocked, when=1.0, head="refit, penalty 3"))[:2] == (pytest.approx(0.51), 1.5)
     page = markdown(runs, [CELL])
     # Behind 52 and 60 it is -3 and -5; what its refits are behind them is 2 and 0, and 1 and -1 with a penalty of 3.
-    assert f"| {clocked.end} | -4.0 (-4.0) 0.50 | +1.0 (+1.0) 1.00 | +0.0 (+0.0) 1.50 |" in page
+    assert f"| {clocked.end} | -4.0 (-4.0) 0.50 | +0.0 (+0.0) 1.50 | +1.0 (+1.0) 1.00 |" in page
     assert f"| {clocked.end}, trained | -4.0 (2) | -4.00 ± 1.0 |" in page
     assert "| lcl, 100% of the epochs, iterate, trained | +1.0 (2) | +1.00 ± 1.0 |" in page
     by_head = page.partition("## Choices\n")[2].partition("## ")[0]
     assert by_head.count("|\n") == 2 + len({choice.end for choice in choices()})
-    assert f"| lcl, {next(iter(CLOCKS))} | 17%, 17% |" in page
+    assert f"| lcl, {next(iter(CLOCKS))} | 25%, 25% |" in page
     assert "| lcl | 55.0 ± 7.1 (2) |" in page
 
 

@@ -276,9 +276,9 @@ def test_the_classifier_is_fitted_once_more_at_the_end(make_trainer, bert, monke
     between = {}
     fit = trainer.fit_classifier
 
-    def remember_and_fit():
+    def remember_and_fit(**options):
         between.update({name: tensor.clone() for name, tensor in trainer.model.state_dict().items()})
-        fit()
+        fit(**options)
 
     monkeypatch.setattr(trainer, "fit_classifier", remember_and_fit)
     trainer.train()

@@ -20,9 +20,9 @@ def test_the_first_phase_does_not_touch_the_classifier_and_the_second_not_the_en
     between = {}
     fit = trainer.fit_classifier
 
-    def remember_and_fit():
+    def remember_and_fit(**options):
         between.update({name: tensor.clone() for name, tensor in trainer.model.native.state_dict().items()})
-        fit()
+        fit(**options)
 
     monkeypatch.setattr(trainer, "fit_classifier", remember_and_fit)
     trainer.train()

@@ -239,7 +239,7 @@ def test_a_training_whose_classifier_cannot_be_refitted_keeps_what_it_learned(ma
     trainer = make_trainer(objective="scl", max_steps=1, head_refit=True)
     trainer.model.native.classifier.requires_grad_(False)
     assert trainer.train().global_step == 1
-    assert "head_refit is left out. The last layer of the classifier is frozen" in caplog.text
+    assert "The classifier is not fitted at the end. The last layer of the classifier is frozen" in caplog.text
 
 
 class TestNamesOfAFinishedClassifier:

@@ -117,7 +117,7 @@ def train_ours(
     )
     trainer = (ContrastiveTrainer if ingredient is None else getattr(ingredients, ingredient))(
         wrapper,
-        ContrastiveTrainingArguments(**budget(task, share_of_epochs) | training),
+        ContrastiveTrainingArguments(**budget(task, share_of_epochs) | TO_THE_LAST_STEP | training),
         train_dataset=tokens["train"],
         processing_class=tokenizer,
     )
@@ -186,6 +186,8 @@ def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
 # What the contrastive objectives do by default where the encoder was trained by its mean. One learning rate for all
 # cells: a classifier that is fitted before the first step needs no larger one where classes are many.
 START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps_tokens": True}
+# What is no option of a system: its runs are those of before there was another end.
+TO_THE_LAST_STEP = {"stop_when_learned": False}
 # The start as it was at first, and the smaller steps that it was followed by.
 FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
 SYSTEMS = {
@@ -194,6 +196,8 @@ SYSTEMS = {
     "ce": ours(objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
+    # As the library comes: it stops when its texts are learned, with the mean of the weights and a head fitted to it.
+    "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
     # What is there of it after a tenth of the epochs, for those who would wait for SetFit only a tenth as long.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective alone, with the head and the learning rate of `trainer-ce`.

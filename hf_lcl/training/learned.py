@@ -1,0 +1,147 @@
+"""The end of a training whose texts are learned: before its last epoch, with a mean of the weights on the way."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerState
+from transformers.utils import logging
+
+from ..model.classes import class_names
+from ..model.modeling import LCLForSequenceClassification
+from ..training_args import ContrastiveTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+FILE = "weights_mean.safetensors"
+# Texts are learned when the mean cross-entropies of an epoch are at most these shares of what guessing has. The
+# weighting network learns more slowly than the classifier, and tells when there is little left to learn. Training goes
+# on for so many times the epochs until then. Chosen in examples/results/trajectories.md.
+CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
+GOES_ON = 1.5
+HEAD_KEPT = 0.5  # of the last layer, in the mean with one that is fitted to the encoder in the end
+SAMPLES = 200  # of the weights at most: their mean lies in the memory of the host, and costs the device nothing
+
+
+class StopWhenLearned(TrainerCallback):
+    """
+    Ends a training once its texts are learned, with the mean of the weights on the way, in which each sample counts as
+    much as there are samples before it (polynomial-decay averaging).
+
+    A classifier that has learned its texts goes on growing sure of them, and forgets what the encoder knew of others.
+    Where the texts are not learned in the epochs that there are, training ends as without this, with its last weights.
+
+    `checkpoint` is the folder that a resumed training goes on from.
+
+    Paper: [Stochastic Gradient Descent for Non-smooth Optimization](https://proceedings.mlr.press/v28/shamir13.html).
+    """
+
+    def __init__(self) -> None:
+        self.checkpoint: str | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.has_ended = False
+        self._is_on = False
+        self._mean: dict[str, Tensor] = {}
+        self._samples = 0
+        self._last_epoch: int | None = None
+        self._losses: list[Sequence[float]] = []
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Begins, or goes on; `args` are the [`ContrastiveTrainingArguments`]."""
+        self._begin()
+        if state.global_step == 0:
+            self._is_on = stops_when_learned(args, kwargs["model"])
+        elif self.checkpoint is not None:
+            self._load(Path(self.checkpoint) / FILE)
+
+    def observe(self, cross_entropies: Sequence[float]) -> None:
+        """Takes the cross-entropies of a batch: of the classifier and, where it learns, of the weighting network."""
+        if self._is_on:
+            self._losses.append(cross_entropies)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Takes the weights into the mean."""
+        if not self._is_on or state.global_step % max(1, state.max_steps // SAMPLES):
+            return
+        if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
+            return  # one step behind the end, when a training that has ended is resumed
+        self._samples += 1
+        for name, parameter in learning(kwargs["model"]):
+            sample = parameter.detach().to("cpu", torch.float32)
+            if name in self._mean:
+                self._mean[name].lerp_(sample, 2 / (self._samples + 1))
+            else:
+                self._mean[name] = sample.clone()
+
+    def on_epoch_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Looks whether the texts are learned, and whether it is time to stop."""
+        if not self._is_on or state.epoch is None:
+            return
+        epoch = round(state.epoch)
+        means = [math.fsum(values) / len(values) for values in zip(*self._losses)]
+        self._losses = []
+        if self._last_epoch is None and means and are_learned(means, len(class_names(kwargs["model"].config))):
+            self._last_epoch = math.ceil(GOES_ON * epoch)
+            if state.is_world_process_zero and self._last_epoch < args.num_train_epochs:
+                logger.warning(
+                    f"The training texts are learned after epoch {epoch}: training ends after epoch "
+                    f"{self._last_epoch}, with the mean of the weights. All {state.num_train_epochs} epochs and the "
+                    "last weights: stop_when_learned=False."
+                )
+        if self._last_epoch is not None and epoch >= self._last_epoch:
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Puts the mean in the place of the last weights, where the texts are learned."""
+        if self._is_on and self._last_epoch is not None:
+            self.has_ended = True
+            with torch.no_grad():
+                for name, parameter in learning(kwargs["model"]):
+                    parameter.copy_(self._mean[name])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes what a resumed training needs into a checkpoint."""
+        if self._is_on:
+            state = {"samples": self._samples, "last_epoch": self._last_epoch, "losses": self._losses}
+            save_file(self._mean, Path(folder) / FILE, metadata={"state": json.dumps(state)})
+
+    def _load(self, path: Path) -> None:
+        if path.is_file():
+            with safe_open(path, framework="pt") as file:
+                state = json.loads(file.metadata()["state"])
+                self._mean = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._is_on, self._samples = True, state["samples"]
+            self._last_epoch, self._losses = state["last_epoch"], state["losses"]
+
+
+def learning(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that training changes, by name."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def are_learned(cross_entropies: Sequence[float], num_labels: int) -> bool:
+    """Whether texts are learned, by the mean cross-entropies of an epoch as for [`StopWhenLearned.observe`]."""
+    limits = CLASSIFIER_SHARE * math.log(num_labels), WEIGHTING_SHARE * math.log(num_labels)
+    # Without a weighting network of its own there is nothing to tell it by.
+    return len(cross_entropies) == len(limits) and all(loss <= at for loss, at in zip(cross_entropies, limits))
+
+
+def stops_when_learned(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification) -> bool:
+    """
+    Whether a run stops when its texts are learned: by default where its classifier was fitted before the first step,
+    for which it was measured.
+    """
+    if args.stop_when_learned is not None:
+        return args.stop_when_learned
+    was_fitted = "head_start" in (model.config.start or ()) and args.objective == "lcl"
+    keeps_another = args.load_best_model_at_end or model.adapted_classifier is not None
+    return was_fitted and not keeps_another and not model.config.has_several_labels

@@ -1,0 +1,221 @@
+"""A training ends when its texts are learned, with a mean of the weights on the way: against sums by hand."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from transformers import AutoModelForSequenceClassification, TrainerCallback
+
+from hf_lcl import LCLForSequenceClassification
+from hf_lcl.training.learned import FILE, SAMPLES, are_learned
+
+
+FAST = {"learning_rate": 4e-3, "per_device_train_batch_size": 16, "logging_strategy": "epoch", "warmup_steps": 0}
+
+
+class EachStep(TrainerCallback):
+    """All weights that learn, after each step, and the number of steps at the end of each epoch."""
+
+    def __init__(self):
+        self.weights, self.epoch_ends = [], []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.weights.append(weights_of(model))
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        self.epoch_ends.append(state.global_step)
+
+
+def weights_of(model) -> torch.Tensor:
+    """All but the last layer's, half of which is fitted in the end."""
+    named = [(name, parameter) for name, parameter in model.named_parameters() if "native.classifier" not in name]
+    return torch.cat([parameter.detach().double().flatten() for _, parameter in named])
+
+
+def mean_of(weights: list[torch.Tensor]) -> torch.Tensor:
+    """Each counts as much as its place says: the tenth ten times as much as the first."""
+    places = torch.arange(1, len(weights) + 1, dtype=torch.float64).unsqueeze(1)
+    return (places * torch.stack(weights)).sum(0) / places.sum()
+
+
+def new_classifier(folder, weighting="head"):
+    return LCLForSequenceClassification.from_encoder(folder, num_labels=4, weighting=weighting)
+
+
+@pytest.fixture
+def learner(make_trainer, encoder_folder):
+    """A trainer of a new classifier on texts that are easy to learn."""
+
+    def make(objective="lcl", **settings):
+        torch.manual_seed(0)
+        model = new_classifier(encoder_folder, "head" if objective == "lcl" else "none")
+        return make_trainer(model=model, objective=objective, **FAST | settings)
+
+    return make
+
+
+def test_it_ends_half_as_late_again_with_a_mean_in_which_later_weights_count_more(learner):
+    steps = EachStep()
+    trainer = learner(num_train_epochs=30, callbacks=[steps])
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss_ce" in line]
+    at = 0.05 * math.log(4), 0.6 * math.log(4)
+    struck = 1 + [line["loss_ce"] <= at[0] and line["loss_weighting"] <= at[1] for line in lines].index(True)
+    assert 1 < struck < 20
+    assert len(steps.epoch_ends) == math.ceil(1.5 * struck)
+    mean = mean_of(steps.weights)
+    torch.testing.assert_close(weights_of(trainer.model), mean, rtol=1e-5, atol=1e-6)
+    assert (mean - steps.weights[-1]).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_of_long_trainings_the_mean_takes_so_many_samples(learner, monkeypatch):
+    monkeypatch.setattr("hf_lcl.training.learned.SAMPLES", 20)
+    assert SAMPLES > 20
+    steps = EachStep()
+    trainer = learner(num_train_epochs=30, callbacks=[steps])
+    trainer.train()
+    every = trainer.state.max_steps // 20
+    assert every > 1
+    mean = mean_of(steps.weights[every - 1 :: every])
+    torch.testing.assert_close(weights_of(trainer.model), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_learned_keeps_all_its_epochs_and_the_last_weights(learner):
+    steps = EachStep()
+    trainer = learner(num_train_epochs=2, learning_rate=1e-5, callbacks=[steps])
+    trainer.train()
+    assert len(steps.epoch_ends) == 2
+    assert torch.equal(weights_of(trainer.model), steps.weights[-1])
+
+
+class LastLayer(EachStep):
+    """The weights of the last layer after each step."""
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.weights.append(model.native.classifier.weight.detach().double().flatten())
+
+
+def test_half_of_the_last_layer_is_fitted_to_the_mean_of_the_encoder(learner, splits):
+    steps = LastLayer()
+    trainer = learner(num_train_epochs=30, names_as_texts=False, callbacks=[steps])
+    trainer.train()
+    native = trainer.model.native.eval()
+    with torch.no_grad():
+        rows = [native.bert(torch.tensor([ids])).pooler_output for ids in splits["train"]["input_ids"]]
+    features, labels = torch.cat(rows).double().numpy(), splits["train"]["labels"][:]
+    centred = features - features.mean(axis=0)
+    scale = np.sqrt(np.square(centred).sum(axis=1).mean())
+    fitted = LogisticRegression(C=30.0, max_iter=1000).fit(centred / scale, labels).coef_ / scale
+    half = (mean_of(steps.weights).reshape(4, -1).numpy() + fitted) / 2
+    np.testing.assert_allclose(native.classifier.weight.detach().numpy(), half, atol=1e-4)
+    assert trainer.evaluate()["eval_accuracy"] > 0.9
+
+
+def test_the_end_is_told_and_exported(learner, caplog):
+    trainer = learner(num_train_epochs=30)
+    trainer.train()
+    assert "The training texts are learned after epoch " in caplog.text
+    trainer.save_model()
+    folder = Path(trainer.args.output_dir)
+    exported = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert torch.equal(exported.classifier.weight, trainer.model.native.classifier.weight)
+    assert not (folder / FILE).exists()
+    assert "Training ended when its texts were learned" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_on"),
+    [
+        ({}, True),
+        ({"head_start": False}, False),
+        ({"head_start": False, "stop_when_learned": True}, True),
+        ({"stop_when_learned": False}, False),
+        ({"alpha": 1.0}, False),
+        ({"objective": "ce"}, False),
+        ({"objective": "ce", "head_start": True}, False),
+        ({"objective": "scl"}, False),
+        ({"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"}, False),
+    ],
+)
+def test_it_is_on_after_a_head_start(learner, settings, is_on, tmp_path):
+    trainer = learner(num_train_epochs=1, **settings)
+    trainer.train()
+    folder = tmp_path / "checkpoint"
+    trainer.save_model(str(folder), _internal_call=True)
+    assert (folder / FILE).exists() == is_on
+
+
+def test_a_training_goes_on_from_the_middle_of_an_epoch_to_the_last_bit(learner):
+    settings = {"num_train_epochs": 30, "save_strategy": "steps", "save_steps": 7}
+    whole = learner(folder="whole", **settings)
+    whole.train()
+    places = sorted(int(path.name.partition("-")[2]) for path in Path(whole.args.output_dir).glob("checkpoint-*"))
+    assert whole.state.global_step < whole.state.max_steps
+    for step in (places[0], places[len(places) // 2], places[-1]):
+        resumed = learner(folder=f"resumed-{step}", **settings)
+        resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-{step}")
+        assert resumed.state.global_step == whole.state.global_step
+        for name, tensor in whole.model.state_dict().items():
+            assert torch.equal(tensor, resumed.model.state_dict()[name]), (step, name)
+
+
+@pytest.mark.slow
+def test_one_that_has_ended_is_what_it_was_when_it_is_resumed(learner):
+    settings = {"num_train_epochs": 20, "save_strategy": "epoch"}
+    whole = learner(folder="whole", **settings)
+    whole.train()
+    resumed = learner(folder="whole", **settings)
+    resumed.train(resume_from_checkpoint=True)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_a_second_training_begins_its_own_mean(learner):
+    trainer = learner(num_train_epochs=20)
+    trainer.train()
+    steps = EachStep()
+    trainer.add_callback(steps)
+    trainer.train()
+    torch.testing.assert_close(weights_of(trainer.model), mean_of(steps.weights), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_frozen_encoder_stays_as_it_is(learner):
+    trainer = learner(num_train_epochs=20, stop_when_learned=True)
+    encoder = trainer.model.native.bert.encoder.requires_grad_(False)
+    before = weights_of(encoder)
+    trainer.train()
+    assert torch.equal(before, weights_of(encoder))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"},
+            r"stop_when_learned=True ends with the mean .* leave one of them out",
+        ),
+        ({"objective": "scl"}, "told by the weighting network, which objective='scl' has not: leave it out"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(make_trainer, settings, told):
+    with pytest.raises(ValueError, match=told):
+        make_trainer(stop_when_learned=True, **settings)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([0.05 * math.log(77), 0.6 * math.log(77)], True),
+        ([0.051 * math.log(77), 0.5], False),
+        ([0.01, 0.61 * math.log(77)], False),
+        ([0.0], False),
+    ],
+)
+def test_learned_is_what_is_far_from_guessing(losses, expected):
+    assert are_learned(losses, 77) == expected
