@@ -79,9 +79,8 @@ class Step:
         self._last = config, labels, parts, outputs.embeddings.detach()
         valid = parts["valid_anchors"].value if "valid_anchors" in parts else loss.new_ones(())
         classification = [parts[name].value for name in ("loss_ce", "loss_weighting") if name in parts]
-        self._read = read_later(
-            average(torch.stack([each.float() for each in (loss.detach(), valid, *classification)]))
-        )
+        numbers = [each.float() for each in (loss.detach(), valid, *classification)]
+        self._read = read_later(average(torch.stack(numbers)))
         return outputs, loss, labels
 
     def finish(

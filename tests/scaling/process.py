@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -97,7 +98,16 @@ class Process:
 
     def run(self) -> dict[str, torch.Tensor]:
         """A whole training with 12 rows in each step, its losses, its evaluation and the classifier it ends with."""
-        trainer = self.trainer("run", batch=12 // self.processes, **RUN)
+        return self.results(self.trainer("run", batch=12 // self.processes, **RUN))
+
+    def learned(self) -> dict[str, torch.Tensor]:
+        """One that ends before its last epoch: as if its texts were learned after the first."""
+        settings = RUN | {"num_train_epochs": 4, "stop_when_learned": True}
+        with patch.multiple("hf_lcl.training.learned", CLASSIFIER_SHARE=10, WEIGHTING_SHARE=10):
+            return self.results(self.trainer("learned", batch=12 // self.processes, **settings))
+
+    def results(self, trainer: ContrastiveTrainer) -> dict[str, torch.Tensor]:
+        """Weights, losses, metrics and predictions of a training."""
         trainer.train()
         trainer.save_model()
         metrics = trainer.evaluate()
@@ -110,6 +120,7 @@ class Process:
             **{key: torch.tensor(value) for key, value in measured.items()},
             "losses": torch.tensor(losses),
             "predictions": torch.from_numpy(predictions),
+            "steps": torch.tensor(trainer.state.global_step),
         }
 
     def start(self) -> dict[str, torch.Tensor]:
@@ -182,7 +193,7 @@ def main(rank: int, folder: Path, port: int) -> None:
     os.environ |= {name: str(value) for name, value in of_torchrun.items()}
     process = Process(folder)
     results: dict[str, Any] = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
-    results |= {name: getattr(process, name)() for name in ("gather", "run", "start", "resume")}
+    results |= {name: getattr(process, name)() for name in ("gather", "run", "learned", "start", "resume")}
     sharded = process.train_sharded("sharded")
     process.train_sharded("sharded-resumed", resume_from_checkpoint=f"{sharded}/checkpoint-4")
     if rank == 0:

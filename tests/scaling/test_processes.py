@@ -68,7 +68,7 @@ def test_the_gradient_is_that_of_the_whole_batch(alone, together, name):
         torch.testing.assert_close(together[name][key], tensor, rtol=tolerance, atol=tolerance, msg=f"{key} differs")
 
 
-@pytest.mark.parametrize("name", ["start", "run"])
+@pytest.mark.parametrize("name", ["start", "run", "learned"])
 def test_a_whole_run_ends_in_the_same_weights_and_metrics(alone, together, name):
     for key, tensor in getattr(alone, name)().items():
         torch.testing.assert_close(together[name][key], tensor, rtol=1e-5, atol=1e-6, msg=f"{key} differs")
