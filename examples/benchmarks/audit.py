@@ -2,7 +2,8 @@
 """
 Are wrong labels found, and is what `next` chooses worth more than chance? Labels of real data are flipped (to any
 other class, or to the nearest one), ranked by `hf_lcl.evaluation.audit` and by cleanlab on the same out-of-fold
-probabilities, and corrected or dropped; the embeddings are those of a frozen encoder.
+probabilities, and corrected or dropped; the embeddings are those of a frozen encoder. The processor seconds of
+`hf-lcl audit` are counted by stages.
 
     python examples/benchmarks/audit.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --results examples/results/audit.jsonl
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from audit_time import time_audit, timed_markdown
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from environment import machine, versions
@@ -45,6 +47,7 @@ SHARE = 0.05  # of the labels that are flipped
 CLEANLAB = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 START, ROUND, ROUNDS = 300, 100, 5  # texts with a label at first and more in each round
 STRATEGIES = ("chance", "next")
+TIMED = {"data": "banking77", "rows": 1500, "planted": 30}
 
 
 @dataclass
@@ -78,16 +81,17 @@ def main(argv: list[str] | None = None) -> None:
         for name in STRATEGIES
         for seed in settings.seeds
     ]
-    for run in (progress := tqdm([run for run in planned if run not in ledger], desc="runs")):
-        progress.set_postfix_str(f"{run['data']}, {run.get('noise', run.get('strategy'))}, seed {run['seed']}")
-        data = load(settings, run["data"])
-        found = (
-            find_errors(data, run["noise"], run["seed"])
-            if "noise" in run
-            else label(data, run["strategy"], run["seed"])
-        )
+    timed = [TIMED | {"seed": seed} for seed in settings.seeds]
+    for run in (progress := tqdm([run for run in [*planned, *timed] if run not in ledger], desc="runs")):
+        progress.set_postfix_str(f"{run['data']}, {run.get('noise', run.get('strategy', 'time'))}, seed {run['seed']}")
+        if "planted" in run:
+            found = time_audit(run, settings.encoder, settings.data_dir)
+        elif "noise" in run:
+            found = find_errors(load(settings, run["data"]), run["noise"], run["seed"])
+        else:
+            found = label(load(settings, run["data"]), run["strategy"], run["seed"])
         ledger.add(run, found | {"machine": machine(), "versions": versions("cleanlab")})
-    table = markdown(settings, [ledger[run] for run in planned])
+    table = markdown(settings, [ledger[run] for run in planned], [ledger[run] for run in timed])
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 
@@ -214,7 +218,7 @@ def label(data: dict[str, np.ndarray], strategy: str, seed: int) -> dict[str, An
     return {"labelled": [START + ROUND * index for index in range(ROUNDS + 1)], "accuracy": reached}
 
 
-def markdown(settings: Settings, runs: list[dict[str, Any]]) -> str:
+def markdown(settings: Settings, runs: list[dict[str, Any]], timed: list[dict[str, Any]]) -> str:
     """All figures as a page."""
     cells: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
@@ -269,6 +273,7 @@ def markdown(settings: Settings, runs: list[dict[str, Any]]) -> str:
             "|---|---|---:|---:|---:|---:|",
             *mended,
             "",
+            *timed_markdown(timed),
             "# What to label next",
             "",
             f"Test accuracy on {settings.pool}, from {START} texts on, {ROUND} more in each round:",

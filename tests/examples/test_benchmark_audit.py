@@ -40,15 +40,16 @@ def test_runs_are_kept_and_tabled(tmp_path, data_dir, encoder_folder, monkeypatc
     flags += ["--datasets=emoint", "--seeds=0", f"--cache={tmp_path / 'cache'}"]
     monkeypatch.setattr(audit, "START", 10)
     monkeypatch.setattr(audit, "ROUND", 5)
+    monkeypatch.setattr(audit, "TIMED", {"data": "emoint", "rows": 20, "planted": 2})
     audit.main(flags)
     found = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [run["settings"].get("noise", run["settings"].get("strategy")) for run in found] == [
-        *audit.NOISE,
-        *audit.STRATEGIES,
-    ]
+    kinds = [*audit.NOISE, *audit.STRATEGIES, None]
+    assert [run["settings"].get("noise", run["settings"].get("strategy")) for run in found] == kinds
     assert found[0]["flipped"] == round(0.05 * found[0]["texts"])
     assert 0 <= found[0]["rankings"]["ours"]["auroc"] <= 1
     assert found[2]["accuracy"][0] == found[3]["accuracy"][0]
+    seconds = found[4]["processor_seconds"]
+    assert 0.5 * sum(seconds.values()) < seconds["the command"] < sum(seconds.values())  # of which it is one half
     first, page = results.read_bytes(), (tmp_path / "audit.md").read_text()
     audit.main(flags)
     assert results.read_bytes() == first
