@@ -54,7 +54,7 @@ def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
     epochs = int(np.clip(round(STEPS * batch / num_texts), least, MOST_EPOCHS))
     rate = LEARNING_RATE_OF_MANY_CLASSES if num_classes >= MANY_CLASSES else LEARNING_RATE
     rate = float(f"{rate * min(1.0, WIDTH / hidden_size) ** 2:.1g}")
-    steps = epochs * -(-num_texts // batch)
+    steps, per_class = epochs * -(-num_texts // batch), round(num_texts / num_classes)
     return Recipe(
         {
             "learning_rate": rate,
@@ -65,7 +65,7 @@ def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
         {
             "learning_rate": f"{num_classes} classes, an encoder of width {hidden_size}",
             "per_device_train_batch_size": "few texts of few classes" if is_small else "room for several classes",
-            "num_train_epochs": f"at most {steps:,} steps for {num_texts:,} texts, {num_texts / num_classes:.0f} of a class",
+            "num_train_epochs": f"{steps:,} steps at most, for {num_texts:,} texts, {per_class} of a class",
             "warmup_steps": "the learning rate rises over a tenth of the steps",
         },
     )

@@ -30,4 +30,4 @@ def test_the_values(data):
 def test_every_value_has_a_reason():
     recipe = choose_recipe(750, 25, 384)
     assert recipe.settings.keys() == recipe.reasons.keys()
-    assert recipe.reasons["num_train_epochs"] == "at most 480 steps for 750 texts, 30 of a class"
+    assert recipe.reasons["num_train_epochs"] == "480 steps at most, for 750 texts, 30 of a class"
