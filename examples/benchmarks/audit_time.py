@@ -86,8 +86,8 @@ def timed_markdown(runs: list[dict[str, Any]]) -> list[str]:
     return [
         f"`hf-lcl audit` on {settings['rows']:,} texts of {settings['data']} with {settings['planted']} labels "
         f"flipped to any other class: {found[0]:.1f} of them are among the first {counts[0]} of the list, "
-        f"{found[1]:.1f} among the first {counts[1]}. Processor seconds (user and system, with "
-        f"{first['machine']['threads']} threads), means of {len(runs)} runs; the stages were taken one by one:",
+        f"{found[1]:.1f} among the first {counts[1]}. Processor seconds (user and system; "
+        f"threads: {first['machine']['threads']}), means of {len(runs)} runs; the stages were taken one by one:",
         "",
         f"| {' | '.join(seconds)} |",
         "|---:" * len(seconds) + "|",

@@ -29,6 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
     parser.add_argument("train_file", metavar="FILE", help="the labelled file that they are about")
     parser.add_argument("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
+    parser.add_argument(
+        "--corrections_encoding", default="utf-8", help="of the corrections; of old spreadsheets: cp1252"
+    )
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
     flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
@@ -39,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError(
                 f"{flags.train_file} is a list that `audit` wrote: name it first, then the labelled file."
             )
-    corrections = read_corrections(flags.corrections, Reader().rows(flags.corrections, ["text"], columns=[]))
+    corrections_reader = Reader(encoding=flags.corrections_encoding)
+    corrections = read_corrections(flags.corrections, corrections_reader.rows(flags.corrections, ["text"], columns=[]))
     reader = data_args.reader
     (text, label, _), _ = columns_of_file(
         reader, flags.train_file, text=data_args.text_column_names, label=data_args.label_column_name

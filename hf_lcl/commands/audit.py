@@ -17,7 +17,7 @@ from .automatic import few_lines
 from .columns import columns_of_file
 from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
-from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments
+from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
 from .parsing import HelpFormatter, parse_strictly
 
 
@@ -80,8 +80,9 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print('page        none: pip install "hf_lcl[plots]"')
     new = Path(flags.train_file).name.partition(".")[0] + "_2.csv"
-    files = " ".join(shlex.quote(str(name)) for name in (flags.output_file, flags.train_file))
-    print(f"next        fill in its column decision (keep, change, drop); hf-lcl apply {files} --output {new}")
+    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output", new]
+    command += given_flags(vars(flags), *HOW_TEXTS_ARE_READ, "label_column_name")
+    print(f"next        fill in its column decision (keep, change, drop); {shlex.join(command)}")
 
 
 def embedder(flags: Namespace, model: str) -> Embedder:

@@ -20,6 +20,7 @@ from ..trainer import ContrastiveTrainer
 from ..training.start import MAX_TEXTS, Start
 from .arguments import DataArguments
 from .model_arguments import default_encoder
+from .model_flags import HOW_TEXTS_ARE_READ, given_flags
 
 
 PREDICTIONS = "predictions.csv"
@@ -59,14 +60,9 @@ class LabelCheck:
         (found, total), data_args, encoder = self._found, self._data_args, self._trainer.model.config.name_or_path
         if not found:
             return
-        command = [
-            "hf-lcl",
-            "audit",
-            str(data_args.train_file),
-            "--text_column_names",
-            str(data_args.text_column_names),
-        ]
-        command += ["--label_column_name", data_args.label_column]
+        values = vars(data_args) | {"label_column_name": data_args.label_column}
+        command = ["hf-lcl", "audit", str(data_args.train_file)]
+        command += given_flags(values, *HOW_TEXTS_ARE_READ, "label_column_name")
         command += ["--model", encoder] if encoder and encoder != default_encoder() else []
         print(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
 

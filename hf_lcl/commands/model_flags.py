@@ -1,6 +1,7 @@
 """The flags of all commands about a finished model: which one, and how texts are read for it."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
             kind |= {"action": "store_true"} if item.type is bool else {"type": int if item.type is int else str}
             kind |= {"nargs": "+"} if item.name == "label_columns" else {}
             group.add_argument(f"--{item.name}", **kind)
+
+
+def given_flags(values: Mapping[str, Any], *names: str) -> list[str]:
+    """Those of the flags of [`add_data_flags`] that have another value than by default, as they would be typed."""
+    typed = []
+    for item in fields(DataArguments):
+        if item.name in names and values[item.name] != item.default:
+            typed += [f"--{item.name}", *([] if item.type is bool else [str(values[item.name])])]
+    return typed
 
 
 def add_labelled_data(parser: ArgumentParser, *others: str) -> None:

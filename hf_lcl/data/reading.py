@@ -150,7 +150,8 @@ class Reader:
     ) -> Iterator[tuple[str, Table]]:
         """How messages call a file, and its rows while it is open; of parquet files, all columns or these alone."""
         path = Path(source)
-        title = "The standard input" if source == "-" else f"The {split} file {path}" if split else f"The file {path}"
+        name = "The standard input" if source == "-" else f"The file {path}"
+        title = f"The {split} file {path}" if split and source != "-" else name
         kind, is_zipped = (stream_kind, False) if source == "-" else _kind(path, title)
         try:
             with ExitStack() as stack:
@@ -161,7 +162,7 @@ class Reader:
                 if kind == "parquet":
                     table = parquet_table(binary, columns)
                 else:
-                    table = self._parsed(binary, kind, title, stack)
+                    table = self._parsed(binary, kind, name, stack)
                 twice = {name for name in table.columns if name and table.columns.count(name) > 1}
                 if twice:
                     raise UnreadableError(f" has two columns of the name {listed(sorted(twice))}: rename one")
@@ -171,7 +172,7 @@ class Reader:
         except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError, pa.ArrowInvalid) as error:
             raise ValueError(f"{title} cannot be read as {kind}: {error}") from error
 
-    def _parsed(self, binary: BinaryIO, kind: str, title: str, stack: ExitStack) -> Table:
+    def _parsed(self, binary: BinaryIO, kind: str, name: str, stack: ExitStack) -> Table:
         """The rows of a text file."""
         is_utf8 = codecs.lookup(self.encoding).name == "utf-8"
         # Bytes that the encoding does not know become surrogates, which no text can hold: rows are found out by them.
@@ -197,11 +198,11 @@ class Reader:
             return json_table(lines, self.json_field)
         usual = "\t" if kind == "tsv" else ","
         table = csv_table(lines, self.delimiter, usual)
-        for name in table.columns:
-            if fault := undecodable(name, self.encoding):
-                raise UnreadableError(f", the names of the columns: {name!r} holds {fault.rstrip(',')}")
+        for column in table.columns:
+            if fault := undecodable(column, self.encoding):
+                raise UnreadableError(f", the names of the columns: {column!r} holds {fault.rstrip(',')}")
         if self.delimiter is None and len(table.columns) > 1 and table.delimiter != usual:
-            logger.warning_once(f"{title} is read with {table.delimiter!r} between its cells (delimiter).")
+            logger.warning_once(f"{name} is read with {table.delimiter!r} between its cells (delimiter).")
         return table
 
 

@@ -234,13 +234,41 @@ def test_several_labels_are_not_judged(encoder_folder, tmp_path, fails, capsys):
     assert "duplicates  2 texts repeat another" in capsys.readouterr().out
 
 
-def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folder, tmp_path):
+def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folder, tmp_path, capsys):
     leak = tmp_path / "validation.csv"
     text = tickets.read_text().splitlines()[7].split(";")[1]
     leak.write_text(f"Body;Queue\n{text};glad\n")
     flags = ["--model", str(encoder_folder), "--output_file", str(tmp_path / "a.csv"), "--near_equal", "0.99999"]
     main(["audit", str(tickets), *flags, "--validation_file", str(leak)])
     assert "duplicate" in next(row["flag"] for row in read(tmp_path / "a.csv") if row["line"] == "8")
+    assert "; 1 of them one of the validation file\n" in capsys.readouterr().out
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").count("stands in the validation file</p>") == 1
+
+
+def test_a_file_from_elsewhere_is_audited_and_corrected_as_the_printed_command_says(
+    encoder_folder, tmp_path, capsys, caplog, monkeypatch
+):
+    """Semicolons, a byte order mark, umlauts, a gap, numbers as labels; the list comes back from a spreadsheet."""
+    monkeypatch.chdir(tmp_path)
+    rows = [[f"Grüße {'sunny cake' if row % 2 else 'rage'}; {row}", str(row % 2)] for row in range(12)]
+    rows[5][1], rows[7][0] = "0", ""
+    with Path("kunden.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([["Nachricht", "Klasse"], *rows])
+    flags = ["--model", str(encoder_folder), "--near_equal", "1", "--label_column_name", "Klasse", "--skip_bad_rows"]
+    main(["audit", "kunden.csv", *flags])
+    assert caplog.text.count("is read with ';' between its cells") == 1
+    printed = re.search(r"hf-lcl (apply .*)", capsys.readouterr().out)[1]
+    found = read(Path("audit.csv"))
+    assert {row["line"] for row in found} == {str(line) for line in range(2, 14) if line != 9}
+    assert (found[0]["line"], found[0]["label"], found[0]["suggested"]) == ("7", "0", "1")
+    found[0]["decision"] = "Change "
+    with Path("audit.csv").open("w", encoding="cp1252", newline="") as file:
+        writer = csv.DictWriter(file, found[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(found)
+    main([*shlex.split(printed), "--corrections_encoding", "cp1252"])
+    assert capsys.readouterr().out == "kunden_2.csv: 11 rows; 1 changed, 0 dropped, 0 added\n"
+    assert [row["Klasse"] for row in read(Path("kunden_2.csv"))] == [str(row % 2) for row in range(12) if row != 7]
 
 
 def test_a_classifier_embeds_as_its_own_head_sees_the_text(plain, reader, encoder_folder):

@@ -37,6 +37,7 @@ class Findings:
         neighbours ([`Neighbours`]): the nearest rows.
         flags (`dict[str, np.ndarray]`): kind of fault to which rows have it.
         singles (`list[int]`): classes with a single text, of whose label nothing can be said.
+        leaks (`np.ndarray` of shape `(rows,)`): which rows are near-equal to one of another split.
     """
 
     labels: np.ndarray
@@ -46,6 +47,7 @@ class Findings:
     neighbours: Neighbours
     flags: dict[str, np.ndarray]
     singles: list[int]
+    leaks: np.ndarray
 
     @property
     def order(self) -> np.ndarray:
@@ -111,8 +113,10 @@ def look_at(
         DUPLICATE: repeated | (is_close & agrees & is_before).any(axis=1),
         OUTLIER: _far(neighbours.cosines[:, 0]),
     }
+    leaks = np.zeros(len(texts), dtype=bool)
     if others is not None:
-        flags[DUPLICATE] |= nearest(embeddings, 1, others=others).cosines[:, 0] >= same
+        leaks = nearest(embeddings, 1, others=others).cosines[:, 0] >= same
+        flags[DUPLICATE] |= leaks
     suggested, margins, probabilities = given.copy(), *np.full((2, len(texts)), np.nan)
     texts_of_class = np.bincount(np.unique(np.stack([given, groups]), axis=1)[0] + 1)[1:]
     judged = np.flatnonzero(texts_of_class[given] > 1) if labels is not None else np.array([], dtype=int)
@@ -120,9 +124,8 @@ def look_at(
         found = out_of_fold(embeddings, given, groups, judged)
         suggested[judged], margins[judged], probabilities[judged] = _judge(found, given[judged])
     flags = {LABEL: margins >= WRONG} | flags
-    return Findings(
-        given, suggested, margins, probabilities, neighbours, flags, np.flatnonzero(texts_of_class == 1).tolist()
-    )
+    singles = np.flatnonzero(texts_of_class == 1).tolist()
+    return Findings(given, suggested, margins, probabilities, neighbours, flags, singles, leaks)
 
 
 def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:

@@ -51,6 +51,7 @@ def _card(audit: Audit, row: int) -> Card:
     about = [f"line {cells['line']}", *([cells["label"]] if audit.names else [])]
     if audit.findings.flags[LABEL][row]:
         about += [f"looks like {cells['suggested']}", f"margin {cells['margin']:.1f}"]
+    about += ["stands in the validation file"] * bool(audit.findings.leaks[row])
     near = ([cells[f"nearest_{rank}{what}"] for what in ("_line", "_label", "")] for rank in range(1, SHOWN + 1))
     beside = [
         f"line {line}{f' · {label}' if label else ''}: {_shortened(text)}" for line, label, text in near if line != ""

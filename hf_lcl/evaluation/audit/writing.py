@@ -61,7 +61,7 @@ class Audit:
 
     def summary(self) -> list[str]:
         """The lines that a command prints."""
-        flags, count = self.findings.flags, len(self.texts)
+        flags, leaks, count = self.findings.flags, int(self.findings.leaks.sum()), len(self.texts)
         suspect = int(flags[LABEL].sum())
         lines = []
         if self.findings.singles:
@@ -81,7 +81,8 @@ class Audit:
         return [
             *lines,
             f"conflicts   {flags[CONFLICT].sum():,} texts stand under two labels, word for word or nearly",
-            f"duplicates  {flags[DUPLICATE].sum():,} texts repeat another, word for word or nearly",
+            f"duplicates  {flags[DUPLICATE].sum():,} texts repeat another, word for word or nearly"
+            + (f"; {leaks:,} of them one of the validation file" if leaks else ""),
             f"outliers    {flags[OUTLIER].sum():,} texts are near no other",
         ]
 
