@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     page = flags.output_file.with_suffix(".html")
     with wrong_usage():
         if not 0 < flags.near_equal <= 1:
-            raise ValueError(f"near_equal={flags.near_equal:g} must be a cosine above 0, and 1 at most.")
+            raise ValueError(f"--near_equal {flags.near_equal:g} must be a cosine above 0, and 1 at most.")
         check_output(flags.output_file, data_args.files.values())
         refuse_overwriting(page, data_args.files.values())
     rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)

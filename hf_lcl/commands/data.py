@@ -60,7 +60,7 @@ def read_data(
         known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
         for name in set(training_args.report_to or ()) - {*get_available_reporting_integrations()}:
             fault = f"is not installed: pip install {name}, or" if name in INTEGRATION_TO_CALLBACK else "is unknown:"
-            raise ValueError(f"report_to={name!r} {fault} use none, or one of {known}.")
+            raise ValueError(f"--report_to {name} {fault} use none, or one of {known}.")
         for name in OUTPUTS:
             refuse_overwriting(Path(training_args.output_dir) / name, [*data_args.files.values(), data_args.oos_file])
         wanted = {

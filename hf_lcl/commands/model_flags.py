@@ -81,7 +81,7 @@ def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
 def data_arguments(flags: Namespace) -> DataArguments:
     """Those of the flags that [`DataArguments`] has. Raises a `UsageError` for a wrong value, file or column."""
     if getattr(flags, "batch_size", 1) < 1:
-        raise UsageError(f"batch_size={flags.batch_size} must be at least 1.")
+        raise UsageError(f"--batch_size {flags.batch_size} must be at least 1.")
     known = {item.name for item in fields(DataArguments)}
     with wrong_usage():
         data_args = DataArguments(**{name: value for name, value in vars(flags).items() if name in known})

@@ -98,7 +98,7 @@ def parse_arguments(
         try:
             parts.append(kind(**{item.name: values[item.name] for item in fields(kind) if item.init}))
         except (ValueError, TypeError) as error:
-            problems.append(str(error))
+            problems.append(_with_flags(str(error), flags))
         else:
             problems += parts[-1].problems() if isinstance(parts[-1], Checked) else []
     refuse(problems)
@@ -173,6 +173,11 @@ def _no_flag(name: str, flags: Iterable[str]) -> str:
     if name in REMOVED_ARGUMENTS:
         return f"{name} was removed: {REMOVED_ARGUMENTS[name]}."
     return f"--{name} is no flag of this command. {did_you_mean(name, flags, '--')}See --help."
+
+
+def _with_flags(message: str, flags: Iterable[str]) -> str:
+    """A message about fields of a dataclass as one about flags: `--alpha 2.0` in place of `alpha=2.0`."""
+    return re.sub(rf"(?<![\w.-])({'|'.join(flags)})=(?=\S)", r"--\1 ", message)
 
 
 def _json_fault(value: Any) -> str:

@@ -81,9 +81,9 @@ def test_a_run_of_other_settings_or_data_is_another_run(training_flags, files, t
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        (["--objectives", "ce", "mse"], "objectives='mse' is unknown: use one of"),
-        (["--seeds", "1", "1"], "seeds=[1, 1] holds one twice"),
-        (["--alpha", "2"], "alpha=2.0 must lie in [0, 1]"),
+        (["--objectives", "ce", "mse"], "--objectives 'mse' is unknown: use one of"),
+        (["--seeds", "1", "1"], "--seeds [1, 1] holds one twice"),
+        (["--alpha", "2"], "--alpha 2.0 must lie in [0, 1]"),
     ],
 )
 def test_bad_input_ends_in_one_line_before_anything_is_read(training_flags, fails, others, message):

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
     ("flags", "message"),
     [
         (["--metric_for_best_model=f2"], "metric_for_best_model='f2' is not measured: use one of loss, loss_ce"),
-        (["--report_to=clearml"], "report_to='clearml' is not installed: pip install clearml"),
-        (["--report_to=nonsense"], "report_to='nonsense' is unknown: use none, or one of"),
+        (["--report_to=clearml"], "--report_to clearml is not installed: pip install clearml"),
+        (["--report_to=nonsense"], "--report_to nonsense is unknown: use none, or one of"),
         (["--resume_from_checkpoint=nowhere"], "resume_from_checkpoint='nowhere' is no whole checkpoint"),
     ],
 )

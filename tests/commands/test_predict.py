@@ -144,7 +144,7 @@ def test_broken_rows_may_be_skipped_and_are_counted(plain, tmp_path, caplog, std
     ("others", "message"),
     [
         (["none.jsonl"], "none.jsonl does not exist"),
-        (["--batch_size", "0"], "batch_size=0 must be at least 1"),
+        (["--batch_size", "0"], "--batch_size 0 must be at least 1"),
         (["--output_file", "a.xlsx"], "use .csv or .jsonl"),
         (["--sentence_pair"], "needs two columns"),
         (["--reject_below", "70"], "--reject_below 70 is no probability"),

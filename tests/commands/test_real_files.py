@@ -86,8 +86,8 @@ def test_foreign_columns_do_not_act_by_their_name(train, tmp_path):
         ({"train": csv().encode("utf-16")}, [], ["is UTF-16 text", "encoding='utf-16'"]),
         ({"train": "text,label\n"}, [], ["train.csv has no rows"]),
         ({"train": csv()}, ["--text_column_names=label"], ["'label' cannot be both text and label"]),
-        ({"train": csv()}, ["--delimiter=ab"], ["delimiter='ab'"]),
-        ({"train": csv()}, ["--encoding=utf-99"], ["encoding='utf-99' is unknown"]),
+        ({"train": csv()}, ["--delimiter=ab"], ["--delimiter 'ab'"]),
+        ({"train": csv()}, ["--encoding=utf-99"], ["--encoding 'utf-99' is unknown"]),
         (
             {"train": csv(), "validation": csv(3)},
             ["--max_train_samples=2"],

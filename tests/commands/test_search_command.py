@@ -40,7 +40,7 @@ def test_from_a_file_to_settings_that_train_takes(start, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("argv", "words"),
-    [([], "name a file of texts and labels"), (["--n_trials", "0"], "n_trials=0 searches nothing")],
+    [([], "name a file of texts and labels"), (["--n_trials", "0"], "--n_trials 0 searches nothing")],
 )
 def test_what_cannot_be_searched(argv, words, start):
     model = ["--model_name_or_path", start["model_name_or_path"]]

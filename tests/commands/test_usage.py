@@ -30,10 +30,10 @@ def test_all_that_is_wrong_is_told_together(refused, start):
     )
     for words in (
         "--learnig_rate is no flag of this command. Did you mean --learning_rate? See --help.",
-        "alpha=2.0 must lie in [0, 1]",
+        "--alpha 2.0 must lie in [0, 1]",
         "--num_train_epochs: invalid float value: 'many'.",
         "queue_size was removed: use a larger per_device_train_batch_size",
-        "max_seq_length=0 leaves no text",
+        "--max_seq_length 0 leaves no text",
         "--lr_scheduler_kwargs {bad is no JSON",
     ):
         assert told.count(words) == 1, told
@@ -46,7 +46,7 @@ def test_files_and_columns_are_looked_at_before_any_work(refused, start):
         *("--text_column_names", "txt", "--label_column_name", "Lable"),
     )
     for words in (
-        "alpha=2.0 must lie in",
+        "--alpha 2.0 must lie in",
         f"The train file {start['train_file']} has no text column 'txt'; its columns are 'text', 'label'. Did you",
         "has no label column 'Lable'; its columns are 'text', 'label'. Did you mean label? Name it with --label_col",
         "The test file nowhere.csv does not exist.",
@@ -57,12 +57,12 @@ def test_files_and_columns_are_looked_at_before_any_work(refused, start):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0 must be at least 1."),
-        (["--label_names", "foo"], "label_names=['foo'] would hide the labels: leave it out"),
-        (["--torch_compile_backend", "nope"], "torch_compile_backend='nope' is unknown: use one of 'aot_eager', "),
+        (["--gradient_accumulation_steps", "0"], "--gradient_accumulation_steps 0 must be at least 1."),
+        (["--label_names", "foo"], "--label_names ['foo'] would hide the labels: leave it out"),
+        (["--torch_compile_backend", "nope"], "--torch_compile_backend 'nope' is unknown: use one of 'aot_eager', "),
         (["--lr_scheduler_kwargs", "{bad"], "write it like '{\"num_cycles\": 2}'."),
         (["stray"], "stray stands alone: put the name of a flag before it."),
-        (["--report_to", "nowhere"], "report_to='nowhere' is unknown"),
+        (["--report_to", "nowhere"], "--report_to nowhere is unknown"),
         (["--model_name_or_path", "nowhere"], "No model can be loaded from nowhere"),
     ],
 )
@@ -86,7 +86,7 @@ def test_columns_that_cannot_be_told(refused, tmp_path):
         (["predict", "out", "--top_k", "0"], "--top_k 0 leaves no class"),
         (["predict", "out", "--output_file", "a.xls"], "unknown extension: use .csv or .jsonl"),
         (["evaluate", "out", "--test_fiel", "x"], "Did you mean --test_file?"),
-        (["evaluate", "out", "--batch_size", "0"], "batch_size=0 must be at least 1"),
+        (["evaluate", "out", "--batch_size", "0"], "--batch_size 0 must be at least 1"),
         (["push", "out"], "required: USER/NAME"),
     ],
 )

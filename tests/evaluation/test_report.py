@@ -252,7 +252,7 @@ def test_no_temperature_is_folded_into_a_training_model(trained, splits, tokeniz
     [
         (lambda line: line[:2], "test_file"),
         (lambda line: ["report", "nowhere", *line[2:]], "holds no model"),
-        (lambda line: [*line, "--batch_size", "0"], "batch_size=0 must be at least 1"),
+        (lambda line: [*line, "--batch_size", "0"], "--batch_size 0 must be at least 1"),
         (lambda line: [*line, "--fold_temperature"], "give --validation_file"),
         (lambda line: [*line, "--label_column_name", "feeling"], "no label column 'feeling'"),
         (lambda line: [*line, "--text_column_names", "words"], "no text column 'words'"),
