@@ -86,7 +86,7 @@ def test_a_search_may_run_out_of_time(search, flags, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"space": "narrow"}, ["space='narrow'", "'paper'", "'wide'"]),
+        ({"space": "narrow"}, ["--space 'narrow'", "'paper'", "'wide'"]),
         ({"n_trials": "0"}, ["n_trials"]),
         ({"space": "paper", "objective": "ce"}, ["space='paper'", "'scl'"]),
         ({"study_db": "train_file"}, ["study_db=", "no SQLite file"]),
