@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from transformers import AutoModelForSequenceClassification, TrainerCallback
+from transformers import AutoModelForSequenceClassification, TrainerCallback, TrainerControl, TrainerState
 
-from hf_lcl import LCLForSequenceClassification
-from hf_lcl.training.learned import FILE, SAMPLES, are_learned
+from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl.training.learned import FILE, SAMPLES, StopWhenLearned, are_learned
 
 
 FAST = {"learning_rate": 4e-3, "per_device_train_batch_size": 16, "logging_strategy": "epoch", "warmup_steps": 0}
@@ -161,6 +161,27 @@ def test_a_training_goes_on_from_the_middle_of_an_epoch_to_the_last_bit(learner)
         assert resumed.state.global_step == whole.state.global_step
         for name, tensor in whole.model.state_dict().items():
             assert torch.equal(tensor, resumed.model.state_dict()[name]), (step, name)
+
+
+@pytest.mark.parametrize(("before", "is_learned"), [([5.0, 5.0], False), ([0.01, 0.1], True)])
+def test_the_part_of_an_epoch_before_a_checkpoint_counts(bert, tmp_path, before, is_learned):
+    model = LCLForSequenceClassification.from_native(bert, weighting="head")
+    args = ContrastiveTrainingArguments(str(tmp_path / "out"), stop_when_learned=True, use_cpu=True)
+    state, control = TrainerState(max_steps=8, num_train_epochs=4), TrainerControl()
+    stopped, resumed = StopWhenLearned(), StopWhenLearned()
+    stopped.on_train_begin(args, state, control, model=model)
+    stopped.observe(before)
+    state.global_step, state.epoch = 1, 0.5
+    stopped.on_step_end(args, state, control, model=model)
+    stopped.save(tmp_path)
+    resumed.checkpoint = str(tmp_path)
+    resumed.on_train_begin(args, state, control, model=model)
+    resumed.observe([0.0, 0.0])
+    state.global_step, state.epoch = 2, 1.0
+    resumed.on_step_end(args, state, control, model=model)
+    resumed.on_epoch_end(args, state, control, model=model)
+    resumed.on_train_end(args, state, control, model=model)
+    assert resumed.has_ended == is_learned
 
 
 @pytest.mark.slow
