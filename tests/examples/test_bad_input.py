@@ -78,8 +78,8 @@ def test_a_label_that_the_training_file_does_not_have(run, flags, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"alpha": "1.2"}, ["alpha=1.2", "[0, 1]"]),
-        ({"temperature": "0"}, ["temperature=0.0", "positive"]),
+        ({"alpha": "1.2"}, ["--alpha 1.2", "[0, 1]"]),
+        ({"temperature": "0"}, ["--temperature 0.0", "positive"]),
         ({"objective": "mse"}, ["'mse'", "'ce', 'scl', 'lcl'"]),
         ({"pooling": "max"}, ["'max'", "'cls', 'mean', 'last'"]),
         ({"weighting": "oracle"}, ["'oracle'", "'head', 'encoder', 'classifier'"]),
@@ -176,7 +176,7 @@ def test_a_sentence_pair_of_one_column(run, flags):
 
 
 def test_no_rows_left_to_train_on(run, flags):
-    assert "max_train_samples=0" in fails(run, flags | {"max_train_samples": "0"})
+    assert "--max_train_samples 0" in fails(run, flags | {"max_train_samples": "0"})
 
 
 @pytest.mark.parametrize(
