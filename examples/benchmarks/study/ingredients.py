@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.losses.candidates import Candidates
 from hf_lcl.losses.objective import Objective
-from hf_lcl.start.head import GELU_INPUT_RMS, _logistic_regression
+from hf_lcl.start.head import GELU_INPUT_RMS, INVERSE_PENALTY, _logistic_regression
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -207,9 +207,8 @@ class FittedWeights(ContrastiveTrainer):
         nn.init.eye_(head.dense.weight).mul_(GELU_INPUT_RMS / embeddings.square().mean().sqrt().item())
         nn.init.zeros_(head.dense.bias)
         features = head.activation(head.dense(embeddings)).cpu().double().numpy()
-        weight, bias = _logistic_regression(
-            features, torch.cat(labels).numpy(), model.config.num_labels, None, with_bias=True
-        )
+        classes, options = torch.cat(labels).numpy(), {"with_bias": True, "inverse_penalty": INVERSE_PENALTY}
+        weight, bias = _logistic_regression(features, classes, model.config.num_labels, None, **options)
         head.out_proj.weight.copy_(torch.from_numpy(weight))
         head.out_proj.bias.copy_(torch.from_numpy(bias))
 
