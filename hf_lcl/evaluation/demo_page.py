@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 NEIGHBOURS = ["training text", "label", "cosine"]
 CONFUSED = ["class", "other class", "how it is known", "share"]
 MISREAD = ["text", "truth", "prediction", "probability"]
+CUTS = {
+    "wanted": "wanted accuracy",
+    "reject_below": "leave to a person below",
+    "answered": "texts answered",
+    "accuracy": "their accuracy",
+}
 EVERY_PAIR = "every pair of classes"
 
 
@@ -80,6 +86,9 @@ def build_page(
             pairs = sorted({_pair(row) for row in misread})
             chosen = gr.Dropdown([EVERY_PAIR, *pairs], value=EVERY_PAIR, label="Truth and prediction")
             rows = gr.Dataframe(of_pair(EVERY_PAIR), headers=MISREAD, label="Most confident errors first", wrap=True)
+        if explorer.curve:
+            with gr.Tab("When to ask a person"):
+                _add_curve(gr, explorer)
         if suspects:
             with gr.Tab("Labels to check"):
                 _add_suspects(gr, explorer.names, corrections, suspects, page)
@@ -87,6 +96,23 @@ def build_page(
         save.click(correct, [text, label], saved, api_name=False)
         chosen.change(of_pair, chosen, rows, api_name=False)
     return page
+
+
+def _add_curve(gr: Any, explorer: Explorer) -> None:
+    """The accuracy of the surest answers, and the cuts for some accuracies, as the report has measured them."""
+    import pandas as pd  # the plots of gradio take nothing else
+
+    gr.LinePlot(
+        pd.DataFrame(explorer.curve),
+        x="answered",
+        y="accuracy",
+        x_title="share of texts that are answered, the surest first",
+        y_title="accuracy of the answers",
+        label="Test texts of the report",
+        tooltip="all",
+    )
+    rows = [[f"{row[name]:.1%}" for name in CUTS] for row in explorer.cuts]
+    gr.Dataframe(rows, headers=list(CUTS.values()), label="The cut for a wanted accuracy (predict --reject_below)")
 
 
 # On this tab, the keys k, c and d press the buttons.

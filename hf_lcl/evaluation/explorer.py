@@ -82,8 +82,9 @@ class Explorer:
         self._texts, self._labels = list(texts), list(labels)
         self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
         report, summary = Path(folder) / FOLDER, read_summary(folder) or {}
-        cuts = summary.get("selective", {}).get("cuts", ())
-        self._cut = next((row for row in cuts if row["wanted"] == ACCURACY), None)
+        self.cuts: list[dict[str, float]] = summary.get("selective", {}).get("cuts", [])
+        self.curve = _read_rows(report / "risk_coverage.csv")
+        self._cut = next((row for row in self.cuts if row["wanted"] == ACCURACY), None)
         self._matrices = {
             "measured": _read_matrix(report / "confusion_matrix.csv", self.names),
             "learned": _read_matrix(report / "label_relations.csv", self.names),
@@ -142,6 +143,14 @@ class Explorer:
         )
         norms = np.linalg.norm(outputs.embeddings, axis=1, keepdims=True)
         return softmax(outputs.logits, axis=1), outputs.embeddings / norms.clip(min=1e-12)
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    """Rows of numbers as the report writes them; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from hf_lcl.support.files import write_csv
 
 TEXTS = ["my neighbour was furious", "the party was sunny", "a friend won a medal", "queue late again"]
 LABELS = ["angry", "glad", "proud", "annoyed"]
+CUTS = [{"wanted": 0.95, "reject_below": 0.875, "answered": 0.25, "accuracy": 1.0}]
 
 
 @pytest.fixture
@@ -26,6 +27,8 @@ def explorer(plain):
     with (plain / "report" / "confusion_matrix.csv").open("w", newline="") as file:
         rows = [[name, *(8 if name == other else 2 * (other == "glad") for other in names)] for name in names]
         csv.writer(file).writerows([["true", *names], *rows])
+    (plain / "report" / "risk_coverage.csv").write_text("reject_below,answered,accuracy\n0.9,0.25,1.0\n0.4,1.0,0.5\n")
+    write_summary(plain, {"selective": {"aurc": 0.1, "cuts": CUTS}})
     return Explorer(plain, *load_finished(plain), texts=TEXTS, labels=LABELS)
 
 
@@ -50,7 +53,7 @@ def test_measured_confusions_are_shares_of_the_class(explorer):
 
 
 def test_it_says_when_to_ask_a_person_and_when_no_class_fits(plain):
-    cuts = [{"wanted": 0.95, "reject_below": 1.0, "answered": 0.1, "accuracy": 1.0}]
+    cuts = [CUTS[0] | {"reject_below": 1.0}]
     write_summary(plain, {"selective": {"aurc": 0.1, "cuts": cuts}})
     remark = Explorer(plain, *load_finished(plain)).ask(TEXTS[0]).remark
     assert remark == "Ask a person: below 100%, the cut for 95% of right answers."
@@ -103,6 +106,9 @@ def test_the_page_in_a_browser(explorer, tmp_path, browser):
         tab.get_by_text("Saved. 1 texts stand in").wait_for()
         tab.get_by_role("tab", name="Misread test texts").click()
         tab.locator("text=0.9 >> visible=true").first.wait_for()
+        tab.get_by_role("tab", name="When to ask a person").click()
+        tab.locator("text=87.5% >> visible=true").first.wait_for()
+        tab.locator(".vega-embed svg >> visible=true").first.wait_for()
     finally:
         page.close()
     best = next(iter(explorer.ask(TEXTS[2]).classes))
