@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redirection import redirect
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, pipeline
 
 from hf_lcl.__main__ import main
 from hf_lcl.hub import push_folder
@@ -50,6 +50,18 @@ def test_evaluate_and_predict_use_what_is_published_on_a_branch(hub, saved, file
     assert len(expected.splitlines()) == 24
     main(["predict", REPO, files["test"], *branch])
     assert capsys.readouterr().out == expected
+
+
+def test_a_class_for_texts_of_no_class_is_published_with_its_classifier(hub, saved, files, new_cache):
+    flags = ["--validation_file", files["validation"], "--out_of_scope", "keep=0.5"]
+    main(["calibrate", str(saved), *flags])
+    main(["push", str(saved), REPO])
+    new_cache()
+    texts = ["furious neighbour", "a b c d e", "xyz uvw rst", "what is the meaning of life"]
+    here, there = (pipeline("text-classification", model=name)(texts) for name in (str(saved), REPO))
+    assert [answer["label"] for answer in there] == [answer["label"] for answer in here]
+    assert "out_of_scope" in {answer["label"] for answer in there}
+    assert "out_of_scope" in hub.files(REPO)["README.md"].decode()
 
 
 @pytest.mark.parametrize("command", [["evaluate", REPO, "--test_file"], ["predict", REPO]])
