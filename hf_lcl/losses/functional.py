@@ -176,7 +176,7 @@ def contrastive_loss(
             candidate_labels.to(labels.dtype),
         )
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
-    log_weights = None if weighting_logits is None else weighting_logits.to(dtype).log_softmax(dim=1)
+    log_weights = None if weighting_logits is None else _log_weights(weighting_logits.to(dtype))
     num_labels = None if weighting_logits is None else weighting_logits.shape[1]
     pairs = make_pairs(labels, candidate_labels, anchor_positions, num_labels)
     if torch.is_tensor(temperature):
@@ -196,6 +196,10 @@ def contrastive_loss(
     if reduction == "mean":
         weights = weights / valid.sum().clamp(min=1)
     return log_ratios(inputs, pairs, temperature, coefficients=weights)
+
+
+def _log_weights(weighting_logits: Tensor) -> Tensor:
+    return weighting_logits.log_softmax(dim=1)
 
 
 def _vectors(embeddings: Tensor, dtype: torch.dtype, normalize: bool) -> Tensor:

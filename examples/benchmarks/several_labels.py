@@ -1,0 +1,283 @@
+#!/usr/bin/env python
+"""
+Several labels per text: is a contrastive objective better than binary cross-entropy, and what are thresholds worth?
+The emotions of GoEmotions as they are: 28 labels, any number of them for each text.
+
+    python examples/benchmarks/several_labels.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
+        --results examples/results/several_labels.jsonl
+
+Every system is tested with the cut 0.5 for each label, and with cuts that are chosen on validation texts: as many as
+there are training texts, and all that are read. Nobody else sees these. `trainer-bce` is transformers' own `Trainer`,
+`frozen` a logistic regression of each label on the embeddings of the encoder as it is. A finished run is one line of
+the results; a rerun skips it. The table is written beside them.
+"""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+from environment import machine, versions
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.multiclass import OneVsRestClassifier
+from study.cells import Cell, Task
+from study.systems import START, budget, ours, tokenized, train_ours
+from torch.nn.functional import logsigmoid
+from tqdm import tqdm
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
+    EvalPrediction,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_lcl import LCLForSequenceClassification, encode_labels, load_splits
+from hf_lcl.commands.exits import one_line_errors
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.data.fingerprint import fingerprint
+from hf_lcl.data.several_labels import rarest_labels
+from hf_lcl.evaluation.inference import run_model
+from hf_lcl.evaluation.ledger import Ledger
+from hf_lcl.evaluation.metrics import classification_metrics
+from hf_lcl.evaluation.thresholds import best_cuts
+
+
+DATA = "goemotions_multilabel"
+# Few texts are seen often. `texts` is a draw with the labels as they come.
+CELLS: dict[str, dict[str, int]] = {
+    "16 of each label": {"per_label": 16, "epochs": 20},
+    "5,000 texts": {"texts": 5000, "epochs": 3},
+    "all texts": {"epochs": 3},
+}
+SYSTEMS: dict[str, dict[str, Any] | None] = {
+    "frozen": None,
+    "trainer-bce": {},
+    "bce-start": ours(objective="ce", **START).options,
+    "scl": ours(objective="scl", **START).options,
+    "lcl": ours(objective="lcl", **START).options,
+}
+# One change at a time; they run where --systems names them.
+TRIALS: dict[str, dict[str, Any] | None] = {
+    "lcl-sigmoid": SYSTEMS["lcl"],  # the weights of a text are no distribution, but each label's own probability
+    "lcl, alpha 0.9": ours(objective="lcl", **START | {"alpha": 0.9}).options,
+    "scl, alpha 0.9": ours(objective="scl", **START | {"alpha": 0.9}).options,
+    "lcl, balanced": ours(objective="lcl", **START | {"class_weights": "balanced"}).options,
+}
+ALL_SYSTEMS = SYSTEMS | TRIALS
+METRICS = ("macro_f1", "micro_f1", "mean_average_precision")
+
+
+@dataclass
+class Settings:
+    """Encoder, data and runs."""
+
+    encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
+    results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
+    data_dir: Path = field(metadata={"help": "Folder of the data sets."})
+    encoder_name: str = field(default="all-MiniLM-L6-v2", metadata={"help": "What the results call it."})
+    cells: list[str] = field(default_factory=lambda: [*CELLS][:1], metadata={"help": "Training texts, by name."})
+    systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": "Systems, by name."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Runs of each."})
+    test: int = field(default=1500, metadata={"help": "Texts that are read of the test set."})
+    validation: int = field(default=750, metadata={"help": "Texts that are read of the validation set."})
+    epochs: int | None = field(default=None, metadata={"help": "Instead of those of the cell."})
+
+    def __post_init__(self):
+        for name, chosen, known in (("cells", self.cells, CELLS), ("systems", self.systems, ALL_SYSTEMS)):
+            if unknown := [each for each in chosen if each not in known]:
+                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(known)}.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    (settings,) = parse_arguments((Settings,), argv)
+    ledger = Ledger(settings.results)
+    planned = [
+        {
+            **{"cell": cell, "system": system, "seed": seed, "encoder": settings.encoder_name},
+            **CELLS[cell] | ({} if settings.epochs is None else {"epochs": settings.epochs}),
+            **{"test": settings.test, "validation": settings.validation, "options": ALL_SYSTEMS[system]},
+        }
+        for cell in settings.cells
+        for seed in settings.seeds
+        for system in settings.systems
+    ]
+    for run in (progress := tqdm([run for run in planned if run not in ledger], desc="runs")):
+        progress.set_postfix_str(f"{run['system']} on {run['cell']}, seed {run['seed']}")
+        ledger.add(run, result(settings, run))
+        write_table(settings.results, ledger.runs())
+    write_table(settings.results, ledger.runs())
+
+
+def load(settings: Settings, run: dict[str, Any]) -> tuple[DatasetDict, list[str]]:
+    """Texts with indicator rows; the draws of the held-out texts are the same for all runs."""
+    files = {name: settings.data_dir / DATA / f"{name}.jsonl.gz" for name in ("train", "validation", "test")}
+    splits, names = encode_labels(load_splits(files, columns=["text", "labels"]), "labels")
+    splits = splits.rename_column("labels", "label")  # as the tasks of the study have it
+    for name in ("validation", "test"):
+        splits[name] = draw(splits[name], run[name], seed=0)
+    if "per_label" in run:
+        splits["train"] = few_of_each_label(splits["train"], run["per_label"], run["seed"])
+    else:
+        splits["train"] = draw(splits["train"], run.get("texts", len(splits["train"])), run["seed"])
+    return splits, names
+
+
+def draw(dataset: Dataset, texts: int, seed: int) -> Dataset:
+    """So many texts, each label about as frequent as in all of them."""
+    if texts >= len(dataset):
+        return dataset
+    groups = rarest_labels(np.array(dataset["label"][:]) > 0)
+    rows, _ = train_test_split(np.arange(len(dataset)), train_size=texts, stratify=groups, random_state=seed)
+    return dataset.select(rows)
+
+
+def few_of_each_label(dataset: Dataset, per_label: int, seed: int) -> Dataset:
+    """Texts until so many have each label, or all that have it, the rarest labels first; in random order."""
+    shuffled = dataset.shuffle(seed=seed)
+    labels = np.array(shuffled["label"][:]) > 0
+    taken = np.zeros(len(labels), dtype=bool)
+    for label in np.argsort(labels.sum(axis=0), kind="stable"):
+        missing = max(per_label - labels[taken, label].sum(), 0)
+        taken[np.flatnonzero(labels[:, label] & ~taken)[:missing]] = True
+    return shuffled.select(np.flatnonzero(taken))
+
+
+def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
+    """Learns, and tests with each kind of cuts."""
+    splits, names = load(settings, run)
+    cell = Cell(DATA, run["epochs"], 1e-4)
+    task = SeveralLabels(settings.encoder, cell, splits, run["seed"], bf16=False, max_seq_length=64, classes=names)
+    start = time.perf_counter()
+    logits = FITS.get(run["system"], fit_ours)(task, run)
+    seconds = time.perf_counter() - start
+    labels = {name: np.array(splits[name]["label"][:]) for name in splits}
+    as_many = min(len(splits["train"]), len(splits["validation"]))
+    cuts = {
+        "0.5": np.zeros(len(names)),
+        "few": best_cuts(logits["validation"][:as_many], labels["validation"][:as_many]),
+        "all": best_cuts(logits["validation"], labels["validation"]),
+    }
+    scores = {
+        name: classification_metrics(EvalPrediction(logits["test"] - cut, labels["test"]))
+        for name, cut in cuts.items()
+    }
+    return {
+        "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
+        "seconds": round(seconds, 1),  # with the held-out texts
+        "texts": {name: len(split) for name, split in splits.items()},
+        "fingerprints": {name: fingerprint(split) for name, split in splits.items()},
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+Logits = dict[str, np.ndarray]
+
+
+def fit_ours(task: Task, run: dict[str, Any]) -> Logits:
+    """`ContrastiveTrainer`."""
+    sigmoid = patch("hf_lcl.losses.functional._log_weights", logsigmoid)
+    with sigmoid if run["system"] == "lcl-sigmoid" else nullcontext():
+        trainer, tokens = train_ours(task, **run["options"])
+    return logits_of(trainer.model, tokens, trainer.processing_class)
+
+
+def fit_trainer(task: Task, run: dict[str, Any]) -> Logits:
+    """transformers' `Trainer` as it comes, with binary cross-entropy."""
+    tokenizer, tokens = tokenized(task)
+    set_seed(task.seed)
+    problem = {"num_labels": len(task.names), "problem_type": "multi_label_classification"}
+    classifier = AutoModelForSequenceClassification.from_pretrained(task.encoder, **problem)
+    collator = DataCollatorWithPadding(tokenizer)
+    Trainer(classifier, TrainingArguments(**budget(task)), collator, tokens["train"]).train()
+    return logits_of(LCLForSequenceClassification.from_native(classifier, weighting="none"), tokens, tokenizer)
+
+
+def fit_frozen(task: Task, run: dict[str, Any]) -> Logits:
+    """A logistic regression of each label against the rest."""
+    tokenizer, tokens = tokenized(task)
+    model = LCLForSequenceClassification.from_encoder(task.encoder, num_labels=2, pooling="mean", weighting="none")
+    units = {}
+    for name, rows in tokens.items():
+        embeddings = run_model(model, rows, tokenizer, batch_size=64, description=name).embeddings
+        units[name] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    regression = OneVsRestClassifier(LogisticRegression(C=10, max_iter=1000))
+    regression.fit(units["train"], np.array(task.splits["train"]["label"][:]).astype(int))
+    return {name: regression.decision_function(units[name]) for name in ("validation", "test")}
+
+
+FITS = {"frozen": fit_frozen, "trainer-bce": fit_trainer}
+
+
+@dataclass(frozen=True)
+class SeveralLabels(Task):
+    """A task whose texts have indicator rows, which do not name their classes."""
+
+    classes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The classes by id."""
+        return self.classes
+
+
+def logits_of(model: LCLForSequenceClassification, tokens: DatasetDict, tokenizer: Any) -> Logits:
+    """Of the held-out texts."""
+    held_out = ("validation", "test")
+    return {
+        name: run_model(model, tokens[name], tokenizer, batch_size=64, description=name).logits for name in held_out
+    }
+
+
+def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
+    """Means over seeds and, of three or more, standard deviations, in percent."""
+    lines = ["# Several labels per text", ""]
+    read = runs[0]["texts"]
+    lines += [
+        f"GoEmotions with all its labels (28 with `neutral`), {runs[0]['settings']['encoder']}; "
+        f"{read['test']:,} texts of the test set and {read['validation']:,} of the validation set, drawn with the "
+        "shares of the labels. Percent, mean of the seeds (± standard deviation of three or "
+        "more). Cuts: 0.5; chosen on as many validation texts as there are training texts (`few`); on all of those "
+        "that are read (`all`). A mean average precision knows no cut.",
+        "",
+        "| texts | system | seeds | macro F1 at 0.5 | few | all | micro F1 at 0.5 | few | all | mAP | s |",
+        "|---|---|---|" + "---:|" * 8,
+    ]
+    for cell in CELLS:
+        for system in ALL_SYSTEMS:
+            own = [run for run in runs if (run["settings"]["cell"], run["settings"]["system"]) == (cell, system)]
+            if own:
+                lines.append(
+                    f"| {cell} | {system} | {', '.join(str(run['settings']['seed']) for run in own)} | "
+                    f"{' | '.join(cells_of(own))} |"
+                )
+    left_out = [cell for cell in CELLS if all(run["settings"]["cell"] != cell for run in runs)]
+    not_run = [*left_out, "SetFit (not installed)", "Jaccard-weighted positives"]
+    lines += ["", f"Not run: {'; '.join(not_run)}.", ""]
+    at = runs[0]
+    lines += [f"{at['machine']['device']}; {', '.join(f'{k} {v}' for k, v in at['versions'].items())}.", ""]
+    path.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def cells_of(runs: list[dict[str, Any]]) -> list[str]:
+    """A row's figures."""
+    figures = [[run["scores"][cut][name] for run in runs] for name in METRICS[:2] for cut in ("0.5", "few", "all")]
+    figures.append([run["scores"]["0.5"][METRICS[2]] for run in runs])
+    shown = [
+        f"{100 * mean(values):.1f}" + (f" ± {100 * stdev(values):.1f}" if len(values) > 2 else "")
+        for values in figures
+    ]
+    return [*shown, f"{mean(run['seconds'] for run in runs):.0f}"]
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
