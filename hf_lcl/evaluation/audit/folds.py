@@ -12,11 +12,16 @@ BLOCK = 10_000  # rows whose probabilities are computed together
 
 
 def out_of_fold(
-    embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, rows: np.ndarray | None = None, seed: int = 0
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    rows: np.ndarray | None = None,
+    seed: int = 0,
+    folds: int = FOLDS,
 ) -> np.ndarray:
     """
     The probabilities that a logistic regression gives each text, of the classes of the other texts. It is fitted to
-    the embeddings of the other folds, 20,000 at most. There are 5 folds, or as many as there are groups.
+    the embeddings of the other folds, 20,000 at most.
 
     Args:
         embeddings (`np.ndarray` of shape `(rows, hidden)`): of the texts.
@@ -24,6 +29,7 @@ def out_of_fold(
         groups (`np.ndarray` of shape `(rows,)`): rows of the same number, such as equal texts, share a fold.
         rows (`np.ndarray`, *optional*): those that take part; by default all.
         seed (`int`, *optional*, defaults to 0): of the folds.
+        folds (`int`, *optional*, defaults to 5): how many there are, or as many as there are groups.
 
     Returns:
         `np.ndarray` of shape `(rows, num_labels)`, float32 in a temporary file.
@@ -34,7 +40,7 @@ def out_of_fold(
     rows = np.arange(len(labels)) if rows is None else rows
     labels, groups = labels[rows], groups[rows]
     probabilities = on_disk((len(rows), int(labels.max()) + 1))
-    fold_of = assign_folds(labels, groups, rng)
+    fold_of = assign_folds(labels, groups, rng, folds)
     for fold in range(fold_of.max() + 1):
         fitted = np.sort(rng.permutation(np.flatnonzero(fold_of != fold))[:MOST_TEXTS])
         held_out = np.flatnonzero(fold_of == fold)
@@ -51,7 +57,7 @@ def out_of_fold(
     return probabilities
 
 
-def assign_folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def assign_folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator, number: int = FOLDS) -> np.ndarray:
     """
     The fold of each row, `(rows,)`. The groups of a class are dealt in turn: where a class has but two, either one is
     judged by a regression that has seen the other. A group of several classes is dealt with the rarest.
@@ -63,5 +69,5 @@ def assign_folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generato
     names, first = np.unique(pairs[1][rarest_first], return_index=True)
     class_of_group = pairs[0][rarest_first][first]
     folds = np.empty(len(names), dtype=np.int64)
-    folds[np.lexsort((rng.random(len(names)), class_of_group))] = np.arange(len(names)) % FOLDS
+    folds[np.lexsort((rng.random(len(names)), class_of_group))] = np.arange(len(names)) % number
     return folds[np.searchsorted(names, groups)]
