@@ -4,9 +4,10 @@ from pathlib import Path
 
 from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
-from ..evaluation.thresholds import fold_into_folder, fold_line
+from ..evaluation.thresholds import REMARK, fold_into_folder, fold_line
 from ..hub.card import refresh_card
 from .data import labelled_texts
+from .exits import UsageError
 from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
 
 
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         help="of several labels: decide each at its best cut on the validation texts, from now on",
     )
     flags = parse_flags(parser, argv)
+    if flags.fold_temperature and flags.fold_thresholds:
+        raise UsageError(f"--fold_temperature and --fold_thresholds exclude one another: with the latter, {REMARK}.")
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra
 
     data_args, folder = data_arguments(flags), Path(flags.model)

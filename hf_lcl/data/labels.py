@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from ..support.likely import did_you_mean
 from .cells import LABEL_NAMES, listed
-from .loading import as_splits, place
+from .loading import as_splits, place, title_of
 from .several_labels import add_indicator_rows, holds_lists, indicator_rows, label_lists
 
 
@@ -83,17 +83,18 @@ def encode_labels(
     if names is None:
         if reference not in values:
             raise ValueError(
-                f"The {reference} split has no label column {label_column!r}; its columns are "
+                f"{title_of(splits[reference], reference)} has no label column {label_column!r}; its columns are "
                 f"{listed(splits[reference].column_names)}. "
                 f"{did_you_mean(label_column, splits[reference].column_names)}Name it with label_column."
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         feature = feature.feature if several else feature
-        names = _class_names(values, reference, feature.names if isinstance(feature, ClassLabel) else None)
+        title, given = title_of(splits[reference], reference), isinstance(feature, ClassLabel)
+        names = _class_names(values, reference, title, feature.names if given else None)
         if several and (absent := sorted({*names} - {*values[reference]})):
             raise ValueError(
-                f"The {reference} split has no text with the label {absent[0]!r}, so that it cannot be learned: leave "
-                "the label out, or add texts that have it."
+                f"{title} has no text with the label {absent[0]!r}, so that it cannot be learned: leave the label "
+                "out, or add texts that have it."
             )
     ids, encoded = {name: index for index, name in enumerate(names)}, DatasetDict()
     for split, dataset in splits.items():
@@ -148,24 +149,24 @@ def _fault(value: Any, first: Any, feature: Any) -> str:
     return f"is of another type than {first!r}: use names or ids throughout" * (type(value) is not type(first))
 
 
-def _class_names(values: dict[str, list[str]], split: str, names: list[str] | None) -> list[str]:
+def _class_names(values: dict[str, list[str]], split: str, title: str, names: list[str] | None) -> list[str]:
     """The names that are known, else all labels of a split, sorted: by number where those of all splits are ids."""
     present = set(values[split])
     if not present:
-        raise ValueError(f"The {split} split has no labels: there is no class to learn.")
+        raise ValueError(f"{title} has no labels: there is no class to learn.")
     if len(present) < 2:
-        raise ValueError(f"The {split} split has a single class, {present.pop()!r}: at least two are needed.")
+        raise ValueError(f"{title} has a single class, {present.pop()!r}: at least two are needed.")
     if names is not None:
         return names
     if all(re.fullmatch(r"[-+]?\d*\.\d+", label) for label in present):
         raise ValueError(
-            f"The {split} split has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
+            f"{title} has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
             "integers (regression is not supported)."
         )
     seen: dict[str, str] = {}
     firsts = [(label, seen.setdefault(_plain(label), label)) for label in sorted(present)]
     if alike := [f"{label!r} {_difference(label, first)}" for label, first in firsts if label != first]:
-        logger.warning(f"The {split} split has classes that look alike: {'; '.join(alike[:5])}.")
+        logger.warning(f"{title} has classes that look alike: {'; '.join(alike[:5])}.")
     every = set(chain.from_iterable(values.values())) - {""}
     return sorted(present, key=int if all(re.fullmatch(r"0|-?[1-9][0-9]*", label) for label in every) else None)
 

@@ -101,6 +101,8 @@ def load_splits(
         for name, feature in (table.classes or {}).items():
             if name in kept and set(splits[split].unique(name)) <= {*feature.names, None}:
                 splits[split] = splits[split].cast_column(name, feature)
+        if return_lines:
+            splits[split].info.description = title
     return splits
 
 
@@ -146,6 +148,13 @@ def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) 
     return pa.array(values, kind)
 
 
+def title_of(dataset: Dataset, split: str) -> str:
+    """How messages call a split: by its file where it is known."""
+    is_of_file = LINE in dataset.column_names and dataset.info.description
+    return dataset.info.description if is_of_file else f"The {split} split"
+
+
 def place(dataset: Dataset, row: int, split: str) -> str:
     """How messages call a row: by its line where the file is known, else by its number."""
-    return f"The {split} split, " + (f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}")
+    where = f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}"
+    return f"{title_of(dataset, split)}, {where}"

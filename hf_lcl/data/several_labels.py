@@ -1,5 +1,6 @@
 """Several labels per text: lists, delimited strings and 0/1 columns, made indicator rows `(texts, classes)`."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, LargeList, List, Value
 
-from .loading import place
+from .loading import place, title_of
 
 
 YES_OR_NO = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+FLOAT = re.compile(r"[-+]?\d*\.\d+")
 
 
 def holds_lists(dataset: Dataset, column: str) -> bool:
@@ -32,7 +34,8 @@ def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDic
             continue
         if holds_lists(dataset, column):
             raise ValueError(
-                f"The {split} split holds lists in column {column!r}: leave label_delimiter={delimiter!r} out."
+                f"{title_of(dataset, split)} holds lists in column {column!r}: leave label_delimiter={delimiter!r} "
+                "out."
             )
         parts = [str(cell or "").split(delimiter) for cell in dataset[column][:]]
         lists = [[part.strip() for part in cell if part.strip()] for cell in parts]
@@ -53,7 +56,7 @@ def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -
         if not there and split != "train":
             continue
         if missing := [column for column in columns if column not in there]:
-            raise ValueError(f"The {split} split has no label column {missing[0]!r} (label_columns).")
+            raise ValueError(f"{title_of(dataset, split)} has no label column {missing[0]!r} (label_columns).")
         cells = np.empty((len(dataset), len(columns)), dtype=bool)
         for index, column in enumerate(columns):
             for row, value in enumerate(dataset[column][:]):
@@ -92,6 +95,12 @@ def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
         if fault := _fault(values, labels):
             raise ValueError(f"{place(dataset, row, split)}: {fault}.")
         found.append(labels)
+    if any(found) and all(FLOAT.fullmatch(label) for labels in found for label in labels):
+        row = next(row for row, labels in enumerate(found) if labels)
+        raise ValueError(
+            f"{place(dataset, row, split)}: {found[row]!r} are floats, and so is every other label: give the names of "
+            "the labels, or a column of 0 and 1 for each (label_columns)."
+        )
     return found
 
 

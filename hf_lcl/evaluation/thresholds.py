@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from scipy.special import expit
-from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase
+from scipy.special import expit, logit
+from transformers import EvalPrediction, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
@@ -93,15 +93,24 @@ def fold_cuts(
     names, cuts = class_names(classifier.config), best_cuts(logits, references, goal)
     shift_logits(classifier, (-cuts).tolist())
     before, after = (classification_metrics(EvalPrediction(z, references)) for z in (logits, logits - cuts))
-    earlier = getattr(classifier.config, "folded_thresholds", None) or {}
     # Of a classifier with folded cuts the new ones come on top: what is kept is where the first one stood.
-    total = {name: np.log(earlier[name] / (1 - earlier[name])) if name in earlier else 0.0 for name in names}
-    thresholds = {name: round(float(expit(cut + total[name])), 6) for name, cut in zip(names, cuts)}
+    thresholds = dict(zip(names, expit(_folded_cuts(classifier.config) + cuts).round(6).tolist()))
     classifier.config.folded_thresholds = thresholds
     found: dict[str, Any] = {"goal": goal, "thresholds": thresholds, "cuts": cuts, "rows": len(references)}
     for name in F1_NAMES:
         found |= {f"{name}_before": before[name], f"{name}_after": after[name]}
     return found
+
+
+def unfolded(logits: np.ndarray, config: PreTrainedConfig) -> np.ndarray:
+    """Logits `(rows, num_labels)` as they were before thresholds were folded: those of probabilities."""
+    return logits + _folded_cuts(config)
+
+
+def _folded_cuts(config: PreTrainedConfig) -> np.ndarray:
+    """What was taken from the logit of each class `(num_labels,)`."""
+    thresholds = getattr(config, "folded_thresholds", None) or {}
+    return logit([thresholds.get(name, 0.5) for name in class_names(config)])
 
 
 def fold_into_folder(

@@ -181,6 +181,25 @@ def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_p
     for name in ("label_cooccurrence", "label_probabilities", "thresholds", "reliability"):
         assert (folder / "report" / f"{name}.png").is_file()
         assert f"](report/{name}.png)" in card
+    # What is called a probability is that before the cuts: the same whatever they are.
+    page = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert "before that. " in page
+    assert "Before the thresholds" in page
+    assert "the temperature" not in card
+    first = read_csv(folder / "report" / "reliability.csv")
+    scores = (folder / "report" / "per_class.csv").read_text()
+    main([*argv, "f1"])
+    for row, other in zip(first, read_csv(folder / "report" / "reliability.csv"), strict=True):
+        assert float(row["confidence"] or 0) == pytest.approx(float(other["confidence"] or 0), abs=1e-3)
+    assert (folder / "report" / "per_class.csv").read_text() != scores
+
+
+def test_a_temperature_is_not_folded_beside_thresholds(trained, tmp_path, fails):
+    pytest.importorskip("matplotlib")
+    file = write_jsonl(tmp_path / "new.jsonl", rows(8))
+    argv = ["report", str(trained), "--test_file", file, "--validation_file", file, "--fold_temperature"]
+    assert "has folded thresholds: scores are decisions" in fails(argv)
+    assert "exclude one another" in fails([*argv, "--fold_thresholds", "f1"])
 
 
 def test_what_does_not_speak_several_labels_says_so(trained, start, tmp_path, fails):
@@ -211,26 +230,62 @@ def test_the_commands_of_the_page_run_as_printed(trained, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("content", "more", "words"),
     [
-        ([{"text": "a b", "labels": ["x", "x"]}], [], ["train split, line 2", "'x' stands twice"]),
-        ([{"text": "a b", "labels": ["0", "1", "0"]}], [], ["line 2", "label_columns"]),
-        ([{"text": "a b", "labels": "x"}], [], ["line 2", "a list in some rows and a single value in others"]),
-        ([{"text": "a b", "labels": None}], [], ["line 2", "no label in column 'labels'"]),
-        ([{"text": "a b", "labels": ["x", None]}], [], ["line 2", "with an empty label"]),
-        ([{"text": "a b", "labels": ["x"]}], ["--label_delimiter=|"], ["holds lists", "leave label_delimiter"]),
+        ([{"text": "a b", "labels": ["x", "x"]}], [], ["'x' stands twice"]),
+        ([{"text": "a b", "labels": ["0", "1", "0"]}], [], ["label_columns"]),
+        ([{"text": "a b", "labels": "x"}], [], ["a list in some rows and a single value in others"]),
+        ([{"text": "a b", "labels": None}], [], ["no label in column 'labels'"]),
+        ([{"text": "a b", "labels": ["x", None]}], [], ["['x', None]", "with an empty label"]),
     ],
 )
 def test_wrong_lists_are_named(start, tmp_path, fails, content, more, words):
     file = write_jsonl(tmp_path / "texts.jsonl", [{"text": "one text", "labels": ["x", "y"]}, *content])
     message = fails(["train", file, *flags(start, tmp_path / "out", label_column_name="labels"), *more])
-    assert all(word in message for word in words), message
+    assert all(word in message for word in [f"The train file {file}, line 2", *words]), message
 
 
 @pytest.mark.parametrize(
     ("content", "more", "words"),
     [
-        ([{"text": "a", "x": "0.5", "y": "0"}], ["--label_columns", "x", "y"], ["line 2", "'x'", "'0.5'", "0 nor 1"]),
-        ([{"text": "a", "x": 1, "y": 0, "z": 1}], ["--label_columns", "x", "y", "z"], ["no text with the label 'y'"]),
-        ([{"text": "a", "x": "0", "y": "0"}], ["--label_columns", "x", "y"], ["train split has no labels"]),
+        ([{"text": "a", "labels": ["x"]}], ["--label_delimiter=|"], [" holds lists", "leave label_delimiter"]),
+        (
+            [{"text": "a", "labels": []}, {"text": "b", "labels": [0.5, 0.2]}],
+            [],
+            [", line 2: ['0.5', '0.2'] are floats"],
+        ),
+        ([{"text": "a", "labels": []}, {"text": "b", "labels": []}], [], [" has no labels: there is no class"]),
+        ([{"text": "a", "labels": ["x"]}], [], [" has a single class, 'x'"]),
+    ],
+)
+def test_whole_files_of_wrong_lists_are_named(start, tmp_path, fails, content, more, words):
+    file = write_jsonl(tmp_path / "texts.jsonl", content)
+    message = fails(["train", file, *flags(start, tmp_path / "out", label_column_name="labels"), *more])
+    assert all(word in message for word in [f"The train file {file}", *words]), message
+
+
+def test_labels_that_the_training_file_lacks_are_named(trained, start, tmp_path, fails):
+    file = write_jsonl(tmp_path / "texts.jsonl", rows(40))
+    other = write_jsonl(tmp_path / "new.jsonl", [*rows(2), {"text": "a b", "labels": ["glad", "sad"]}])
+    argv = ["train", file, *flags(start, tmp_path / "out", label_column_name="labels", validation_file=other)]
+    told = f"The validation file {other}, line 3: label 'sad' does not occur"
+    assert told in fails(argv)
+    assert "The test file" in (message := fails(["evaluate", str(trained), "--test_file", other]))
+    assert "line 3: label 'sad' does not occur in the classes of the model" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "words"),
+    [
+        (
+            [{"text": "a", "x": "0.5", "y": "0"}],
+            ["--label_columns", "x", "y"],
+            [", line 2: column 'x' holds '0.5'"],
+        ),
+        (
+            [{"text": "a", "x": 1, "y": 0, "z": 1}],
+            ["--label_columns", "x", "y", "z"],
+            ["no text with the label 'y'"],
+        ),
+        ([{"text": "a", "x": "0", "y": "0"}], ["--label_columns", "x", "y"], [" has no labels"]),
         ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x", "z"], ["no column 'z'", "'y'"]),
         ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x"], ["two columns or more"]),
         ([{"text": "a", "label": "q"}], ["--fold_thresholds=best"], ["'best' is unknown: use f1"]),

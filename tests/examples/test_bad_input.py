@@ -71,7 +71,7 @@ def test_files(run, flags, tmp_path, name, content, words):
 def test_a_label_that_the_training_file_does_not_have(run, flags, tmp_path):
     (tmp_path / "a.jsonl").write_text(jsonl(*GOOD))
     message = fails(run, flags | {"train_file": str(tmp_path / "a.jsonl")})
-    assert "validation split, line" in message
+    assert "The validation file " in message
     assert "does not occur in the train split; the labels are 'angry', 'glad'" in message
 
 

@@ -58,6 +58,10 @@ class Evaluated:
         outputs = replace(outputs, logits=outputs.logits[rows, :classes], embeddings=outputs.embeddings[rows])
         return replace(self, references=self.references[rows], outputs=outputs, names=self.names[:classes], texts=())
 
+    def with_logits(self, logits: np.ndarray) -> "Evaluated":
+        """The same texts with other logits."""
+        return replace(self, outputs=replace(self.outputs, logits=logits))
+
     @property
     def is_right(self) -> np.ndarray:
         """Of each text, whether its class, or all its labels, are those that were predicted, `(rows,)`."""
@@ -208,7 +212,7 @@ def embeddings(test: Evaluated) -> Section:
     )
 
 
-def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section, dict[str, Any]]:
+def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "") -> tuple[Section, dict[str, Any]]:
     """Calibration on the test split; if that helps, also with a temperature, fitted on the validation split."""
     logits, references = test.outputs.logits, test.references
     panels = {"before": reliability_bins(logits, references)}
@@ -228,7 +232,7 @@ def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section,
                 f"Temperature scaling does not help: divided by {fitted}, the logits would have a calibration error "
                 f"of {facts['error_after']:.4f} instead of {facts['error_before']:.4f}."
             )
-    titles = {"before": "As it is", "after": "After temperature scaling"}
+    titles = {"before": "Before the thresholds" if remark else "As it is", "after": "After temperature scaling"}
     errors = "; ".join(
         f"{titles[name]}: calibration error {bins.calibration_error:.3f}" for name, bins in panels.items()
     )
@@ -239,7 +243,7 @@ def calibration(test: Evaluated, validation: Evaluated | None) -> tuple[Section,
     )
     section = Section(
         "Calibration",
-        f"{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
+        f"{remark}{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
         test.draw("reliability", plots.plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
         [test.write_csv("reliability.csv", ["scaling", "from", "to", "texts", "confidence", "accuracy"], rows)],
         alt=f"Bars of accuracy by the probability of the predicted class. {errors}.",

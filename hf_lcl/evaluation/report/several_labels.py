@@ -48,19 +48,20 @@ def _by_label(test: Evaluated, name: str, values: np.ndarray, title: str, text: 
     return Section(title, text, picture, [test.write_matrix(f"{name}.csv", shares, order)], alt=alt)
 
 
-def thresholds(test: Evaluated) -> Section:
-    """F1 by the threshold of all labels."""
+def thresholds(test: Evaluated, are_folded: bool) -> Section:
+    """F1 by the threshold of all labels; `are_folded` is whether each label has its own at 0.5 already."""
     found, references = probabilities(test.outputs.logits, several=True), test.references > 0
     given = found[None] > THRESHOLDS[:, None, None]
     right, wrong = (given & references).sum(axis=1), (given ^ references).sum(axis=1)  # (thresholds, labels)
     micro = 2 * right.sum(axis=1) / (2 * right.sum(axis=1) + wrong.sum(axis=1)).clip(min=1)
     macro = (2 * right / (2 * right + wrong).clip(min=1)).mean(axis=1)
     best = int(macro.argmax())
+    what = "score, with the threshold of the label folded in," if are_folded else "probability"
+    remedy = "" if are_folded else "; --fold_thresholds chooses one for each label on the validation texts"
     return Section(
         "Thresholds",
-        "A label is given to a text where its probability is above 0.5. One threshold for all labels does best in "
-        f"macro F1 at {THRESHOLDS[best]:.2f} on these texts ({macro[best]:.4f}); --fold_thresholds chooses one for "
-        "each label on the validation texts.",
+        f"A label is given to a text where its {what} is above 0.5. One threshold for all labels does best in macro "
+        f"F1 at {THRESHOLDS[best]:.2f} on these texts ({macro[best]:.4f}){remedy}.",
         test.draw("thresholds", plots.plot_thresholds, THRESHOLDS, {"micro F1": micro, "macro F1": macro}),
         [test.write_csv("thresholds.csv", ["threshold", "micro_f1", "macro_f1"], zip(THRESHOLDS, micro, macro))],
         alt=f"Lines of F1 by threshold: macro F1 is {macro.min():.3f} to {macro.max():.3f}.",

@@ -17,6 +17,7 @@ from ..finished import is_adapter, load_finished, load_training_model, log_histo
 from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
+from ..thresholds import REMARK, unfolded
 from . import deciding, sections, several_labels
 from .glance import glance, headline
 from .page import Section, render_page
@@ -24,6 +25,7 @@ from .page import Section, render_page
 
 logger = logging.get_logger(__name__)
 
+AS_LEARNED = f"Thresholds are folded into this classifier: {REMARK}. These are the probabilities before that. "
 MOST_TRAINED = 5000  # of more training texts so many are embedded
 
 
@@ -73,7 +75,8 @@ def write_report(
 
     Raises:
         ImportError: if matplotlib is not installed.
-        ValueError: if there is no model, or `fold` without `validation` or without a standard classifier.
+        ValueError: if there is no model, or `fold` without `validation`, without a standard classifier, or with folded
+            thresholds.
 
     Example:
 
@@ -97,6 +100,9 @@ def write_report(
     num_known = known_classes(names) if fitted else len(names)
     if fold and num_known < len(names):
         raise ValueError(f"{output_dir} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
+    has_cuts = bool(getattr(model.native.config, "folded_thresholds", None))
+    if fold and has_cuts:
+        raise ValueError(f"{output_dir} has folded thresholds: {REMARK}. Leave --fold_temperature out.")
     before = read_summary(output_dir)
     folder = output_dir / FOLDER
     folder.mkdir(exist_ok=True)
@@ -111,12 +117,16 @@ def write_report(
     on_test = evaluated(test, split, texts)
     on_validation = None if validation is None else evaluated(validation, "validation")
     results, facts = sections.results(on_test)
-    calibration, found = sections.calibration(on_test, on_validation)
+    # The scores after that are decisions; what can be calibrated are the probabilities that they were.
+    known = [
+        one and one.with_logits(unfolded(one.outputs.logits, model.native.config)) for one in (on_test, on_validation)
+    ]
+    calibration, found = sections.calibration(*known, AS_LEARNED if has_cuts else "")
     found["folded"] = fold and found["error_after"] < found["error_before"]
     decisions: list[Section] = []
     if on_test.has_several_labels:
-        draw = several_labels.together, several_labels.given, several_labels.thresholds
-        of_classes = [section(on_test) for section in draw]
+        of_classes = [several_labels.together(on_test), several_labels.given(known[0])]
+        of_classes.append(several_labels.thresholds(on_test, has_cuts))
     else:
         known_validation = on_validation and on_validation.of_first(num_known)
         weighting_logits, remark = on_test.outputs.weighting_logits, ""
