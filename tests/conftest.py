@@ -13,6 +13,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # bit of a matrix product depends on their number.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import random
 import shutil
 import string
@@ -43,6 +44,16 @@ CLASS_WORDS = {
     "proud": ["medal", "won", "graduated", "applause"],
 }
 FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "home", "with", "friend"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_modules() -> None:
+    """
+    Each training begins with a garbage collection of all objects: half of the time of a toy one, where those of the
+    imported modules are looked through. They stay, so they need not be.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def feelings(rows_per_class: int, seed: int) -> Dataset:

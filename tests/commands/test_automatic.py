@@ -97,6 +97,7 @@ def test_other_commands_know_the_columns(trained, tickets, tmp_path, capsys):
     assert json.loads((tmp_path / "q.jsonl").read_text())["text"] == "my neighbour won a medal"
 
 
+@pytest.mark.slow
 def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_folder, tmp_path, capsys):
     flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
     main(["train", str(tickets), *flags, "--output_dir", str(tmp_path / "out"), "--learning_rate", "3e-3"])

@@ -202,6 +202,7 @@ def trained(flags_into, tmp_path_factory):
     return SimpleNamespace(folder=folder / "out", printed=printed.getvalue(), oos=str(folder / "oos.txt"))
 
 
+@pytest.mark.slow
 def test_train_writes_what_its_classifier_answers(trained, raw_splits):
     assert "out of scope (keep=0.75): below the logit" in trained.printed
     folder, texts = trained.folder, raw_splits["test"]["text"][:]
@@ -219,6 +220,7 @@ def test_train_writes_what_its_classifier_answers(trained, raw_splits):
         assert {row["text"]: row["prediction"] for row in csv.DictReader(file)} == dict(zip(texts, expected))
 
 
+@pytest.mark.slow
 def test_the_card_says_so_and_the_checkpoints_are_as_they_were(trained):
     card = (trained.folder / "README.md").read_text(encoding="utf-8")
     assert "A text classifier with 4 classes" in card

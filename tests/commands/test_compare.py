@@ -65,6 +65,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     assert "same budget" in (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_of_other_settings_or_data_is_another_run(training_flags, files, tmp_path, capsys):
     flags = ["compare", *training_flags, f"--train_file={files['train']}", "--objectives", "ce", "--seeds", "0"]

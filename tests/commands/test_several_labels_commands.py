@@ -116,6 +116,7 @@ def test_the_card_says_how_labels_are_decided(trained):
     assert "| subset accuracy |" in card  # without a report the others have no interval, and stay out
 
 
+@pytest.mark.slow
 def test_a_pipeline_without_this_package_decides_as_evaluate_reports(trained, tmp_path, capsys):
     lines = rows(60, seed=5)
     file, out = write_jsonl(tmp_path / "new.jsonl", lines), tmp_path / "evaluated.json"

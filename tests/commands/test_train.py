@@ -50,6 +50,7 @@ def test_the_folder_holds_the_pictures_and_the_card_shows_them(trained):
     assert "| test | 24 | `" in card
 
 
+@pytest.mark.slow
 def test_without_a_test_split_the_report_is_on_the_validation_split(training_flags, tmp_path):
     flags = [flag for flag in training_flags if not flag.startswith("--test_file")]
     main(["train", *flags, "--do_train", "--do_eval", "--objective=ce"])

@@ -21,6 +21,7 @@ def test_wilsons_interval_is_the_textbook_one():
     assert share_interval(0, 5)[0] == 0
 
 
+@pytest.mark.slow
 def test_the_intervals_are_as_wide_as_the_metrics_of_other_samples_spread():
     rng = np.random.default_rng(0)
 

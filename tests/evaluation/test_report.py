@@ -165,6 +165,7 @@ def report_and_fold(folder, raw_splits, names, **labels):
     return read_summary(folder)["calibration"]
 
 
+@pytest.mark.slow
 def test_a_temperature_that_helps_is_folded_into_the_saved_classifier(plain, raw_splits, splits, tokenizer, capsys):
     before = logits_of(plain, splits, tokenizer)
     # Always wrong: the best temperature makes all classes equally probable.
@@ -311,6 +312,7 @@ def with_scope(trained, raw_splits, tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_texts_out_of_scope_have_a_picture_and_figures(with_scope):
     page = (with_scope / "report" / "index.html").read_text(encoding="utf-8")
     assert "The cut is that of the class out_of_scope (keep=0.9)" in page
@@ -349,6 +351,7 @@ def test_a_calibrated_classifier_is_not_divided_again(with_scope, raw_splits, tm
         main(["report", str(with_scope), "--fold_temperature", *files])
 
 
+@pytest.mark.slow
 def test_a_class_of_that_name_that_was_learned_is_like_the_others(trained, raw_splits, tmp_path):
     folder = tmp_path / "out"
     shutil.copytree(trained.args.output_dir, folder)

@@ -61,6 +61,7 @@ def test_the_costliest_confusion_comes_with_the_texts_that_were_misread_most_con
     assert quoted == [f"“text {row} <i>”" for row in (306, 272, 238)]
 
 
+@pytest.mark.slow
 def test_many_classes_leave_the_twenty_with_the_most_errors_and_the_file_holds_all(test_split, page):
     section = page.sections[2]
     assert section.text.startswith("The 20 of 34 classes with the most errors")

@@ -71,6 +71,7 @@ def trained(run, settings, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_seed_alone(run, flags, trained, tmp_path):
     torch.rand(3)
     run(command_line(flags))

@@ -89,6 +89,7 @@ class TestCompilation:
     def fresh(self):
         torch._dynamo.reset()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "weighting", "pooling"),
         [

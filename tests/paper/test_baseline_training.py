@@ -51,6 +51,7 @@ def make_baseline_trainer(make_trainer, word_splits, word_tokenizer):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "objective", "weighting"),
     [

@@ -159,12 +159,12 @@ class TestTrainer:
     @pytest.mark.parametrize(
         "settings",
         [
-            {"objective": "ce"},
-            {"objective": "scl"},
+            pytest.param({"objective": "ce"}, marks=pytest.mark.slow),
+            pytest.param({"objective": "scl"}, marks=pytest.mark.slow),
             {"objective": "lcl"},
             {"gradient_accumulation_steps": 2},
-            {"gradient_checkpointing": True},
-            {"class_weights": "balanced", "label_smoothing_factor": 0.1},
+            pytest.param({"gradient_checkpointing": True}, marks=pytest.mark.slow),
+            pytest.param({"class_weights": "balanced", "label_smoothing_factor": 0.1}, marks=pytest.mark.slow),
         ],
         ids=str,
     )

@@ -1,11 +1,13 @@
 """Two phases: the contrastive loss trains the encoder alone, then the classifier is fitted to it."""
 
+import pytest
 import torch
 
 
 TWO_PHASES = {"objective": "scl", "alpha": 0.0, "head_start": False, "head_refit": True}
 
 
+@pytest.mark.slow
 def test_it_learns_a_separable_set(make_trainer):
     """In bf16, while the classifier is fitted in fp32."""
     settings = {"num_train_epochs": 24, "learning_rate": 1e-2, "per_device_train_batch_size": 32}

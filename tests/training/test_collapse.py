@@ -36,6 +36,7 @@ def test_chance_is_allowed_for(accuracy, predicts_one):
     assert health(accuracy=accuracy).predicts_one_class == predicts_one
 
 
+@pytest.mark.slow
 def test_dot_products_that_saturate_collapse_and_are_told_once(make_trainer, caplog):
     trainer = make_trainer(
         objective="scl",
@@ -53,6 +54,7 @@ def test_dot_products_that_saturate_collapse_and_are_told_once(make_trainer, cap
     assert "normalize_embeddings=True" in told[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["scl", "lcl"])
 def test_the_defaults_learn_and_nothing_is_told(make_trainer, caplog, objective):
     trainer = make_trainer(

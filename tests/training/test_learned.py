@@ -99,6 +99,7 @@ class LastLayer(EachStep):
         self.weights.append(model.native.classifier.weight.detach().double().flatten())
 
 
+@pytest.mark.slow
 def test_half_of_the_last_layer_is_fitted_to_the_mean_of_the_encoder(learner, splits):
     steps = LastLayer()
     trainer = learner(num_train_epochs=30, names_as_texts=False, callbacks=[steps])
@@ -149,6 +150,7 @@ def test_it_is_on_after_a_head_start(learner, settings, is_on, tmp_path):
     assert (folder / FILE).exists() == is_on
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_middle_of_an_epoch_to_the_last_bit(learner):
     settings = {"num_train_epochs": 30, "save_strategy": "steps", "save_steps": 7}
     whole = learner(folder="whole", **settings)

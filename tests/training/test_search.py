@@ -97,6 +97,7 @@ def test_a_search_over_several_evaluation_sets_asks_for_the_metric(make_searcher
         trainer.hyperparameter_search(n_trials=1)
 
 
+@pytest.mark.slow
 def test_a_search_needs_no_arguments(make_searcher):
     trainer = make_searcher(max_steps=1)
     best = trainer.hyperparameter_search(n_trials=2, sampler=optuna.samplers.RandomSampler(seed=0))

@@ -209,6 +209,7 @@ def test_an_optimizer_that_leaves_out_the_weighting_network_is_named(splits, ber
     assert told(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1)) == []
 
 
+@pytest.mark.slow
 def test_a_second_training_learns_with_the_settings_and_the_layers_of_its_own(make_trainer):
     trainer = make_trainer(objective="scl", max_steps=1, weight_decay=0.0)
     pooler = trainer.model.native.base_model.pooler.dense.weight

@@ -215,7 +215,13 @@ def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
     assert trainer.evaluate()["eval_loss_ce"] == pytest.approx(min(evaluations), abs=1e-6)
 
 
-@pytest.mark.parametrize("settings", [{"bf16": True}, {"torch_compile": True, "torch_compile_backend": "eager"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"bf16": True},
+        pytest.param({"torch_compile": True, "torch_compile_backend": "eager"}, marks=pytest.mark.slow),
+    ],
+)
 def test_mixed_precision_and_compilation_train(make_trainer, settings):
     trainer = make_trainer(objective="lcl", **FAST | {"max_steps": 20}, **settings)
     trainer.train()

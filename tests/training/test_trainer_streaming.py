@@ -18,6 +18,7 @@ from hf_lcl.data import balance_stream
 FAST = {"max_steps": 50, "learning_rate": 1e-2, "lr_scheduler_type": "constant_with_warmup", "warmup_steps": 10}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["ce", "lcl"])
 def test_every_objective_learns_from_a_stream(make_trainer, splits, objective):
     trainer = make_trainer(train=as_stream(splits["train"]), objective=objective, **FAST)
@@ -56,6 +57,7 @@ def test_cross_entropy_takes_a_stream_in_its_own_order(make_trainer, splits):
     assert list(chain(*batches)) == keys(splits["train"][:])
 
 
+@pytest.mark.slow
 def test_data_seed_decides_the_order(make_trainer, splits):
     orders = []
     for settings in ({"data_seed": 5}, {"data_seed": 5, "seed": 1}, {"data_seed": 6}):
@@ -65,7 +67,7 @@ def test_data_seed_decides_the_order(make_trainer, splits):
     assert orders[0] == orders[1] != orders[2]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_run_ends_in_the_same_weights(make_trainer, splits, tmp_path, bert, workers):
     settings = {
         "objective": "lcl",

@@ -47,6 +47,7 @@ def test_every_text_has_its_views_as_positives(num_views, make_trainer):
         assert line["candidates_per_anchor"] == 16 * num_views - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["dropout", "column"])
 def test_separable_classes_are_learned_from_every_kind_of_view(view, make_trainer, splits, tokenizer):
     train = tokenize_texts({"train": splits["train"]}, tokenizer, view_function=lambda text: text.split(" ", 1)[-1])
