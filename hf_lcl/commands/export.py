@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command; `argv` defaults to the command line of this process."""
     parser = model_parser("export", DESCRIPTION, writes_into_folder=True)
     parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
-    parser.add_argument("--format", choices=["onnx"], default="onnx", help="of the graph")
+    parser.add_argument("--format", default="onnx", help="of the graph: onnx, which OpenVINO reads, too")
     parser.add_argument("--int8", action="store_true", help="weights in 8 bits instead of 32, one scale a channel")
     parser.add_argument("--check_file", metavar="FILE", help="labelled texts that the graph must answer as well")
     parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may cost on them")
@@ -70,6 +70,11 @@ def main(argv: list[str] | None = None) -> None:
     data_args = data_arguments(flags)
     folder, source = flags.output_folder, Path(flags.model)
 
+    if flags.format != "onnx":
+        raise ValueError(
+            f"--format {flags.format} is unknown: use onnx. OpenVINO reads that graph as it is, in int8, too: "
+            f'openvino.compile_model("{folder / GRAPH}").'
+        )
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')

@@ -260,6 +260,9 @@ def test_refusals_before_anything_is_written(plain, labelled, tmp_path):
     before = {path.name: path.read_bytes() for path in plain.iterdir()}
     out = tmp_path / "onnx"
     assert "link holds a classifier, whose files would be written over" in fails(plain, tmp_path / "link")
+    message = fails(plain, out, "--format", "openvino")
+    assert "--format openvino is unknown: use onnx. OpenVINO reads that graph as it is" in message
+    assert f'openvino.compile_model("{out / "model.onnx"}")' in message
     assert "--int8 needs --check_file FILE" in fails(plain, out, "--int8")
     assert "has no label column 'label'" in fails(plain, out, "--int8", "--check_file", unlabelled)
     assert "--max_drop -1 must be points" in fails(plain, out, "--check_file", labelled, "--max_drop", "-1")
