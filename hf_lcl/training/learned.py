@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
 
@@ -92,11 +93,12 @@ class StopWhenLearned(TrainerCallback):
         if self._last_epoch is None and means and are_learned(means, len(class_names(kwargs["model"].config))):
             self._last_epoch = math.ceil(GOES_ON * epoch)
             if state.is_world_process_zero and self._last_epoch < args.num_train_epochs:
-                logger.warning(
-                    f"The training texts are learned after epoch {epoch}: training ends after epoch "
-                    f"{self._last_epoch}, with the mean of the weights. All {state.num_train_epochs} epochs and the "
-                    "last weights: stop_when_learned=False."
-                )
+                with tqdm.external_write_mode():  # not into the progress bar
+                    logger.warning(
+                        f"The training texts are learned after epoch {epoch}: training ends after epoch "
+                        f"{self._last_epoch}, with the mean of the weights. All {state.num_train_epochs} epochs and "
+                        "the last weights: stop_when_learned=False."
+                    )
         if self._last_epoch is not None and epoch >= self._last_epoch:
             control.should_training_stop = True
 
