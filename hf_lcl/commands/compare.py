@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import SaveStrategy
 
 from ..data.fingerprint import fingerprint
-from ..data.several_labels import holds_lists
 from ..evaluation.comparison import comparison_rows, markdown_table
+from ..evaluation.decisions import decided
 from ..evaluation.ledger import Ledger
 from ..evaluation.summary import FOLDER, add_findings, read_summary
 from ..hub.card import refresh_card
@@ -47,7 +47,8 @@ The flags are those of `train` (see there), and may stand in the same file. Into
   lcl-seed0, ...       each model with its card and its report, in which cross-entropy stands beside it
   runs.jsonl           one line per finished run
 
-A finished run is not run again: the same command goes on where it was stopped, and adds objectives and seeds."""
+Where texts have several labels, the tests are of the share of texts whose labels are all right. A finished run is not
+run again: the same command goes on where it was stopped, and adds objectives and seeds."""
 # Flags that mean nothing to cross-entropy, or are refused by it.
 WITHOUT_VIEWS = {"num_views": "1", "view": "dropout"}
 # Cross-entropy after the start of the other objectives: what these gain by their loss alone is their lead over it.
@@ -95,11 +96,11 @@ def main(argv: list[str] | None = None) -> None:
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
         raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
-    if holds_lists(splits[split], "labels"):
-        raise ValueError("A comparison is of accuracy, with one label per text: train each objective by itself.")
     identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items() if name != "oos"}
     if data_args.rule is not None:
         identity |= {"out_of_scope": str(data_args.rule)}
+    if data_args.fold_thresholds is not None:
+        identity |= {"fold_thresholds": data_args.fold_thresholds}
     if "oos" in splits:
         identity["oos"] = fingerprint(splits["oos"], ("input_ids",))
     ledger = Ledger(folder / "runs.jsonl")
@@ -183,7 +184,7 @@ def _run(
         "metrics": measure(logits, labels),
         "seconds": next(line["train_runtime"] for line in trainer.state.log_history[::-1] if "train_runtime" in line),
         "steps": trainer.state.global_step,
-        "predictions": logits.argmax(axis=-1).tolist(),
+        "predictions": decided(logits, several=labels.ndim == 2).astype(int).tolist(),
         "hardware": describe_hardware(),
         "versions": package_versions(),
     }

@@ -68,14 +68,16 @@ def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -
 
     Args:
         runs (`Sequence[Mapping]`): each with its `settings` (`objective`, and `seed` in `training`), `metrics` (from 0
-            to 1), `seconds` and `predictions` (class ids).
-        references (`np.ndarray` of shape `(texts,)`): true class ids.
+            to 1), `seconds` and `predictions` (as `references`).
+        references (`np.ndarray` of shape `(texts,)`): true class ids; or rows of 0 and 1 `(texts, num_labels)`, of
+            which all must be right.
     """
     by_objective: dict[str, dict[int, Mapping[str, Any]]] = {}
     for run in runs:
         settings = run["settings"]
         by_objective.setdefault(settings["objective"], {})[settings["training"]["seed"]] = run
     (first, reference), *_ = by_objective.items()
+    what = "all labels right" if references.ndim == 2 else "accuracy"
     rows = []
     for objective, own in by_objective.items():
         row: dict[str, Any] = {"objective": objective, "runs": len(own)}
@@ -85,7 +87,7 @@ def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -
         found = None
         if objective != first and seeds:
             found = paired_test(*(_correct(some, seeds, references) for some in (own, reference)))
-        row[f"accuracy - {first}"] = f"{100 * found.difference:+.1f}" if found else ""
+        row[f"{what} - {first}"] = f"{100 * found.difference:+.1f}" if found else ""
         row["95% interval"] = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}" if found else ""
         row["p over texts"] = _p_value(found.p_texts if found else None)
         row["p over seeds"] = _p_value(found.p_seeds if found else None)
@@ -100,7 +102,8 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _correct(runs: Mapping[int, Mapping[str, Any]], seeds: list[int], references: np.ndarray) -> np.ndarray:
-    return np.array([np.asarray(runs[seed]["predictions"]) == references for seed in seeds], dtype=float)
+    is_right = np.array([np.asarray(runs[seed]["predictions"]) == references for seed in seeds])
+    return is_right.reshape(*is_right.shape[:2], -1).all(axis=2).astype(float)
 
 
 def _spread(values: list[float], digits: int = 1) -> str:

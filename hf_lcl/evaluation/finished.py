@@ -48,7 +48,12 @@ def load_finished(
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{name} holds no tokenizer: save the one it was trained with beside it.")
     kind = model.config.text_config.problem_type or ("regression" if model.config.num_labels == 1 else None)
-    if kind not in (None, "single_label_classification", *[SEVERAL] * may_have_several_labels):
+    if kind == SEVERAL and not may_have_several_labels:
+        raise ValueError(
+            f"{name} gives a text any number of labels, and this command needs one for each: predict, evaluate, "
+            "report and export take such a classifier, and report --fold_thresholds f1 sets where a label is given."
+        )
+    if kind not in (None, "single_label_classification", SEVERAL):
         raise ValueError(
             f"{name} is a model for {str(kind).replace('_', ' ')}: its outputs are no probabilities of classes that "
             "exclude each other. Only classifiers with one label per text are supported here."

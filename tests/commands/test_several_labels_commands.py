@@ -23,6 +23,7 @@ CLASS_WORDS = {
     "glad": ["sunny", "laughing", "party", "cake"],
     "proud": ["medal", "won", "graduated", "applause"],
 }
+SPLITS = ["train", "validation", "test"]
 FILLERS = ["the", "a", "my", "neighbour", "today", "was"]
 NAMES = sorted(CLASS_WORDS)
 FLAGS = {
@@ -203,15 +204,35 @@ def test_a_temperature_is_not_folded_beside_thresholds(trained, tmp_path, fails)
     assert "exclude one another" in fails([*argv, "--fold_thresholds", "f1"])
 
 
-def test_what_does_not_speak_several_labels_says_so(trained, start, tmp_path, fails):
+def test_what_does_not_speak_several_labels_says_so(trained, tmp_path, fails):
     file = write_jsonl(tmp_path / "new.jsonl", rows(8))
     assert "--top_k ranks classes" in fails(["predict", str(trained), file, "--top_k", "2"])
     assert "--reject_below ranks classes" in fails(["predict", str(trained), file, "--reject_below", "0.5"])
-    assert "model for multi label classification" in fails(["demo", str(trained)])
-    assert "Line 1 holds a list of labels" in fails(["audit", file, "--label_column_name", "labels"])
-    data = [f"--{split}_file={file}" for split in ("train", "test")]
-    message = fails(["compare", *flags(start, tmp_path / "out", label_column_name="labels"), *data])
-    assert "A comparison is of accuracy, with one label per text" in message
+    told = "predict, evaluate, report and export take such a classifier, and report --fold_thresholds f1"
+    for command in (
+        ["demo", str(trained)],
+        ["next", str(trained), file, "--output_file", str(tmp_path / "next.csv")],
+        ["calibrate", str(trained), "--validation_file", file, "--out_of_scope", "keep=0.9"],
+    ):
+        assert told in fails(command)
+    assert "Line 1 holds a list of labels" in (message := fails(["audit", file, "--label_column_name", "labels"]))
+    assert "--no_labels looks for duplicates" in message
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_objectives_are_compared_by_the_texts_whose_labels_are_all_right(start, tmp_path):
+    files = {split: write_jsonl(tmp_path / f"{split}.jsonl", rows(60, seed)) for seed, split in enumerate(SPLITS)}
+    more = [f"--{split}_file={file}" for split, file in files.items()]
+    argv = flags(start, tmp_path / "out", label_column_name="labels", fold_thresholds="f1", max_steps="4")
+    main(["compare", *argv, *more, "--objectives", "ce", "lcl", "--seeds", "0"])
+    runs = [json.loads(line) for line in (tmp_path / "out" / "runs.jsonl").read_text().splitlines()]
+    assert [run["settings"]["data"]["fold_thresholds"] for run in runs] == ["f1", "f1"]
+    truth = [[name in row["labels"] for name in NAMES] for row in rows(60, SPLITS.index("test"))]
+    right = [np.mean((np.array(run["predictions"]) == truth).all(axis=1)) for run in runs]
+    assert [run["metrics"]["subset_accuracy"] for run in runs] == pytest.approx(right)
+    table = (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8")
+    assert "| all labels right - ce |" in table
+    assert f" | {100 * (right[1] - right[0]):+.1f} | " in table
 
 
 def test_the_commands_of_the_page_run_as_printed(trained, tmp_path, monkeypatch):

@@ -118,14 +118,14 @@ def write_report(
     on_validation = None if validation is None else evaluated(validation, "validation")
     results, facts = sections.results(on_test)
     # The scores after that are decisions; what can be calibrated are the probabilities that they were.
-    known = [
-        one and one.with_logits(unfolded(one.outputs.logits, model.native.config)) for one in (on_test, on_validation)
-    ]
-    calibration, found = sections.calibration(*known, AS_LEARNED if has_cuts else "")
+    config = model.native.config
+    learned = on_test.with_logits(unfolded(on_test.outputs.logits, config))
+    validated = on_validation and on_validation.with_logits(unfolded(on_validation.outputs.logits, config))
+    calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "")
     found["folded"] = fold and found["error_after"] < found["error_before"]
     decisions: list[Section] = []
     if on_test.has_several_labels:
-        of_classes = [several_labels.together(on_test), several_labels.given(known[0])]
+        of_classes = [several_labels.together(on_test), several_labels.given(learned)]
         of_classes.append(several_labels.thresholds(on_test, has_cuts))
     else:
         known_validation = on_validation and on_validation.of_first(num_known)
