@@ -191,6 +191,18 @@ def test_logits_that_differ_are_an_error_and_leave_no_graph(save, tmp_path, monk
 
 
 @pytest.mark.slow
+def test_large_logits_may_differ_by_as_much_as_their_digits(save, tmp_path, capsys):
+    """As those of a small encoder trained from nothing: here a float has a step of 1e-3."""
+    folder = save("distilbert")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.classifier.weight *= 1e4
+    model.save_pretrained(folder)
+    export.main([str(folder), str(tmp_path / "onnx")])
+    assert float(re.search(r"by ([\d.e+-]+) at most", capsys.readouterr().out)[1]) > 1e-4
+
+
+@pytest.mark.slow
 def test_layers_stay_in_float32_until_the_answers_are_the_same(exported, raw_splits, tmp_path):
     """Each attempt leaves out more, the last layer first, and at the end one kind of layers alone is in int8."""
     _, folder = exported
