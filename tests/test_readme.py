@@ -76,7 +76,9 @@ def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch):
         # So few steps leave a classifier that int8 may well turn.
         steps += ["--max_drop", "100"] if command.startswith("export") else []
         main([*shlex.split(command), *steps])
-    assert {"tags.csv", "answers.csv", "tickets_2.csv", "next.csv", "out-int8"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"tags.csv", "answers.csv", "tickets_2.csv", "next.csv", "out-int8"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

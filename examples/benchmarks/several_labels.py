@@ -13,7 +13,8 @@ the results; a rerun skips it. The table is written beside them.
 """
 
 import time
-from contextlib import nullcontext
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -184,10 +185,15 @@ Logits = dict[str, np.ndarray]
 
 def fit_ours(task: Task, run: dict[str, Any]) -> Logits:
     """`ContrastiveTrainer`."""
-    sigmoid = patch("hf_lcl.losses.functional._log_weights", logsigmoid)
-    with sigmoid if run["system"] == "lcl-sigmoid" else nullcontext():
+    with weights_of(run["system"]):
         trainer, tokens = train_ours(task, **run["options"])
     return logits_of(trainer.model, tokens, trainer.processing_class)
+
+
+def weights_of(system: str) -> AbstractContextManager[Any]:
+    """The weights of the label-aware loss: those of the library, or each label's own probability."""
+    sigmoid = patch("hf_lcl.losses.functional._log_weights", logsigmoid)
+    return sigmoid if system == "lcl-sigmoid" else nullcontext()
 
 
 def fit_trainer(task: Task, run: dict[str, Any]) -> Logits:
@@ -240,27 +246,29 @@ def logits_of(model: LCLForSequenceClassification, tokens: DatasetDict, tokenize
 def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
     """Means over seeds and, of three or more, standard deviations, in percent."""
     lines = ["# Several labels per text", ""]
-    read = runs[0]["texts"]
     lines += [
-        f"GoEmotions with all its labels (28 with `neutral`), {runs[0]['settings']['encoder']}; "
-        f"{read['test']:,} texts of the test set and {read['validation']:,} of the validation set, drawn with the "
-        "shares of the labels. Percent, mean of the seeds (± standard deviation of three or "
-        "more). Cuts: 0.5; chosen on as many validation texts as there are training texts (`few`); on all of those "
-        "that are read (`all`). A mean average precision knows no cut.",
+        f"GoEmotions with all its labels (28 with `neutral`), {runs[0]['settings']['encoder']}; texts of the test and "
+        "of the validation set, drawn with the shares of the labels. Percent, mean of the seeds (± standard deviation "
+        "of three or more). Cuts: 0.5; chosen on as many validation texts as there are training texts (`few`); on all "
+        "of those that are read (`all`). A mean average precision knows no cut. Rows with other epochs or other "
+        "numbers of texts are not to be compared.",
         "",
-        "| texts | system | seeds | macro F1 at 0.5 | few | all | micro F1 at 0.5 | few | all | mAP | s |",
-        "|---|---|---|" + "---:|" * 8,
+        "| training texts | epochs | validation, test | system | seeds | macro F1 at 0.5 | few | all "
+        "| micro F1 at 0.5 | few | all | mAP | seconds |",
+        "|---|---:|---:|---|---|" + "---:|" * 8,
     ]
-    for cell in CELLS:
-        for system in ALL_SYSTEMS:
-            own = [run for run in runs if (run["settings"]["cell"], run["settings"]["system"]) == (cell, system)]
-            if own:
-                lines.append(
-                    f"| {cell} | {system} | {', '.join(str(run['settings']['seed']) for run in own)} | "
-                    f"{' | '.join(cells_of(own))} |"
-                )
-    left_out = [cell for cell in CELLS if all(run["settings"]["cell"] != cell for run in runs)]
-    not_run = [*left_out, "SetFit (not installed)", "Jaccard-weighted positives"]
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        at, cell = run["settings"], [*CELLS].index(run["settings"]["cell"])
+        rows[cell, -at["epochs"], at["validation"], at["test"], [*ALL_SYSTEMS].index(at["system"])].append(run)
+    for (_, epochs, validation, test, _), own in sorted(rows.items(), key=lambda row: row[0]):
+        at, seeds = own[0]["settings"], ", ".join(str(run["settings"]["seed"]) for run in own)
+        cells = " | ".join(cells_of(own))
+        told = f"| {at['cell']} | {-epochs} | {validation:,}, {test:,} | {at['system']} | {seeds} | {cells} |"
+        lines.append(told)
+    not_run = [f"training on {cell}" for cell in CELLS if all(run["settings"]["cell"] != cell for run in runs)]
+    not_run += [each for each in ALL_SYSTEMS if all(run["settings"]["system"] != each for run in runs)]
+    not_run += ["SetFit (not installed)", "Jaccard-weighted positives", "another data set"]
     lines += ["", f"Not run: {'; '.join(not_run)}.", ""]
     at = runs[0]
     lines += [f"{at['machine']['device']}; {', '.join(f'{k} {v}' for k, v in at['versions'].items())}.", ""]

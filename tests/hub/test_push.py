@@ -22,6 +22,7 @@ from hf_lcl.__main__ import main
 from hf_lcl.hub import PushError, push_folder, push_model
 from hf_lcl.hub.card_merging import PART
 from hf_lcl.hub.contents import check_secrets
+from hf_lcl.hub.export import save_sequence_classifier
 from hf_lcl.hub.push import retry_hint
 
 
@@ -276,6 +277,18 @@ class TestFolder:
     def test_what_else_lies_there_stays_there(self, hub, saved):
         push_folder(saved, REPO)
         assert published(hub) == PUBLISHED
+
+    @pytest.mark.parametrize("problem", ["single_label_classification", "multi_label_classification"])
+    def test_what_is_pulled_decides_as_what_was_pushed(self, hub, bert, tokenizer, logits, tmp_path, problem):
+        bert.config.problem_type, cuts = problem, {"angry": 0.3, "annoyed": 0.2, "glad": 0.5, "proud": 0.9}
+        if problem.startswith("multi"):
+            bert.config.folded_thresholds = cuts
+        save_sequence_classifier(LCLForSequenceClassification.from_native(bert), tmp_path / "own", tokenizer=tokenizer)
+        push_folder(tmp_path / "own", REPO)
+        pulled = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "pulled", hub))
+        assert pulled.config.problem_type == problem
+        assert getattr(pulled.config, "folded_thresholds", cuts) == cuts
+        assert torch.equal(logits(pulled), logits(bert))
 
     def test_a_second_push_sends_nothing(self, hub, saved):
         first = push_folder(saved, REPO)

@@ -6,10 +6,10 @@ import architecture_report
 import pytest
 import torch
 from tiny_architectures import ARCHITECTURES, COMMON, EVERY_ARCHITECTURE, tiny_config, tiny_inputs, tiny_wrapper
-from torch.nn import functional
 from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrainedModel, set_seed
 
 from hf_lcl import LCLForSequenceClassification
+from hf_lcl.losses.cross_entropy import cross_entropy
 from hf_lcl.losses.objective import Objective
 from hf_lcl.model.hidden_states import run_with_last_hidden_state
 from hf_lcl.model.pooling import pool, pooled_tokens
@@ -23,15 +23,19 @@ def quiet():
         yield
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 @pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
-def test_every_loss_reaches_what_it_should_train(name):
+def test_every_loss_reaches_what_it_should_train(name, several):
     model, inputs = tiny_wrapper(name)
     output = model.train()(**inputs)
     labels = torch.arange(len(output.logits)) % 3
+    if several:  # none, one or two for a text
+        labels = torch.eye(output.logits.shape[1])[labels] + torch.eye(output.logits.shape[1])[0]
+        labels = labels.clamp(max=1) * (torch.arange(len(labels)) != 1).unsqueeze(1)
     contrastive_alone = Objective("lcl", alpha=0.0)
     losses = {
-        "classifier": functional.cross_entropy(output.logits, labels),
-        "weighting": functional.cross_entropy(output.weighting_logits, labels),
+        "classifier": cross_entropy(output.logits, labels),
+        "weighting": cross_entropy(output.weighting_logits, labels),
         "contrastive": contrastive_alone(output.logits, output.embeddings, output.weighting_logits, labels)[0],
     }
     body = set(model.native.base_model.parameters())

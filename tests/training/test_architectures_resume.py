@@ -23,11 +23,14 @@ class Recorder(TrainerCallback):
         self.states[state.global_step] = copy.deepcopy(model.state_dict())
 
 
-def make_trainer(name: str, folder: Path) -> tuple[ContrastiveTrainer, Recorder]:
+def make_trainer(name: str, folder: Path, several: bool) -> tuple[ContrastiveTrainer, Recorder]:
     """Two steps on eighteen rows, with a checkpoint after each; the first one counts as the best."""
     model, inputs = tiny_wrapper(name)
     columns = {key: tensor.repeat(3, 1).tolist() for key, tensor in inputs.items()}
-    rows = Dataset.from_dict(columns | {"labels": [0, 1, 2] * 6})
+    labels: list = [0, 1, 2]
+    if several:
+        labels = [[1.0, 0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0, 1.0], [0.0] * 5]
+    rows = Dataset.from_dict(columns | {"labels": labels * 6})
     args = ContrastiveTrainingArguments(
         str(folder),
         objective="lcl",
@@ -63,13 +66,14 @@ def different(state: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     return [key for key in state.keys() | other.keys() if not torch.equal(state[key], other[key])]
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 @pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
-def test_nothing_is_lost(name, tmp_path):
+def test_nothing_is_lost(name, several, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some architectures warn about their own defaults
-        whole, kept = make_trainer(name, tmp_path / "whole")
+        whole, kept = make_trainer(name, tmp_path / "whole", several)
         whole.train()
-        resumed, kept_again = make_trainer(name, tmp_path / "resumed")
+        resumed, kept_again = make_trainer(name, tmp_path / "resumed", several)
         for parameter in resumed.model.parameters():
             parameter.data.fill_(123.0)
         resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-1"))
