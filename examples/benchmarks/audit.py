@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> None:
         progress.set_postfix_str(", ".join(str(run[name]) for name in told if name in run))
         ledger.add(run, measure(settings, run) | {"machine": machine(), "versions": versions("cleanlab")})
     found = {kind: [ledger[run] for run in planned if run in ledger] for kind, planned in runs.items()}
-    table = markdown(settings.encoder_name or Path(settings.encoder).name, settings.results.name, found)
+    missing = [run for planned in runs.values() for run in planned if run not in ledger]
+    table = markdown(settings.encoder_name or Path(settings.encoder).name, settings.results.name, found, missing)
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 

@@ -15,7 +15,7 @@ from audit_time import timed_markdown
 Run = dict[str, Any]
 
 
-def markdown(encoder: str, results: str, found: dict[str, list[Run]]) -> str:
+def markdown(encoder: str, results: str, found: dict[str, list[Run]], missing: list[dict[str, Any]]) -> str:
     """
     A page of the finished runs.
 
@@ -23,6 +23,7 @@ def markdown(encoder: str, results: str, found: dict[str, list[Run]]) -> str:
         encoder (`str`): what it calls the encoder.
         results (`str`): name of the file of the runs.
         found (`dict[str, list]`): kind of run to the finished ones.
+        missing (`list[dict]`): settings of the runs that are not finished.
     """
     parts = [
         ["# Are wrong labels found?", ""],
@@ -34,6 +35,9 @@ def markdown(encoder: str, results: str, found: dict[str, list[Run]]) -> str:
         _next(found["next"]) if found["next"] else [],
     ]
     first = next((run for runs in found.values() for run in runs), None)
+    told = ("large", "by", "data", "noise", "objective", "mended", "strategy", "seed")
+    lacking = [", ".join(str(run[name]) for name in told if name in run) for run in missing]
+    parts += [[f"Not run: {'; '.join(lacking)}.", ""]] if lacking else []
     end = [f"{first['machine']['device']}; {', '.join(map(' '.join, first['versions'].items()))}."] if first else []
     return "\n".join([line for part in parts for line in part] + [*end, ""])
 
@@ -57,7 +61,7 @@ def _seeds(runs: list[Run]) -> str:
 
 def _rankings(cells: dict[tuple[Any, ...], list[Run]]) -> list[str]:
     return [
-        f"| {' | '.join([*map(str, cell[:2]), ' '.join([*cell[2:], name])])} "
+        f"| {' | '.join([*map(str, cell[:2]), ' '.join([*cell[2:] * (not name.startswith('frozen')), name])])} "
         f"| {_mean(of, 'rankings', name, 'precision_at_k'):.1%} | {_mean(of, 'rankings', name, 'auroc'):.1%} |"
         for cell, of in cells.items()
         for name in of[0]["rankings"]
@@ -152,6 +156,7 @@ def _next(runs: list[Run]) -> list[str]:
         + " |"
         for what in ("accuracy", "macro_f1")
         for (data, name), of in _by(runs, "data", "strategy").items()
+        if what in of[0]
     ]
     drawn = {data: of[0]["settings"] for (data,), of in _by(runs, "data").items()}
     pools = [

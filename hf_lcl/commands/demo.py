@@ -105,8 +105,10 @@ def misread(folder: Path) -> list[dict[str, str]]:
 def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
     The rows of a list of `audit` that have a flag and of which the corrections say nothing yet. Raises a `ValueError`
-    for a file that is no such list.
+    for a file that is not there, or no such list.
     """
+    if not audit.is_file():
+        raise ValueError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
     with audit.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
         if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
