@@ -181,7 +181,7 @@ def _run(
     assert predicted is not None  # of a split that is there
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     return {
-        "metrics": measure(logits, labels),
+        "metrics": measure(logits, labels, trainer.model.native.config),
         "seconds": next(line["train_runtime"] for line in trainer.state.log_history[::-1] if "train_runtime" in line),
         "steps": trainer.state.global_step,
         "predictions": decided(logits, several=labels.ndim == 2).astype(int).tolist(),

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-from transformers import EvalPrediction
+from transformers import EvalPrediction, PreTrainedConfig
 
 from ..data.fingerprint import fingerprint
 from ..evaluation import classification_metrics, confused_pairs, expected_calibration_error, per_class_table
 from ..evaluation.decisions import decided
 from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
+from ..evaluation.thresholds import unfolded
 from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)
     logits = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="test").logits
     references, predicted = np.asarray(test["labels"]), decided(logits, model.config.has_several_labels)
-    metrics = {"samples": len(test), **measure(logits, references)}
+    metrics = {"samples": len(test), **measure(logits, references, model.native.config)}
     per_class = per_class_table(references, predicted, names)
     pairs = [pair._asdict() for pair in confused_pairs(references, predicted, names, top=10)]
     for title, rows in (("results", [metrics]), ("per class", per_class), ("most often confused", pairs)):
@@ -54,7 +55,11 @@ def main(argv: list[str] | None = None) -> None:
         write_json(flags.output_file, metrics | found | {"confused_pairs": pairs})
 
 
-def measure(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
-    """F1, accuracy and calibration error of logits `(rows, num_labels)` by class ids `(rows,)` or rows of 0 and 1."""
+def measure(logits: np.ndarray, references: np.ndarray, config: PreTrainedConfig) -> dict[str, float]:
+    """
+    F1, accuracy and calibration error of logits `(rows, num_labels)` by class ids `(rows,)` or rows of 0 and 1. Where
+    the classifier with this configuration has folded thresholds, the error is that of the probabilities before them.
+    """
     metrics = classification_metrics(EvalPrediction(logits, references))
-    return metrics | {"calibration_error": expected_calibration_error(logits, references)}
+    error = expected_calibration_error(unfolded(logits, config), references)
+    return metrics | {"calibration_error": error}

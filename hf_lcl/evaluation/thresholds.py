@@ -104,7 +104,7 @@ def fold_cuts(
 
 def unfolded(logits: np.ndarray, config: PreTrainedConfig) -> np.ndarray:
     """Logits `(rows, num_labels)` as they were before thresholds were folded: those of probabilities."""
-    return logits + _folded_cuts(config)
+    return logits + _folded_cuts(config) if getattr(config, "folded_thresholds", None) else logits
 
 
 def _folded_cuts(config: PreTrainedConfig) -> np.ndarray:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from transformers import AutoModelForSequenceClassification
 
 from hf_lcl.__main__ import main
 
@@ -194,6 +196,25 @@ def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_p
     for row, other in zip(first, read_csv(folder / "report" / "reliability.csv"), strict=True):
         assert float(row["confidence"] or 0) == pytest.approx(float(other["confidence"] or 0), abs=1e-3)
     assert (folder / "report" / "per_class.csv").read_text() != scores
+
+
+def test_the_calibration_error_is_that_of_the_probabilities_before_the_cuts(trained, tmp_path):
+    file, found = write_jsonl(tmp_path / "new.jsonl", rows(60, seed=6)), []
+    cuts = json.loads((trained / "config.json").read_text())["folded_thresholds"]
+    for name in ("folded", "before"):
+        folder = tmp_path / name
+        shutil.copytree(trained, folder)
+        if name == "before":
+            model = AutoModelForSequenceClassification.from_pretrained(folder)
+            with torch.no_grad():
+                model.classifier.bias += torch.logit(torch.tensor([cuts[label] for label in NAMES]))
+            model.config.folded_thresholds = None
+            model.save_pretrained(folder)
+        out = tmp_path / f"{name}.json"
+        main(["evaluate", str(folder), "--test_file", file, "--output_file", str(out)])
+        found.append(json.loads(out.read_text()))
+    assert found[0]["calibration_error"] == pytest.approx(found[1]["calibration_error"], abs=1e-3)
+    assert found[0]["macro_f1"] != found[1]["macro_f1"]
 
 
 def test_a_temperature_is_not_folded_beside_thresholds(trained, tmp_path, fails):
