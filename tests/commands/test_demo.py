@@ -157,5 +157,5 @@ def test_another_file_is_no_list_of_labels_to_check(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na,glad\n")
     with pytest.raises(ValueError, match="has no column 'line': it is no list that `hf-lcl audit` wrote"):
         undecided(tmp_path / "train.csv", tmp_path / "corrections.csv")
-    with pytest.raises(ValueError, match="none.csv does not exist: `hf-lcl audit FILE --output_file"):
+    with pytest.raises(ValueError, match=r"none\.csv does not exist: `hf-lcl audit FILE --output_file"):
         undecided(tmp_path / "none.csv", tmp_path / "corrections.csv")
