@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     data_args = data_arguments(flags)
     with wrong_usage():
         kind = check_output(flags.output, [flags.train_file, flags.corrections], ".csv", ".jsonl")
+        if flags.corrections.resolve() == Path(flags.train_file).resolve():
+            raise ValueError(f"{flags.train_file} stands twice: name the corrections first, then the labelled file.")
         columns = data_args.reader.columns(flags.train_file)
         if {"suggested", "decision"} <= {*columns}:
             raise ValueError(

@@ -182,6 +182,7 @@ FILES = {
         ("apply other.csv good.csv --output new.csv", 1, "The file other.csv has no text column 'text'"),
         ("apply list.csv good.csv --output new.csv", 1, "list.csv, line 2: the decision 'perhaps' is none of keep"),
         ("apply good.csv list.csv --output new.csv", 2, "list.csv is a list that `audit` wrote: name it first"),
+        ("apply good.csv ./good.csv --output new.csv", 2, "good.csv stands twice: name the corrections first"),
         ("apply list.csv good.csv --output good.csv", 2, "good.csv is the file that is read (good.csv)"),
         ("apply list.csv good.csv --output new.xlsx", 2, "new.xlsx has an unknown extension: use .csv or .jsonl."),
         ("apply list.csv good.csv", 2, "the following arguments are required: --output."),
