@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets import Dataset
+
 from ..data.corrections import CHANGE, DECISIONS, append_correction
 from ..support.extras import load_extra
 from .explorer import MARGIN, Explorer
@@ -100,10 +102,8 @@ def build_page(
 
 def _add_curve(gr: Any, explorer: Explorer) -> None:
     """The accuracy of the surest answers, and the cuts for some accuracies, as the report has measured them."""
-    import pandas as pd  # the plots of gradio take nothing else
-
     gr.LinePlot(
-        pd.DataFrame(explorer.curve),
+        Dataset.from_list(explorer.curve).to_pandas(),
         x="answered",
         y="accuracy",
         x_title="share of texts that are answered, the surest first",
