@@ -281,4 +281,4 @@ def test_several_labels_have_no_such_class(plain, calibrate, fails, files):
     config = json.loads((plain / "config.json").read_text())
     (plain / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
     message = fails(["calibrate", str(plain), "--validation_file", files["validation"], "--out_of_scope=keep=0.9"])
-    assert "Only classifiers with one label per text are supported" in message
+    assert "gives a text any number of labels, and this command needs one for each" in message

@@ -270,12 +270,14 @@ def test_the_name_of_a_model_is_the_heading_and_a_string_in_the_code(name):
 
 def test_a_temperature_that_does_not_help_is_not_offered():
     calibration = FACTS.calibration | {"folded": False}
-    helps, harms = (
-        parts(str(render_card(replace(FACTS, calibration=calibration | {"error_after": after}))))["results"]
-        for after in (0.0312, 0.1235)
-    )
-    assert "Divided by the temperature 1.700" in helps
-    assert "temperature" not in harms
+    helps, harms = (calibration | {"error_after": after} for after in (0.0312, 0.1235))
+
+    def results(**facts) -> str:
+        return parts(str(render_card(replace(FACTS, **{"thresholds": {}} | facts))))["results"]
+
+    assert "Divided by the temperature 1.700" in results(calibration=helps)
+    assert "temperature" not in results(calibration=harms)
+    assert "temperature" not in results(calibration=helps, thresholds=FACTS.thresholds)  # scores are decisions then
 
 
 def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
