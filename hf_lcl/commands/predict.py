@@ -150,14 +150,15 @@ def _predict(
     with ExitStack() as stack:
         if output is not None:
             stack.enter_context(telling_what_is_kept(lambda: _kept(output, done, "-" in flags.files)))
-            if processes.index == 0:
-                stack.enter_context(planned(output, plan, resumes="-" not in flags.files))
-            processes.wait()
-            plan = read_plan(output)
         classifier = _load(flags)
         if classifier.has_several_labels and (flags.top_k > 1 or flags.reject_below is not None):
             flag = "--top_k" if flags.top_k > 1 else "--reject_below"
             raise ValueError(f"{flag} ranks classes, but {flags.model} decides each: use --all_probabilities.")
+        if output is not None:
+            if processes.index == 0:
+                stack.enter_context(planned(output, plan, resumes="-" not in flags.files))
+            processes.wait()
+            plan = read_plan(output)
         kind = "jsonl" if output is None else file_kind(output)
         header, record = prediction_records(
             plan["columns"],

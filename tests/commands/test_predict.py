@@ -323,7 +323,9 @@ def test_a_cut_file_of_weights_is_named(plain, tmp_path, fails):
     whole = weights.read_bytes()
     for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
         weights.write_bytes(whole[:size])
-        assert f"{weights} is cut short or broken" in fails(["predict", str(plain), str(tmp_path / "in.csv")])
+        command = ["predict", str(plain), str(tmp_path / "in.csv"), "--output_file", str(tmp_path / "out.csv")]
+        assert f"{weights} is cut short or broken" in fails(command)
+    assert {path.name for path in tmp_path.iterdir() if "out.csv" in path.name} == set()  # no parts of an output
     assert "is cut short" in fails(["push", str(plain), "me/mine"])
 
 
