@@ -8,6 +8,7 @@ import accuracy
 import numpy as np
 import pytest
 import torch
+from recipes import recipe_names
 from study import ingredients
 from study.cells import CELLS, few_of_each, load_cell
 from study.cost import seconds_to
@@ -64,6 +65,10 @@ def test_all_runs_are_open_at_first(flags, tmp_path, capsys):
 def test_unknown_names_are_refused(flags, flag, value):
     with pytest.raises(ValueError, match=f"--{flag} '{value}' is unknown: use some of "):
         accuracy.main([*flags, f"--{flag}", value])
+
+
+def test_every_cell_is_of_a_known_recipe():
+    assert {cell.data for cell in CELLS.values()} <= set(recipe_names())
 
 
 def test_each_seed_draws_its_own_texts(data_dir):

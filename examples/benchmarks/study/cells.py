@@ -72,7 +72,7 @@ CELLS = {
     "trec6, 16 each": Cell("trec6", 40, 1e-4, batch_size=16, per_class=16),
     "ag_news_subset, 16 each": Cell("ag_news_subset", 40, 1e-4, batch_size=16, per_class=16),
     "sst5, 16 each": Cell("sst5", 40, 1e-4, batch_size=16, per_class=16),
-    "tweeteval_sentiment, 16 each": Cell("tweeteval_sentiment", 40, 1e-4, batch_size=16, per_class=16),
+    "tweeteval, 16 each": Cell("tweeteval", 40, 1e-4, batch_size=16, per_class=16),
     "emoint": Cell("emoint", 5, 1e-4),
     "trec6": Cell("trec6", 5, 1e-4),
     "sst5": Cell("sst5", 3, 1e-4),
