@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "examples" / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[str]:
-    """Of all pages in their order, but that on serving: its Python needs an exported classifier, and has its own test."""
+    """Of all pages in their order, but that on serving: its Python needs an exported classifier. It has a test."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "serving.md")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
