@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from environment import machine, versions
+from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
 from sklearn.metrics import accuracy_score, f1_score
 from study.cells import CELLS, Task, load_cell
@@ -89,14 +89,9 @@ class Settings:
     table: bool = field(default=False, metadata={"help": "Write tables and plot, and run nothing."})
 
     def __post_init__(self):
-        for name, chosen, known in (
-            ("cells", self.cells, CELLS),
-            ("systems", self.systems, ALL_SYSTEMS),
-            ("tested_on", [self.tested_on], ("test", "validation")),
-        ):
-            unknown = [each for each in chosen if each not in known]
-            if unknown:
-                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(map(repr, known))}.")
+        check_known("cells", self.cells, CELLS, shown=repr)
+        check_known("systems", self.systems, ALL_SYSTEMS, shown=repr)
+        check_known("tested_on", [self.tested_on], ("test", "validation"), shown=repr)
         self.encoder_name = self.encoder_name or Path(self.encoder).name
 
 

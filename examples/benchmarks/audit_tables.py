@@ -10,6 +10,7 @@ import numpy as np
 from audit_flips import SHARE
 from audit_large import large_markdown
 from audit_time import timed_markdown
+from environment import listed
 
 
 Run = dict[str, Any]
@@ -38,7 +39,7 @@ def markdown(encoder: str, results: str, found: dict[str, list[Run]], missing: l
     told = ("large", "by", "data", "noise", "objective", "mended", "strategy", "seed")
     lacking = [", ".join(str(run[name]) for name in told if name in run) for run in missing]
     parts += [[f"Not run: {'; '.join(lacking)}.", ""]] if lacking else []
-    end = [f"{first['machine']['device']}; {', '.join(map(' '.join, first['versions'].items()))}."] if first else []
+    end = [f"{first['machine']['device']}; {listed(first['versions'])}."] if first else []
     return "\n".join([line for part in parts for line in part] + [*end, ""])
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,3 +35,14 @@ def versions(*others: str) -> dict[str, str]:
     packages = ("torch", "transformers", "accelerate", *filter(_is_installed, others))
     own = {"python": platform.python_version(), "hf_lcl": __version__}  # which may run from a checkout
     return own | {name: version(name) for name in packages}
+
+
+def listed(versions: dict[str, str]) -> str:
+    """Versions as the tables give them."""
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def check_known(flag: str, chosen: Iterable[str], known: Iterable[str], shown: Callable[[str], str] = str) -> None:
+    """Raises a `ValueError` for the first of the chosen names that a flag does not know; lists those it knows."""
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"--{flag} {unknown[0]!r} is unknown: use some of {', '.join(map(shown, known))}.")

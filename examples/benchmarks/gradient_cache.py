@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 import torch
 from clocks import CLOCKS, time_of
-from environment import machine, versions
+from environment import listed, machine, versions
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoConfig, set_seed
@@ -190,7 +190,7 @@ def markdown(report: dict) -> str:
             f"{peaks['arrays of the loss'] / MIB:.1f} MiB of embeddings and logits that any loss over the whole batch "
             "needs.",
             f"{report['machine']['device']}, {report['machine']['threads']} of {report['machine']['cpus']} CPUs; "
-            f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+            f"{listed(report['versions'])}.",
             "",
             "| step | batch | texts per second | time per text × | processor time per text × | peak MiB | memory × |",
             "|---|---:|---:|---:|---:|---:|---:|",

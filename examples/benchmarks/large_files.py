@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
-from environment import machine, versions
+from environment import listed, machine, versions
 
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
@@ -141,8 +141,7 @@ def markdown(runs: list[dict[str, Any]]) -> str:
         "",
         "`hf-lcl predict`, the whole command with its imports, one thread a process. Memory: the highest peak of a "
         "process. Load: of the machine at the end, which other work shared; seconds by the clock say little then.",
-        f"{at['machine']['device']}, {at['machine']['cpus']} CPUs; "
-        f"{', '.join(f'{name} {number}' for name, number in at['versions'].items())}.",
+        f"{at['machine']['device']}, {at['machine']['cpus']} CPUs; {listed(at['versions'])}.",
         "",
         "| model | file | MiB | rows | processes | seconds | on the processor, all | peak MiB | load |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from environment import listed
 from loss_contenders import DIRECT, OURS, PRODUCTS
 
 
@@ -25,8 +26,7 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"Embeddings of width {settings['hidden_size']}, {settings['num_labels']} classes, {settings['dtype']}; "
         f"medians of {settings['repeats']} rounds.",
-        f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs; "
-        f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+        f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs; {listed(report['versions'])}.",
         "The bare products are the three that any such loss makes of a batch: all pairs, and the gradients of both "
         "sides.",
     ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-from environment import versions
+from environment import listed, versions
 from transformers import AutoTokenizer
 
 from hf_lcl import LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
@@ -133,7 +133,7 @@ def markdown(report: dict) -> str:
             "",
             f"Training sets in batches of {settings['batch_size']}, cut at {settings['max_length']} tokens; means of "
             f"{settings['epochs']} epochs. Padding: of all places in the padded batches.",
-            f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+            f"{listed(report['versions'])}.",
             "",
             f"| data set | order | {' | '.join(COLUMNS.values())} |",
             f"|---|---|{'---:|' * len(COLUMNS)}",

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from clocks import time_of
-from environment import machine, versions
+from environment import listed, machine, versions
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, set_seed
 
@@ -181,8 +181,7 @@ def markdown(runs: list[dict[str, Any]]) -> str:
         f"candidates. {at['settings']['batch_size']} texts of {at['settings']['sequence_length']} tokens in each "
         f"process, embeddings of width {at['settings']['hidden_size']}, {at['ranks'][0]['weights'] / 1e6:.1f} million "
         f"weights; medians of {at['settings']['steps']} steps; the slowest process.",
-        f"{at['machine']['device']}, {at['machine']['cpus']} CPUs, shared with other work; "
-        f"{', '.join(f'{name} {number}' for name, number in at['versions'].items())}.",
+        f"{at['machine']['device']}, {at['machine']['cpus']} CPUs, shared with other work; {listed(at['versions'])}.",
         "",
         "| processes | weights, MB | formula | loss, MB | formula | step, s | step, processor s "
         "| without the texts of others | the loss by itself |",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from environment import machine, versions
+from environment import listed, machine, versions
 from sklearn.metrics import accuracy_score, confusion_matrix
 from sklearn.metrics.pairwise import cosine_similarity
 from study.cells import Cell, Task, load_cell
@@ -209,7 +209,7 @@ def markdown(settings: Settings, runs: list[dict[str, Any]]) -> str:
             "",
             *differences,
             "",
-            f"{at['machine']['device']}; {', '.join(f'{name} {number}' for name, number in at['versions'].items())}.",
+            f"{at['machine']['device']}; {listed(at['versions'])}.",
             "",
         ]
     )

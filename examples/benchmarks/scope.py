@@ -18,15 +18,16 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
-from environment import machine, versions
+from environment import check_known, listed, machine, versions
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from study.cells import Cell, Task, few_of_each
+from study.frozen import frozen_embeddings
 from study.systems import START, ours, train_ours
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
-from hf_lcl import LCLForSequenceClassification, encode_labels, load_splits, tokenize_texts
+from hf_lcl import encode_labels, load_splits, tokenize_texts
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.fingerprint import fingerprint
@@ -70,9 +71,8 @@ class Settings:
     epochs: int | None = field(default=None, metadata={"help": "Instead of those for about 480 steps."})
 
     def __post_init__(self):
-        for name, chosen, known in (("cells", self.cells, CELLS), ("systems", self.systems, SYSTEMS)):
-            if unknown := [each for each in chosen if each not in known]:
-                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(known)}.")
+        check_known("cells", self.cells, CELLS)
+        check_known("systems", self.systems, SYSTEMS)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -171,12 +171,7 @@ def with_others(train: Dataset, others: DatasetDict, seed: int) -> Dataset:
 def frozen(settings: Settings, read: DatasetDict) -> dict[str, ModelOutputs]:
     """Embeddings of the encoder as it is, and a logistic regression on them."""
     tokenizer = AutoTokenizer.from_pretrained(settings.encoder)
-    model = LCLForSequenceClassification.from_encoder(settings.encoder, num_labels=2, pooling="mean", weighting="none")
-    tokens = tokenize_texts(read, tokenizer, max_length=64)
-    units = {}
-    for name, rows in tokens.items():
-        embeddings = run_model(model, rows, tokenizer, batch_size=64, description=name).embeddings
-        units[name] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    units = frozen_embeddings(settings.encoder, tokenize_texts(read, tokenizer, max_length=64), tokenizer)
     regression = LogisticRegression(C=10, max_iter=1000).fit(units["train"], read["train"]["label"][:])
     return {name: ModelOutputs(regression.decision_function(rows), rows) for name, rows in units.items()}
 
@@ -222,7 +217,7 @@ def write_table(settings: Settings, runs: list[dict[str, Any]]) -> None:
                     cells = (f"{100 * np.mean(values):.1f}" if values else "" for values in figures)
                     lines.append(f"| {cell} | {name[:-5]} | {system} | {len(own)} | {' | '.join(cells)} |")
     at = runs[0]
-    lines += ["", f"{at['machine']['device']}; {', '.join(f'{k} {v}' for k, v in at['versions'].items())}.", ""]
+    lines += ["", f"{at['machine']['device']}; {listed(at['versions'])}.", ""]
     settings.results.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from environment import machine, versions
+from environment import listed, machine, versions
 
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
@@ -155,7 +155,7 @@ def markdown(report: dict) -> str:
         f"{report['max_drop']:g}`. Start: processor seconds of the first call with a few texts, imports and loading "
         "included. Same label: as the pipeline's.",
         f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs, shared with other work; "
-        f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+        f"{listed(report['versions'])}.",
         "",
         "| | texts per processor second | × | start, s | peak MiB | same label |",
         "|---|---:|---:|---:|---:|---:|",

@@ -23,11 +23,12 @@ from unittest.mock import patch
 
 import numpy as np
 from datasets import Dataset, DatasetDict
-from environment import machine, versions
+from environment import check_known, listed, machine, versions
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.multiclass import OneVsRestClassifier
 from study.cells import Cell, Task
+from study.frozen import frozen_embeddings
 from study.systems import START, budget, ours, tokenized, train_ours
 from torch.nn.functional import logsigmoid
 from tqdm import tqdm
@@ -92,9 +93,8 @@ class Settings:
     epochs: int | None = field(default=None, metadata={"help": "Instead of those of the cell."})
 
     def __post_init__(self):
-        for name, chosen, known in (("cells", self.cells, CELLS), ("systems", self.systems, ALL_SYSTEMS)):
-            if unknown := [each for each in chosen if each not in known]:
-                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(known)}.")
+        check_known("cells", self.cells, CELLS)
+        check_known("systems", self.systems, ALL_SYSTEMS)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -113,7 +113,6 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="runs")):
         progress.set_postfix_str(f"{run['system']} on {run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-        write_table(settings.results, ledger.runs())
     write_table(settings.results, ledger.runs())
 
 
@@ -210,11 +209,7 @@ def fit_trainer(task: Task, run: dict[str, Any]) -> Logits:
 def fit_frozen(task: Task, run: dict[str, Any]) -> Logits:
     """A logistic regression of each label against the rest."""
     tokenizer, tokens = tokenized(task)
-    model = LCLForSequenceClassification.from_encoder(task.encoder, num_labels=2, pooling="mean", weighting="none")
-    units = {}
-    for name, rows in tokens.items():
-        embeddings = run_model(model, rows, tokenizer, batch_size=64, description=name).embeddings
-        units[name] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    units = frozen_embeddings(task.encoder, tokens, tokenizer)
     regression = OneVsRestClassifier(LogisticRegression(C=10, max_iter=1000))
     regression.fit(units["train"], np.array(task.splits["train"]["label"][:]).astype(int))
     return {name: regression.decision_function(units[name]) for name in ("validation", "test")}
@@ -271,7 +266,7 @@ def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
     not_run += ["SetFit (not installed)", "Jaccard-weighted positives", "another data set"]
     lines += ["", f"Not run: {'; '.join(not_run)}.", ""]
     at = runs[0]
-    lines += [f"{at['machine']['device']}; {', '.join(f'{k} {v}' for k, v in at['versions'].items())}.", ""]
+    lines += [f"{at['machine']['device']}; {listed(at['versions'])}.", ""]
     path.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
 
 

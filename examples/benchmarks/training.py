@@ -33,7 +33,7 @@ from multiprocessing import get_context
 import psutil
 import torch
 from clocks import CLOCKS, time_of
-from environment import machine, versions
+from environment import listed, machine, versions
 from tqdm import tqdm
 from training_ways import LCL, PADDED, PLAIN, Bench, Settings
 from transformers import Trainer, TrainerCallback, set_seed
@@ -192,7 +192,7 @@ def markdown(report: dict) -> str:
         if report["clock"] == "processor_seconds"
         else "All by the wall clock, which other work on the machine slows down.",
         f"{report['machine']['device']}, {report['machine']['threads']} of {report['machine']['cpus']} CPUs; "
-        f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+        f"{listed(report['versions'])}.",
         "",
         "| way | texts per second | time, × LCL | padding | peak MiB | Python per step, ms |",
         "|---|---:|---:|---:|---:|---:|",

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
-from environment import machine, versions
+from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
 from study.cells import CELLS, Task, draw_cell
 from study.choice import markdown
@@ -87,10 +87,8 @@ class Settings:
 
     def __post_init__(self):
         few_shot = [name for name, cell in CELLS.items() if cell.is_few_shot]
-        for name, chosen, known in (("cells", self.cells, few_shot), ("systems", self.systems, SYSTEMS)):
-            unknown = [each for each in chosen if each not in known]
-            if unknown:
-                raise ValueError(f"--{name} {unknown[0]!r} is unknown: use some of {', '.join(map(repr, known))}.")
+        check_known("cells", self.cells, few_shot, shown=repr)
+        check_known("systems", self.systems, SYSTEMS, shown=repr)
         self.encoder_name = self.encoder_name or Path(self.encoder).name
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 import torch
 from clocks import CLOCKS, time_of
-from environment import machine, versions
+from environment import listed, machine, versions
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
@@ -222,8 +222,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"{settings['hidden_size']}), {settings['batch_size']} texts of {settings['sequence_length']} tokens, "
         f"{settings['num_labels']} classes, AdamW, float32. Medians of {settings['rounds']} rounds, in brackets their "
         "95% intervals; × is the ratio to `Trainer` in the same round.",
-        f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs; "
-        f"{', '.join(f'{name} {number}' for name, number in report['versions'].items())}.",
+        f"{machine['device']}, {machine['threads']} of {machine['cpus']} CPUs; {listed(report['versions'])}.",
         "",
         "| trainer, objective, weighting | seconds | time × | processor time × | peak MiB | memory × "
         "| kept for backward, MiB | GFLOP |",

@@ -14,7 +14,7 @@ from transformers.utils import logging
 from ..support.likely import did_you_mean
 from .cells import LABEL_NAMES, listed
 from .loading import as_splits, place, title_of
-from .several_labels import add_indicator_rows, holds_lists, indicator_rows, label_lists
+from .several_labels import FLOAT, add_indicator_rows, holds_lists, indicator_rows, label_lists
 
 
 logger = logging.get_logger(__name__)
@@ -158,7 +158,7 @@ def _class_names(values: dict[str, list[str]], split: str, title: str, names: li
         raise ValueError(f"{title} has a single class, {present.pop()!r}: at least two are needed.")
     if names is not None:
         return names
-    if all(re.fullmatch(r"[-+]?\d*\.\d+", label) for label in present):
+    if all(FLOAT.fullmatch(label) for label in present):
         raise ValueError(
             f"{title} has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
             "integers (regression is not supported)."
