@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import several_labels
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from torch.nn import functional
 
 from hf_lcl import label_aware_contrastive_loss
@@ -34,9 +34,18 @@ def folder(tmp_path):
 def test_so_many_texts_have_each_label():
     labels = (np.random.default_rng(0).random((300, 4)) < [0.5, 0.3, 0.1, 0.01]).astype(float)
     drawn = several_labels.few_of_each_label(Dataset.from_dict({"label": labels.tolist()}), 16, seed=0)
-    counts = np.sum(drawn["label"][:], axis=0)
-    assert (counts >= np.minimum(16, labels.sum(axis=0))).all()
-    assert len(drawn) <= 16 * 4
+    drawn = np.array(drawn["label"][:])
+    assert (drawn.sum(axis=0) >= np.minimum(16, labels.sum(axis=0))).all()
+    assert (drawn.sum(axis=1) == 0).sum() == 16
+    assert len(drawn) <= 16 * 5
+
+
+def test_words_that_names_of_intents_share_are_tags():
+    intents = ["card_lost", "Card_arrival", "top_up_by_card", "top_up_failed", "top_up_limits", "age_limit"]
+    splits = DatasetDict(train=Dataset.from_dict({"text": intents, "label": intents}))
+    rows = several_labels.tagged(splits)["train"]
+    assert rows["labels"][:] == [["card"], ["card"], ["card", "top"], ["top"], ["top"], []]
+    assert rows.column_names == ["text", "labels"]
 
 
 def test_sigmoid_weights_take_the_place_of_those_of_a_softmax():
