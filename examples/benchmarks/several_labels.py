@@ -264,8 +264,8 @@ def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
     lines += [
         f"GoEmotions with all its labels (28 with `neutral`), and BANKING77 with the words that the names of intents "
         f"share as tags (19), {runs[0]['settings']['encoder']}; texts of the test and of the validation set, drawn "
-        "with the shares of the labels. Percent, mean of the seeds (± standard deviation of three or more). Cuts: 0.5; "
-        "chosen on as many validation texts as there are training texts (`few`); on all of those that are read "
+        "with the shares of the labels. Percent, mean of the seeds (± standard deviation of three or more). Cuts: "
+        "0.5; chosen on as many validation texts as there are training texts (`few`); on all of those that are read "
         "(`all`). A mean average precision knows no cut. Rows with other epochs or other numbers of texts are not to "
         "be compared.",
         "",
