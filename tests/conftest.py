@@ -69,6 +69,12 @@ def feelings(rows_per_class: int, seed: int) -> Dataset:
     return Dataset.from_list(rows)
 
 
+@pytest.fixture(params=[False, True], ids=["one", "several"])
+def several(request) -> bool:
+    """Whether a text has several labels: what uses it holds for both kinds."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer of the words of the test data; spelled out, since a trainer breaks ties by chance."""

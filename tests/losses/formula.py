@@ -1,30 +1,42 @@
 """
-Both losses as the documentation prints them, pair by pair in float64: what the fast forms are held against. And the
-batch on which most tests run.
+Both losses as the documentation prints them, anchor by anchor in float64: what the fast forms are held against. And
+the batch on which most tests run, with one label per text or several.
 """
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 
 # Classes of unequal size: class 2 and class 4 have one text each, class 5 none.
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
+# So it is here, where texts have one label, two, or none (text 7). Label 4 is the second one of text 9.
+ROWS = one_hot(LABELS, 6)
+ROWS[[0, 4, 5, 8, 9], [1, 3, 1, 0, 4]] = 1
+ROWS[7] = 0
+# The texts without a positive.
+ALONE = torch.tensor([3, 7])
 
 
-def batch(dtype: torch.dtype = torch.float64, hidden: int = 5) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings, `LABELS` and weighting logits, the same ones in every test."""
+def batch(several: bool, dtype: torch.dtype = torch.float64, hidden: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings, `LABELS` or `ROWS` and weighting logits, the same ones in every test."""
     generator = torch.Generator().manual_seed(0)
     embeddings, logits = (torch.randn(len(LABELS), n, generator=generator).to(dtype) for n in (hidden, 6))
-    return embeddings.requires_grad_(), LABELS, logits.requires_grad_()
+    return embeddings.requires_grad_(), ROWS if several else LABELS, logits.requires_grad_()
 
 
-def others(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+def others(several: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """Embeddings and labels of candidates that are no anchors; some are of class 5, of which no anchor is."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(7, 5, generator=generator).to(dtype).requires_grad_(), torch.tensor([2, 5, 0, 0, 5, 4, 1])
+    labels = torch.tensor([2, 5, 0, 0, 5, 4, 1])
+    if several:
+        labels = one_hot(labels, 6)
+        labels[[2, 4, 5], [5, 3, 0]] = 1
+        labels[3] = 0
+    return torch.randn(7, 5, generator=generator).to(dtype).requires_grad_(), labels
 
 
 def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options) -> Tensor:
@@ -33,6 +45,11 @@ def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options)
 
 
 both = pytest.mark.parametrize("loss", [scl, label_aware_contrastive_loss], ids=["scl", "lcl"])
+
+
+def label_sets(labels: Tensor) -> list[list[int]]:
+    """The labels of each text, of classes `(texts,)` or of indicator rows `(texts, classes)`."""
+    return [row.nonzero().flatten().tolist() if row.dim() else [row.item()] for row in labels]
 
 
 def formula(
@@ -48,31 +65,34 @@ def formula(
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
 ) -> Tensor:
-    """What `loss`, one of `both`, should be."""
+    """What `loss`, one of `both`, should be: a mean over an anchor's labels, each with positives of its own."""
     if candidate_embeddings is None:
         candidate_embeddings, candidate_labels, anchor_positions = embeddings, labels, torch.arange(len(labels))
-    h, c, z, y = (
-        embeddings.double(),
-        candidate_embeddings.double(),
-        weighting_logits.double(),
-        candidate_labels.tolist(),
-    )
+    h, c, z = (x.double() for x in (embeddings, candidate_embeddings, weighting_logits))
     if normalize:
         h, c = (x / x.square().sum(dim=1, keepdim=True).sqrt() for x in (h, c))
     temperatures = torch.as_tensor(temperature, dtype=torch.float64).reshape(-1).expand(len(h) if len(h) else 1)
-    per_anchor, valid = [], 0
-    for i, label in enumerate(labels.tolist()):
+    of_candidates, per_anchor, valid = label_sets(candidate_labels), [], 0
+    for i, of_anchor in enumerate(label_sets(labels)):
         own = None if anchor_positions is None else anchor_positions[i].item()
-        candidates = [k for k in range(len(y)) if k != own]
-        positives = [p for p in candidates if y[p] == label]
+        candidates = [k for k in range(len(c)) if k != own]
+        positives = [[p for p in candidates if label in of_candidates[p]] for label in of_anchor]
+        positives = [each for each in positives if each]
         value = 0 * h[i].sum()
         if positives:
-            w = torch.ones(max(y) + 1, dtype=torch.float64) if loss is scl else z[i].exp() / z[i].exp().sum()
             similarity = (c * h[i]).sum(dim=1) / temperatures[i]
             highest = similarity[candidates].max().detach()  # leaves the ratio as it is, and exp() in range
-            denominator = sum(w[y[k]] * (similarity[k] - highest).exp() for k in candidates)
-            for p in positives:
-                value = value - w[label] / len(positives) * (similarity[p] - highest - denominator.log())
+            weight, weights = torch.ones(()), torch.ones(len(candidates))
+            if loss is not scl:
+                w = z[i].exp() / z[i].exp().sum()
+                # A text weighs the mean of its labels; one without labels that of all.
+                weight, *rest = (
+                    w[of or slice(None)].mean() for of in [of_anchor, *(of_candidates[k] for k in candidates)]
+                )
+                weights = torch.stack(rest)
+            denominator = (weights * (similarity[candidates] - highest).exp()).sum()
+            ratios = [(similarity[each] - highest - denominator.log()).mean() for each in positives]
+            value = -weight * torch.stack(ratios).mean()
             valid += 1
         per_anchor.append(value)
     losses = torch.stack(per_anchor)

@@ -1,25 +1,23 @@
 """The two loss functions against the printed formula, finite differences and closed forms."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
-from formula import LABELS, batch, both, formula, others, scl
+from formula import ALONE, LABELS, batch, both, formula, others, scl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import one_hot
 
 from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 
-ALONE = torch.tensor([3, 7])
-
-
 @both
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(
-    labels=st.lists(st.integers(0, 4), min_size=1, max_size=10),
-    other_labels=st.lists(st.integers(0, 4), max_size=4),
+    several=st.booleans(),
+    labels=st.lists(st.integers(0, 31), min_size=1, max_size=10),
+    other_labels=st.lists(st.integers(0, 31), max_size=4),
     candidates=st.sampled_from(["batch", "others", "both"]),
     hidden=st.integers(1, 6),
     spare_classes=st.integers(0, 2),
@@ -33,6 +31,7 @@ ALONE = torch.tensor([3, 7])
 def test_value_and_gradients_are_those_of_the_formula(
     form,
     loss,
+    several,
     labels,
     other_labels,
     candidates,
@@ -51,10 +50,15 @@ def test_value_and_gradients_are_those_of_the_formula(
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     labels, other_labels = torch.tensor(labels), torch.tensor(other_labels, dtype=torch.long)
+    if several:  # each bit is a label
+        num_labels = 5 + spare_classes
+        labels, other_labels = (x.unsqueeze(1) >> torch.arange(num_labels) & 1 for x in (labels, other_labels))
+    else:
+        labels, other_labels = labels % 5, other_labels % 5
+        num_labels = max([*labels.tolist(), *other_labels.tolist()]) + 1 + spare_classes
     texts = draw(len(labels) + len(other_labels), hidden)
     texts += 0.1 * texts.sign()  # not too short: to normalise divides by the length, and multiplies rounding errors
     texts[len(labels) - duplicates : len(labels)] = texts[0].clone()
-    num_labels = max([*labels.tolist(), *other_labels.tolist()]) + 1 + spare_classes
     tensors = [texts[: len(labels)], texts[len(labels) :], draw(len(labels), num_labels)]
     if isinstance(temperature, str):
         tensors.append(0.2 + torch.rand(len(labels) if "per" in temperature else (), generator=generator).double())
@@ -85,9 +89,9 @@ def test_value_and_gradients_are_those_of_the_formula(
 
 @both
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_gradient_is_that_of_finite_differences(form, loss, reduction):
-    embeddings, labels, logits = batch()
-    past, past_labels = others()
+def test_gradient_is_that_of_finite_differences(form, loss, several, reduction):
+    embeddings, labels, logits = batch(several)
+    past, past_labels = others(several)
     rows = torch.tensor([5, 1, 3])
     temperature = torch.tensor([0.4, 0.3, 0.7], dtype=torch.float64, requires_grad=True)
 
@@ -106,22 +110,24 @@ def test_gradient_is_that_of_finite_differences(form, loss, reduction):
     candidates = torch.cat([embeddings, past]).detach().requires_grad_()
     inputs = (embeddings[rows].detach().requires_grad_(), candidates, logits[rows].detach().requires_grad_())
     assert torch.autograd.gradcheck(function, (*inputs, temperature), fast_mode=True)
-    for normalize in (True, False):
-        alone = [x.detach().requires_grad_() for x in (embeddings, logits)]
-        of_batch = partial(lambda h, z, normalize: loss(h, labels, z, normalize=normalize), normalize=normalize)
-        assert torch.autograd.gradcheck(of_batch, alone, fast_mode=True)
+
+    def of_batch(h, z):
+        return loss(h, labels, z, normalize=reduction == "mean", reduction=reduction)
+
+    alone = [x.detach().requires_grad_() for x in (embeddings, logits)]
+    assert torch.autograd.gradcheck(of_batch, alone, fast_mode=True)
 
 
 @both
-def test_value_without_gradients_is_that_of_the_formula(form, loss):
+def test_value_without_gradients_is_that_of_the_formula(form, loss, several):
     for reduction in ("mean", "sum", "none"):
         with torch.no_grad():
-            ours = loss(*batch(), reduction=reduction)
-        torch.testing.assert_close(ours, formula(loss, *batch(), reduction=reduction).detach())
+            ours = loss(*batch(several), reduction=reduction)
+        torch.testing.assert_close(ours, formula(loss, *batch(several), reduction=reduction).detach())
 
 
-def test_detached_weights_change_the_gradient_and_not_the_value():
-    embeddings, labels, logits = batch()
+def test_detached_weights_change_the_gradient_and_not_the_value(several):
+    embeddings, labels, logits = batch(several)
     detached = label_aware_contrastive_loss(embeddings, labels, logits, detach_weights=True)
     expected = formula(label_aware_contrastive_loss, embeddings, labels, logits.detach())
     torch.testing.assert_close(detached, expected)
@@ -131,8 +137,8 @@ def test_detached_weights_change_the_gradient_and_not_the_value():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_with_equal_weights_lcl_is_scl_up_to_a_constant(reduction):
-    embeddings, labels, logits = batch()
+def test_with_equal_weights_lcl_is_scl_up_to_a_constant(several, reduction):
+    embeddings, labels, logits = batch(several)
     lcl = label_aware_contrastive_loss(embeddings, labels, torch.zeros_like(logits), reduction=reduction)
     expected = (formula(scl, embeddings, labels, logits, reduction=reduction) - math.log(6)) / 6
     if reduction == "none":
@@ -141,16 +147,17 @@ def test_with_equal_weights_lcl_is_scl_up_to_a_constant(reduction):
 
 
 @both
-def test_numbering_of_the_classes_is_of_no_account(form, loss):
-    embeddings, labels, logits = batch()
+def test_numbering_of_the_classes_is_of_no_account(form, loss, several):
+    embeddings, labels, logits = batch(several)
     new_id = torch.tensor([4, 0, 5, 2, 1, 3])
-    relabelled = loss(embeddings, new_id[labels], logits[:, new_id.argsort()])
-    torch.testing.assert_close(relabelled, formula(loss, embeddings, labels, logits))
+    relabelled = labels[:, new_id.argsort()] if several else new_id[labels]
+    ours = loss(embeddings, relabelled, logits[:, new_id.argsort()])
+    torch.testing.assert_close(ours, formula(loss, embeddings, labels, logits))
 
 
 @both
-def test_text_alone_in_its_class_counts_zero_and_is_a_negative_of_the_others(loss):
-    embeddings, labels, logits = batch()
+def test_text_alone_in_its_class_counts_zero_and_is_a_negative_of_the_others(loss, several):
+    embeddings, labels, logits = batch(several)
     per_anchor = loss(embeddings, labels, logits, reduction="none")
     assert per_anchor[ALONE].tolist() == [0, 0]
     mean = loss(embeddings, labels, logits)
@@ -160,10 +167,10 @@ def test_text_alone_in_its_class_counts_zero_and_is_a_negative_of_the_others(los
 
 
 @both
-def test_text_alone_in_its_batch_has_a_zero_gradient_under_a_gradient_scaler(form, loss):
+def test_text_alone_in_its_batch_has_a_zero_gradient_under_a_gradient_scaler(form, loss, several):
     embeddings = torch.randn(1, 4, requires_grad=True)
     logits = torch.randn(1, 3, requires_grad=True)
-    value = loss(embeddings, torch.tensor([2]), logits)
+    value = loss(embeddings, torch.tensor([[0, 1, 1]] if several else [2]), logits)
     (value * 2.0**24).backward()
     assert value.item() == 0
     assert not embeddings.grad.any()
@@ -171,10 +178,10 @@ def test_text_alone_in_its_batch_has_a_zero_gradient_under_a_gradient_scaler(for
 
 
 @both
-def test_anchors_of_a_process_without_texts_give_zero(form, loss):
-    past, past_labels = others()
-    embeddings, labels, logits = (x[:0] for x in batch())
-    candidates = {"candidate_embeddings": past, "candidate_labels": past_labels, "anchor_positions": labels}
+def test_anchors_of_a_process_without_texts_give_zero(form, loss, several):
+    past, past_labels = others(several)
+    embeddings, labels, logits = (x[:0] for x in batch(several))
+    candidates = {"candidate_embeddings": past, "candidate_labels": past_labels, "anchor_positions": torch.arange(0)}
     value = loss(embeddings, labels, logits, **candidates)
     value.backward()
     assert value.item() == 0
@@ -182,11 +189,11 @@ def test_anchors_of_a_process_without_texts_give_zero(form, loss):
 
 
 @both
-def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(form, loss):
-    embeddings, labels, logits = batch()
-    past = others()[0]
-    candidates = {"candidate_embeddings": past, "candidate_labels": torch.full((len(past),), 5)}
-    value = loss(embeddings, labels, logits, **candidates)
+def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(form, loss, several):
+    embeddings, labels, logits = batch(several)
+    past, past_labels = others(several)[0], torch.full((7,), 5)
+    past_labels = one_hot(past_labels, 6) if several else past_labels
+    value = loss(embeddings, labels, logits, candidate_embeddings=past, candidate_labels=past_labels)
     value.backward()
     assert value.item() == 0
     assert not embeddings.grad.any()
@@ -223,7 +230,7 @@ def test_each_anchor_may_have_its_own_temperature():
 
 
 def test_labels_of_the_supervised_loss_may_be_any_ids(form):
-    embeddings, labels, logits = batch()
+    embeddings, labels, logits = batch(several=False)
     far_apart = torch.tensor([0, 7, 2**40])
     for kind in (torch.int64, torch.int32, torch.uint8):
         ids = (far_apart if kind is torch.int64 else far_apart % 251)[labels.clamp(max=2)].to(kind)
@@ -234,9 +241,9 @@ def test_labels_of_the_supervised_loss_may_be_any_ids(form):
 
 @both
 @pytest.mark.parametrize("dtype", [torch.int32, torch.uint8], ids=str)
-def test_labels_and_positions_may_be_of_any_integer_type(loss, dtype):
-    embeddings, labels, logits = batch()
-    past, past_labels = others()
+def test_labels_and_positions_may_be_of_any_integer_type(loss, several, dtype):
+    embeddings, labels, logits = batch(several)
+    past, past_labels = others(several)
     candidates = {
         "candidate_embeddings": torch.cat([past, embeddings]),
         "candidate_labels": torch.cat([past_labels, labels]),
@@ -245,3 +252,30 @@ def test_labels_and_positions_may_be_of_any_integer_type(loss, dtype):
     narrow = {k: v if v.is_floating_point() else v.to(dtype) for k, v in candidates.items()}
     ours = loss(embeddings, labels.to(dtype), logits, **narrow)
     torch.testing.assert_close(ours, formula(loss, embeddings, labels, logits, **candidates))
+
+
+# Several labels
+
+
+@both
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_one_label_each_gives_the_loss_of_classes(form, loss, reduction):
+    embeddings, labels, logits = batch(several=False)
+    rows, found = one_hot(labels, 6), []
+    for given_labels in (labels, rows, rows.bool(), rows.float()):
+        value = loss(embeddings, given_labels, logits, reduction=reduction)
+        found.append((value.detach(), torch.autograd.grad((value * embeddings[:, 0].detach()).sum(), embeddings)[0]))
+    for other in found[1:]:
+        for ours, expected in zip(other, found[0]):
+            if loss is scl and form == "direct":
+                assert torch.equal(ours, expected)
+            torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-14)
+
+
+@both
+def test_label_without_another_text_is_left_out(loss):
+    embeddings, labels, logits = batch(several=True)
+    without = labels.clone()
+    without[9, 4] = 0  # the one text of label 4, which has another label too
+    values = [loss(embeddings, each, torch.zeros_like(logits), reduction="none") for each in (labels, without)]
+    torch.testing.assert_close(*values)

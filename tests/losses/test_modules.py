@@ -14,8 +14,8 @@ def module_of(loss, **options) -> nn.Module:
     return (SupConLoss if loss is scl else LCLLoss)(**options)
 
 
-def inputs_of(loss) -> tuple:
-    return batch()[:2] if loss is scl else batch()
+def inputs_of(loss, several: bool) -> tuple:
+    return batch(several)[: 2 if loss is scl else 3]
 
 
 @both
@@ -30,36 +30,37 @@ def inputs_of(loss) -> tuple:
     ],
     ids=str,
 )
-def test_module_is_the_formula_with_its_options(loss, options):
-    torch.testing.assert_close(module_of(loss, **options)(*inputs_of(loss)), formula(loss, *batch(), **options))
+def test_module_is_the_formula_with_its_options(loss, several, options):
+    ours = module_of(loss, **options)(*inputs_of(loss, several))
+    torch.testing.assert_close(ours, formula(loss, *batch(several), **options))
 
 
 @both
-def test_candidates_reach_the_function(loss):
-    past, past_labels = others()
-    embeddings, labels, logits = batch()
+def test_candidates_reach_the_function(loss, several):
+    past, past_labels = others(several)
+    embeddings, labels, logits = batch(several)
     candidates = {
         "candidate_embeddings": torch.cat([past, embeddings]),
         "candidate_labels": torch.cat([past_labels, labels]),
         "anchor_positions": torch.arange(7, 17),
     }
-    ours = module_of(loss)(*inputs_of(loss), **candidates)
+    ours = module_of(loss)(*inputs_of(loss, several), **candidates)
     torch.testing.assert_close(ours, formula(loss, embeddings, labels, logits, **candidates))
 
 
-def test_detached_weights_have_no_gradient():
+def test_detached_weights_have_no_gradient(several):
     for detach in (True, False):
-        embeddings, labels, logits = batch()
+        embeddings, labels, logits = batch(several)
         LCLLoss(detach_weights=detach)(embeddings, labels, logits).backward()
         assert (logits.grad is None) == detach
 
 
 @both
-def test_a_parameter_as_temperature_is_learned(loss):
+def test_a_parameter_as_temperature_is_learned(loss, several):
     module = module_of(loss, temperature=nn.Parameter(torch.tensor(0.3, dtype=torch.float64)))
-    module(*inputs_of(loss)).backward()
+    module(*inputs_of(loss, several)).backward()
     exact = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    formula(loss, *batch(), temperature=exact).backward()
+    formula(loss, *batch(several), temperature=exact).backward()
     (parameter,) = module.parameters()
     torch.testing.assert_close(parameter.grad, exact.grad)
     assert not list(module_of(loss).parameters())

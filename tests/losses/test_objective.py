@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cost import Meter
-from formula import both, formula, scl
+from formula import both, formula, label_sets, scl
 from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss
@@ -14,6 +14,10 @@ from hf_lcl.losses.objective import Objective, batch_statistics
 
 # Class 3 has one text, class 4 none.
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
+# Here class 4 has one too, which has another label. Text 6 has none.
+ROWS = F.one_hot(LABELS, 5)
+ROWS[[0, 4, 5], [1, 4, 0]] = 1
+ROWS[6] = 0
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0, 1.5])
 STATISTICS = {
     "valid_anchors",
@@ -22,18 +26,17 @@ STATISTICS = {
     "positive_similarity",
     "negative_similarity",
 }
-OF_CROSS_ENTROPY = pytest.mark.parametrize(
-    "options", [{}, {"class_weights": WEIGHTS}, {"class_weights": WEIGHTS, "label_smoothing": 0.1}], ids=str
-)
+PLAIN, WEIGHTED, SMOOTH = {}, {"class_weights": WEIGHTS}, {"class_weights": WEIGHTS, "label_smoothing": 0.1}
+OF_CROSS_ENTROPY = pytest.mark.parametrize("options", [PLAIN, WEIGHTED, SMOOTH], ids=["plain", "weighted", "smooth"])
 NAMES = pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
 
 
-def batch(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def batch(several: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Logits, embeddings, weighting logits and labels, in the order in which an objective takes them."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((8, 5), (8, 6), (8, 5))
     tensors = [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
-    return *tensors, LABELS
+    return *tensors, ROWS if several else LABELS
 
 
 def values(parts: dict) -> dict[str, float]:
@@ -41,9 +44,15 @@ def values(parts: dict) -> dict[str, float]:
 
 
 def cross_entropy_by_hand(logits: Tensor, labels: Tensor, class_weights=None, label_smoothing=0.0) -> Tensor:
-    """As torch documents it: the mean over the texts is weighted by the weight of each text's class."""
+    """
+    As torch documents it: the mean over the texts is weighted by the weight of each text's class. Of rows, the mean
+    over texts and classes, in which each 1 of a class is weighted.
+    """
     logits = logits.double()
     w = torch.ones(logits.shape[1]) if class_weights is None else class_weights
+    if labels.dim() == 2:
+        p, y = logits.sigmoid(), labels * (1 - label_smoothing) + label_smoothing / 2
+        return -(w * y * p.log() + (1 - y) * (1 - p).log()).mean()
     total, weight, num_labels = 0, 0, len(w)
     for row, label in zip(logits, labels.tolist()):
         log_p = row - row.exp().sum().log()
@@ -65,18 +74,20 @@ def loss_by_hand(name, alpha, logits, embeddings, weighting_logits, labels, text
     return alpha * classification + (1 - alpha) * formula(loss, embeddings, labels, weighting_logits)
 
 
-def test_ce_is_cross_entropy_to_the_last_bit_and_nothing_else():
-    logits, embeddings, _, labels = batch(torch.float32)
+def test_ce_is_cross_entropy_to_the_last_bit_and_nothing_else(several):
+    logits, embeddings, _, labels = batch(several, torch.float32)
     loss, parts = Objective("ce", alpha=0.3)(logits, embeddings, None, labels)
-    assert torch.equal(loss, F.cross_entropy(logits, labels))
+    expected = F.binary_cross_entropy_with_logits if several else F.cross_entropy
+    assert torch.equal(loss, expected(logits, labels.float() if several else labels))
     assert values(parts) == {"loss_ce": loss.item()}
 
 
 @NAMES
-@OF_CROSS_ENTROPY
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_loss_and_gradients_are_those_of_the_formula(name, alpha, options):
-    inputs, exact = batch(), batch()
+@pytest.mark.parametrize(
+    ("alpha", "options"), [(0.3, PLAIN), (0.0, WEIGHTED), (1.0, WEIGHTED), (0.3, WEIGHTED), (0.3, SMOOTH)], ids=str
+)
+def test_loss_and_gradients_are_those_of_the_formula(name, several, alpha, options):
+    inputs, exact = batch(several), batch(several)
     loss, parts = Objective(name, alpha=alpha, **options)(*inputs)
     expected = loss_by_hand(name, alpha, *exact, **options)
     torch.testing.assert_close(loss, expected)
@@ -91,11 +102,11 @@ def test_loss_and_gradients_are_those_of_the_formula(name, alpha, options):
 
 
 @NAMES
-@OF_CROSS_ENTROPY
+@pytest.mark.parametrize("options", [PLAIN, SMOOTH], ids=["plain", "smooth"])
 @pytest.mark.parametrize("has_candidates", [False, True])
-def test_nothing_is_read_from_the_device_before_the_backward_pass(name, options, has_candidates):
+def test_nothing_is_read_from_the_device_before_the_backward_pass(name, several, options, has_candidates):
     """The step reads once, after it."""
-    logits, embeddings, weighting_logits, labels = batch()
+    logits, embeddings, weighting_logits, labels = batch(several)
     candidates = Candidates(embeddings, labels, torch.arange(8), batch_size=8) if has_candidates else None
     with Meter() as meter:
         loss, _ = Objective(name, **options)(logits, embeddings, weighting_logits, labels, candidates)
@@ -103,8 +114,8 @@ def test_nothing_is_read_from_the_device_before_the_backward_pass(name, options,
     assert meter.reads == 0
 
 
-def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own():
-    logits, embeddings, weighting_logits, labels = batch()
+def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own(several):
+    logits, embeddings, weighting_logits, labels = batch(several)
     objective = Objective("lcl", alpha=0.2, weighting_is_trained=False)
     loss, parts = objective(logits, embeddings, weighting_logits, labels)
     contrastive = formula(label_aware_contrastive_loss, embeddings, labels, weighting_logits)
@@ -113,8 +124,8 @@ def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own():
 
 
 @both
-def test_options_reach_the_contrastive_loss(loss):
-    logits, embeddings, weighting_logits, labels = batch()
+def test_options_reach_the_contrastive_loss(loss, several):
+    logits, embeddings, weighting_logits, labels = batch(several)
     options = {"temperature": torch.tensor(0.7), "normalize": False}
     objective = Objective("scl" if loss is scl else "lcl", **options)
     _, parts = objective(logits, embeddings, weighting_logits, labels)
@@ -122,24 +133,31 @@ def test_options_reach_the_contrastive_loss(loss):
     torch.testing.assert_close(parts["loss_contrastive"].value, expected.detach())
 
 
-def test_detached_weights_are_trained_by_their_cross_entropy_alone():
-    logits, embeddings, weighting_logits, labels = batch()
+def gradient_of_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """By the chain rule: probabilities less truth, divided as the mean is."""
+    logits = logits.detach()
+    if labels.dim() == 2:
+        return (logits.sigmoid() - labels) / labels.numel()
+    return (logits.softmax(dim=1) - F.one_hot(labels, logits.shape[1])) / len(labels)
+
+
+def test_detached_weights_are_trained_by_their_cross_entropy_alone(several):
+    logits, embeddings, weighting_logits, labels = batch(several)
     Objective("lcl", alpha=0.3, detach_weights=True)(logits, embeddings, weighting_logits, labels)[0].backward()
-    expected = 0.3 * (weighting_logits.detach().softmax(dim=1) - F.one_hot(labels, 5)) / len(labels)
-    torch.testing.assert_close(weighting_logits.grad, expected)
+    torch.testing.assert_close(weighting_logits.grad, 0.3 * gradient_of_cross_entropy(weighting_logits, labels))
 
 
 def test_label_aware_objective_without_weighting_logits_is_refused():
-    logits, embeddings, _, labels = batch()
+    logits, embeddings, _, labels = batch(several=False)
     with pytest.raises(ValueError, match='objective="lcl" needs weighting logits'):
         Objective("lcl")(logits, embeddings, None, labels)
 
 
 @NAMES
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_outputs_give_the_fp32_loss_of_their_rounded_values(name, dtype):
+def test_half_precision_outputs_give_the_fp32_loss_of_their_rounded_values(name, several, dtype):
     for autocast in (True, False):
-        tensors = batch(dtype)
+        tensors = batch(several, dtype)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             loss, _ = Objective(name, alpha=0.3)(*tensors)
         assert loss.dtype == torch.float32
@@ -147,14 +165,16 @@ def test_half_precision_outputs_give_the_fp32_loss_of_their_rounded_values(name,
 
 
 @NAMES
-@pytest.mark.parametrize("rows", [0, 1], ids=["no texts", "a class of weight 0"])
-def test_batch_of_no_weight_gives_zero_and_zero_gradients(name, rows):
-    *tensors, _ = batch(torch.float32)
+@pytest.mark.parametrize(
+    ("rows", "several"), [(0, False), (0, True), (1, False)], ids=["no texts", "no rows", "a class of weight 0"]
+)
+def test_batch_of_no_weight_gives_zero_and_zero_gradients(name, rows, several):
+    *tensors, labels = batch(several, torch.float32)
     inputs = [x.detach()[:rows].requires_grad_() for x in tensors]
     weights = torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0]) if rows else None
     for smoothing in (0.0, 0.1):
         objective = Objective(name, class_weights=weights, label_smoothing=smoothing)
-        loss, parts = objective(*inputs, LABELS[:rows])
+        loss, parts = objective(*inputs, labels[:rows])
         loss.backward()
         assert loss.item() == 0
         assert all(torch.as_tensor(part.value).isfinite() for part in parts.values())
@@ -162,15 +182,17 @@ def test_batch_of_no_weight_gives_zero_and_zero_gradients(name, rows):
 
 
 @pytest.mark.parametrize("name", ["scl", "lcl"])
-def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anchor(name):
-    *tensors, _ = batch()
+def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anchor(name, several):
+    *tensors, _ = batch(several)
     inputs = [x.detach()[:5].requires_grad_() for x in tensors]
-    loss, parts = Objective(name)(*inputs, torch.arange(5))
+    labels = torch.arange(5)
+    if several:  # text 2 has two labels, text 4 none
+        labels = F.one_hot(labels, 5).index_put((torch.tensor([2, 4]), torch.tensor([4, 4])), torch.tensor([1, 0]))
+    loss, parts = Objective(name)(*inputs, labels)
     loss.backward()
     assert parts["loss_contrastive"].value.item() == 0
     assert parts["valid_anchors"].value.item() == 0
-    expected = 0.5 * (inputs[0].detach().softmax(dim=1) - torch.eye(5)) / 5
-    torch.testing.assert_close(inputs[0].grad, expected)
+    torch.testing.assert_close(inputs[0].grad, 0.5 * gradient_of_cross_entropy(inputs[0], labels))
     assert not inputs[1].grad.any()
 
 
@@ -178,21 +200,22 @@ def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anch
 
 
 @pytest.mark.parametrize("rows", [list(range(8)), [2, 0, 7]], ids=["the batch alone", "more candidates"])
-def test_statistics_are_those_of_all_pairs(rows):
-    embeddings = batch(torch.float32)[1].detach()
+def test_statistics_are_those_of_all_pairs(several, rows):
+    _, embeddings, _, labels = batch(several, torch.float32)
+    embeddings, sets = embeddings.detach(), [set(each) for each in label_sets(labels)]
     embeddings[6] = 0  # Its cosine with any other is 0.
     cosines, positives = {True: [], False: []}, 0
     for i in rows:
         for k in range(8):
             if i != k:
                 cosine = F.cosine_similarity(embeddings[i], embeddings[k], dim=0).item()
-                cosines[LABELS[i].item() == LABELS[k].item()].append(cosine)
-                positives += LABELS[i].item() == LABELS[k].item()
-    candidates = Candidates(embeddings, LABELS, torch.tensor(rows), batch_size=8) if len(rows) < 8 else None
-    part = batch_statistics(embeddings[rows], LABELS[rows], num_labels=5, candidates=candidates)
+                cosines[bool(sets[i] & sets[k])].append(cosine)
+                positives += bool(sets[i] & sets[k])
+    candidates = Candidates(embeddings, labels, torch.tensor(rows), batch_size=8) if len(rows) < 8 else None
+    part = batch_statistics(embeddings[rows], labels[rows], num_labels=5, candidates=candidates)
     assert values(part) == pytest.approx(
         {
-            "valid_anchors": (len(rows) - 1) / len(rows),
+            "valid_anchors": sum(any(sets[i] & sets[k] for k in range(8) if k != i) for i in rows) / len(rows),
             "positives_per_anchor": positives / len(rows),
             "candidates_per_anchor": 7,
             "positive_similarity": sum(cosines[True]) / len(cosines[True]),
@@ -214,24 +237,24 @@ def test_statistics_are_those_of_all_pairs(rows):
     ],
     ids=["all alone", "one class", "one text"],
 )
-def test_similarity_of_pairs_that_do_not_exist_has_weight_zero(labels, absent):
+def test_similarity_of_pairs_that_do_not_exist_has_weight_zero(labels, absent, several):
     embeddings = torch.randn(len(labels), 6, generator=torch.Generator().manual_seed(0))
-    parts = batch_statistics(embeddings, torch.tensor(labels), num_labels=4)
+    classes = torch.tensor(labels)
+    parts = batch_statistics(embeddings, F.one_hot(classes, 4) if several else classes, num_labels=4)
     assert {name for name, part in parts.items() if float(part.weight) == 0} == absent
     assert all(part.value.isfinite() for part in parts.values())
 
 
 # Views: the second half of the rows are the texts of the first half once more
 
-VIEW_LABELS = torch.tensor([0, 1, 2, 0, 0, 1, 2, 0])
-
 
 @pytest.mark.parametrize("name", ["scl", "lcl"])
 @OF_CROSS_ENTROPY
-def test_cross_entropies_count_each_text_once(name, options):
-    inputs, exact = batch(), batch()
-    loss, _ = Objective(name, alpha=0.3, **options)(*inputs[:3], VIEW_LABELS, views=2)
-    expected = loss_by_hand(name, 0.3, *exact[:3], VIEW_LABELS, texts=slice(4), **options)
+def test_cross_entropies_count_each_text_once(name, several, options):
+    inputs, exact = batch(several), batch(several)
+    labels = torch.cat([inputs[3][:4]] * 2)
+    loss, _ = Objective(name, alpha=0.3, **options)(*inputs[:3], labels, views=2)
+    expected = loss_by_hand(name, 0.3, *exact[:3], labels, texts=slice(4), **options)
     torch.testing.assert_close(loss, expected)
     loss.backward()
     expected.backward()
@@ -240,9 +263,10 @@ def test_cross_entropies_count_each_text_once(name, options):
         torch.testing.assert_close(*(zero if x.grad is None else x.grad for x in (ours, precise)))
 
 
-def test_views_of_one_text_are_positives_of_each_other():
-    logits, embeddings, _, _ = batch()
+def test_views_of_one_text_are_positives_of_each_other(several):
+    logits, embeddings, _, _ = batch(several)
     labels = torch.arange(4).repeat(2)  # No text has another of its class.
+    labels = F.one_hot(labels, 5) if several else labels
     _, parts = Objective("scl")(logits, embeddings, None, labels, views=2)
     unit = F.normalize(embeddings.detach(), dim=1)
     similarities = (unit @ unit.T / 0.3).fill_diagonal_(-torch.inf)
@@ -256,16 +280,19 @@ def test_views_of_one_text_are_positives_of_each_other():
 
 
 @NAMES
-@OF_CROSS_ENTROPY
-@pytest.mark.parametrize("views", [1, 2])
-def test_processes_share_the_loss_of_the_whole_batch(name, options, views):
+@pytest.mark.parametrize(
+    ("views", "options"),
+    [(1, PLAIN), (1, SMOOTH), (2, WEIGHTED), (2, SMOOTH)],
+    ids=["plain", "smooth", "views", "all"],
+)
+def test_processes_share_the_loss_of_the_whole_batch(name, several, options, views):
     """Two processes with unlike shares: the mean of their losses is that of one process, gradients included."""
     objective = Objective(name, alpha=0.3, **options)
-    *tensors, _ = batch()
-    if views == 1:  # a text of class 3 has no positive
-        labels, shares = LABELS, ([0, 1, 2, 3, 4], [5, 6, 7])
+    *tensors, labels = batch(several)
+    if views == 1:  # text 7 has no positive, nor has text 6 where it has no label
+        shares = [0, 1, 2, 3, 4], [5, 6, 7]
     else:  # each process has its texts, then their second views
-        labels, shares = torch.tensor([0, 1, 3, 0, 0, 1, 3, 0]), ([0, 1, 2, 4, 5, 6], [3, 7])
+        labels, shares = labels[[0, 6, 7, 3] * 2], ([0, 1, 2, 4, 5, 6], [3, 7])
     expected = loss_by_hand(name, 0.3, *tensors, labels, texts=slice(8 // views), **options)
     expected.backward()
     of_process = [torch.tensor(rows) for rows in shares]
@@ -293,10 +320,10 @@ def test_processes_share_the_loss_of_the_whole_batch(name, options, views):
 
 @pytest.mark.parametrize("name", ["scl", "lcl"])
 @OF_CROSS_ENTROPY
-def test_candidates_that_are_no_texts_of_the_batch_do_not_change_the_cross_entropies(name, options):
-    logits, embeddings, weighting_logits, labels = batch()
+def test_candidates_that_are_no_texts_of_the_batch_do_not_change_the_cross_entropies(name, several, options):
+    logits, embeddings, weighting_logits, labels = batch(several)
     past = torch.randn(3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    everything, classes = torch.cat([embeddings, past]), torch.cat([labels, torch.tensor([3, 3, 1])])
+    everything, classes = torch.cat([embeddings, past]), torch.cat([labels, labels[[7, 7, 4]]])
     candidates = Candidates(everything, classes, torch.arange(8), batch_size=8)
     objective = Objective(name, alpha=0.3, **options)
     part = values(objective(logits, embeddings, weighting_logits, labels, candidates)[1])
