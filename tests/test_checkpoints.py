@@ -84,6 +84,7 @@ def test_the_newest_is_asked_for_and_without_one_training_begins(finished, tmp_p
         ({"objective": "ce", "weighting": "head"}, "its objective is 'lcl', that of this run 'ce'"),
         ({"objective": "scl"}, "its objective is 'lcl', that of this run 'scl'"),
         ({"weighting": "classifier"}, "its weighting is 'head', that of this run 'classifier'"),
+        ({"several": True}, "its number of labels per text is 'one', that of this run 'any'"),
     ],
 )
 def test_a_checkpoint_of_another_kind_is_refused(finished, make_trainer, settings, message):

@@ -135,7 +135,7 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:
     """
     Raises a `ValueError` where a run cannot go on from a checkpoint, whose model has other classes, another weighting
-    network or another encoder than `config`, or was trained for another objective.
+    network, another encoder or another number of labels per text than `config`, or was trained for another objective.
     """
     if not (Path(checkpoint) / "config.json").is_file():
         return  # shards alone, which their library checks
@@ -157,6 +157,7 @@ def _what_must_agree(config: dict[str, Any], objective: str) -> dict[str, Any]:
         "model_type": config.get("model_type"),
         "objective": objective,
         "weighting": config.get("weighting"),
+        "number of labels per text": "any" if config.get("problem_type") == "multi_label_classification" else "one",
         "number of classes": len(names),
         **{f"class {index}": name for index, name in names.items()},
         **{f"encoder's {field}": encoder[field] for field in ENCODER_FIELDS if field in encoder},

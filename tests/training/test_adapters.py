@@ -67,15 +67,16 @@ def test_the_adapter_and_the_heads_learn_and_nothing_else(train, encoder_folder,
     assert any("weighting_network" in name for name in learned) == (weighting != "classifier")
 
 
-@pytest.mark.parametrize("objective", ["ce", "lcl"])
-def test_the_saved_model_is_the_merged_standard_classifier(train, objective, tmp_path):
-    trainer = train(objective=objective, weighting="head" if objective == "lcl" else "none")
+@pytest.mark.parametrize(("objective", "several"), [("ce", False), ("lcl", True)])
+def test_the_saved_model_is_the_merged_standard_classifier(train, objective, several, tmp_path):
+    trainer = train(objective=objective, several=several, weighting="head" if objective == "lcl" else "none")
     before = logits_of(trainer)
     trainer.save_model()
     again, report = AutoModelForSequenceClassification.from_pretrained(
         trainer.args.output_dir, output_loading_info=True
     )
     assert not [key for kind in report.values() for key in kind]
+    assert (again.config.problem_type == "multi_label_classification") == several
     assert (logits_of(trainer, again) - before).abs().max() < 1e-5
     assert torch.equal(logits_of(trainer), before), "saving must leave the model that is being trained alone"
     files = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
@@ -83,13 +84,14 @@ def test_the_saved_model_is_the_merged_standard_classifier(train, objective, tmp
     assert files == classifier | {"trainer_state.json"}, "the classifier, and which run it comes from"
 
 
-def test_the_adapter_alone_is_loaded_by_peft_with_its_head(train, encoder_folder, tmp_path):
-    trainer = train(merge_adapter=False)
+def test_the_adapter_alone_is_loaded_by_peft_with_its_head(train, several, encoder_folder, tmp_path):
+    trainer = train(merge_adapter=False, several=several, max_steps=1)
     before = logits_of(trainer)
     trainer.save_model()
     folder = tmp_path / "out"
     config = AutoConfig.from_pretrained(folder)
     assert config.id2label == trainer.model.config.id2label
+    assert (config.problem_type == "multi_label_classification") == several
     torch.manual_seed(99)
     base = AutoModelForSequenceClassification.from_pretrained(encoder_folder, config=config)
     again = PeftModel.from_pretrained(base, folder)
@@ -100,9 +102,9 @@ def test_the_adapter_alone_is_loaded_by_peft_with_its_head(train, encoder_folder
     assert "PeftModel.from_pretrained" in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize("weighting", ["head", "encoder"])
-def test_a_resumed_run_ends_in_the_same_weights(train, weighting):
-    settings = {"save_strategy": "steps", "save_steps": 1, "weighting": weighting}
+@pytest.mark.parametrize(("weighting", "several"), [("head", True), ("encoder", False)])
+def test_a_resumed_run_ends_in_the_same_weights(train, weighting, several):
+    settings = {"save_strategy": "steps", "save_steps": 1, "weighting": weighting, "several": several}
     whole = train(**settings, folder="whole")
     checkpoint = f"{whole.args.output_dir}/checkpoint-1"
     resumed = train(**settings, folder="resumed", resume=checkpoint)

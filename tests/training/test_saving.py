@@ -30,7 +30,7 @@ for folder in folders:
             "problems": [key for kind in report.values() for key in kind],
             "logits": model(**batch).logits,
             "hidden": AutoModel.from_pretrained(folder)(**batch).last_hidden_state,
-            "labels": [result["label"] for result in pipeline("text-classification", model=folder)(texts)],
+            "scores": pipeline("text-classification", model=folder, top_k=None)(texts),
         })
 torch.save(loaded, sys.argv[3])
 """
@@ -40,22 +40,26 @@ TEXTS = ["furious neighbour", "cake at the party today"]
 @pytest.mark.slow
 def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, bert, tmp_path):
     batch, expected = tokenizer(TEXTS, padding=True, return_tensors="pt"), {}
-    for objective in ("ce", "lcl"):
-        trainer = make_trainer(copy.deepcopy(bert), objective=objective, max_steps=2, folder=objective)
+    for objective, several in (("ce", False), ("lcl", False), ("lcl", True)):
+        settings = {"objective": objective, "several": several, "folder": f"{objective}-{several}"}
+        trainer = make_trainer(copy.deepcopy(bert), max_steps=2, **settings)
         trainer.train()
         trainer.save_model()
         native = trainer.model.to_sequence_classifier().eval()
         with torch.no_grad():
-            expected[trainer.args.output_dir] = native(**batch).logits, native.bert(**batch).last_hidden_state
+            logits, hidden = native(**batch).logits, native.bert(**batch).last_hidden_state
+        probabilities, names = logits.sigmoid() if several else logits.softmax(dim=1), native.config.id2label.values()
+        expected[trainer.args.output_dir] = logits, hidden, [dict(zip(names, row)) for row in probabilities.tolist()]
     command = [sys.executable, "-c", LOAD, json.dumps([*expected]), json.dumps(TEXTS), str(tmp_path / "result.pt")]
     subprocess.run(command, check=True, capture_output=True)
     results = torch.load(tmp_path / "result.pt")
-    for loaded, (logits, hidden) in zip(results, expected.values(), strict=True):
+    for loaded, (logits, hidden, probabilities) in zip(results, expected.values(), strict=True):
         assert loaded["class"] == "BertForSequenceClassification"
         assert loaded["problems"] == []
         assert torch.equal(loaded["logits"], logits)
         assert torch.equal(loaded["hidden"], hidden)
-        assert loaded["labels"] == [native.config.id2label[index] for index in logits.argmax(dim=1).tolist()]
+        for scores, row in zip(loaded["scores"], probabilities, strict=True):
+            assert {one["label"]: one["score"] for one in scores} == pytest.approx(row, abs=1e-5)
 
 
 def test_the_folder_holds_model_tokenizer_and_card_and_nothing_else(make_trainer, tmp_path):
@@ -81,10 +85,11 @@ def test_a_card_edited_by_hand_is_kept(make_trainer, tmp_path):
     assert card.read_text() == "# My words"
 
 
-@pytest.mark.parametrize("weighting", ["head", "encoder"])
-def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer, weighting, bert, tmp_path):
+@pytest.mark.parametrize(("weighting", "several"), [("head", False), ("encoder", False), ("head", True)])
+def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer, weighting, several, bert, tmp_path):
     settings = {
         "objective": "lcl",
+        "several": several,
         "weighting": weighting,
         "max_steps": 6,
         "save_strategy": "steps",
@@ -103,20 +108,27 @@ def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer,
         assert torch.equal(tensor, expected[name]), name
 
 
-def test_a_checkpoint_is_the_whole_wrapper(make_trainer, tmp_path):
-    trainer = make_trainer(objective="lcl", num_train_epochs=1, save_strategy="epoch")
+def test_a_checkpoint_is_the_whole_wrapper(make_trainer, several, tmp_path):
+    trainer = make_trainer(objective="lcl", several=several, max_steps=1, save_strategy="steps", save_steps=1)
     trainer.train()
-    model = LCLForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-4")
+    model = LCLForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-1")
+    assert model.config.has_several_labels == several
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
 
 
 @pytest.mark.parametrize(
-    ("poisoned", "message"),
-    [("logits", r"The loss is nan \(loss_ce=nan, loss_weighting="), ("hidden", r"embeddings holds NaN .* 16 rows")],
+    ("poisoned", "several", "message"),
+    [
+        ("logits", True, r"The loss is nan \(loss_ce=nan, loss_weighting="),
+        ("hidden", False, r"embeddings holds NaN .* 16 rows"),
+    ],
 )
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(make_trainer, tmp_path, poisoned, message):
-    trainer = make_trainer(objective="lcl", num_train_epochs=2, save_strategy="steps", save_steps=2)
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(
+    make_trainer, tmp_path, poisoned, several, message
+):
+    settings = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 2, "several": several}
+    trainer = make_trainer(objective="lcl", **settings)
 
     def poison(module, args, output):
         if trainer.state.global_step == 3:
