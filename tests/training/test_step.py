@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.losses.objective import Objective
@@ -21,11 +21,16 @@ def model(bert):
 
 
 @pytest.fixture
-def batch(splits, tokenizer):
-    """Inputs and labels of twelve texts."""
-    rows = splits["train"].select(range(12))
+def batch(several, splits, several_splits, tokenizer):
+    """Inputs and labels of twelve texts; so every test is one of both kinds."""
+    rows = (several_splits if several else splits)["train"].select(range(12))
     inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
     return dict(inputs), torch.tensor(rows["labels"][:])
+
+
+def rows_of(labels):
+    """Which text has which of the four labels."""
+    return labels > 0 if labels.dim() == 2 else labels.unsqueeze(1) == torch.arange(4)
 
 
 @pytest.fixture
@@ -46,9 +51,13 @@ def test_the_loss_is_that_of_the_formula(model, batch, make_step):
     unit = normalize(outputs.embeddings.double())
     similarities = (unit @ unit.T / 0.3).masked_fill(torch.eye(12, dtype=torch.bool), -math.inf)
     log_p = similarities.log_softmax(dim=1)
-    positives = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~torch.eye(12, dtype=torch.bool)
-    anchors = [-log_p[i][positives[i]].mean() for i in range(12) if positives[i].any()]
-    expected = 0.25 * cross_entropy(outputs.logits, labels) + 0.75 * torch.stack(anchors).mean()
+    has, anchors = rows_of(labels), []
+    for i in range(12):
+        positives = [has[:, label] & (torch.arange(12) != i) for label in has[i].nonzero().flatten()]
+        means = [-log_p[i][each].mean() for each in positives if each.any()]
+        anchors += [torch.stack(means).mean()] if means else []
+    classification = binary_cross_entropy_with_logits if labels.dim() == 2 else cross_entropy
+    expected = 0.25 * classification(outputs.logits, labels) + 0.75 * torch.stack(anchors).mean()
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert step.parts.averages()["valid_anchors"] == len(anchors) / 12
 
@@ -76,6 +85,7 @@ def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch
         step.finish(model, step=6)
 
 
+@pytest.mark.parametrize("several", [False], ids=["one"])  # of rows it would be NaN
 def test_an_infinite_loss_stops_too(model, batch, make_step):
     def rule_out_a_class(module, inputs, output):
         return output.index_fill(1, torch.tensor([0]), -math.inf)
@@ -99,11 +109,15 @@ def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batc
 def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog):
     step = make_step()
     inputs, labels = batch
-    lone = [labels.tolist().index(label) for label in sorted(set(labels.tolist()))]
+    has, lone = rows_of(labels), []
+    for row in range(12):
+        if has[row].any() and not (has[lone] & has[row]).any():
+            lone.append(row)
+    assert len(lone) > 1
     texts = {name: tensor[lone] for name, tensor in inputs.items()}
     for _ in range(2):
         step.loss(model, texts, labels[lone], config=model.config, objective=Objective("scl"))
-        step.finish(model, batch_size=4)
+        step.finish(model, batch_size=len(lone))
     told = [record.getMessage() for record in caplog.records if "has a positive" in record.getMessage()]
     assert len(told) == 1
-    assert "LABEL_3: 1" in told[0]
+    assert all(f"LABEL_{label}: 1" in told[0] for label in has[lone].any(dim=0).nonzero().flatten())

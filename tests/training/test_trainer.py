@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn import functional
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hf_lcl import ContrastiveTrainer, LCLForSequenceClassification
@@ -24,9 +25,10 @@ def weights(model) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in native.state_dict().items()}
 
 
-def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, splits, tokenizer, tmp_path):
+def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, several, tokenizer, tmp_path):
     stock_model = copy.deepcopy(bert)
-    ours = make_trainer(objective="ce", max_steps=5)
+    stock_model.config.problem_type = f"{'multi' if several else 'single'}_label_classification"
+    ours = make_trainer(objective="ce", max_steps=5, several=several)
     ours.train()
     stock = Trainer(
         model=stock_model,
@@ -41,7 +43,7 @@ def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, splits
             dataloader_pin_memory=False,
             max_steps=5,  # into the second epoch
         ),
-        train_dataset=splits["train"],
+        train_dataset=ours.train_dataset,
         processing_class=tokenizer,
     )
     stock.train()
@@ -51,11 +53,12 @@ def test_ce_is_the_trainer_of_transformers_bit_by_bit(make_trainer, bert, splits
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(ours.model).items())
 
 
-def test_accumulation_equals_one_large_batch(make_trainer, bert):
+def test_accumulation_equals_one_large_batch(make_trainer, several, bert):
     for dropout in [module for module in bert.modules() if isinstance(module, torch.nn.Dropout)]:
         dropout.p = 0.0
     start = copy.deepcopy(bert)
     settings = {"objective": "ce", "optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0, "num_train_epochs": 1}
+    settings["several"] = several
     once = make_trainer(per_device_train_batch_size=32, **settings)
     once.train()
     model = LCLForSequenceClassification.from_native(start, weighting="none")
@@ -68,13 +71,18 @@ def test_accumulation_equals_one_large_batch(make_trainer, bert):
 
 
 @pytest.mark.parametrize(
-    ("objective", "alpha", "accumulation"),
-    [("lcl", 0.5, 1), ("lcl", 0.2, 4), ("scl", 0.7, 3)],  # with 4, the second update of an epoch has two batches
+    ("objective", "alpha", "accumulation", "several"),
+    [  # with 4, the second update of an epoch has two batches
+        pytest.param("lcl", 0.5, 1, True, id="lcl-0.5-1"),
+        pytest.param("lcl", 0.2, 4, False, id="lcl-0.2-4"),
+        pytest.param("scl", 0.7, 3, True, id="scl-0.7-3"),
+    ],
 )
-def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alpha, accumulation):
+def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alpha, accumulation, several):
     trainer = make_trainer(
         objective=objective,
         alpha=alpha,
+        several=several,
         per_device_train_batch_size=12,
         gradient_accumulation_steps=accumulation,
         logging_steps=2,
@@ -95,18 +103,25 @@ def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alp
 
 
 @pytest.mark.parametrize(
-    ("objective", "weighting"),
-    [("ce", "none"), ("scl", "none"), ("lcl", "head"), ("lcl", "encoder"), ("lcl", "classifier")],
+    ("objective", "weighting", "several"),
+    [
+        ("ce", "none", True),
+        ("scl", "none", False),
+        ("lcl", "head", False),
+        ("lcl", "encoder", False),
+        ("lcl", "classifier", True),
+    ],
 )
-def test_every_objective_learns_separable_classes(make_trainer, objective, weighting):
-    trainer = make_trainer(objective=objective, weighting=weighting, **FAST)
+def test_every_objective_learns_separable_classes(make_trainer, objective, weighting, several):
+    trainer = make_trainer(objective=objective, weighting=weighting, several=several, **FAST)
     trainer.train()
-    assert trainer.evaluate()["eval_accuracy"] >= 0.9
+    found = trainer.evaluate()
+    assert found["eval_mean_average_precision"] >= 0.8 if several else found["eval_accuracy"] >= 0.9
 
 
-@pytest.mark.parametrize("weighting", ["head", "encoder"])
-def test_one_step_moves_every_weight_of_encoder_heads_and_weighting_network(make_trainer, weighting):
-    trainer = make_trainer(objective="lcl", weighting=weighting, max_steps=1, warmup_steps=0)
+@pytest.mark.parametrize(("weighting", "several"), [("head", True), ("encoder", False)])
+def test_one_step_moves_every_weight_of_encoder_heads_and_weighting_network(make_trainer, weighting, several):
+    trainer = make_trainer(objective="lcl", weighting=weighting, several=several, max_steps=1, warmup_steps=0)
     before = copy.deepcopy(trainer.model.state_dict())
     trainer.train()
     still = {name for name, tensor in trainer.model.state_dict().items() if torch.equal(tensor, before[name])}
@@ -178,13 +193,15 @@ def test_label_smoothing_is_that_of_the_trainer(make_trainer, bert, splits, toke
     assert ours == pytest.approx(stock.evaluate()["eval_loss"], abs=1e-6)
 
 
-def test_class_weights_are_those_of_torch(make_trainer, splits):
+def test_class_weights_are_those_of_torch(make_trainer, several):
     given = [1.0, 2.0, 3.0, 4.0]
-    trainer = make_trainer(objective="ce", class_weights=given, per_device_eval_batch_size=64)
-    predicted = trainer.predict(splits["validation"])
-    expected = torch.nn.functional.cross_entropy(
-        torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids), weight=torch.tensor(given)
-    )
+    trainer = make_trainer(objective="ce", class_weights=given, several=several, per_device_eval_batch_size=64)
+    predicted = trainer.predict(trainer.eval_dataset)
+    logits, labels = torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)
+    if several:
+        expected = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=torch.tensor(given))
+    else:
+        expected = functional.cross_entropy(logits, labels, weight=torch.tensor(given))
     assert predicted.metrics["test_loss"] == pytest.approx(expected.item(), abs=1e-6)
 
 
@@ -218,7 +235,8 @@ def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"bf16": True},
+        {"bf16": True, "several": False},
+        {"bf16": True, "several": True},
         pytest.param({"torch_compile": True, "torch_compile_backend": "eager"}, marks=pytest.mark.slow),
     ],
 )
@@ -226,7 +244,8 @@ def test_mixed_precision_and_compilation_train(make_trainer, settings):
     trainer = make_trainer(objective="lcl", **FAST | {"max_steps": 20}, **settings)
     trainer.train()
     assert losses(trainer)[-1] < losses(trainer)[0]
-    assert trainer.evaluate()["eval_accuracy"] > 0.5
+    found = trainer.evaluate()
+    assert found.get("eval_accuracy", found.get("eval_mean_average_precision")) > 0.5
 
 
 def test_a_plain_classifier_is_wrapped_with_what_the_objective_needs(make_trainer, bert):
@@ -255,17 +274,17 @@ def test_model_init_is_wrapped_too(bert, splits, tokenizer, make_trainer):
     assert trainer.train().training_loss > 0
 
 
-def test_an_evaluation_loss_is_the_mean_over_the_texts_whatever_the_last_batch_holds(make_trainer, splits):
-    trainer = make_trainer(objective="ce", per_device_eval_batch_size=10)  # of 24 texts, 4 are left over
+def test_an_evaluation_loss_is_the_mean_over_the_texts_whatever_the_last_batch_holds(make_trainer, several):
+    # Of 24 texts, 4 are left over.
+    trainer = make_trainer(objective="ce", several=several, per_device_eval_batch_size=10)
     trainer.model.native.classifier.weight.data *= 20
-    predicted = trainer.predict(splits["validation"])
+    predicted = trainer.predict(trainer.eval_dataset)
     logits, labels = torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)
-    expected = torch.nn.functional.cross_entropy(logits, labels).item()
+    loss = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
+    expected = loss(logits, labels).item()
     assert predicted.metrics["test_loss_ce"] == pytest.approx(expected, abs=1e-5)
-    assert expected != pytest.approx(
-        sum(torch.nn.functional.cross_entropy(*part).item() for part in zip(logits.split(10), labels.split(10))) / 3,
-        abs=1e-3,
-    )
+    parts = [loss(*part).item() for part in zip(logits.split(10), labels.split(10))]
+    assert expected != pytest.approx(sum(parts) / 3, abs=1e-3)
 
 
 class Notes(TrainerCallback):

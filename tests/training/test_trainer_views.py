@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from torch.nn import functional
 from transformers import BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification, label_aware_contrastive_loss, tokenize_texts
@@ -23,9 +24,10 @@ def still(bert):
 
 
 @pytest.fixture
-def with_second_view(splits, tokenizer):
-    """Training rows whose second view is another text."""
-    train = splits["train"]
+def with_second_view(request, splits, several_splits, tokenizer):
+    """Training rows whose second view is another text; of both kinds of labels in a test that uses `several`."""
+    has_several = "several" in request.fixturenames and request.getfixturevalue("several")
+    train = (several_splits if has_several else splits)["train"]
     train = train.add_column("paraphrase", train["text"][::-1])
     return tokenize_texts({"train": train}, tokenizer, view_column="paraphrase")["train"]
 
@@ -70,27 +72,28 @@ def test_a_resumed_run_draws_the_same_views(make_trainer, bert_config):
         assert torch.equal(parameter, whole.model.get_parameter(name)), name
 
 
-def test_a_step_is_that_of_a_batch_that_holds_both_views(make_trainer, still, with_second_view, tokenizer):
-    trainer = make_trainer(still, train=with_second_view, num_views=2, view="column")
+def test_a_step_is_that_of_a_batch_that_holds_both_views(make_trainer, still, several, with_second_view, tokenizer):
+    trainer = make_trainer(still, train=with_second_view, num_views=2, view="column", several=several)
     batch = next(iter(trainer.get_train_dataloader()))
     found = gradients(trainer)
 
     texts = [
         tokenizer.decode(ids, skip_special_tokens=True) for name in ("", "view_") for ids in batch[f"{name}input_ids"]
     ]
-    labels = batch["labels"].repeat(2)
+    labels = torch.cat([batch["labels"]] * 2)
     still.zero_grad()
     out = still(**tokenizer(texts, padding=True, return_tensors="pt"))
     loss = 0.5 * label_aware_contrastive_loss(out.embeddings, labels, out.weighting_logits)
     for logits in (out.logits, out.weighting_logits):
-        loss = loss + 0.5 * torch.nn.functional.cross_entropy(logits[:16], labels[:16])
+        cross_entropy = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
+        loss = loss + 0.5 * cross_entropy(logits[:16], labels[:16])
     loss.backward()
     for name, parameter in still.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, msg=name)
 
 
-def test_views_in_mini_batches_have_the_gradients_of_the_whole_batch(make_trainer, still, with_second_view):
-    settings = {"train": with_second_view, "num_views": 2, "view": "column", "seed": 1}
+def test_views_in_mini_batches_have_the_gradients_of_the_whole_batch(make_trainer, still, several, with_second_view):
+    settings = {"train": with_second_view, "num_views": 2, "view": "column", "seed": 1, "several": several}
     whole, cached = (
         gradients(make_trainer(still, mini_batch_size=size, **settings))
         for size in (None, 5)
