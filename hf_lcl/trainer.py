@@ -1,6 +1,7 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -159,7 +160,10 @@ class ContrastiveTrainer(Trainer):
             model = prepare_model(model, args, self._data, processing_class, peft_config)
         if data_collator is None and processing_class is not None:
             data_collator = ContrastiveDataCollator(processing_class)
-        super().__init__(model, args, data_collator, train_dataset, eval_dataset, processing_class, **kwargs)
+        with warnings.catch_warnings():
+            # The Trainer's own smoothing is left out, but that of the objective is not.
+            warnings.filterwarnings("ignore", "Label smoothing is not compatible")
+            super().__init__(model, args, data_collator, train_dataset, eval_dataset, processing_class, **kwargs)
         start = Start(self.distill_mean, self.fit_classifier)
         self._learned = StopWhenLearned()
         for callback in (RunMark(), SamplerEpochCallback(), start, self._learned, CollapseMonitor()):

@@ -23,6 +23,7 @@ from tiny_architectures import ARCHITECTURES, tiny_wrapper
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hub import save_sequence_classifier
 from hf_lcl.losses.objective import Objective
+from hf_lcl.model.configuration import SEVERAL
 from hf_lcl.model.hidden_states import run_with_last_hidden_state
 from hf_lcl.model.loading import CANNOT_BE_WRAPPED
 
@@ -72,6 +73,7 @@ for folder in Path(sys.argv[1]).iterdir():
     model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     with torch.no_grad():
         result = {"logits": model(**inputs).logits, "keys": [key for kind in report.values() for key in kind]}
+        result["decides"] = model.config.problem_type
         if folder.name not in sys.argv[2:]:
             result["hidden"] = AutoModel.from_pretrained(folder).eval()(*body_args, **body_kwargs)[0]
     torch.save(result, folder / "loaded.pt")
@@ -91,6 +93,7 @@ class Measured:
         checkpointing (`bool`): whether it supports gradient checkpointing.
         wrong_keys (`list[str]`): missing, unexpected or mismatched when the export was loaded.
         logits_equal (`bool`): whether the loaded export gives the logits of the trained wrapper, to the last bit.
+        has_several_labels (`bool`): whether the loaded export gives a text any number of labels, as it was trained to.
         hidden_equal (`bool`): whether AutoModel on the export gives its last hidden state, to the last bit; false
             where that was not tried (`OTHER_BASE_MODEL`).
     """
@@ -102,6 +105,7 @@ class Measured:
     checkpointing: bool
     wrong_keys: list[str]
     logits_equal: bool
+    has_several_labels: bool
     hidden_equal: bool
 
 
@@ -129,6 +133,7 @@ def measure(names: list[str], folder: Path) -> list[Measured]:
                 checkpointing=model.supports_gradient_checkpointing,
                 wrong_keys=loaded["keys"],
                 logits_equal=torch.equal(loaded["logits"], expected["logits"]),
+                has_several_labels=loaded["decides"] == SEVERAL,
                 hidden_equal="hidden" in loaded and torch.equal(loaded["hidden"], expected["hidden"]),
             )
         )
@@ -136,12 +141,17 @@ def measure(names: list[str], folder: Path) -> list[Measured]:
 
 
 def train_one_step(model: LCLForSequenceClassification, inputs: dict[str, torch.Tensor]) -> None:
-    """One step on the label-aware objective; leaves the model in evaluation mode."""
+    """
+    One step on the label-aware objective with one label per text and with several, as which the model then counts;
+    leaves it in evaluation mode.
+    """
+    model.config.problem_type = model.config.text_config.problem_type = SEVERAL
     model.train()
     output = model(**inputs)
     labels = torch.arange(len(output.logits)) % 3
-    loss, _ = Objective("lcl")(output.logits, output.embeddings, output.weighting_logits, labels)
-    loss.backward()
+    rows = (torch.arange(output.logits.shape[1]) <= labels.unsqueeze(1)).long()
+    outputs = output.logits, output.embeddings, output.weighting_logits
+    sum(Objective("lcl")(*outputs, given)[0] for given in (labels, rows)).backward()
     torch.optim.SGD(model.parameters(), lr=0.1).step()
     model.eval()
 

@@ -156,12 +156,13 @@ def test_the_common_architectures_come_out_to_the_last_bit(measured_common):
     for one in measured_common:
         assert not one.wrong_keys, one
         assert one.logits_equal, one
+        assert one.has_several_labels, one
         assert one.hidden_equal, one
 
 
 @pytest.mark.slow
 def test_every_architecture_comes_out_to_the_last_bit(measured):
-    assert [one for one in measured if one.wrong_keys or not one.logits_equal] == []
+    assert [one for one in measured if one.wrong_keys or not (one.logits_equal and one.has_several_labels)] == []
     assert {one.name for one in measured if not one.hidden_equal} == architecture_report.OTHER_BASE_MODEL.keys()
 
 

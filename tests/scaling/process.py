@@ -32,7 +32,8 @@ STEPS = {
     "weighted": {"objective": "lcl", "class_weights": [1.0, 2.0, 3.0, 4.0], "label_smoothing_factor": 0.1},
     "views": {"objective": "lcl", "num_views": 2, "class_weights": [1.0, 2.0, 3.0, 4.0]},
     "cached": {"objective": "lcl", "mini_batch_size": 2},
-    "several labels": {"objective": "lcl", "class_weights": [1.0, 2.0, 3.0, 4.0]},
+    "several": {"objective": "lcl", "class_weights": [1.0, 2.0, 3.0, 4.0], "label_smoothing_factor": 0.1},
+    "several, views": {"objective": "lcl", "num_views": 2, "mini_batch_size": 5},
 }
 RUN = {"objective": "lcl", "num_train_epochs": 2, "sampler": "random", "seed": 3}
 
@@ -43,13 +44,15 @@ class Process:
     def __init__(self, folder: Path):
         torch.set_num_threads(1)
         self.folder = folder
-        self.splits = load_from_disk(folder / "splits")
+        self.kinds = {kind: load_from_disk(folder / kind) for kind in ("splits", "several")}
         # Three whole steps of 12: what is left over would be filled up by other rows with other numbers of processes.
-        self.splits["train"] = self.splits["train"].select(range(36))
+        for splits in self.kinds.values():
+            splits["train"] = splits["train"].select(range(36))
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "wrapper")
 
     def trainer(self, name: str, batch: int, **settings) -> ContrastiveTrainer:
         model = LCLForSequenceClassification.from_pretrained(self.folder / "wrapper")
+        self.splits = self.kinds["several" if name.startswith("several") else "splits"]
         defaults = {"logging_steps": 1, "save_strategy": "no", "learning_rate": 1e-3, "report_to": "none"}
         args = ContrastiveTrainingArguments(
             str(self.folder / f"{name}-{self.processes}"),
@@ -86,9 +89,6 @@ class Process:
             start = 12 * step + sum(shares[:rank])
             rows = [self.splits["train"][index] for index in range(start, start + shares[rank])]
             rows = [{key: row[key] for key in ("input_ids", "attention_mask", "labels")} for row in rows]
-            if name == "several labels":  # each class stands beside the next one in every other text
-                for number, row in enumerate(rows, start):
-                    row["labels"] = [float(k in {row["labels"], row["labels"] + number % 2}) for k in range(4)]
             trainer.training_step(model, trainer.data_collator(rows))
         if self.processes > 1 and synchronisations != [True] * 2:
             raise RuntimeError(f"{len(synchronisations)} synchronisations in two steps.")
@@ -99,6 +99,11 @@ class Process:
     def run(self) -> dict[str, torch.Tensor]:
         """A whole training with 12 rows in each step, its losses, its evaluation and the classifier it ends with."""
         return self.results(self.trainer("run", batch=12 // self.processes, **RUN))
+
+    def several_run(self) -> dict[str, torch.Tensor]:
+        """One with several labels per text, from the classifier that is fitted before the first step."""
+        trainer = self.trainer("several_run", batch=12 // self.processes, **RUN | {"head_start": True})
+        return self.results(trainer)
 
     def learned(self) -> dict[str, torch.Tensor]:
         """One that ends before its last epoch: as if its texts were learned after the first."""
@@ -112,7 +117,7 @@ class Process:
         trainer.save_model()
         metrics = trainer.evaluate()
         # Mean losses depend on the rows that fill up the last batch of several processes; what is counted does not.
-        measured = {key: value for key, value in metrics.items() if key.endswith(("accuracy", "f1"))}
+        measured = {key: value for key, value in metrics.items() if key.endswith(("accuracy", "f1", "precision"))}
         losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
         predictions = trainer.predict(self.splits["validation"]).predictions
         return {
@@ -144,14 +149,18 @@ class Process:
         return {"difference": torch.tensor(max((mine - its).abs().max().item() for mine, its in pairs))}
 
     def gather(self) -> list[dict[str, Any]]:
-        """The candidates of each process, and the gradient of its rows; the loss of process r is r + 1 times a sum."""
+        """
+        The candidates of each process, and the gradient of its rows; the loss of process r is r + 1 times a sum. Then
+        the labels of candidates where these are rows.
+        """
         rank, shares = dist.get_rank(), SHARES[self.processes]
         start = sum(shares[:rank])
         numbers = torch.arange(start, start + shares[rank])
         rows = numbers.double().unsqueeze(1).requires_grad_()
         candidates = gather_candidates(rows, labels=10 * numbers)
         ((rank + 1) * torch.arange(1.0, 13).unsqueeze(1) * candidates.embeddings).sum().backward()
-        found = {**vars(candidates), "gradient": rows.grad}
+        indicators = gather_candidates(rows, labels=numbers.unsqueeze(1) >> torch.arange(4) & 1).labels
+        found = {**vars(candidates), "gradient": rows.grad, "indicators": indicators}
         everybodys: list[Any] = [None] * self.processes
         dist.all_gather_object(everybodys, {k: v.tolist() if torch.is_tensor(v) else v for k, v in found.items()})
         return everybodys
@@ -193,7 +202,9 @@ def main(rank: int, folder: Path, port: int) -> None:
     os.environ |= {name: str(value) for name, value in of_torchrun.items()}
     process = Process(folder)
     results: dict[str, Any] = {name: process.gradients(name, settings) for name, settings in STEPS.items()}
-    results |= {name: getattr(process, name)() for name in ("gather", "run", "learned", "start", "resume")}
+    results |= {
+        name: getattr(process, name)() for name in ("gather", "run", "several_run", "learned", "start", "resume")
+    }
     sharded = process.train_sharded("sharded")
     process.train_sharded("sharded-resumed", resume_from_checkpoint=f"{sharded}/checkpoint-4")
     if rank == 0:

@@ -19,10 +19,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, splits, tokenizer) -> Path:
+def folder(tmp_path_factory, splits, several_splits, tokenizer) -> Path:
     """The texts, and a wrapper in float64 without dropout."""
     folder = tmp_path_factory.mktemp("processes")
     splits.save_to_disk(folder / "splits")
+    several_splits.save_to_disk(folder / "several")
     tokenizer.save_pretrained(folder / "wrapper")
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -68,7 +69,7 @@ def test_the_gradient_is_that_of_the_whole_batch(alone, together, name):
         torch.testing.assert_close(together[name][key], tensor, rtol=tolerance, atol=tolerance, msg=f"{key} differs")
 
 
-@pytest.mark.parametrize("name", ["start", "run", "learned"])
+@pytest.mark.parametrize("name", ["start", "run", "several_run", "learned"])
 def test_a_whole_run_ends_in_the_same_weights_and_metrics(alone, together, name):
     for key, tensor in getattr(alone, name)().items():
         torch.testing.assert_close(together[name][key], tensor, rtol=1e-5, atol=1e-6, msg=f"{key} differs")
@@ -82,6 +83,7 @@ def test_candidates_come_in_the_order_of_the_processes_and_gradients_add_up(toge
     start = 0
     for candidates, rows in zip(together["gather"], SHARES[3], strict=True):
         assert candidates.pop("gradient") == [[6.0 * (number + 1)] for number in range(start, start + rows)]
+        assert candidates.pop("indicators") == [[number >> bit & 1 for bit in range(4)] for number in range(12)]
         assert candidates == {
             "embeddings": [[float(number)] for number in range(12)],
             "labels": [10 * number for number in range(12)],

@@ -193,6 +193,15 @@ def test_label_smoothing_is_that_of_the_trainer(make_trainer, bert, splits, toke
     assert ours == pytest.approx(stock.evaluate()["eval_loss"], abs=1e-6)
 
 
+def test_labels_are_smoothed_where_texts_have_several_and_nobody_says_that_they_are_not(make_trainer, recwarn):
+    trainer = make_trainer(objective="ce", label_smoothing_factor=0.1, several=True)
+    predicted = trainer.predict(trainer.eval_dataset)
+    logits, labels = torch.tensor(predicted.predictions), torch.tensor(predicted.label_ids)
+    expected = functional.binary_cross_entropy_with_logits(logits, 0.9 * labels + 0.05)
+    assert predicted.metrics["test_loss_ce"] == pytest.approx(expected.item(), abs=1e-6)
+    assert not [warning for warning in recwarn if "smoothing" in str(warning.message)]
+
+
 def test_class_weights_are_those_of_torch(make_trainer, several):
     given = [1.0, 2.0, 3.0, 4.0]
     trainer = make_trainer(objective="ce", class_weights=given, several=several, per_device_eval_batch_size=64)
