@@ -26,10 +26,16 @@ def new_cache(hub, monkeypatch, tmp_path) -> Callable[[], None]:
     return lambda: redirect(monkeypatch, hub.url, tmp_path / "new")
 
 
-def test_evaluate_and_predict_use_what_is_published_on_a_branch(hub, saved, files, tmp_path, capsys, new_cache):
+def test_evaluate_and_predict_use_what_is_published_on_a_branch(
+    hub, saved, several, files, raw_splits, tmp_path, capsys, new_cache
+):
     push_folder(saved, REPO, private=True)  # on main: another classifier
     model = AutoModelForSequenceClassification.from_pretrained(saved)
     model.classifier.bias.data[0] += 10
+    if several:
+        model.config.problem_type = "multi_label_classification"
+        lists = [sorted({label, "angry"}) for label in raw_splits["test"]["label"]]
+        raw_splits["test"].remove_columns("label").add_column("label", lists).to_json(files["test"])
     model.save_pretrained(saved)
     push_folder(saved, REPO, revision="trained")
     branch = ["--revision", "trained"]
@@ -41,8 +47,12 @@ def test_evaluate_and_predict_use_what_is_published_on_a_branch(hub, saved, file
     main(["evaluate", REPO, *branch, *flags, str(there)])
     assert read(there) == read(here)
     assert hub.count("GET", "/resolve/.*/model.safetensors") == 1
-    main(["evaluate", REPO, *flags, str(main_branch)])
-    assert read(main_branch) != read(here)
+    if several:  # the other one gives one label
+        with pytest.raises(SystemExit, match="several values"):
+            main(["evaluate", REPO, *flags, str(main_branch)])
+    else:
+        main(["evaluate", REPO, *flags, str(main_branch)])
+        assert read(main_branch) != read(here)
 
     capsys.readouterr()
     main(["predict", str(saved), files["test"]])

@@ -1,5 +1,6 @@
 """What others find on the Hub: the standard classifier, its tokenizer and its card, and nothing else."""
 
+import copy
 import json
 import shlex
 import subprocess
@@ -81,26 +82,28 @@ class AtTheEnd(TrainerCallback):
         self.event.set()
 
 
-# Run where `import hf_lcl` fails: publishes a wrapper that brings its code, and reads a repository without a token.
+# Run where `import hf_lcl` fails: publishes a wrapper that brings its code, and reads repositories without a token.
 WITHOUT_HF_LCL = """
 import json, sys
 sys.modules["hf_lcl"] = None
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
-wrapper, token, repo, texts, result = sys.argv[1:]
-texts = json.loads(texts)
+wrapper, token, texts, result, *repos = sys.argv[1:]
+texts, found = json.loads(texts), {}
 model = AutoModel.from_pretrained(wrapper, trust_remote_code=True)
 model.push_to_hub("anna/alone", commit_message="Alone", token=token)
-tokenizer = AutoTokenizer.from_pretrained(repo)
-model, report = AutoModelForSequenceClassification.from_pretrained(repo, output_loading_info=True)
-with torch.no_grad():
-    logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
-torch.save({
-    "class": type(model).__name__,
-    "problems": [key for kind in report.values() for key in kind],
-    "logits": logits,
-    "labels": [result["label"] for result in pipeline(model=repo)(texts)],
-}, result)
+for repo in repos:
+    tokenizer = AutoTokenizer.from_pretrained(repo)
+    model, report = AutoModelForSequenceClassification.from_pretrained(repo, output_loading_info=True)
+    with torch.no_grad():
+        logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+    found[repo] = {
+        "class": type(model).__name__,
+        "problems": [key for kind in report.values() for key in kind],
+        "logits": logits,
+        "scores": [{one["label"]: one["score"] for one in each} for each in pipeline(model=repo, top_k=None)(texts)],
+    }
+torch.save(found, result)
 """
 
 
@@ -109,23 +112,28 @@ class TestForOthers:
 
     @pytest.mark.slow
     def test_without_hf_lcl_the_numbers_are_those_of_the_trainer(self, hub, make_trainer, logits, texts, tmp_path):
-        trainer = make_trainer(objective="lcl", max_steps=2, hub_model_id="feelings")
-        trainer.train()
-        trainer.push_to_hub()
+        natives = {}
+        for several, repo in ((False, REPO), (True, "anna/several")):
+            trainer = make_trainer(objective="lcl", several=several, max_steps=2, hub_model_id=repo.split("/")[1])
+            trainer.train()
+            trainer.push_to_hub()
+            natives[repo] = copy.deepcopy(trainer.model.to_sequence_classifier())
         wrapper, result = tmp_path / "wrapper", tmp_path / "result.pt"
         trainer.model.save_pretrained(wrapper)
         variables = environment(hub.url, tmp_path / "reader") | {"HF_HUB_DISABLE_XET": "1"}
-        arguments = [str(wrapper), WRITE_TOKEN, REPO, json.dumps(texts), str(result)]
+        arguments = [str(wrapper), WRITE_TOKEN, json.dumps(texts), str(result), *natives]
         subprocess.run([sys.executable, "-c", WITHOUT_HF_LCL, *arguments], check=True, env=variables)
 
-        found = torch.load(result)
-        native = trainer.model.to_sequence_classifier()
-        expected = logits(native)
-        assert found["class"] == "BertForSequenceClassification"
-        assert found["problems"] == []
-        assert torch.equal(found["logits"], expected)
-        assert found["labels"] == [native.config.id2label[index] for index in expected.argmax(dim=1).tolist()]
-        assert set(found["labels"]) <= {"angry", "annoyed", "glad", "proud"}
+        for repo, found in torch.load(result).items():
+            native = natives[repo]
+            expected, names = logits(native), native.config.id2label.values()
+            assert found["class"] == "BertForSequenceClassification"
+            assert found["problems"] == []
+            assert torch.equal(found["logits"], expected)
+            probabilities = expected.softmax(dim=1) if repo == REPO else expected.sigmoid()
+            for scores, row in zip(found["scores"], probabilities.tolist(), strict=True):
+                assert scores == pytest.approx(dict(zip(names, row)), abs=1e-5)
+        assert set(names) == {"angry", "annoyed", "glad", "proud"}
 
         assert hub.commits("anna/alone") == ["Alone"]
         alone = AutoModelForSequenceClassification.from_pretrained(write(tmp_path / "alone", hub, repo="anna/alone"))

@@ -57,8 +57,11 @@ def test_embeddings_are_the_first_position_of_the_last_hidden_state(model, batch
     assert torch.equal(model(**batch).embeddings, model.native.bert(**batch).last_hidden_state[:, 0])
 
 
-def test_labels_give_the_cross_entropy_of_the_native_classifier(model, batch):
+def test_labels_give_the_cross_entropy_of_the_native_classifier(model, batch, several):
     labels = torch.tensor([0, 3, 2])
+    if several:
+        model.native.config.problem_type = "multi_label_classification"
+        labels = torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]])
     expected = model.to_sequence_classifier()(**batch, labels=labels).loss
     assert torch.equal(model(**batch, labels=labels).loss, expected)
 
