@@ -26,6 +26,7 @@ def new_cache(hub, monkeypatch, tmp_path) -> Callable[[], None]:
     return lambda: redirect(monkeypatch, hub.url, tmp_path / "new")
 
 
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["one", "several"])
 def test_evaluate_and_predict_use_what_is_published_on_a_branch(
     hub, saved, several, files, raw_splits, tmp_path, capsys, new_cache
 ):

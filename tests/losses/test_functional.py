@@ -13,7 +13,7 @@ from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 
 @both
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(
     several=st.booleans(),
     labels=st.lists(st.integers(0, 31), min_size=1, max_size=10),

@@ -108,7 +108,7 @@ def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alp
         ("ce", "none", True),
         ("scl", "none", False),
         ("lcl", "head", False),
-        ("lcl", "encoder", False),
+        pytest.param("lcl", "encoder", False, marks=pytest.mark.slow),
         ("lcl", "classifier", True),
     ],
 )
@@ -244,8 +244,8 @@ def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"bf16": True, "several": False},
-        {"bf16": True, "several": True},
+        {"bf16": True},
+        pytest.param({"bf16": True, "several": True}, marks=pytest.mark.slow),
         pytest.param({"torch_compile": True, "torch_compile_backend": "eager"}, marks=pytest.mark.slow),
     ],
 )
