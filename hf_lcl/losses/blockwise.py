@@ -23,6 +23,12 @@ ACCELERATOR_BLOCK_BYTES = 64 * 2**20
 LOG2_E = math.log2(math.e)
 
 
+def block_height(anchors: Tensor, candidates: int) -> int:
+    """How many anchors make a block of pairs with so many candidates."""
+    block_bytes = CPU_BLOCK_BYTES if anchors.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
+    return max(1, block_bytes // (anchors.element_size() * max(candidates, 1)))
+
+
 def sweep(
     inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
@@ -41,8 +47,7 @@ def sweep(
     if log_weights is not None and wanted[2]:
         of_log_weights, label_rows = torch.empty_like(log_weights), pairs.label_rows(anchors.dtype)
 
-    block_bytes = CPU_BLOCK_BYTES if anchors.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
-    height = max(1, block_bytes // (anchors.element_size() * len(candidates)))
+    height = block_height(anchors, len(candidates))
     memory = anchors.new_empty(min(height, len(anchors)), len(candidates))
     for start in range(0, len(anchors), height):
         rows = slice(start, start + height)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .blockwise import block_height
 from .candidates import Candidates
 from .cross_entropy import cross_entropy
 from .functional import contrastive_loss
@@ -170,7 +171,7 @@ def batch_statistics(
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and
         `candidates_per_anchor` (mean numbers, the anchor itself not counted), `positive_similarity` and
         `negative_similarity` (mean cosine over the pairs of equal and of different class). Where texts have several
-        labels, those are the pairs with a label in common and without; this takes a matrix of all pairs.
+        labels, those are the pairs with a label in common and without, block by block.
     """
     unit = functional.normalize(embeddings.float(), dim=1)
     others, other_labels = unit, labels
@@ -179,8 +180,11 @@ def batch_statistics(
         other_labels = candidates.labels
     is_alike_itself: Tensor | float = 1.0
     if labels.dim() == 2:
-        alike = (labels.to(unit) @ other_labels.to(unit).T > 0).to(unit)
-        sizes, similarity_to_class = alike.sum(dim=1), (alike * (unit @ others.T)).sum(dim=1)
+        height, columns, found = block_height(unit, len(others)), other_labels.to(unit).T, []
+        for anchors, rows in zip(unit.split(height), labels.to(unit).split(height)):
+            alike = (rows @ columns > 0).to(unit)
+            found.append((alike.sum(dim=1), (alike * (anchors @ others.T)).sum(dim=1)))
+        sizes, similarity_to_class = (torch.cat(each) for each in zip(*found))
         is_alike_itself = (labels.sum(dim=1) > 0).to(unit)
     else:
         class_sums = unit.new_zeros(num_labels, unit.shape[1]).index_add_(0, other_labels, others)

@@ -8,6 +8,7 @@ from formula import both, formula, label_sets, scl
 from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss
+from hf_lcl.losses import blockwise, log_ratios
 from hf_lcl.losses.candidates import Candidates
 from hf_lcl.losses.objective import Objective, batch_statistics
 
@@ -112,6 +113,15 @@ def test_nothing_is_read_from_the_device_before_the_backward_pass(name, several,
         loss, _ = Objective(name, **options)(logits, embeddings, weighting_logits, labels, candidates)
         loss.backward()
     assert meter.reads == 0
+
+
+def test_there_is_no_matrix_of_all_pairs(several, monkeypatch):
+    monkeypatch.setattr(log_ratios, "DIRECT_PAIRS", 0)
+    monkeypatch.setattr(blockwise, "CPU_BLOCK_BYTES", 4 * 8 * 128)  # eight rows
+    logits, embeddings, weighting_logits, labels = (torch.cat([x] * 16) for x in batch(several, torch.float32))
+    with Meter() as meter:
+        Objective("lcl")(logits, embeddings, weighting_logits, labels)[0].backward()
+    assert meter.largest == 8 * 128
 
 
 def test_weighting_that_is_not_trained_has_no_cross_entropy_of_its_own(several):
