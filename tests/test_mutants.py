@@ -1,5 +1,8 @@
 """The list of mutants fits the code: `make mutants` runs it."""
 
+import subprocess
+import sys
+
 import pytest
 from mutants import ROOT, Mutant, mutants
 
@@ -12,3 +15,11 @@ def test_each_mutant_changes_one_place(mutant: Mutant):
         file, *names = test.partition("[")[0].split("::")
         text = (ROOT / file).read_text(encoding="utf-8")
         assert all(f" {name}(" in text or f"class {name}:" in text for name in names)
+
+
+@pytest.mark.slow
+def test_each_case_of_a_test_is_there():
+    cases = sorted({test for mutant in mutants([]) for test in mutant.tests.split() if "[" in test})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", ""]
+    ran = subprocess.run([*command, *cases], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
