@@ -39,6 +39,8 @@ print(sorted({"evaluate", "matplotlib", "optuna", "sklearn", "sentence_transform
         "import hf_lcl; from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification",
         "from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification; import hf_lcl",
         "from hf_lcl.model.modeling import LCLForSequenceClassification",
+        "from hf_lcl.model.configuration import LCLConfig",
+        "from hf_lcl.model.weighting import build_weighting_network",
         "import hf_lcl; import transformers.modeling_utils",
     ],
 )

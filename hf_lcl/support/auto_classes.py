@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 
-MODEL = "hf_lcl.model.modeling"
+FOLDER = "hf_lcl.model."
+MODEL = f"{FOLDER}modeling"
 
 
 def _register_config() -> None:
@@ -41,10 +42,18 @@ REGISTRATIONS: dict[str, Callable[[], Any]] = {
 
 
 class _Registrar(MetaPathFinder):
-    """Finds the modules of `REGISTRATIONS` as Python does, and registers the model when one has been imported."""
+    """
+    Finds the modules of `REGISTRATIONS` as Python does, and registers the model when one has been imported and no
+    file of the model is half imported.
+    """
+
+    def __init__(self) -> None:
+        self._half_imported = 0
+        self._waiting: list[Callable[[], Any]] = []
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in REGISTRATIONS:
+        is_of_model = name.startswith(FOLDER)
+        if name not in REGISTRATIONS and not is_of_model:
             return None
         sys.meta_path.remove(self)  # Python's own finders take over
         spec = find_spec(name)
@@ -54,8 +63,14 @@ class _Registrar(MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module: ModuleType) -> None:
-            execute(module)
-            REGISTRATIONS[name]()
+            self._half_imported += is_of_model
+            try:
+                execute(module)
+            finally:
+                self._half_imported -= is_of_model
+            self._waiting += [REGISTRATIONS[name]] if name in REGISTRATIONS else []
+            while self._waiting and not self._half_imported:
+                self._waiting.pop(0)()
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec
