@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="runs")):
         progress.set_postfix_str(f"{run['system']} on {run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-        write_table(settings, [line for line in ledger.runs() if line["settings"] in planned])
+    write_table(settings.results, ledger.runs())
 
 
 def load(settings: Settings, run: dict[str, Any]) -> tuple[DatasetDict, DatasetDict]:
@@ -189,18 +189,18 @@ def exported(
     return {"temperature": temperature, "kept": float(is_kept.mean()), "accuracy": float(right.mean()), **found}
 
 
-def write_table(settings: Settings, runs: list[dict[str, Any]]) -> None:
+def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
     """Means over seeds, in percent."""
-    lines = ["# Texts of no class, after each way of training", ""]
+    at, lines = runs[0], ["# Texts of no class, after each way of training", ""]
     lines += [
-        f"{settings.encoder_name}, {settings.per_class} training texts of each class, seeds "
-        f"{', '.join(map(str, settings.seeds))}. AUROC by score; `found` is the share of out-of-scope texts found "
-        "where 95 % of the test texts are kept by the largest logit; `exported`: accuracy and share found of the "
-        "classifier whose class out_of_scope keeps 95 % of the validation texts.",
+        f"{at['settings']['encoder']}, {at['settings']['per_class']} training texts of each class; means over the "
+        "seeds. AUROC by score; `found` is the share of out-of-scope texts found where 95 % of the test texts are "
+        "kept by the largest logit; `exported`: accuracy and share found of the classifier whose class out_of_scope "
+        "keeps 95 % of the validation texts.",
         "",
-        "| data | out of scope | system | runs | accuracy | largest logit | energy | probability | Mahalanobis | "
+        "| data | out of scope | system | seeds | accuracy | largest logit | energy | probability | Mahalanobis | "
         "centroid | 5 nearest | linear centroid | learned class | found | exported: accuracy | found |",
-        "|---|---|---|" + "---:|" * 13,
+        "|---|---|---|---|" + "---:|" * 12,
     ]
     columns = ("largest_logit", "energy", "largest_probability", "mahalanobis", "centroid", "neighbours")
     for cell, (_, oos) in CELLS.items():
@@ -215,10 +215,10 @@ def write_table(settings: Settings, runs: list[dict[str, Any]]) -> None:
                     figures.append([found["largest_logit"]["oos_recall_at_95_kept"] for found in scores])
                     figures += [[run["exported"]["accuracy"] for run in own], [run["exported"][name] for run in own]]
                     cells = (f"{100 * np.mean(values):.1f}" if values else "" for values in figures)
-                    lines.append(f"| {cell} | {name[:-5]} | {system} | {len(own)} | {' | '.join(cells)} |")
-    at = runs[0]
+                    seeds = ", ".join(str(run["settings"]["seed"]) for run in own)
+                    lines.append(f"| {cell} | {name[:-5]} | {system} | {seeds} | {' | '.join(cells)} |")
     lines += ["", f"{at['machine']['device']}; {listed(at['versions'])}.", ""]
-    settings.results.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
+    path.with_suffix(".md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
