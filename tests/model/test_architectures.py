@@ -23,7 +23,6 @@ def quiet():
         yield
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 @pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_every_loss_reaches_what_it_should_train(name, several):
     model, inputs = tiny_wrapper(name)

@@ -66,7 +66,6 @@ def different(state: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     return [key for key in state.keys() | other.keys() if not torch.equal(state[key], other[key])]
 
 
-@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
 @pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
 def test_nothing_is_lost(name, several, tmp_path):
     with warnings.catch_warnings():
