@@ -12,9 +12,11 @@ from recipes import recipe_names
 from study import ingredients
 from study.cells import CELLS, few_of_each, load_cell
 from study.cost import seconds_to
+from study.regret import holm, regret_tables
 from study.rivals import RIVALS
+from study.runs import correct
 from study.systems import SYSTEMS, TRIALS, ours
-from study.table import correct, markdown
+from study.table import markdown
 
 from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective
@@ -95,6 +97,25 @@ def test_gains_are_paired_by_text_and_seed():
     assert markdown(runs, [CELL], ["ce", "lcl"]).count("**+10.9 [") == page.count("**+10.9 [") == 1
     runs[CELL, "lcl"][2] = other
     assert "| lcl | +0.0 [+0.0, +0.0] p = 1.00 |" in markdown(runs, [CELL], ["ce", "lcl"])
+
+
+def test_regret_is_the_distance_to_the_best_of_each_draw():
+    systems = dict(zip(("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"), (1, 2, 3, 4, 5, 6)))
+    other = "banking77, 5 each"
+    runs = {(CELL, name): {0: finished(*[1] * right, *[0] * (10 - right))} for name, right in systems.items()}
+    runs |= {(other, name): {0: finished(*[1] * (8 - right), *[0] * (2 + right))} for name, right in systems.items()}
+    runs[CELL, "setfit"] = {0: finished(*[1] * 9, 0)}  # is the best of one draw, and no row
+    page = "\n".join(regret_tables(runs, [CELL, other]))
+    assert "2 draws of 2 cells." in page
+    assert "| trainer-ce | 40.0 [" in page
+    assert f"] | 80.0 ({CELL}, seed 0) | 1 of 2 | +0.0 | 1.00 |" in page
+    assert "| lcl | 40.0 [" in page
+    assert f"] | 50.0 ({other}, seed 0) | 0 of 2 | | |" in page
+    assert regret_tables({key: runs[key] for key in runs if key[0] == CELL}, [CELL]) == []
+
+
+def test_p_values_of_several_tests_are_raised():
+    assert holm([0.01, 0.04, 0.03, 0.6]) == pytest.approx([0.04, 0.09, 0.09, 0.6])
 
 
 def test_trials_are_measured_against_what_they_change():

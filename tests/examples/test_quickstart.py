@@ -36,7 +36,7 @@ def test_it_runs(notebook):
     source = "".join(cell.source for cell in notebook.cells)
     assert "use_cpu=True" in source
     for cell in notebook.cells:  # a few steps show the same as all of them
-        cell.source = cell.source.replace("num_train_epochs=1", "max_steps=2")
+        cell.source = cell.source.replace("num_train_epochs=3", "max_steps=2")
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     *_, by_trainer, by_pipeline = [out["data"]["text/plain"] for out in outputs(notebook) if "execution_count" in out]
     assert by_trainer == by_pipeline

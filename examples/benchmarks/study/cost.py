@@ -3,7 +3,8 @@
 from statistics import mean, median
 from typing import Any
 
-from .table import MIB, Runs, origin
+from .runs import Runs
+from .table import MIB, origin
 
 
 REFERENCE = "trainer-ce"

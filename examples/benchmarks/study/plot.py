@@ -8,7 +8,8 @@ from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
 from hf_lcl.support.extras import load_extra
 
 from .cost import REFERENCE, goal_of
-from .table import Runs, machine_of, timed_runs
+from .runs import Runs
+from .table import machine_of, timed_runs
 
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import numpy as np
 from hf_lcl.evaluation.comparison import paired_test
 
 from .cells import CELLS
+from .regret import regret_tables
+from .runs import Runs, correct
 
-
-# Cell and system to the runs of each seed.
-Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 # What gains are counted from.
 REFERENCES = ("trainer-ce", "ce", "lcl")
@@ -44,6 +43,8 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         for group, names in groups.items():
             if names:
                 lines += [f"## {title}, {group}", "", about, "", *table(names, rows, figure), ""]
+        if title == "Accuracy":
+            lines += regret_tables(runs, groups["few texts of each class"])
     for machine in sorted({machine_of(run) for seeds in runs.values() for run in seeds.values()}):
         for group, names in groups.items():
             lines += _costs(runs, names, rows, machine, f"## Cost on {machine}, {group}")
@@ -88,12 +89,6 @@ def _gain(runs: Runs, cell: str, system: str, reference: str) -> str:
     text = f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
     text = f"**{text}**" if low > 0 or high < 0 else text
     return text if found.p_seeds is None else f"{text} p = {found.p_seeds:.2f}"
-
-
-def correct(run: dict[str, Any]) -> np.ndarray:
-    """Whether each test text was classified right: 1.0 or 0.0, in the order of the texts."""
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(run["correct"]), dtype=np.uint8))
-    return bits[: run["texts"]["test"]].astype(float)
 
 
 def _costs(runs: Runs, cells: list[str], systems: list[str], machine: str, title: str) -> list[str]:
