@@ -101,6 +101,8 @@ class DataArguments(Checked):
             raise ValueError(f"out_of_scope={self.rule} needs texts of no class: give --oos_file, or use keep=0.95.")
         if self.label_columns is not None and self.label_delimiter is not None:
             raise ValueError("label_columns and label_delimiter are two ways to write labels: leave one of them out.")
+        if self.label_delimiter == "":
+            raise ValueError("label_delimiter is empty: write what stands between the labels of a text, as '|'.")
         if self.label_columns is not None and not 1 < len(self.label_columns) == len(set(self.label_columns)):
             raise ValueError(f"label_columns={self.label_columns} must name two columns or more, each once.")
         if self.fold_thresholds is not None:
@@ -125,7 +127,7 @@ class DataArguments(Checked):
                     f"The {split} file {path} has no {kind} column {name!r}; its columns are {listed(columns)}. "
                     f"{did_you_mean(str(name), columns)}Name it with --{option}."
                     for name in names
-                    if name not in columns
+                    if columns and name not in columns  # none: no rows, which is told when they are read
                 ]
         return found
 
@@ -162,7 +164,12 @@ class DataArguments(Checked):
         return [self.text_column_delimiter.join(parts) for parts in zip(*columns)]
 
     def load(
-        self, needed: Sequence[str] = (), *, cache_dir: str | None = None, token: str | None = None
+        self,
+        needed: Sequence[str] = (),
+        *,
+        may_lack_labels: bool = False,
+        cache_dir: str | None = None,
+        token: str | None = None,
     ) -> DatasetDict:
         """
         Reads all splits, cut and stripped as the flags say, and sets `text_columns`. Of files, only the columns that
@@ -195,7 +202,7 @@ class DataArguments(Checked):
                 columns=columns,
                 text_columns=texts,
                 label_column=None if self.label_columns else self.label_column,
-                may_lack_labels=self.label_delimiter is not None,
+                may_lack_labels=may_lack_labels or self.label_delimiter is not None,
                 return_lines=True,
                 dropped=self.dropped,
                 **asdict(self.reader),

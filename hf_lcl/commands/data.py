@@ -105,10 +105,15 @@ def labelled_texts(
     Raises:
         ValueError: for data that cannot be read, lacks the split that is `needed` or a column, and for unknown labels.
     """
-    splits = data_args.load([needed])
+    several = model.config.has_several_labels
+    splits = data_args.load([needed], may_lack_labels=several)
     if data_args.train_file is None:
         splits.pop("train", None)
     names, first = class_names(model.config), splits[needed]
+    if data_args.label_columns and (absent := [name for name in names if name not in data_args.label_columns]):
+        raise ValueError(
+            f"label_columns lacks {listed(absent)}, which the model gives too: add a column of 0 and 1 for each."
+        )
     labels = first[data_args.label_column][:] if data_args.label_column in first.column_names else []
     if labels and isinstance(labels[0], list):
         labels = [*chain.from_iterable(labels)]
@@ -118,7 +123,7 @@ def labelled_texts(
     ):
         names = [*(str(index) for index in range(known)), *names[known:]]
     names += [name for name in also if name not in names]
-    several, labelled = model.config.has_several_labels, [split for split in splits if split != "oos"]
+    labelled = [split for split in splits if split != "oos"]
     splits, _, summary = _encode(data_args, splits, tokenizer, labelled, names, several)
     for split, found in summary.splits.items():
         if found.truncated:

@@ -23,6 +23,11 @@ def as_text(value: Any) -> str | None:
     return None if value is None or value != value else str(value)  # NaN differs from NaN
 
 
+def is_nested(value: Any) -> bool:
+    """Whether a cell holds an object, or a list of lists or objects."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, list | dict) for v in value))
+
+
 def is_empty(value: str | list[str | None] | None) -> bool:
     """Whether a cell is missing, blank or a list of nothing."""
     return not value or (isinstance(value, str) and not value.strip())

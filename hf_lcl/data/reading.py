@@ -16,7 +16,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from transformers.utils import logging
 
-from .cells import cell, is_empty, listed, undecodable
+from .cells import cell, is_empty, is_nested, listed, undecodable
 from .formats import Row, Table, UnreadableError, csv_table, parquet_table, txt_table
 from .json_rows import json_table
 
@@ -120,6 +120,9 @@ class Reader:
             kind = "text" if name in texts else "label"
             if kind == "text" and isinstance(row.values.get(name), list | dict):
                 return row._replace(fault=("no text", f"holds {row.values[name]!r} in column {name!r}, not a text"))
+            if name == label_column and is_nested(row.values.get(name)):
+                nested = f"holds {row.values[name]!r} in column {name!r}: a label is a name or a number"
+                return row._replace(fault=("no label", nested))
             if is_empty(value) and (kind == "text" or (name == label_column and value != [])):
                 return row._replace(fault=(f"no {kind}", f"holds no {kind} in column {name!r}"))
             if what := undecodable(value, self.encoding) or undecodable(name, self.encoding):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, LargeList, List, Value
 
+from .cells import is_nested
 from .loading import place, title_of
 
 
@@ -105,6 +106,8 @@ def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
 
 
 def _fault(values: list[Any], labels: list[str]) -> str:
+    if is_nested(values):
+        return f"column of labels holds {values!r}: a label is a name or a number"
     if any(value is None or not label.strip() for value, label in zip(values, labels)):
         return f"column of labels holds {values!r}, with an empty label"
     twice = [label for label, times in Counter(labels).items() if times > 1]

@@ -278,6 +278,8 @@ def test_the_commands_of_the_page_run_as_printed(trained, tmp_path, monkeypatch)
         ([{"text": "a b", "labels": "x"}], [], ["a list in some rows and a single value in others"]),
         ([{"text": "a b", "labels": None}], [], ["no label in column 'labels'"]),
         ([{"text": "a b", "labels": ["x", None]}], [], ["['x', None]", "with an empty label"]),
+        ([{"text": "a b", "labels": [["x"], ["y"]]}], [], ["[['x'], ['y']]", "a label is a name or a number"]),
+        ([{"text": "a b", "labels": [{"name": "x"}]}], [], ["[{'name': 'x'}]", "a label is a name or a number"]),
     ],
 )
 def test_wrong_lists_are_named(start, tmp_path, fails, content, more, words):
@@ -315,6 +317,20 @@ def test_labels_that_the_training_file_lacks_are_named(trained, start, tmp_path,
     assert "line 3: label 'sad' does not occur in the classes of the model" in message
 
 
+def test_test_files_of_another_shape_are_told_how_they_are_read(trained, tmp_path, fails):
+    joined = [{"text": row["text"], "labels": "|".join(row["labels"])} for row in rows(20)]
+    joined.append({"text": "none of them", "labels": ""})
+    file = write_csv(tmp_path / "joined.csv", joined)
+    message = fails(["evaluate", str(trained), "--test_file", file])
+    assert 'is no list of labels: where several labels stand in one cell, write label_delimiter="|"' in message
+    cells = [{"text": row["text"], **{name: int(name in row["labels"]) for name in NAMES[1:]}} for row in rows(20)]
+    file = write_csv(tmp_path / "columns.csv", cells)
+    message = fails(["evaluate", str(trained), "--test_file", file, "--label_columns", *NAMES[1:]])
+    assert f"label_columns lacks {NAMES[0]!r}" in message, message
+    (tmp_path / "none.jsonl").write_text("\n")
+    assert "none.jsonl has no rows" in fails(["evaluate", str(trained), "--test_file", str(tmp_path / "none.jsonl")])
+
+
 @pytest.mark.parametrize(
     ("content", "more", "words"),
     [
@@ -331,6 +347,7 @@ def test_labels_that_the_training_file_lacks_are_named(trained, start, tmp_path,
         ([{"text": "a", "x": "0", "y": "0"}], ["--label_columns", "x", "y"], [" has no labels"]),
         ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x", "z"], ["no column 'z'", "'y'"]),
         ([{"text": "a", "x": "1", "y": "0"}], ["--label_columns", "x"], ["two columns or more"]),
+        ([{"text": "a", "label": "q"}], ["--label_delimiter="], ["label_delimiter is empty", "'|'"]),
         ([{"text": "a", "label": "q"}], ["--fold_thresholds=best"], ["'best' is unknown: use f1"]),
         ([{"text": f"text {n}", "label": "qr"[n % 2]} for n in range(30)], ["--fold_thresholds=f1"], ["one class"]),
     ],

@@ -50,6 +50,8 @@ def test_an_unknown_label_is_named_with_its_row():
         encode_labels(splits, "labels")
     with pytest.raises(ValueError, match=r"row 0: 'a' is no list of labels: .*label_delimiter"):
         encode_labels(of(["a", "b"]), "labels", names=["a", "b"], several=True)
+    with pytest.raises(ValueError, match=r"row 0: column of labels holds \[\['a'\]\]: a label is a name"):
+        encode_labels(of([[["a"]], [["b"]]]), "labels")
 
 
 @pytest.mark.parametrize(
