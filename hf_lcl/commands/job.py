@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from ..evaluation import classification_metrics, confused_pairs, per_class_table
 from ..evaluation.decisions import decided, label_text
-from ..evaluation.thresholds import F1_NAMES, REMARK, fold_cuts, fold_line
+from ..evaluation.thresholds import F1_NAMES, REMARK, check_bias, fold_cuts, fold_line
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
@@ -111,6 +111,7 @@ def check_foldable(trainer: ContrastiveTrainer) -> None:
         raise ValueError("fold_thresholds changes the classifier that is trained: give --do_train.")
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         raise ValueError("fold_thresholds needs the whole classifier in one process: leave it out, then run report.")
+    check_bias(trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native)
 
 
 def _fold_thresholds(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from transformers import EvalPrediction, PreTrainedConfig, PreTrainedModel, PreT
 
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
-from ..start.last_layer import shift_logits
+from ..start.last_layer import last_layer, shift_logits
 from ..support.files import staged
 from .decisions import check_goal
 from .finished import is_adapter
@@ -77,6 +77,15 @@ def _best_cut(logits: np.ndarray, references: np.ndarray, precision: float | Non
     return float(cuts[best] + (below.max() if len(below) else cuts[best] - 2)) / 2
 
 
+def check_bias(classifier: PreTrainedModel) -> None:
+    """Raises a `ValueError` where the last layer of a classifier has no bias that cuts could be taken from."""
+    if last_layer(classifier)[1].bias is None:
+        raise ValueError(
+            f"fold_thresholds takes the cuts from the bias of the last layer, and {type(classifier).__name__} has no "
+            "bias there: leave it out, and decide by predict --all_probabilities."
+        )
+
+
 def fold_cuts(
     classifier: PreTrainedModel, logits: np.ndarray, references: np.ndarray, goal: str = "f1"
 ) -> dict[str, Any]:
@@ -90,6 +99,7 @@ def fold_cuts(
     Raises:
         ValueError: for a classifier whose last layer has no bias, and as in [`best_cuts`].
     """
+    check_bias(classifier)
     names, cuts = class_names(classifier.config), best_cuts(logits, references, goal)
     shift_logits(classifier, (-cuts).tolist())
     before, after = (classification_metrics(EvalPrediction(z, references)) for z in (logits, logits - cuts))

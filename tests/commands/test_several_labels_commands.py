@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
 
 from hf_lcl.__main__ import main
 
@@ -315,6 +315,18 @@ def test_labels_that_the_training_file_lacks_are_named(trained, start, tmp_path,
     assert told in fails(argv)
     assert "The test file" in (message := fails(["evaluate", str(trained), "--test_file", other]))
     assert "line 3: label 'sad' does not occur in the classes of the model" in message
+
+
+def test_a_last_layer_without_bias_is_told_before_training(start, tmp_path, fails):
+    config = GPT2Config(
+        vocab_size=200, n_embd=32, n_layer=1, n_head=2, num_labels=4, pad_token_id=0, bos_token_id=1, eos_token_id=1
+    )
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "gpt2")
+    file, out = write_jsonl(tmp_path / "texts.jsonl", rows(60)), tmp_path / "out"
+    more = {"tokenizer_name": start["model_name_or_path"], "label_column_name": "labels", "fold_thresholds": "f1"}
+    message = fails(["train", file, *flags({"model_name_or_path": str(tmp_path / "gpt2")}, out, **more)])
+    assert "GPT2ForSequenceClassification has no bias there: leave it out" in message
+    assert not (out / "model.safetensors").exists()
 
 
 def test_test_files_of_another_shape_are_told_how_they_are_read(trained, tmp_path, fails):
