@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from transformers.utils import logging
 
-from ..evaluation.decisions import label_text
+from ..evaluation.decisions import SEPARATOR, label_text
 
 
 logger = logging.get_logger(__name__)
@@ -44,6 +44,11 @@ def prediction_records(
     renamed = [f"{name} is in the column {new}" for name, new in ours.items() if name != new]
     if renamed:
         logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
+    if several and not all_probabilities and (unclear := [name for name in names if SEPARATOR in name]):
+        logger.warning(
+            f"The label {unclear[0]!r} holds the {SEPARATOR!r} that stands between labels: --all_probabilities tells "
+            "them apart."
+        )
     before, after = [*ours.values()][: len(places)], [*ours.values()][len(places) :]
 
     def record(file: str, line: int, row: Mapping[str, Any], probabilities: np.ndarray) -> dict[str, Any]:

@@ -112,6 +112,21 @@ def test_predictions_hold_all_labels_and_errors_stand_first(trained):
     assert len(lines) == len(found) + 1
 
 
+def test_a_name_that_holds_the_sign_between_labels_is_told(trained, tmp_path, caplog):
+    shutil.copytree(trained, tmp_path / "out")
+    config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    names = ["angry|loud", *NAMES[1:]]
+    config |= {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    (tmp_path / "out" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    file = write_jsonl(tmp_path / "new.jsonl", rows(4))
+    out = ["--output_file", str(tmp_path / "predicted.csv")]
+    main(["predict", str(trained), file, *out])
+    main(["predict", str(tmp_path / "out"), file, *out, "--all_probabilities"])
+    assert "stands between labels" not in caplog.text
+    main(["predict", str(tmp_path / "out"), file, *out])
+    assert "The label 'angry|loud' holds the '|' that stands between labels" in caplog.text
+
+
 def test_the_card_says_how_labels_are_decided(trained):
     card = (trained / "README.md").read_text(encoding="utf-8")
     assert "top_k=None" in card
