@@ -142,7 +142,7 @@ def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) 
         if value is not None and are_lists.setdefault(name, isinstance(value, list)) != isinstance(value, list):
             raise ValueError(
                 f"{title}, line {row.line} holds {value!r} in column {name!r}: a list in some rows and a single value "
-                "in others."
+                "in others. Write a list in each row, also of one."
             )
     kind = pa.list_(pa.string()) if are_lists.get(name) else pa.string() if name in are_lists else pa.null()
     return pa.array(values, kind)

@@ -290,7 +290,7 @@ def test_the_commands_of_the_page_run_as_printed(trained, tmp_path, monkeypatch)
     [
         ([{"text": "a b", "labels": ["x", "x"]}], [], ["'x' stands twice"]),
         ([{"text": "a b", "labels": ["0", "1", "0"]}], [], ["label_columns"]),
-        ([{"text": "a b", "labels": "x"}], [], ["a list in some rows and a single value in others"]),
+        ([{"text": "a b", "labels": "x"}], [], ["a list in some rows and a single value in others. Write a list"]),
         ([{"text": "a b", "labels": None}], [], ["no label in column 'labels'"]),
         ([{"text": "a b", "labels": ["x", None]}], [], ["['x', None]", "with an empty label"]),
         ([{"text": "a b", "labels": [["x"], ["y"]]}], [], ["[['x'], ['y']]", "a label is a name or a number"]),
