@@ -13,7 +13,7 @@ from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 @both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_low_precision_input_gives_the_exact_loss_of_its_rounded_values(form, loss, several, dtype):
-    for temperature, normalize in ((0.005, True), (0.05, False), (1000.0, True)):
+    for temperature, normalize in ((0.005, True), (0.05, False), (0.3, True), (7.0, False), (1000.0, True)):
         options = {"temperature": temperature, "normalize": normalize}
         inputs = batch(several, dtype, hidden=64)
         value = loss(*inputs, **options)

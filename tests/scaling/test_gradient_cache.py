@@ -60,15 +60,17 @@ def assert_same(gradients, others, rtol: float) -> None:
             torch.testing.assert_close(mine, its, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("size", [1, 3, 10])
+@pytest.mark.parametrize("size", [1, 3, 4, 10])
 @pytest.mark.parametrize(
     ("name", "weighting", "several"),
     [
+        ("ce", "none", False),
         ("ce", "none", True),
         ("scl", "none", False),
         ("lcl", "head", False),
         ("lcl", "head", True),
         ("lcl", "encoder", False),
+        ("lcl", "classifier", False),
         ("lcl", "classifier", True),
     ],
 )
@@ -173,6 +175,7 @@ class TestTrainer:
             pytest.param({"objective": "ce"}, marks=pytest.mark.slow),
             pytest.param({"objective": "scl"}, marks=pytest.mark.slow),
             {"objective": "lcl"},
+            pytest.param({"gradient_accumulation_steps": 2}, marks=pytest.mark.slow),
             {"gradient_accumulation_steps": 2, "several": True},
             pytest.param({"gradient_checkpointing": True}, marks=pytest.mark.slow),
             pytest.param({"class_weights": "balanced", "label_smoothing_factor": 0.1}, marks=pytest.mark.slow),

@@ -67,7 +67,10 @@ def test_the_adapter_and_the_heads_learn_and_nothing_else(train, encoder_folder,
     assert any("weighting_network" in name for name in learned) == (weighting != "classifier")
 
 
-@pytest.mark.parametrize(("objective", "several"), [("ce", False), ("lcl", True)])
+@pytest.mark.parametrize(
+    ("objective", "several"),
+    [("ce", False), ("lcl", True), pytest.param("lcl", False, marks=pytest.mark.slow)],
+)
 def test_the_saved_model_is_the_merged_standard_classifier(train, objective, several, tmp_path):
     trainer = train(objective=objective, several=several, weighting="head" if objective == "lcl" else "none")
     before = logits_of(trainer)
@@ -102,7 +105,10 @@ def test_the_adapter_alone_is_loaded_by_peft_with_its_head(train, several, encod
     assert "PeftModel.from_pretrained" in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("weighting", "several"), [("head", True), ("encoder", False)])
+@pytest.mark.parametrize(
+    ("weighting", "several"),
+    [("head", True), ("encoder", False), pytest.param("head", False, marks=pytest.mark.slow)],
+)
 def test_a_resumed_run_ends_in_the_same_weights(train, weighting, several):
     settings = {"save_strategy": "steps", "save_steps": 1, "weighting": weighting, "several": several}
     whole = train(**settings, folder="whole")

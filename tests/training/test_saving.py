@@ -85,7 +85,10 @@ def test_a_card_edited_by_hand_is_kept(make_trainer, tmp_path):
     assert card.read_text() == "# My words"
 
 
-@pytest.mark.parametrize(("weighting", "several"), [("head", False), ("encoder", True)])
+@pytest.mark.parametrize(
+    ("weighting", "several"),
+    [("head", False), ("encoder", True), pytest.param("encoder", False, marks=pytest.mark.slow)],
+)
 def test_a_resumed_run_ends_in_the_weights_of_an_uninterrupted_one(make_trainer, weighting, several, bert, tmp_path):
     settings = {
         "objective": "lcl",
@@ -121,6 +124,9 @@ def test_a_checkpoint_is_the_whole_wrapper(make_trainer, several, tmp_path):
     ("poisoned", "several", "message"),
     [
         ("logits", True, r"The loss is nan \(loss_ce=nan, loss_weighting="),
+        pytest.param(
+            "logits", False, r"The loss is nan \(loss_ce=nan, loss_weighting=", marks=pytest.mark.slow, id="logits-one"
+        ),
         ("hidden", False, r"embeddings holds NaN .* 16 rows"),
     ],
 )

@@ -24,6 +24,7 @@ def make(make_trainer):
 @pytest.mark.parametrize(
     "settings",
     [
+        pytest.param({"objective": "ce"}, marks=pytest.mark.slow),
         {"objective": "scl", "num_views": 2},
         {"objective": "lcl", "mini_batch_size": 4, "class_weights": "balanced", "head_start": True},
     ],
@@ -46,7 +47,8 @@ def test_what_is_saved_is_a_plain_classifier_of_several_labels(make, several_spl
     torch.testing.assert_close(output.loss, binary_cross_entropy_with_logits(output.logits, labels))
     loss = trainer.model.eval()(**inputs, labels=labels).loss
     torch.testing.assert_close(loss, output.loss, rtol=1e-4, atol=1e-5)
-    assert 0 < trainer.state.log_history[0]["valid_anchors"] <= 1
+    if settings["objective"] != "ce":
+        assert 0 < trainer.state.log_history[0]["valid_anchors"] <= 1
 
 
 def test_every_batch_gives_each_text_with_labels_a_positive(make, several_splits):

@@ -74,6 +74,8 @@ def test_accumulation_equals_one_large_batch(make_trainer, several, bert):
     ("objective", "alpha", "accumulation", "several"),
     [  # with 4, the second update of an epoch has two batches
         pytest.param("lcl", 0.5, 1, True, id="lcl-0.5-1"),
+        pytest.param("lcl", 0.5, 1, False, id="lcl-0.5-1-one", marks=pytest.mark.slow),
+        pytest.param("scl", 0.7, 3, False, id="scl-0.7-3-one", marks=pytest.mark.slow),
         pytest.param("lcl", 0.2, 4, False, id="lcl-0.2-4"),
         pytest.param("scl", 0.7, 3, True, id="scl-0.7-3"),
     ],
@@ -106,8 +108,10 @@ def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alp
     ("objective", "weighting", "several"),
     [
         ("ce", "none", True),
+        pytest.param("ce", "none", False, marks=pytest.mark.slow),
         ("scl", "none", False),
         ("lcl", "head", False),
+        pytest.param("lcl", "classifier", False, marks=pytest.mark.slow),
         pytest.param("lcl", "encoder", False, marks=pytest.mark.slow),
         ("lcl", "classifier", True),
     ],
@@ -119,7 +123,10 @@ def test_every_objective_learns_separable_classes(make_trainer, objective, weigh
     assert found["eval_mean_average_precision"] >= 0.8 if several else found["eval_accuracy"] >= 0.9
 
 
-@pytest.mark.parametrize(("weighting", "several"), [("head", True), ("encoder", False)])
+@pytest.mark.parametrize(
+    ("weighting", "several"),
+    [("head", True), ("encoder", False), pytest.param("head", False, marks=pytest.mark.slow)],
+)
 def test_one_step_moves_every_weight_of_encoder_heads_and_weighting_network(make_trainer, weighting, several):
     trainer = make_trainer(objective="lcl", weighting=weighting, several=several, max_steps=1, warmup_steps=0)
     before = copy.deepcopy(trainer.model.state_dict())
