@@ -13,24 +13,22 @@ there are training texts, and all that are read. Nobody else sees these. `traine
 the results; a rerun skips it. The table is written beside them.
 """
 
-import re
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from environment import check_known, listed, machine, versions
 from scipy.special import logit
+from several_labels_data import DATA, load
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from sklearn.multiclass import OneVsRestClassifier
 from study.cells import Cell, Task
 from study.frozen import frozen_embeddings
@@ -46,18 +44,16 @@ from transformers import (
     set_seed,
 )
 
-from hf_lcl import LCLForSequenceClassification, encode_labels, load_splits
+from hf_lcl import LCLForSequenceClassification
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.fingerprint import fingerprint
-from hf_lcl.data.several_labels import rarest_labels
 from hf_lcl.evaluation.inference import run_model
 from hf_lcl.evaluation.ledger import Ledger
 from hf_lcl.evaluation.metrics import classification_metrics
 from hf_lcl.evaluation.thresholds import best_cuts
 
 
-DATA = "goemotions_multilabel"
 # Few texts are seen often. `texts` is a draw with the labels as they come.
 CELLS: dict[str, dict[str, Any]] = {
     "16 of each label": {"per_label": 16, "epochs": 20},
@@ -65,8 +61,6 @@ CELLS: dict[str, dict[str, Any]] = {
     "all texts": {"epochs": 3},
     "16 of each tag": {"data": "banking77", "per_label": 16, "epochs": 20},
 }
-# Tags are the words of so many names or more; these say nothing by themselves.
-NAMES_WITH_TAG, NO_TAGS = 3, {"by", "not", "or", "up"}
 SYSTEMS: dict[str, dict[str, Any] | None] = {
     "frozen": None,
     "trainer-bce": {},
@@ -125,57 +119,9 @@ def main(argv: list[str] | None = None) -> None:
     write_table(settings.results, ledger.runs())
 
 
-def load(settings: Settings, run: dict[str, Any]) -> tuple[DatasetDict, list[str]]:
-    """Texts with indicator rows; the draws of the held-out texts are the same for all runs."""
-    folder = settings.data_dir / run.get("data", DATA)
-    files = {name: folder / f"{name}.jsonl.gz" for name in ("train", "validation", "test")}
-    splits = tagged(load_splits(files)) if "data" in run else load_splits(files, columns=["text", "labels"])
-    splits, names = encode_labels(splits, "labels")
-    splits = splits.rename_column("labels", "label")  # as the tasks of the study have it
-    for name in ("validation", "test"):
-        splits[name] = draw(splits[name], run[name], seed=0)
-    if "per_label" in run:
-        splits["train"] = few_of_each_label(splits["train"], run["per_label"], run["seed"])
-    else:
-        splits["train"] = draw(splits["train"], run.get("texts", len(splits["train"])), run["seed"])
-    return splits, names
-
-
-def tagged(splits: DatasetDict) -> DatasetDict:
-    """Texts with the tags of their label in its place: none, one or several."""
-    words = {name: {*re.findall("[a-z]+", name.lower())} - NO_TAGS for name in splits["train"].unique("label")}
-    counts = Counter(chain.from_iterable(words.values()))
-    tags = {name: sorted(word for word in own if counts[word] >= NAMES_WITH_TAG) for name, own in words.items()}
-    return splits.map(lambda row: {"labels": tags[row["label"]]}, remove_columns="label")
-
-
-def draw(dataset: Dataset, texts: int, seed: int) -> Dataset:
-    """So many texts, each label about as frequent as in all of them."""
-    if texts >= len(dataset):
-        return dataset
-    groups = rarest_labels(np.array(dataset["label"][:]) > 0)
-    rows, _ = train_test_split(np.arange(len(dataset)), train_size=texts, stratify=groups, random_state=seed)
-    return dataset.select(rows)
-
-
-def few_of_each_label(dataset: Dataset, per_label: int, seed: int) -> Dataset:
-    """
-    Texts until so many have each label, or all that have it, the rarest labels first, and so many have none; in random
-    order.
-    """
-    shuffled = dataset.shuffle(seed=seed)
-    labels = np.array(shuffled["label"][:]) > 0
-    labels = np.column_stack([labels, ~labels.any(axis=1)])
-    taken = np.zeros(len(labels), dtype=bool)
-    for label in np.argsort(labels.sum(axis=0), kind="stable"):
-        missing = max(per_label - labels[taken, label].sum(), 0)
-        taken[np.flatnonzero(labels[:, label] & ~taken)[:missing]] = True
-    return shuffled.select(np.flatnonzero(taken))
-
-
 def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     """Learns, and tests with each kind of cuts."""
-    splits, names = load(settings, run)
+    splits, names = load(settings.data_dir, run)
     cell = Cell(DATA, run["epochs"], 1e-4)
     task = SeveralLabels(settings.encoder, cell, splits, run["seed"], bf16=False, max_seq_length=64, classes=names)
     start = time.perf_counter()

@@ -68,7 +68,8 @@ class _Registrar(MetaPathFinder):
                 execute(module)
             finally:
                 self._half_imported -= is_of_model
-            self._waiting += [REGISTRATIONS[name]] if name in REGISTRATIONS else []
+            if name in REGISTRATIONS:
+                self._waiting.append(REGISTRATIONS[name])
             while self._waiting and not self._half_imported:
                 self._waiting.pop(0)()
 

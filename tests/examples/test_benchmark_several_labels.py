@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import several_labels
+import several_labels_data
 import torch
 from datasets import Dataset, DatasetDict
 from torch.nn import functional
@@ -21,9 +22,9 @@ WORDS = {"angry": "furious rage", "glad": "sunny party cake", "proud": "medal wo
 def folder(tmp_path):
     """The layout of the data set: texts with the words of none, one or two labels."""
     rng = random.Random(0)
-    (tmp_path / several_labels.DATA).mkdir()
+    (tmp_path / several_labels_data.DATA).mkdir()
     for split, number in {"train": 60, "validation": 30, "test": 30}.items():
-        with gzip.open(tmp_path / several_labels.DATA / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
+        with gzip.open(tmp_path / several_labels_data.DATA / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
             for row in range(number):
                 labels = rng.sample(sorted(WORDS), rng.choice([0, 1, 1, 2]))
                 words = [rng.choice(WORDS[label].split()) for label in labels]
@@ -33,7 +34,7 @@ def folder(tmp_path):
 
 def test_so_many_texts_have_each_label():
     labels = (np.random.default_rng(0).random((300, 4)) < [0.5, 0.3, 0.1, 0.01]).astype(float)
-    drawn = several_labels.few_of_each_label(Dataset.from_dict({"label": labels.tolist()}), 16, seed=0)
+    drawn = several_labels_data.few_of_each_label(Dataset.from_dict({"label": labels.tolist()}), 16, seed=0)
     drawn = np.array(drawn["label"][:])
     assert (drawn.sum(axis=0) >= np.minimum(16, labels.sum(axis=0))).all()
     assert (drawn.sum(axis=1) == 0).sum() == 16
@@ -43,7 +44,7 @@ def test_so_many_texts_have_each_label():
 def test_words_that_names_of_intents_share_are_tags():
     intents = ["card_lost", "Card_arrival", "top_up_by_card", "top_up_failed", "top_up_limits", "age_limit"]
     splits = DatasetDict(train=Dataset.from_dict({"text": intents, "label": intents}))
-    rows = several_labels.tagged(splits)["train"]
+    rows = several_labels_data.tagged(splits)["train"]
     assert rows["labels"][:] == [["card"], ["card"], ["card", "top"], ["top"], ["top"], []]
     assert rows.column_names == ["text", "labels"]
 

@@ -42,10 +42,8 @@ class Draw(NamedTuple):
 
 def regret_tables(runs: Runs, cells: Sequence[str]) -> list[str]:
     """A section with a table for each of `SETS` that has two draws or more; nothing where none has."""
-    tables = [table for systems in SETS if (table := _table([*draws_of(runs, cells, systems)], systems))]
-    return ["## Regret, few texts of each class", "", ABOUT, "", *(line for table in tables for line in table)] * bool(
-        tables
-    )
+    lines = [line for systems in SETS for line in _table([*draws_of(runs, cells, systems)], systems)]
+    return ["## Regret, few texts of each class", "", ABOUT, "", *lines] if lines else []
 
 
 def draws_of(runs: Runs, cells: Sequence[str], systems: Sequence[str]) -> Iterator[Draw]:
