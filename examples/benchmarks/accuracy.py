@@ -30,13 +30,13 @@ import resource
 import tempfile
 import time
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from copies import COPIES
 from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
 from sklearn.metrics import accuracy_score, f1_score
@@ -58,11 +58,6 @@ from hf_lcl.support.extras import load_extra
 
 
 ALL_SYSTEMS = {**SYSTEMS, **RIVALS, **TRIALS}
-# Fresh processes that need not import the heavy packages each.
-PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["torch", "transformers.trainer", "datasets", "sklearn.linear_model", "hf_lcl.trainer"]
-)
 
 
 @dataclass
@@ -141,7 +136,7 @@ def run_once(settings: Settings, cell: str, system: str, run: dict[str, Any]) ->
         with FileLock(Path(tempfile.gettempdir()) / f"accuracy-{key[:16]}.lock").acquire(blocking=False):
             ledger = Ledger(settings.results)
             if run not in ledger:
-                with PROCESSES.Pool(1) as pool:
+                with COPIES.Pool(1) as pool:
                     ledger.add(run, pool.apply(result, (settings, cell, system, run["seed"])))
     except Timeout:
         return

@@ -20,12 +20,12 @@ import statistics
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
 import torch
 from clocks import CLOCKS, time_of
+from copies import COPIES
 from environment import listed, machine, versions
 from torch import Tensor
 from tqdm import tqdm
@@ -68,8 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
     # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    # Memory first: on Linux a process starts with the peak of the process that started it.
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with COPIES.Pool(1, maxtasksperchild=1) as pool:
         plain, cached = pool.starmap(peak_bytes, [(settings, False), (settings, True)], chunksize=1)
     samples = durations(settings)
     ratios = {

@@ -20,13 +20,13 @@ import statistics
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from clocks import time_of
+from copies import COPIES
 from environment import listed, machine, versions
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, set_seed
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
             with socket.socket() as free:
                 free.bind(("localhost", 0))
                 port = free.getsockname()[1]
-            with get_context("spawn").Pool(count) as pool:
+            with COPIES.Pool(count) as pool:
                 taken = pool.starmap(steps, [(settings, rank, count, port) for rank in range(count)], chunksize=1)
             ledger.add(run, {"ranks": taken, "machine": machine(), "versions": versions()})
     table = markdown(ledger.runs())

@@ -33,6 +33,7 @@ from multiprocessing import get_context
 import psutil
 import torch
 from clocks import CLOCKS, time_of
+from copies import COPIES
 from environment import listed, machine, versions
 from tqdm import tqdm
 from training_ways import LCL, PADDED, PLAIN, Bench, Settings
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     bench = Bench(settings)
     names = list(bench.ways)
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with COPIES.Pool(1, maxtasksperchild=1) as pool:
         quarters = dict(
             zip(names, pool.starmap(quarter_of_an_epoch, [(settings, name) for name in names], chunksize=1))
         )

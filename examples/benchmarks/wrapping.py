@@ -25,13 +25,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from clocks import CLOCKS, time_of
+from copies import COPIES
 from environment import listed, machine, versions
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -87,8 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
     # Every tensor is then given back as soon as it is freed; else peaks vary by 2% with what malloc happens to keep.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    # Memory first: on Linux a process starts with the peak of the process that started it.
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with COPIES.Pool(1, maxtasksperchild=1) as pool:
         footprints = pool.starmap(footprint, [(name, settings) for name in CONTENDERS], chunksize=1)
     durations = step_durations(settings)
 

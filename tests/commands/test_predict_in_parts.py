@@ -4,14 +4,13 @@ import csv
 import gzip
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from launching import run_copies, start_copy
 
 from hf_lcl.__main__ import main
 
@@ -103,13 +102,16 @@ def test_after_a_kill_the_same_command_goes_on(plain, make_texts, tmp_path, monk
     make_texts(500, 5).to_json(tmp_path / "new.jsonl")
     out, parts = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.parts"
     command = [str(plain), str(tmp_path / "new.jsonl"), "--output_file", str(out)]
-    code = "import sys; from hf_lcl.commands import predict; predict.ROWS_AT_ONCE = 20; predict.main(sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", code, *command])
+    (tmp_path / "few_at_once.py").write_text(
+        "import sys; from hf_lcl.commands import predict; predict.ROWS_AT_ONCE = 20; predict.main(sys.argv[1:])"
+    )
+    process = start_copy([str(tmp_path / "few_at_once.py"), *command], tmp_path / "said")
     while not (parts / "00000002").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.001)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not out.exists()
     first = parts / "00000000"
     first.write_text(first.read_text().replace("label", "kept"))
@@ -120,19 +122,13 @@ def test_after_a_kill_the_same_command_goes_on(plain, make_texts, tmp_path, monk
     assert not parts.exists()
 
 
-def launched(processes: int, *argv: str) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-    return [*launcher, "--standalone", "-m", "hf_lcl", "predict", *argv]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_write_what_one_writes(plain, texts, tmp_path, processes):
     """52 rows: 18, 18 and 16 of them."""
     flags = [str(plain), str(texts), "--all_probabilities", "--output_file"]
     main(["predict", *flags, str(tmp_path / "alone.csv")])
-    ran = subprocess.run(launched(processes, *flags, str(tmp_path / "out.csv")), capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    run_copies(["-m", "hf_lcl", "predict", *flags, str(tmp_path / "out.csv")], tmp_path / "said", processes)
     alone, together = (read_csv(tmp_path / name) for name in ("alone.csv", "out.csv"))
     assert len(together) == len(alone) == 52
     for mine, other in zip(together, alone):

@@ -1,21 +1,15 @@
 """The benchmarks of large files and of several processes: every row and every byte is counted."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import large_files
 import processes
 import pytest
 
 
-BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, suffix, capsys):
+def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path):
+    suffix = ".parquet"
     make_texts(4, 3).to_json(tmp_path / "few.jsonl")
     flags = [f"--model={plain}", f"--texts={tmp_path / 'few.jsonl'}", "--rows=50", f"--suffix={suffix}"]
     flags.append(f"--results={tmp_path / 'runs.jsonl'}")
@@ -30,6 +24,13 @@ def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, s
     assert f"| plain | {suffix} | 0.0 | 50 | 1 |" in (tmp_path / "runs.md").read_text()
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_every_row_of_a_file_is_counted(make_texts, tmp_path, suffix):
+    make_texts(4, 3).to_json(tmp_path / "few.jsonl")
+    large_files.write(tmp_path / f"many{suffix}", tmp_path / "few.jsonl", 50)
+    assert large_files.count(tmp_path / f"many{suffix}") == 50
+
+
 def test_rows_in_another_order_are_an_error(tmp_path):
     (tmp_path / "out.jsonl").write_text('{"id": 1}\n{"id": 0}\n')
     with pytest.raises(RuntimeError, match="another order"):
@@ -40,9 +41,7 @@ def test_rows_in_another_order_are_an_error(tmp_path):
 def test_two_processes_send_what_the_formulas_say(tmp_path):
     results = tmp_path / "processes.jsonl"
     shapes = ["--layers=1", "--hidden_size=64", "--vocab_size=2000", "--batch_size=128", "--sequence_length=4"]
-    command = [sys.executable, str(BENCHMARKS / "processes.py"), "--processes", "2", *shapes, "--steps=5"]
-    ran = subprocess.run([*command, f"--results={results}"], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    processes.main(["--processes", "2", *shapes, "--steps=5", f"--results={results}"])
     (run,) = map(json.loads, results.read_text().splitlines())
     weights, loss = processes.formulas(run["settings"], run["ranks"][0]["weights"])
     ways = run["ranks"][0]["ways"]

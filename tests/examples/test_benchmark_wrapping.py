@@ -1,16 +1,11 @@
 """The benchmark of wrapping, on shapes that take no time; and what it counts, which has no noise."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import wrapping
 
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "benchmarks" / "wrapping.py"
 TINY = [
     "--layers=2",
     "--hidden_size=64",
@@ -22,21 +17,9 @@ TINY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def script():
-    """`examples/benchmarks/wrapping.py` as a module."""
-    spec = importlib.util.spec_from_file_location("wrapping", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
-def test_every_trainer_is_measured_and_the_encoder_runs_once(tmp_path):
-    # In a process of its own: it starts others, and reads how large they grew.
-    command = [sys.executable, str(SCRIPT), *TINY, "--rounds=6", f"--output_dir={tmp_path}"]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert result.returncode == 0, result.stderr
+def test_every_trainer_is_measured_and_the_encoder_runs_once(tmp_path, capsys):
+    wrapping.main([*TINY, "--rounds=6", f"--output_dir={tmp_path}"])
     report = json.loads((tmp_path / "wrapping.json").read_text())
     plain, *wrapped = report["rows"].values()
     assert len(wrapped) == 4
@@ -49,26 +32,26 @@ def test_every_trainer_is_measured_and_the_encoder_runs_once(tmp_path):
         assert plain["operations"] <= row["operations"] < 1.05 * plain["operations"]
         assert plain["kept_bytes"] <= row["kept_bytes"] < 1.05 * plain["kept_bytes"]
     table = (tmp_path / "wrapping.md").read_text()
-    assert table in result.stdout
+    assert table in capsys.readouterr().out
     assert all(f"| {name} | {row['seconds']['median']:.3f} |" in table for name, row in report["rows"].items())
 
 
 @pytest.mark.parametrize(("flag", "words"), [("--hidden_size=100", "multiple of 64"), ("--rounds=5", "use >= 6")])
-def test_shapes_that_cannot_be_measured(script, tmp_path, flag, words):
+def test_shapes_that_cannot_be_measured(tmp_path, flag, words):
     with pytest.raises(ValueError, match=words):
-        script.main([*TINY, flag, f"--output_dir={tmp_path / 'out'}"])
+        wrapping.main([*TINY, flag, f"--output_dir={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("count", "outside"), [(6, 1), (8, 1), (9, 2), (12, 3), (24, 7)])
-def test_the_interval_of_a_median_is_that_of_the_tables(script, count, outside):
+def test_the_interval_of_a_median_is_that_of_the_tables(count, outside):
     # Ranks of the distribution-free 95% interval, as in tables of the sign test.
     values = [float(rank) for rank in range(count, 0, -1)]
-    assert script.median_interval(values) == (outside, count + 1 - outside)
+    assert wrapping.median_interval(values) == (outside, count + 1 - outside)
 
 
 @pytest.mark.parametrize(
     ("interval", "expected"), [((0.9, 1.05), "reached"), ((1.06, 1.2), "missed"), ((0.8, 1.2), "undecided")]
 )
-def test_noise_decides_nothing(script, interval, expected):
-    assert script.verdict(interval, 1.05) == expected
+def test_noise_decides_nothing(interval, expected):
+    assert wrapping.verdict(interval, 1.05) == expected

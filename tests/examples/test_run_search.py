@@ -3,17 +3,16 @@
 import csv
 import importlib.util
 import json
-import os
-import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from command_line import SCRIPT, command_line
+from launching import start_copy, wait_for_all
 
 from hf_lcl.commands.exits import one_line_errors
 
@@ -106,16 +105,6 @@ def test_bad_input_ends_in_one_line(search, flags, changes, words):
     assert all(word in message for word in words), message
 
 
-def start(flags: dict[str, str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(SEARCH), *command_line(flags)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def states(database: Path) -> Counter:
     """How many trials are in which state, read without optuna."""
     if not database.exists():
@@ -127,20 +116,20 @@ def states(database: Path) -> Counter:
         return Counter()  # no table yet
 
 
-def wait_for(process: subprocess.Popen, database: Path, **wanted: int) -> None:
+def wait_for(process: BaseProcess, database: Path, **wanted: int) -> None:
     deadline = time.monotonic() + 120
     while any(states(database)[name] < number for name, number in wanted.items()):
-        assert process.poll() is None, process.stdout.read()
+        assert process.is_alive()
         assert time.monotonic() < deadline, states(database)
         time.sleep(0.01)
 
 
-def wait_for_parameters(process: subprocess.Popen, database: Path) -> None:
+def wait_for_parameters(process: BaseProcess, database: Path) -> None:
     """Waits until the trial that runs has drawn all of its parameters, one after the other."""
     with sqlite3.connect(database, timeout=30) as connection:
         numbers: list[int] = []
         while len(numbers) < 2 or len(set(numbers)) > 1:
-            assert process.poll() is None, process.stdout.read()
+            assert process.is_alive()
             time.sleep(0.01)
             query = "SELECT COUNT(*) FROM trial_params JOIN trials USING (trial_id) GROUP BY trial_id"
             numbers = [number for (number,) in connection.execute(query)]
@@ -148,22 +137,21 @@ def wait_for_parameters(process: subprocess.Popen, database: Path) -> None:
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
-    flags |= {"n_trials": "3", "num_train_epochs": "30", "prune": "false"}
+    flags |= {"n_trials": "3", "num_train_epochs": "6", "max_train_samples": "48", "prune": "false"}
     database = tmp_path / "out" / "search.db"
-    process = start(flags)
+    command = [str(SEARCH), *command_line(flags)]
+    process = start_copy(command, tmp_path / "killed")
     wait_for(process, database, COMPLETE=1, RUNNING=1)
     wait_for_parameters(process, database)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     before = states(database)
     assert before["RUNNING"] == 1
     with sqlite3.connect(database) as connection:
         finished = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()
         ((cut,),) = connection.execute("SELECT trial_id FROM trials WHERE state='RUNNING'").fetchall()
         values = dict(connection.execute("SELECT param_name, param_value FROM trial_params WHERE trial_id=?", (cut,)))
-    again = start(flags)
-    output, _ = again.communicate(timeout=400)
-    assert again.returncode == 0, output
+    wait_for_all([start_copy(command, tmp_path / "again")], [tmp_path / "again"])
     assert states(database) == Counter(COMPLETE=3, FAIL=1)
     with sqlite3.connect(database) as connection:
         ended = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()
@@ -181,13 +169,13 @@ def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_share_the_grid(flags, tmp_path):
-    flags |= {"space": "paper", "n_trials": "8", "num_train_epochs": "4", "prune": "false"}
-    both = [start(flags) for _ in range(2)]
-    outputs = [process.communicate(timeout=500)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
+    flags |= {"space": "paper", "n_trials": "8", "num_train_epochs": "2", "prune": "false"}
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    both = [start_copy([str(SEARCH), *command_line(flags)], output) for output in outputs]
+    wait_for_all(both, outputs)
     points = [(row["alpha"], row["temperature"], row["per_device_train_batch_size"]) for row in rows(tmp_path / "out")]
     assert len(points) == len(set(points)) == 8
     assert states(tmp_path / "out" / "search.db") - Counter(PRUNED=2) == Counter(COMPLETE=8)
-    worked = [output.count(" finished with value") for output in outputs]
+    worked = [output.read_text().count(" finished with value") for output in outputs]
     assert sum(worked) == 8
     assert min(worked) >= 1

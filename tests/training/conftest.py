@@ -1,11 +1,10 @@
 """One run of two processes for all tests that look at one."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from launching import run_copies
 from transformers import BertConfig, BertForSequenceClassification
 
 
@@ -19,8 +18,6 @@ def two_processes(splits, tokenizer, tmp_path_factory) -> list[dict]:
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, num_labels=4
     )
     BertForSequenceClassification(config).save_pretrained(folder / "model")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = Path(__file__).with_name("two_processes.py")
-    ran = subprocess.run([*command, str(script), str(folder)], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    run_copies([str(script), str(folder)], folder / "said", count=2)
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]

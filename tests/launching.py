@@ -1,0 +1,63 @@
+"""Scripts and commands as processes of their own that need not import the heavy packages each."""
+
+import os
+import runpy
+import socket
+import sys
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from copies import COPIES
+
+
+def start_copy(command: Sequence[str], output: Path, environment: dict[str, str] | None = None) -> BaseProcess:
+    """
+    What follows `python` in a command, in a copy; a module is `-m` and its name. What it prints and its errors go to
+    `output`.
+    """
+    process = COPIES.Process(target=_become, args=([*command], output, environment or {}))
+    process.start()
+    return process
+
+
+def run_copies(command: Sequence[str], output: Path, count: int) -> str:
+    """The same as each of so many processes that torchrun would start; returns what they print. All must end well."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    outputs = [output.with_name(f"{output.name}-{rank}") for rank in range(count)]
+    processes = []
+    for rank, path in enumerate(outputs):
+        where = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": count,
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": port,
+        }
+        processes.append(start_copy(command, path, {name: str(value) for name, value in where.items()}))
+    return wait_for_all(processes, outputs)
+
+
+def wait_for_all(processes: Sequence[BaseProcess], outputs: Sequence[Path]) -> str:
+    """What processes print until they have ended, which they must do well."""
+    for process in processes:
+        process.join()
+    printed = "\n".join(output.read_text() for output in outputs)
+    assert [process.exitcode for process in processes] == [0] * len(processes), printed
+    return printed
+
+
+def _become(command: list[str], output: Path, environment: dict[str, str]) -> None:
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    os.environ |= environment
+    if command[0] == "-m":
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = command
+        sys.path.insert(0, str(Path(command[0]).parent))
+        runpy.run_path(command[0], run_name="__main__")
