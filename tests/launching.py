@@ -11,12 +11,14 @@ from pathlib import Path
 from copies import COPIES
 
 
-def start_copy(command: Sequence[str], output: Path, environment: dict[str, str] | None = None) -> BaseProcess:
+def start_copy(
+    command: Sequence[str], output: Path, folder: Path | None = None, environment: dict[str, str] | None = None
+) -> BaseProcess:
     """
-    What follows `python` in a command, in a copy; a module is `-m` and its name. What it prints and its errors go to
-    `output`.
+    What follows `python` in a command, in a copy and in a folder; a module is `-m` and its name. What it prints and
+    its errors go to `output`.
     """
-    process = COPIES.Process(target=_become, args=([*command], output, environment or {}))
+    process = COPIES.Process(target=_become, args=([*command], output, folder or Path.cwd(), environment or {}))
     process.start()
     return process
 
@@ -36,7 +38,8 @@ def run_copies(command: Sequence[str], output: Path, count: int) -> str:
             "MASTER_ADDR": "localhost",
             "MASTER_PORT": port,
         }
-        processes.append(start_copy(command, path, {name: str(value) for name, value in where.items()}))
+        environment = {name: str(value) for name, value in where.items()}
+        processes.append(start_copy(command, path, environment=environment))
     return wait_for_all(processes, outputs)
 
 
@@ -49,10 +52,11 @@ def wait_for_all(processes: Sequence[BaseProcess], outputs: Sequence[Path]) -> s
     return printed
 
 
-def _become(command: list[str], output: Path, environment: dict[str, str]) -> None:
+def _become(command: list[str], output: Path, folder: Path, environment: dict[str, str]) -> None:
     with output.open("wb") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
+    os.chdir(folder)
     os.environ |= environment
     if command[0] == "-m":
         sys.argv = command[1:]
