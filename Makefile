@@ -4,16 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Or each process, of which there are many, would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test slow lint mutants clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto $(COVERAGE)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(COVERAGE)
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

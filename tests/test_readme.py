@@ -1,9 +1,13 @@
 """The Python of the README and of the pages under examples/docs runs as printed, and their links lead somewhere."""
 
+import contextlib
 import re
 import shlex
+import socket
+import time
 from dataclasses import fields
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from datasets import Dataset
@@ -44,6 +48,38 @@ def decide(audit: Path) -> None:
     Dataset.from_list([row | {"decision": "" if number else "drop"} for number, row in enumerate(rows)]).to_csv(audit)
 
 
+def commands_of(heading: str) -> list[str]:
+    """What follows `hf-lcl` in the first block of a section of the README."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    return re.findall(r"(?m)^hf-lcl ([^#\n]+)", section.partition("```bash\n")[2].partition("```")[0])
+
+
+@pytest.mark.slow
+def test_the_first_commands_run_as_printed(tmp_path, monkeypatch):
+    """But for the number of steps. The page answers."""
+    pytest.importorskip("gradio")
+    train, predict, demo = commands_of("From files to predictions")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    main([*shlex.split(train), "--max_steps", "2"])
+    main(shlex.split(predict))
+    rows = Dataset.from_csv(str(tmp_path / "predictions.csv"))
+    assert {"text", "probability"} <= set(rows.column_names)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = start_copy(["-m", "hf_lcl", *shlex.split(demo), "--port", str(port)], tmp_path / "printed")
+    answered = None
+    while answered is None:
+        assert page.is_alive(), (tmp_path / "printed").read_text()
+        with contextlib.suppress(OSError):
+            answered = urlopen(f"http://127.0.0.1:{port}").status
+        time.sleep(0.1)
+    page.terminate()
+    page.join()
+    assert answered == 200
+
+
 @pytest.mark.slow
 def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch):
     """But for the number of steps."""
@@ -57,8 +93,7 @@ def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch):
     for name in ("tickets", "new"):
         Dataset.from_list(several).to_json(tmp_path / f"{name}.jsonl")
     monkeypatch.chdir(tmp_path)
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## More than one label")[2]
-    commands = re.findall(r"(?m)^hf-lcl ([^#\n]+)", section.partition("```bash\n")[2].partition("```")[0])
+    commands = commands_of("More than one label, none, or a wrong one")
     several, none, labels = (
         ["train", "evaluate", "predict"],
         ["train", "predict", "push"],

@@ -165,6 +165,7 @@ def test_a_pipeline_without_this_package_decides_as_evaluate_reports(trained, tm
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("shape", ["delimiter", "columns"])
 def test_other_shapes_give_the_same_classifier(trained, start, tmp_path, shape):
@@ -255,6 +256,7 @@ def test_what_does_not_speak_several_labels_says_so(trained, tmp_path, fails):
     assert "--no_labels looks for duplicates" in message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_objectives_are_compared_by_the_texts_whose_labels_are_all_right(start, tmp_path):
     files = {split: write_jsonl(tmp_path / f"{split}.jsonl", rows(60, seed)) for seed, split in enumerate(SPLITS)}

@@ -40,6 +40,7 @@ def test_it_does_what_the_script_does(trained, training_flags, tmp_path):
     assert [results[f"{prefix}_samples"] for prefix in ("train", "eval", "predict")] == [64, 24, 24]
 
 
+@pytest.mark.slow
 def test_the_folder_holds_the_pictures_and_the_card_shows_them(trained):
     names = ["confusion_matrix", "embedding_map", "label_relations", "reliability"]
     card = (trained / "README.md").read_text(encoding="utf-8")

@@ -184,6 +184,7 @@ def test_a_temperature_that_helps_is_folded_into_the_saved_classifier(plain, raw
     assert expected_calibration_error(after, wrong) == pytest.approx(found["error_after"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_plain_classifier_gets_an_escaped_report_that_says_what_is_missing(
     plain, bert, raw_splits, splits, tokenizer, capsys
 ):
@@ -344,6 +345,7 @@ def test_the_page_says_when_to_ask_a_person(reported):
     )
 
 
+@pytest.mark.slow
 def test_a_calibrated_classifier_is_not_divided_again(with_scope, raw_splits, tmp_path):
     raw_splits["test"].to_json(tmp_path / "test.jsonl")
     files = [f"--test_file={tmp_path / 'test.jsonl'}", f"--validation_file={tmp_path / 'test.jsonl'}"]

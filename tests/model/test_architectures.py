@@ -5,7 +5,7 @@ import warnings
 import architecture_report
 import pytest
 import torch
-from tiny_architectures import ARCHITECTURES, COMMON, EVERY_ARCHITECTURE, tiny_config, tiny_inputs, tiny_wrapper
+from tiny_architectures import ARCHITECTURES, EVERY_ARCHITECTURE, tiny_config, tiny_inputs, tiny_wrapper
 from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrainedModel, set_seed
 
 from hf_lcl import LCLForSequenceClassification
@@ -138,25 +138,9 @@ def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads
 
 
 @pytest.fixture(scope="module")
-def measured_common(tmp_path_factory):
-    """What becomes of the common architectures."""
-    return architecture_report.measure(COMMON, tmp_path_factory.mktemp("exports"))
-
-
-@pytest.fixture(scope="module")
-def measured(measured_common, tmp_path_factory):
+def measured(tmp_path_factory):
     """What becomes of every architecture."""
-    others = [name for name in ARCHITECTURES if name not in COMMON]
-    both = measured_common + architecture_report.measure(others, tmp_path_factory.mktemp("exports"))
-    return sorted(both, key=lambda one: ARCHITECTURES.index(one.name))
-
-
-def test_the_common_architectures_come_out_to_the_last_bit(measured_common):
-    for one in measured_common:
-        assert not one.wrong_keys, one
-        assert one.logits_equal, one
-        assert one.has_several_labels, one
-        assert one.hidden_equal, one
+    return architecture_report.measure(ARCHITECTURES, tmp_path_factory.mktemp("exports"))
 
 
 @pytest.mark.slow

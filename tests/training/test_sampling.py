@@ -93,6 +93,7 @@ def taken_steps(make_trainer, checkpoint=None, **settings) -> Steps:
     return steps
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_what_it_would_have_drawn(make_trainer, tmp_path):
     whole = taken_steps(make_trainer, folder="whole")
     assert len(whole) == 24

@@ -113,7 +113,7 @@ def test_the_logged_parts_add_up_to_the_logged_loss(make_trainer, objective, alp
         ("lcl", "head", False),
         pytest.param("lcl", "classifier", False, marks=pytest.mark.slow),
         pytest.param("lcl", "encoder", False, marks=pytest.mark.slow),
-        ("lcl", "classifier", True),
+        pytest.param("lcl", "classifier", True, marks=pytest.mark.slow),
     ],
 )
 def test_every_objective_learns_separable_classes(make_trainer, objective, weighting, several):
