@@ -15,12 +15,16 @@ def start_copy(
     command: Sequence[str], output: Path, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> BaseProcess:
     """
-    What follows `python` in a command, in a copy and in a folder; a module is `-m` and its name. What it prints and
-    its errors go to `output`.
+    What follows `python` in a command, in a copy and in a folder. What it prints and its errors go to `output`.
     """
     process = COPIES.Process(target=_become, args=([*command], output, folder or Path.cwd(), environment or {}))
     process.start()
     return process
+
+
+def run_copy(command: Sequence[str], output: Path, folder: Path | None = None) -> str:
+    """The same, to its end, which must be a good one; returns what it prints."""
+    return wait_for_all([start_copy(command, output, folder)], [output])
 
 
 def run_copies(command: Sequence[str], output: Path, count: int) -> str:
@@ -58,7 +62,10 @@ def _become(command: list[str], output: Path, folder: Path, environment: dict[st
         os.dup2(file.fileno(), sys.stderr.fileno())
     os.chdir(folder)
     os.environ |= environment
-    if command[0] == "-m":
+    if command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        exec(command[1], {"__name__": "__main__"})
+    elif command[0] == "-m":
         sys.argv = command[1:]
         runpy.run_module(command[1], run_name="__main__", alter_sys=True)
     else:

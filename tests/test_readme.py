@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 from datasets import Dataset
-from launching import start_copy, wait_for_all
+from launching import run_copy, start_copy
 from transformers import TrainingArguments
 
 from hf_lcl import ContrastiveTrainingArguments
@@ -37,8 +37,7 @@ def test_the_python_blocks_run_as_printed_one_after_the_other(tmp_path):
     for block in blocks("python"):
         block = block.replace('Arguments("runs/feelings", ', 'Arguments("runs/feelings", max_steps=2, ')
         (tmp_path / "block.py").write_text(block, encoding="utf-8")
-        output = tmp_path / f"printed-{len(results)}"
-        results.append(wait_for_all([start_copy([str(tmp_path / "block.py")], output, tmp_path)], [output]))
+        results.append(run_copy([str(tmp_path / "block.py")], tmp_path / "printed", tmp_path))
     assert re.search(r"'label': '[a-z]+'", results[1])
 
 

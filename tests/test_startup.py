@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from launching import run_copy
 
 
 def run(code: str) -> str:
@@ -32,25 +33,32 @@ print(sorted({"evaluate", "matplotlib", "optuna", "sklearn", "sentence_transform
     assert run(code) == "[]"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import hf_lcl; from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification",
-        "from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification; import hf_lcl",
-        "from hf_lcl.model.modeling import LCLForSequenceClassification",
-        "from hf_lcl.model.configuration import LCLConfig",
-        "from hf_lcl.model.weighting import build_weighting_network",
-        "import hf_lcl; import transformers.modeling_utils",
-    ],
-)
-def test_the_auto_classes_know_the_model_in_any_order_of_imports(imports):
-    code = f"""
-{imports}
+KNOWN = """
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 import hf_lcl
 assert type(AutoConfig.for_model("lcl")) is hf_lcl.LCLConfig
 for auto_class in (AutoModel, AutoModelForSequenceClassification):
     assert auto_class._model_mapping[hf_lcl.LCLConfig] is hf_lcl.LCLForSequenceClassification
 """
-    run(code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "after", ["from transformers import AutoConfig, AutoModel", "import transformers.modeling_utils"]
+)
+def test_the_auto_classes_know_the_model_that_was_imported_before_transformers(after):
+    run(f"import hf_lcl; {after}{KNOWN}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import hf_lcl",
+        "from hf_lcl.model.modeling import LCLForSequenceClassification",
+        "from hf_lcl.model.configuration import LCLConfig",
+        "from hf_lcl.model.weighting import build_weighting_network",
+    ],
+)
+def test_the_auto_classes_know_the_model_whichever_file_is_imported_first(imports, tmp_path):
+    run_copy(["-c", f"import sys; assert 'hf_lcl' not in sys.modules; {imports}{KNOWN}"], tmp_path / "printed")

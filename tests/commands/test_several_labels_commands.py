@@ -5,14 +5,13 @@ import json
 import random
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from launching import run_copy
 from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
 
 from hf_lcl.__main__ import main
@@ -146,8 +145,7 @@ def test_a_pipeline_without_this_package_decides_as_evaluate_reports(trained, tm
         "found = pipeline('text-classification', model=sys.argv[1], top_k=None)(texts);"
         "print(json.dumps([sorted(one['label'] for one in each if one['score'] > 0.5) for each in found]))"
     )
-    ran = subprocess.run([sys.executable, "-c", code, str(trained), file], capture_output=True, text=True, check=True)
-    decided = json.loads(ran.stdout.splitlines()[-1])
+    decided = json.loads(run_copy(["-c", code, str(trained), file], tmp_path / "printed").splitlines()[-1])
     reported = json.loads(out.read_text())
     right = np.mean([found == line["labels"] for found, line in zip(decided, lines)])
     assert reported["subset_accuracy"] == pytest.approx(right)

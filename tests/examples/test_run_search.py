@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import SCRIPT, command_line
-from launching import start_copy, wait_for_all
+from launching import run_copy, start_copy, wait_for_all
 
 from hf_lcl.commands.exits import one_line_errors
 
@@ -151,7 +151,7 @@ def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
         finished = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()
         ((cut,),) = connection.execute("SELECT trial_id FROM trials WHERE state='RUNNING'").fetchall()
         values = dict(connection.execute("SELECT param_name, param_value FROM trial_params WHERE trial_id=?", (cut,)))
-    wait_for_all([start_copy(command, tmp_path / "again")], [tmp_path / "again"])
+    run_copy(command, tmp_path / "again")
     assert states(database) == Counter(COMPLETE=3, FAIL=1)
     with sqlite3.connect(database) as connection:
         ended = connection.execute("SELECT number, datetime_complete FROM trials WHERE state='COMPLETE'").fetchall()

@@ -1,14 +1,12 @@
 """LCLForSequenceClassification: one pass, exact export, a real PreTrainedModel."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launching import run_copy
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -164,7 +162,7 @@ for auto_class in (AutoModel, AutoModelForSequenceClassification):
         outputs.append(dict(model(**torch.load(sys.argv[1] + "/batch.pt"))))
 torch.save(outputs, sys.argv[1] + "/outputs.pt")
 """
-        subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=os.environ, check=True, capture_output=True)
+        run_copy(["-c", script, str(tmp_path)], tmp_path / "printed")
         outputs = torch.load(tmp_path / "outputs.pt")
         assert len(outputs) == 2
         for name, value in model(**batch).items():

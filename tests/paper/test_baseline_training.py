@@ -1,14 +1,13 @@
 """Recurrent baselines through the trainer: they learn, resume, and are loaded where hf_lcl is not installed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import build_baseline as build_command
 import pytest
 import torch
 from baselines import build_baseline
+from launching import run_copy
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
@@ -129,9 +128,7 @@ def test_the_saved_classifier_loads_where_hf_lcl_is_not_installed(
         "tokenizer_config.json",
         "trainer_state.json",
     }
-    command = [sys.executable, "-c", LOAD, str(folder), json.dumps(TEXTS), str(copy), str(result)]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
+    run_copy(["-c", LOAD, str(folder), json.dumps(TEXTS), str(copy), str(result)], tmp_path / "printed")
     loaded = torch.load(result)
 
     native = trainer.model.to_sequence_classifier().eval()

@@ -2,11 +2,10 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
+from launching import run_copy
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hub.card_merging import GENERATED
@@ -50,8 +49,8 @@ def test_the_saved_model_is_a_standard_classifier(make_trainer, tokenizer, bert,
             logits, hidden = native(**batch).logits, native.bert(**batch).last_hidden_state
         probabilities, names = logits.sigmoid() if several else logits.softmax(dim=1), native.config.id2label.values()
         expected[trainer.args.output_dir] = logits, hidden, [dict(zip(names, row)) for row in probabilities.tolist()]
-    command = [sys.executable, "-c", LOAD, json.dumps([*expected]), json.dumps(TEXTS), str(tmp_path / "result.pt")]
-    subprocess.run(command, check=True, capture_output=True)
+    command = ["-c", LOAD, json.dumps([*expected]), json.dumps(TEXTS), str(tmp_path / "result.pt")]
+    run_copy(command, tmp_path / "printed")
     results = torch.load(tmp_path / "result.pt")
     for loaded, (logits, hidden, probabilities) in zip(results, expected.values(), strict=True):
         assert loaded["class"] == "BertForSequenceClassification"
