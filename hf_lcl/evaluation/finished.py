@@ -30,11 +30,15 @@ def load_finished(
             of labels will do.
 
     Raises:
-        ValueError: where there is no such model, it has no classifier or no tokenizer, or it is an adapter without its
-            training model.
+        ValueError: where there is no such model, it is an ONNX graph, has no classifier or no tokenizer, or is an
+            adapter without its training model.
     """
     options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)
+    if (Path(name) / "model.onnx").is_file() and not [*Path(name).glob("*.safetensors")]:
+        raise ValueError(
+            f"{name} holds an ONNX graph, which predict alone reads: name the folder that it was exported from."
+        )
     try:
         model = load_training_model(Path(name)) if is_adapter(Path(name)) else _load_model(name, options)
         if model is None:

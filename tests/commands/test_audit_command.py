@@ -232,7 +232,7 @@ def test_several_labels_are_not_judged(encoder_folder, tmp_path, fails, capsys):
     flags = ["audit", str(path), "--model", str(encoder_folder), "--output_file", out]
     assert "Line 1 holds a list of labels" in fails(flags)
     main([*flags, "--no_labels"])
-    assert "duplicates  2 texts repeat another" in capsys.readouterr().out
+    assert "duplicates  2 that repeat another text" in capsys.readouterr().out
 
 
 def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folder, tmp_path, capsys):

@@ -66,6 +66,9 @@ def test_what_is_no_finished_classifier(plain, encoder_folder, files, tmp_path, 
     command = ["--test_file", files["test"]]
     assert "would answer at random. Train it first" in fails(["evaluate", str(encoder_folder), *command])
     assert "No classifier can be loaded from nowhere" in fails(["evaluate", "nowhere", *command])
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "model.onnx").touch()
+    assert "name the folder that it was exported from" in fails(["evaluate", str(tmp_path / "graph"), *command])
     assert "No data: give --test_file, or --dataset_name" in fails(["evaluate", str(plain)])
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"text": "cake", "label": "sad"}\n')

@@ -80,10 +80,10 @@ class Audit:
             lines += ["labels      not judged: two classes with two texts each are needed"]
         return [
             *lines,
-            f"conflicts   {flags[CONFLICT].sum():,} texts stand under two labels, word for word or nearly",
-            f"duplicates  {flags[DUPLICATE].sum():,} texts repeat another, word for word or nearly"
+            f"conflicts   {flags[CONFLICT].sum():,} that stand under two labels, word for word or nearly",
+            f"duplicates  {flags[DUPLICATE].sum():,} that repeat another text, word for word or nearly"
             + (f"; {leaks:,} of them one of the validation file" if leaks else ""),
-            f"outliers    {flags[OUTLIER].sum():,} texts are near no other",
+            f"outliers    {flags[OUTLIER].sum():,} that are near no other text",
         ]
 
     def classes(self) -> list[dict[str, Any]]:
