@@ -367,6 +367,7 @@ ROUTES: list[tuple[tuple[str, ...], str, Callable[..., Answer]]] = [
 class _Handler(BaseHTTPRequestHandler):
     hub: HubEmulator
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: a client would wait 40 ms before it asks for the second
 
     def _serve(self) -> None:
         self.hub.requests.append((self.command, unquote(urlsplit(self.path).path)))
