@@ -11,6 +11,13 @@ from pathlib import Path
 from copies import COPIES
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
 def start_copy(
     command: Sequence[str], output: Path, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> BaseProcess:
@@ -29,9 +36,7 @@ def run_copy(command: Sequence[str], output: Path, folder: Path | None = None) -
 
 def run_copies(command: Sequence[str], output: Path, count: int) -> str:
     """The same as each of so many processes that torchrun would start; returns what they print. All must end well."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     outputs = [output.with_name(f"{output.name}-{rank}") for rank in range(count)]
     processes = []
     for rank, path in enumerate(outputs):

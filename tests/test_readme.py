@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shlex
-import socket
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 from datasets import Dataset
-from launching import run_copy, start_copy
+from launching import free_port, run_copy, start_copy
 from transformers import TrainingArguments
 
 from hf_lcl import ContrastiveTrainingArguments
@@ -64,19 +63,17 @@ def test_the_first_commands_run_as_printed(tmp_path, monkeypatch):
     main(shlex.split(predict))
     rows = Dataset.from_csv(str(tmp_path / "predictions.csv"))
     assert {"text", "probability"} <= set(rows.column_names)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, answered, deadline = free_port(), None, time.monotonic() + 300
     page = start_copy(["-m", "hf_lcl", *shlex.split(demo), "--port", str(port)], tmp_path / "printed")
-    answered = None
-    while answered is None:
-        assert page.is_alive(), (tmp_path / "printed").read_text()
-        with contextlib.suppress(OSError):
-            answered = urlopen(f"http://127.0.0.1:{port}").status
-        time.sleep(0.1)
-    page.terminate()
-    page.join()
-    assert answered == 200
+    try:
+        while answered is None and page.is_alive() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                answered = urlopen(f"http://127.0.0.1:{port}").status
+            time.sleep(0.1)
+    finally:
+        page.terminate()
+        page.join()
+    assert answered == 200, (tmp_path / "printed").read_text()
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
 from ..serving.gate import attempts, check
 from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
-from ..serving.onnx_classifier import GRAPH, OnnxClassifier
-from ..support.files import staged
+from ..serving.onnx_classifier import OnnxClassifier
+from ..support.files import GRAPH, staged
 from .data import labelled_texts
 from .model_flags import (
     HOW_LABELS_ARE_READ,

@@ -15,10 +15,10 @@ from tqdm.auto import tqdm
 
 from ..data.formats import Row
 from ..evaluation.decisions import probabilities
-from ..serving.onnx_classifier import OnnxClassifier, is_exported
+from ..serving.onnx_classifier import OnnxClassifier
 from ..serving.parts import KINDS, PartedTable, file_kind, planned, read_plan, write_records
 from ..serving.processes import Processes, started_processes
-from ..support.files import refuse_overwriting
+from ..support.files import is_exported, refuse_overwriting
 from ..support.version import __version__
 from .arguments import DataArguments
 from .exits import telling_what_is_kept, wrong_usage

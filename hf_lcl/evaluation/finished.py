@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from ..model.configuration import SEVERAL, LCLConfig
 from ..model.modeling import LCLForSequenceClassification
 from ..support.checkpoints import checkpoint_of, read_state
-from ..support.files import check_weights, read_json
+from ..support.files import check_weights, is_exported, read_json
 
 
 def load_finished(
@@ -35,7 +35,7 @@ def load_finished(
     """
     options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)
-    if (Path(name) / "model.onnx").is_file() and not [*Path(name).glob("*.safetensors")]:
+    if is_exported(Path(name)):
         raise ValueError(
             f"{name} holds an ONNX graph, which predict alone reads: name the folder that it was exported from."
         )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..support.files import GRAPH
 from .graph import layers, quantize
-from .onnx_classifier import GRAPH, OnnxClassifier
+from .onnx_classifier import OnnxClassifier
 
 
 SAMPLE = 200  # texts by which layers are put in order

@@ -11,17 +11,11 @@ from tqdm.auto import tqdm
 
 from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, warn_of_cut_texts
 from ..support.extras import load_extra
-from ..support.files import read_json
+from ..support.files import GRAPH, read_json
 
 
-GRAPH = "model.onnx"
 # What a graph may take of a text, and what `tokenizers` calls it.
 FEATURES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-
-
-def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a graph, and no weights for torch."""
-    return (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
 
 
 class OnnxClassifier:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+GRAPH = "model.onnx"
 CONFIGURATIONS = ("adapter_config.json", "config.json")  # without which nothing is loaded
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # wide forms included
 
@@ -122,6 +123,11 @@ def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kind
         raise ValueError(f"The output {output} has an unknown extension: use {' or '.join(allowed)}.")
     refuse_overwriting(output, inputs)
     return kind
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds a graph, and no weights for torch."""
+    return (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
 
 
 def check_weights(folder: str | os.PathLike) -> None:

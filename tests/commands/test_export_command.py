@@ -160,7 +160,7 @@ def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_do
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["modernbert", "llama"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_classifier_of_several_labels_is_checked_by_all_of_them(save, tmp_path, capsys, architecture):
     source, folder = save(architecture, problem_type="multi_label_classification"), tmp_path / "onnx"
     rows = [{"text": "my cake", "labels": ["glad", "proud"]}, {"text": "the rage at work", "labels": ["angry"]}]

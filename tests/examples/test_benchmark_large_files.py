@@ -8,8 +8,8 @@ import pytest
 
 
 @pytest.mark.slow
-def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path):
-    suffix = ".parquet"
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, suffix):
     make_texts(4, 3).to_json(tmp_path / "few.jsonl")
     flags = [f"--model={plain}", f"--texts={tmp_path / 'few.jsonl'}", "--rows=50", f"--suffix={suffix}"]
     flags.append(f"--results={tmp_path / 'runs.jsonl'}")
@@ -22,13 +22,6 @@ def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path):
     large_files.main(flags)
     assert (tmp_path / "runs.jsonl").read_text() == first
     assert f"| plain | {suffix} | 0.0 | 50 | 1 |" in (tmp_path / "runs.md").read_text()
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-def test_every_row_of_a_file_is_counted(make_texts, tmp_path, suffix):
-    make_texts(4, 3).to_json(tmp_path / "few.jsonl")
-    large_files.write(tmp_path / f"many{suffix}", tmp_path / "few.jsonl", 50)
-    assert large_files.count(tmp_path / f"many{suffix}") == 50
 
 
 def test_rows_in_another_order_are_an_error(tmp_path):

@@ -2,12 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from launching import free_port
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -16,9 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.mark.slow
 def test_two_machines_train_one_classifier(start, tmp_path):
     """Each has its own launcher, and knows of the other by the address alone."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     out = tmp_path / "out"
     settings = start | {"output_dir": str(out), "do_train": "true", "num_train_epochs": "1", "save_strategy": "no"}
     settings |= {"per_device_train_batch_size": "16", "use_cpu": "true", "disable_tqdm": "true", "head_start": "false"}

@@ -1,12 +1,11 @@
 """Several processes take the step that one process would take with the whole batch."""
 
-import multiprocessing
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from launching import free_port
 from process import SHARES, STEPS, Process, main
 from torch.multiprocessing import start_processes
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
@@ -51,14 +50,8 @@ def alone(folder) -> Process:
 
 @pytest.fixture(scope="module")
 def together(folder) -> dict[str, Any]:
-    """What three processes compute, which are copies of one that has done the imports."""
-    multiprocessing.set_forkserver_preload(
-        ["hf_lcl.trainer", "hf_lcl.evaluation", "transformers.models.bert.modeling_bert"]
-    )
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    start_processes(main, (folder, port), nprocs=3, start_method="forkserver")
+    """What three processes compute, which are copies of the one of `launching`."""
+    start_processes(main, (folder, free_port()), nprocs=3, start_method="forkserver")
     return torch.load(folder / "results.pt")
 
 

@@ -67,8 +67,7 @@ def different(state: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 
 @pytest.mark.parametrize("name", EVERY_ARCHITECTURE)
-def test_nothing_is_lost(name, tmp_path):
-    several = len(name) % 2 == 1  # architectures take turns: what one does with its weights is no matter of labels
+def test_nothing_is_lost(name, several, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some architectures warn about their own defaults
         whole, kept = make_trainer(name, tmp_path / "whole", several)
