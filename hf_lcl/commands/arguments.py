@@ -8,14 +8,13 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, load_dataset
 
-from ..data.cells import LABEL_NAMES, listed
+from ..data.cells import LABEL_NAMES, lacks, listed
 from ..data.formats import Row
 from ..data.loading import load_splits
 from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
 from ..evaluation.decisions import check_goal
 from ..evaluation.scope import Rule
-from ..support.likely import did_you_mean
 from .parsing import Checked, flag
 
 
@@ -124,8 +123,7 @@ class DataArguments(Checked):
             label = [self.label_column_name] * (split == "train" and self.label_column_name is not None)
             for kind, option, names in (("text", "text_column_names", texts), ("label", "label_column_name", label)):
                 found += [
-                    f"The {split} file {path} has no {kind} column {name!r}; its columns are {listed(columns)}. "
-                    f"{did_you_mean(str(name), columns)}Name it with --{option}."
+                    lacks(f"The {split} file {path}", kind, str(name), columns, f"Name it with --{option}.")
                     for name in names
                     if columns and name not in columns  # none: no rows, which is told when they are read
                 ]

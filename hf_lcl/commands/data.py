@@ -10,7 +10,7 @@ from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_rep
 from transformers.utils import logging
 
 from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
-from ..data.cells import listed
+from ..data.cells import lacks, listed
 from ..data.holding_out import hold_out
 from ..data.loading import LINE
 from ..data.summary import DataSummary
@@ -182,7 +182,4 @@ def _check_labels(data_args: DataArguments, splits: DatasetDict, labelled: Itera
         columns = splits[split].column_names if path is None else data_args.reader.columns(path, split)
         if name in columns or data_args.label_columns:
             raise ValueError(f"The {split} split has no labels: column {name!r} is empty or -1 throughout.")
-        raise ValueError(
-            f"The {split} split has no label column {name!r}; its columns are {listed(columns)}. Name it with "
-            "--label_column_name."
-        )
+        raise ValueError(lacks(f"The {split} split", "label", name, columns, "Name it with --label_column_name."))

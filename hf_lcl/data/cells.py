@@ -1,8 +1,10 @@
 """What stands in a cell of a file, as text."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
+
+from ..support.likely import did_you_mean
 
 
 # What the Trainer and its collators take for labels, whatever stands there.
@@ -52,3 +54,9 @@ def listed(values: Iterable[Any], limit: int = 20) -> str:
     values = list(values)
     more = f" and {len(values) - limit:,} more" if len(values) > limit else ""
     return ", ".join(map(repr, values[:limit])) + more
+
+
+def lacks(where: str, kind: str, name: str, columns: Collection[str], remedy: str = "") -> str:
+    """What a message says of a column of texts, labels or views that is not there."""
+    guess = did_you_mean(name, columns)
+    return f"{where} has no {kind} column {name!r}; its columns are {listed(columns)}. {guess}{remedy}".rstrip()

@@ -47,10 +47,8 @@ def append_correction(path: Path, text: str, label: str, decision: str = CHANGE,
 def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:
     """
     The decisions of a file of corrections, with the columns `text`, `label` and perhaps `decision` and `line`, or of
-    the list that `audit` writes, whose `suggested` is the new label; rows without a decision are left out.
-
-    Raises:
-        ValueError: for a missing column, a decision that is none, and a change to no label; names the line.
+    the list that `audit` writes, whose `suggested` is the new label; rows without a decision are left out. Raises a
+    `ValueError` that names the line for a missing column, a decision that is none, and a change to no label.
     """
     found = []
     for number, (line, values, *_) in enumerate(rows):
@@ -83,17 +81,10 @@ def apply_corrections(
     rows: Iterable[tuple[Row, str]], corrections: Sequence[Correction], text_column: str, label_column: str
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """
-    The rows of a file as the corrections say, and how many were `changed`, `dropped` and `added`. The last decision on
-    a row counts, and one on its line before one on its text. A text with a label that stands nowhere is added.
-
-    Args:
-        rows (`Iterable[tuple[Row, str]]`): each with its text.
-        corrections (`Sequence[Correction]`): from [`read_corrections`].
-        text_column (`str`): where the text of an added row goes.
-        label_column (`str`): where its label goes, and the column that is changed.
-
-    Raises:
-        ValueError: where a line holds another text than when the decision was made, or there is no such line.
+    The rows of a file, given with their texts, as the corrections say, and how many were `changed`, `dropped` and
+    `added`. The last decision on a row counts, and one on its line before one on its text. A text with a label that
+    stands nowhere is added. Raises a `ValueError` where a line holds another text than when the decision was made, or
+    there is no such line.
     """
     by_line = {one.line: one for one in corrections if one.line is not None}
     by_text = {one.text: one for one in corrections if one.line is None}

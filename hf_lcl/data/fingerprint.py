@@ -7,13 +7,7 @@ from datasets import Dataset
 
 
 def fingerprint(dataset: Dataset, columns: tuple[str, ...] = ("text", "label")) -> str:
-    """
-    A hash of the rows of a data set, in their order: 16 hexadecimal digits.
-
-    Args:
-        dataset (`Dataset`): the rows.
-        columns (`tuple[str, ...]`, *optional*, defaults to `("text", "label")`): whose values count.
-    """
+    """A hash of the rows of some columns, in their order: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for batch in dataset.select_columns(list(columns)).iter(1000):
         for row in zip(*(batch[name] for name in columns)):

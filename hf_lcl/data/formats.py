@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from itertools import chain, count, takewhile
+from itertools import chain, takewhile
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow.parquet as pq
@@ -136,15 +136,12 @@ def parquet_table(file: BinaryIO, columns: Sequence[str] | None = None) -> Table
     schema = content.schema_arrow
     features = Features.from_arrow_schema(schema) if b"huggingface" in (schema.metadata or {}) else {}
     classes = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
+    names = {name: dict(enumerate(feature.names)) for name, feature in classes.items()}
 
     def rows() -> Iterator[Row]:
-        numbers = count(1)
-        for batch in content.iter_batches(PARQUET_ROWS, columns=columns):
-            read = {name: column.to_pylist() for name, column in zip(batch.schema.names, batch.columns)}
-            for name in classes.keys() & read.keys():
-                names = dict(enumerate(classes[name].names))
-                read[name] = [names.get(value, value) for value in read[name]]
-            for values, number in zip(zip(*read.values()), numbers):
-                yield Row(number, dict(zip(read, values)))
+        batches = content.iter_batches(PARQUET_ROWS, columns=columns)
+        for number, values in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
+            named = {name: names[name].get(values[name], values[name]) for name in names.keys() & values.keys()}
+            yield Row(number, values | named)
 
     return Table(schema.names, rows(), classes)

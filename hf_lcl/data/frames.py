@@ -1,7 +1,6 @@
 """Rows in whatever form users hold them, as a data set: a frame, a list of rows, columns."""
 
 from collections.abc import Mapping
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,8 @@ INDEX = "__index_level_0__"  # what a frame of pandas, some of whose rows were d
 
 def as_dataset(rows: Any) -> Dataset | IterableDataset:
     """
-    A data set with these rows, which are no file. What `datasets` made stays as it is.
-
-    Args:
-        rows: a `Dataset` or a stream, a frame (pandas, polars, or any other that hands out Arrow data), a list of
-            dicts, or a dict of columns.
-
-    Raises:
-        TypeError: for anything else.
-        ValueError: for columns that hold values of different types.
+    A data set with these rows, which are no file; what `datasets` made stays as it is. Raises a `TypeError` for what
+    is none of `FORMS`, and a `ValueError` for columns that hold values of different types.
     """
     if isinstance(rows, Dataset | IterableDataset):
         return rows
@@ -53,8 +45,3 @@ def _is_column(values: Any) -> bool:
     return isinstance(values, np.ndarray) or (
         isinstance(values, list | tuple) and not any(isinstance(value, Mapping) for value in values[:1])
     )
-
-
-def is_path(data: Any) -> bool:
-    """Whether something is the name of a file."""
-    return isinstance(data, str | PathLike)

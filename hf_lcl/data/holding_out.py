@@ -26,30 +26,13 @@ def hold_out(
     seed: int = 42,
 ) -> DatasetDict:
     """
-    Moves rows of the training split into splits of their own. Each has its share of every class, as far as whole texts
-    allow; rows of the same text stay together, so that no text is both trained and tested on. A class with a single
-    text stays in training. A text with several labels counts for the rarest of them.
-
-    Args:
-        splits (`datasets.DatasetDict`): with `"train"`, from [`encode_labels`].
-        shares (`dict[str, float]`): name of each new split to its share of the training rows, in (0, 0.5].
-        text_columns (`list[str]`, *optional*, defaults to `["text"]`): what makes up a text.
-        seed (`int`, *optional*, defaults to 42): of the draw.
+    Moves rows of the training split, which [`encode_labels`] made, into splits of their own, by the name and the share
+    of each. A split has its share of every class, as far as whole texts allow; rows of the same text stay together, so
+    that no text is both trained and tested on. A class with a single text stays in training. A text with several
+    labels counts for the rarest of them.
 
     Raises:
         ValueError: for a share out of range, a split that is there already, and rows too few to be divided.
-
-    Example:
-
-    ```python
-    >>> from datasets import Dataset, DatasetDict
-    >>> from hf_lcl.data.holding_out import hold_out
-
-    >>> rows = {"text": [f"text {i}" for i in range(40)], "labels": [0, 1] * 20}
-    >>> splits = hold_out(DatasetDict(train=Dataset.from_dict(rows)), {"validation": 0.1, "test": 0.2})
-    >>> {name: len(split) for name, split in splits.items()}
-    {'train': 28, 'validation': 4, 'test': 8}
-    ```
     """
     train = splits["train"]
     labels, keys = class_ids(train), text_keys(train, text_columns)

@@ -15,22 +15,14 @@ from .formats import Row, Table, UnreadableError, begin
 PEEKED_ROWS = 1000  # rows whose keys are taken for the columns of the file
 
 
-class _Lettered:
-    """A number that knows how it was written: `01` and `1.0` are other labels than `1`."""
+class _Float(float):
+    """A number that knows how it was written: `1.0` is another label than `1.00`."""
 
     def __init__(self, letters: str):
         self.letters = letters
 
     def __str__(self) -> str:
         return self.letters
-
-
-class _Integer(_Lettered, int):
-    pass
-
-
-class _Float(_Lettered, float):
-    pass
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -42,9 +34,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # NaN and infinities, which are no JSON, are what pandas writes for missing values.
-_DECODER = json.JSONDecoder(
-    parse_float=_Float, parse_int=_Integer, parse_constant=lambda _: None, object_pairs_hook=_object
-)
+_DECODER = json.JSONDecoder(parse_float=_Float, parse_constant=lambda _: None, object_pairs_hook=_object)
 _LETTER = re.compile(r"\S")
 
 

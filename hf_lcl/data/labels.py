@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict, List, Value
 from transformers.utils import logging
 
 from ..support.likely import did_you_mean
-from .cells import LABEL_NAMES, listed
+from .cells import LABEL_NAMES, lacks, listed
 from .loading import as_splits, place, title_of
-from .several_labels import FLOAT, add_indicator_rows, holds_lists, indicator_rows, label_lists
+from .several_labels import FLOAT, holds_lists, indicator_rows, label_lists
 
 
 logger = logging.get_logger(__name__)
@@ -49,8 +49,7 @@ def encode_labels(
     Raises:
         ValueError: for a missing column, labels that are floats or null, a single class, or a label that does not
             occur in the training split; of several labels, for one that stands twice in a row, and a class without
-            texts; says which row or line and label. For streams, whose labels
-            cannot be looked through.
+            texts; says which row or line and label. For streams, whose labels cannot be looked through.
 
     Example:
 
@@ -73,25 +72,22 @@ def encode_labels(
     reference, known = "train" if "train" in splits else next(iter(splits)), "the classes of the model"
     if several is None:
         several = holds_lists(splits[reference], label_column)
-    lists, values = dict[str, list[list[str]]](), dict[str, list[str]]()
-    for split, dataset in splits.items():
-        if label_column in dataset.column_names and several:
-            lists[split] = label_lists(dataset, split, label_column)
-            values[split] = [*chain.from_iterable(lists[split])]
-        elif label_column in dataset.column_names:
-            values[split] = _label_values(dataset, split, label_column)
+    read = label_lists if several else _single_labels
+    found = {
+        split: read(dataset, split, label_column)
+        for split, dataset in splits.items()
+        if label_column in dataset.column_names
+    }
+    occurring = {split: {*chain.from_iterable(labels)} for split, labels in found.items()}
     if names is None:
-        if reference not in values:
+        title = title_of(splits[reference], reference)
+        if reference not in found:
             raise ValueError(
-                f"{title_of(splits[reference], reference)} has no label column {label_column!r}; its columns are "
-                f"{listed(splits[reference].column_names)}. "
-                f"{did_you_mean(label_column, splits[reference].column_names)}Name it with label_column."
+                lacks(title, "label", label_column, splits[reference].column_names, "Name it with label_column.")
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
-        feature = feature.feature if several else feature
-        title, given = title_of(splits[reference], reference), isinstance(feature, ClassLabel)
-        names = _class_names(values, reference, title, feature.names if given else None)
-        if several and (absent := sorted({*names} - {*values[reference]})):
+        names = _class_names(occurring, reference, title, feature.feature if several else feature)
+        if several and (absent := sorted({*names} - occurring[reference])):
             raise ValueError(
                 f"{title} has no text with the label {absent[0]!r}, so that it cannot be learned: leave the label "
                 "out, or add texts that have it."
@@ -101,16 +97,13 @@ def encode_labels(
         # The Trainer would take other columns of these names for the labels.
         others = [name for name in dataset.column_names if name in (*LABEL_NAMES, label_column)]
         encoded[split] = dataset.remove_columns(others)
-        labels = values.get(split)
-        if labels is not None and split != "train" and set(labels) <= {"", "-1"} - set(names):
-            logger.warning(f"The {split} split has no labels in column {label_column!r}: no metrics.")
-            labels = None
-        if labels is None:
+        if split not in found:
             continue
-        pairs = enumerate(lists.get(split) or ([label] for label in labels))
-        unknown = next(((row, label) for row, some in pairs for label in some if label not in ids), None)
-        if unknown is not None:
-            row, label = unknown
+        if split != "train" and occurring[split] <= {"", "-1"} - set(names):
+            logger.warning(f"The {split} split has no labels in column {label_column!r}: no metrics.")
+            continue
+        if unknown := occurring[split] - ids.keys():
+            row, label = next((n, label) for n, some in enumerate(found[split]) for label in some if label in unknown)
             alike = [_difference(label, name) for name in names if _plain(name) == _plain(label)]
             raise ValueError(
                 f"{place(dataset, row, split)}: label {label!r} does not occur in {known}"
@@ -118,22 +111,25 @@ def encode_labels(
                 f"{'' if alike else did_you_mean(label, names)}".rstrip()
             )
         if several:
-            encoded[split] = add_indicator_rows(encoded[split], lists[split], names)
-            continue
-        column = [ids[label] for label in labels]
-        encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
+            rows, feature = np.zeros((len(dataset), len(names)), np.float32), List(Value("float32"), length=len(names))
+            for row, labels in enumerate(found[split]):
+                rows[row, [ids[label] for label in labels]] = 1
+            encoded[split] = encoded[split].add_column("labels", list(rows), feature=feature)
+        else:
+            column = [ids[label] for (label,) in found[split]]
+            encoded[split] = encoded[split].add_column("labels", column, feature=ClassLabel(names=names))
     return encoded["train"] if is_alone else encoded, names
 
 
-def _label_values(dataset: Dataset, split: str, column: str) -> list[str]:
-    """The labels of a split as strings: names for a `ClassLabel` column, `""` or `"-1"` throughout for none at all."""
+def _single_labels(dataset: Dataset, split: str, column: str) -> list[list[str]]:
+    """The label of each text, as a string: `""` or `"-1"` throughout where a test or validation split has none."""
     feature, values = dataset.features[column], dataset.with_format(None)[column][:]
     if all(value is None or value == -1 or not str(value).strip() for value in values) and split != "train":
-        return ["-1" if value == -1 else "" for value in values]
+        return [["-1" if value == -1 else ""] for value in values]
     for row, value in enumerate(values):
         if fault := _fault(value, values[0], feature):
             raise ValueError(f"{place(dataset, row, split)}: label {value!r} {fault}.")
-    return feature.int2str(values) if isinstance(feature, ClassLabel) else [str(value) for value in values]
+    return [[name] for name in (feature.int2str(values) if isinstance(feature, ClassLabel) else map(str, values))]
 
 
 def _fault(value: Any, first: Any, feature: Any) -> str:
@@ -149,15 +145,15 @@ def _fault(value: Any, first: Any, feature: Any) -> str:
     return f"is of another type than {first!r}: use names or ids throughout" * (type(value) is not type(first))
 
 
-def _class_names(values: dict[str, list[str]], split: str, title: str, names: list[str] | None) -> list[str]:
-    """The names that are known, else all labels of a split, sorted: by number where those of all splits are ids."""
-    present = set(values[split])
+def _class_names(occurring: dict[str, set[str]], split: str, title: str, feature: Any) -> list[str]:
+    """The names that a column knows, else all labels of a split, sorted: by number where those of all are ids."""
+    present = occurring[split]
     if not present:
         raise ValueError(f"{title} has no labels: there is no class to learn.")
     if len(present) < 2:
-        raise ValueError(f"{title} has a single class, {present.pop()!r}: at least two are needed.")
-    if names is not None:
-        return names
+        raise ValueError(f"{title} has a single class, {next(iter(present))!r}: at least two are needed.")
+    if isinstance(feature, ClassLabel):
+        return feature.names
     if all(FLOAT.fullmatch(label) for label in present):
         raise ValueError(
             f"{title} has the labels {listed(sorted(present), 3)}, and each is a float: use class names or "
@@ -167,7 +163,7 @@ def _class_names(values: dict[str, list[str]], split: str, title: str, names: li
     firsts = [(label, seen.setdefault(_plain(label), label)) for label in sorted(present)]
     if alike := [f"{label!r} {_difference(label, first)}" for label, first in firsts if label != first]:
         logger.warning(f"{title} has classes that look alike: {'; '.join(alike[:5])}.")
-    every = set(chain.from_iterable(values.values())) - {""}
+    every = set().union(*occurring.values()) - {""}
     return sorted(present, key=int if all(re.fullmatch(r"0|-?[1-9][0-9]*", label) for label in every) else None)
 
 
@@ -218,6 +214,20 @@ def class_ids(dataset: Any) -> np.ndarray:
             "hf_lcl.encode_labels turns class names into ids."
         )
     return labels.astype(np.int64)
+
+
+def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None:
+    """Raises a `ValueError` for labels that are not those of a model's classes; `where` is what holds them."""
+    if labels is None:
+        return
+    if labels.ndim == 2 and labels.shape[1] != num_labels:
+        raise ValueError(f"{where} holds rows of {labels.shape[1]} labels, but the model has num_labels={num_labels}.")
+    wrong = labels[(labels < 0) | (labels >= num_labels)]
+    if len(wrong):
+        raise ValueError(
+            f"{where} holds label {wrong[0]}, but the model has num_labels={num_labels}: give it as many classes as "
+            "the data has, and number them from 0."
+        )
 
 
 def label_names(dataset: Any) -> list[str] | None:

@@ -31,14 +31,8 @@ def warn_of_cut_texts(lengths: Iterable[int], limit: int) -> None:
 def batches_by_length(lengths: np.ndarray, batch_size: int, max_tokens: int | None = None) -> Iterator[np.ndarray]:
     """
     Batches of the rows of texts with so many tokens, the longest first: if memory runs out, it does so at once. Each
-    has `batch_size` rows, or fewer where these would be more than `max_tokens` with their padding.
-
-    Example:
-
-    ```python
-    >>> [batch.tolist() for batch in batches_by_length(np.array([3, 9, 4, 2, 1]), 3, max_tokens=8)]
-    [[1], [2, 0], [3, 4]]
-    ```
+    has `batch_size` rows, or fewer where these would be more than `max_tokens` with their padding: of the lengths
+    3, 9, 4, 2 and 1 the rows [1], [2, 0] and [3, 4] for a size of 3 and 8 tokens.
     """
     order, start = np.argsort(-lengths, kind="stable"), 0
     while start < len(order):

@@ -1,8 +1,9 @@
 """Files to data sets: one per split, whose cells are the strings that stand in the file."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from transformers.utils import logging
 
 from .cells import cell, is_empty
 from .formats import Row
-from .frames import as_dataset, is_by_split, is_path
+from .frames import as_dataset, is_by_split
 from .reading import Reader
 
 
@@ -74,20 +75,22 @@ def load_splits(
     columns, text_columns = None if columns is None else as_names(columns), as_names(text_columns)
     files = files if is_by_split(files) else {"train": files}
     for split, path in files.items():  # all are looked at before the first is read
-        if is_path(path):
+        if isinstance(path, str | PathLike):
             reader.columns(path, split)
     for split, path in files.items():
-        if not is_path(path):
+        if not isinstance(path, str | PathLike):
             rows = as_dataset(path)
             splits[split] = rows if columns is None else rows.select_columns(_kept(rows.column_names, columns))
             continue
         with reader.opened(path, split) as (title, table):
             kept = _kept(table.columns, columns)
             label = label_column if label_column in kept else None
-            if label and split != "train" and _lacks(label, table.rows):
-                logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
-                kept.remove(label)
-                label = None
+            if label and split != "train":
+                are_empty = (is_empty(cell(row.values.get(label))) for row in table.rows if row.fault is None)
+                if next(are_empty, False) and all(are_empty):
+                    logger.warning(f"{title} has no labels in column {label!r}: no metrics.")
+                    kept.remove(label)
+                    label = None
         chunks, are_lists = list[pa.Table](), dict[str, bool]()
         counts = None if dropped is None else dropped.setdefault(split, Counter())
         needed = None if may_lack_labels else label
@@ -122,17 +125,6 @@ def as_names(columns: Sequence[str] | str) -> list[str]:
 
 def _kept(columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
     return [name for name in columns if wanted is None or name in wanted]
-
-
-def _lacks(column: str, rows: Iterator[Row]) -> bool:
-    """Whether there are rows, and none of them has anything in a column."""
-    has_rows = False
-    for row in rows:
-        if row.fault is None:
-            if not is_empty(cell(row.values.get(column))):
-                return False
-            has_rows = True
-    return has_rows
 
 
 def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) -> pa.Array:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from transformers.utils import logging
 
-from .cells import cell, is_empty, is_nested, listed, undecodable
+from .cells import cell, is_empty, is_nested, lacks, listed, undecodable
 from .formats import Row, Table, UnreadableError, csv_table, parquet_table, txt_table
 from .json_rows import json_table
 
@@ -89,10 +89,8 @@ class Reader:
                 text_columns = named_columns(text_columns, table.columns)
             missing = [name for name in text_columns if name not in table.columns]
             if missing and table.columns:
-                raise ValueError(
-                    f"{title} has no text column {missing[0]!r}; its columns are {listed(table.columns)}. "
-                    + (f"It {table.shape}." if table.shape else "Name it with text_column_names.")
-                )
+                remedy = f"It {table.shape}." if table.shape else "Name it with text_column_names."
+                raise ValueError(lacks(title, "text", missing[0], table.columns, remedy))
             for row in table.rows:
                 row = self._checked(row, text_columns, columns, label_column)
                 if row.fault is None:
@@ -158,16 +156,12 @@ class Reader:
         kind, is_zipped = (stream_kind, False) if source == "-" else _kind(path, title)
         try:
             with ExitStack() as stack:
-                if source == "-":
-                    binary = sys.stdin.buffer
-                else:
+                binary: BinaryIO = sys.stdin.buffer
+                if source != "-":
                     binary = stack.enter_context((gzip.open if is_zipped else open)(path, "rb"))
-                if kind == "parquet":
-                    table = parquet_table(binary, columns)
-                else:
-                    table = self._parsed(binary, kind, name, stack)
-                twice = {name for name in table.columns if name and table.columns.count(name) > 1}
-                if twice:
+                is_text = kind != "parquet"
+                table = self._parsed(binary, kind, name, stack) if is_text else parquet_table(binary, columns)
+                if twice := {name for name in table.columns if name and table.columns.count(name) > 1}:
                     raise UnreadableError(f" has two columns of the name {listed(sorted(twice))}: rename one")
                 yield title, table
         except UnreadableError as error:

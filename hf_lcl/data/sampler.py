@@ -1,19 +1,28 @@
 """Batches in which anchors find positives: several classes, several texts of each."""
 
+import math
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .packing import Group, fill_batches
 
-
+WINDOW_BATCHES = 3  # groups to choose from: the more, the better classes are mixed, and the less alike are lengths
 # Within a class, a text stands within this share of its texts, or so many texts, of its place in the order by length.
 # The padding that this costs buys groups that differ from epoch to epoch.
 JITTER_SHARE = 0.01
 JITTER_TEXTS = 2
+
+
+class Group(NamedTuple):
+    """Texts of a class, by their places in an order."""
+
+    label: int
+    start: int
+    stop: int
 
 
 class LabelBalancedSampler(Sampler[int]):
@@ -140,6 +149,52 @@ class LabelBalancedSampler(Sampler[int]):
                 keys.append(direction * (longest + rng.random(count)))
             groups += [Group(label, *bounds) for bounds in np.stack([starts, starts + sizes], axis=1).tolist()]
         return [groups[place] for place in np.argsort(np.concatenate(keys))]
+
+
+def fill_batches(groups: list[Group], batch_size: int) -> Iterator[list[Group]]:
+    """
+    Fills batches of `batch_size` texts with whole groups, as far as possible in the order in which they come; the last
+    batch may have fewer texts.
+
+    First come the groups of classes that do not have their share of the batch yet. A group is passed over for now
+    where its class has its share and a part of another already, or where no choice among the groups after it would
+    fill the batch to the last place. Where no choice of groups fills a batch, one is cut in two.
+    """
+    batches = math.ceil(sum(group.stop - group.start for group in groups) / batch_size)
+    share = {label: count / batches for label, count in Counter(group.label for group in groups).items()}
+    most = max(math.ceil(len(groups) / batches) - 1, 1)  # leaves a place for a second class
+    places = (1 << batch_size + 1) - 1
+    coming, window = deque(groups), list[Group]()
+    while coming or window:
+        while coming and len(window) < WINDOW_BATCHES * len(groups) / batches:
+            window.append(coming.popleft())
+        due, others, seen = list[Group](), list[Group](), Counter[int]()
+        for group in window:
+            seen[group.label] += 1
+            (due if seen[group.label] <= share[group.label] else others).append(group)
+        window = due + others
+        # Bit n of sums[i]: whether groups from the i-th on can be chosen that have n texts together.
+        sums = [1]
+        for group in reversed(window):
+            sums.append((sums[-1] | sums[-1] << group.stop - group.start) & places)
+        sums.reverse()
+        fits = sums[0] >> batch_size & 1
+        batch, passed_over, room, taken = list[Group](), list[Group](), batch_size, Counter[int]()
+        for group, after in zip(window, sums[1:]):
+            size = group.stop - group.start
+            if fits:
+                needed = not after >> room & 1
+                wanted = taken[group.label] < min(share[group.label], most)
+                size = size if size <= room and after >> room - size & 1 and (wanted or needed) else 0
+            size = min(size, room)
+            if size:
+                batch.append(Group(group.label, group.start, group.start + size))
+            if group.start + size < group.stop:
+                passed_over.append(Group(group.label, group.start + size, group.stop))
+            room -= size
+            taken[group.label] += size > 0
+        window = passed_over
+        yield batch
 
 
 class SamplerEpochCallback(TrainerCallback):

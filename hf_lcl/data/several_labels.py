@@ -1,6 +1,7 @@
 """Several labels per text: lists, delimited strings and 0/1 columns, made indicator rows `(texts, classes)`."""
 
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +25,7 @@ def holds_lists(dataset: Dataset, column: str) -> bool:
 def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDict:
     """
     Makes lists of the labels of each text that stand in one string; blanks around them do not count. A cell without
-    any is a text with none of the labels.
-
-    Raises:
-        ValueError: for a column that holds lists already.
+    any is a text with none of the labels. Raises a `ValueError` for a column that holds lists already.
     """
     found = DatasetDict(splits)
     for split, dataset in splits.items():
@@ -46,10 +44,8 @@ def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDic
 
 def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -> DatasetDict:
     """
-    Makes one column of lists of several columns, one for each label, that hold 0 or 1.
-
-    Raises:
-        ValueError: for a split that has some of the columns, and cells that are neither 0 nor 1.
+    Makes one column of lists of several columns, one for each label, that hold 0 or 1. Raises a `ValueError` for a
+    split that has some of the columns, and cells that are neither 0 nor 1.
     """
     found = DatasetDict(splits)
     for split, dataset in splits.items():
@@ -58,17 +54,14 @@ def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -
             continue
         if missing := [column for column in columns if column not in there]:
             raise ValueError(f"{title_of(dataset, split)} has no label column {missing[0]!r} (label_columns).")
-        cells = np.empty((len(dataset), len(columns)), dtype=bool)
-        for index, column in enumerate(columns):
-            for row, value in enumerate(dataset[column][:]):
-                known = YES_OR_NO.get(str(value).strip().lower())
-                if known is None:
-                    raise ValueError(
-                        f"{place(dataset, row, split)}: column {column!r} holds {value!r}, neither 0 nor 1 "
-                        "(label_columns)."
-                    )
-                cells[row, index] = known
-        lists = [np.flatnonzero(row).tolist() for row in cells]
+        cells = []
+        for column in columns:
+            cells.append([YES_OR_NO.get(str(value).strip().lower()) for value in dataset[column][:]])
+            if None in cells[-1]:
+                row = cells[-1].index(None)
+                held = f"column {column!r} holds {dataset[row][column]!r}"
+                raise ValueError(f"{place(dataset, row, split)}: {held}, neither 0 nor 1 (label_columns).")
+        lists = [np.flatnonzero(row).tolist() for row in zip(*cells)]
         feature = List(ClassLabel(names=list(columns)))
         found[split] = dataset.remove_columns(list(columns)).add_column(name, lists, feature=feature)
     return found
@@ -76,11 +69,8 @@ def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -
 
 def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
     """
-    The labels of each text as strings.
-
-    Raises:
-        ValueError: for cells that are no lists, empty labels, and a label that stands twice in a row; names the row
-            and the label.
+    The labels of each text as strings. Raises a `ValueError` that names the row for a cell that is no list, an empty
+    label, and one that stands twice.
     """
     feature = dataset.features[column]
     known = getattr(feature, "feature", None)
@@ -118,20 +108,10 @@ def _fault(values: list[Any], labels: list[str]) -> str:
     return f"label {twice[0]!r} stands twice in {values!r}"
 
 
-def add_indicator_rows(dataset: Dataset, lists: list[list[str]], names: list[str]) -> Dataset:
-    """The data set with a column `labels`: for each text a row of 0.0 and 1.0, by the ids of the names."""
-    rows, ids = np.zeros((len(lists), len(names)), dtype=np.float32), {name: i for i, name in enumerate(names)}
-    for row, labels in enumerate(lists):
-        rows[row, [ids[label] for label in labels]] = 1
-    return dataset.add_column("labels", list(rows), feature=List(Value("float32"), length=len(names)))
-
-
 def indicator_rows(values: Sequence[Any], column: str) -> np.ndarray:
     """
-    Labels of a tokenised data set, `(texts, classes)` and dtype bool, from rows of 0 and 1 of one length.
-
-    Raises:
-        ValueError: for rows of several lengths, or with other values.
+    Labels of a tokenised data set, `(texts, classes)` and dtype bool, from rows of 0 and 1 of one length. Raises a
+    `ValueError` for rows of several lengths, or with other values.
     """
     lengths = np.array([np.size(value) for value in values])
     first = int(np.argmax((lengths != lengths[0]) | (lengths < 2)))
@@ -149,30 +129,13 @@ def indicator_rows(values: Sequence[Any], column: str) -> np.ndarray:
 
 
 def _shown(value: Any) -> str:
-    shown = str(np.asarray(value).tolist())
-    return shown if len(shown) < 60 else f"{shown[:57]}..."
-
-
-def check_width(labels: np.ndarray, num_labels: int | None, where: str) -> None:
-    """Raises a `ValueError` for rows that have not one number for each of a model's classes."""
-    if num_labels is not None and labels.shape[1] != num_labels:
-        raise ValueError(f"{where} holds rows of {labels.shape[1]} labels, but the model has num_labels={num_labels}.")
+    return reprlib.repr(np.asarray(value).tolist())
 
 
 def rarest_labels(labels: np.ndarray) -> np.ndarray:
     """
     One class id for each text `(texts,)`: of several labels the one that the fewest texts have, and one more than the
     last id for a text without labels. Class ids stay as they are.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.data.several_labels import rarest_labels
-
-    >>> rarest_labels(np.array([[1, 1], [1, 0], [1, 0], [0, 0]], dtype=bool)).tolist()
-    [1, 0, 0, 2]
-    ```
     """
     if labels.ndim == 1:
         return labels

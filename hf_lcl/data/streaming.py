@@ -10,10 +10,10 @@ import numpy as np
 from torch.utils.data import IterableDataset
 from transformers.utils import logging
 
-from .labels import class_ids
+from .labels import check_labels, class_ids
 from .lengths import token_counts
 from .sampler import LabelBalancedSampler, check_batch_size
-from .several_labels import check_width, rarest_labels
+from .several_labels import rarest_labels
 
 
 # Rows that are held by default, unless these are less than so many batches.
@@ -37,7 +37,7 @@ class BalancedStream(IterableDataset):
         dataset (`Iterable[dict]`): tokenised rows with `labels`, such as a `datasets.IterableDataset`. If it has a
             method `set_epoch`, each pass is in the order of its epoch.
         batch_size (`int`): rows per batch and process.
-        samples_per_class (`int`, *optional*, defaults to 2): rows of one class in a batch.
+        samples_per_class (`int`, *optional*, defaults to 2): as in [`LabelBalancedSampler`].
         buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. The more, the better the
             rows are mixed, and the more rows of rare classes meet another. Defaults to 4,096, or to four batches where
             these are more.
@@ -111,12 +111,9 @@ class BalancedStream(IterableDataset):
         if not buffer:
             return []
         labels = class_ids(buffer)
-        if labels.ndim == 2:
-            check_width(labels, self.num_labels, "The stream")
-            labels = rarest_labels(labels)
-        elif self.num_labels is not None and not 0 <= labels.min() <= labels.max() < self.num_labels:
-            wrong = labels[(labels < 0) | (labels >= self.num_labels)][0]
-            raise ValueError(f"The stream holds label {wrong}, but the model has num_labels={self.num_labels}.")
+        if self.num_labels is not None:
+            check_labels(labels, self.num_labels, "The stream")
+        labels = rarest_labels(labels)
         classes, texts = np.unique(labels, return_counts=True)
         if len(classes) == 1 and len(buffer) > self.batch_size:
             logger.warning_once(

@@ -5,12 +5,10 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets import Dataset, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
-from ..support.likely import did_you_mean
-from .cells import listed
-from .labels import LABEL_NAMES
+from .cells import LABEL_NAMES, lacks
 from .loading import LINE, as_names, as_splits
 from .views import VIEW_PREFIX
 
@@ -76,9 +74,12 @@ def tokenize_texts(
         raise ValueError("view_column and view_function both make the second view: leave one of them out.")
     (splits, is_alone), text_columns = as_splits(splits), as_names(text_columns)
     view, trained = view_column or view_function, "train" if "train" in splits else next(iter(splits))
-    check_text_columns(splits, text_columns)
-    if view_column is not None:
-        _check_column(splits, trained, view_column, "view")
+    needed = [(split, "text", name) for split in splits for name in text_columns]
+    needed += [] if view_column is None else [(trained, "view", view_column)]
+    for split, kind, name in needed:
+        if name not in (names := column_names(splits[split])):
+            remedy = "Name it with text_columns." if kind == "text" else ""
+            raise ValueError(lacks(f"The {split} split", kind, name, names, remedy))
     if sentence_pair and len(text_columns) != 2:
         raise ValueError(
             f"A sentence pair needs two text columns, not {', '.join(text_columns)}: name two with text_column_names, "
@@ -114,27 +115,9 @@ def tokenize_texts(
     return tokenized["train"] if is_alone else tokenized
 
 
-def check_text_columns(splits: DatasetDict | IterableDatasetDict, text_columns: Sequence[str]) -> None:
-    """Raises a `ValueError` that lists the columns of a split without one of the `text_columns`."""
-    for split in splits:
-        for column in text_columns:
-            _check_column(splits, split, column, "text", "Name it with text_columns.")
-
-
 def column_names(dataset: Dataset | IterableDataset) -> list[str]:
     """The columns of a data set; a stream that does not know them is asked for its first row."""
     return dataset.column_names or list(next(iter(dataset), {}))
-
-
-def _check_column(
-    splits: DatasetDict | IterableDatasetDict, split: str, column: str, kind: str, remedy: str = ""
-) -> None:
-    names = column_names(splits[split])
-    if column not in names:
-        raise ValueError(
-            f"The {split} split has no {kind} column {column!r}; its columns are {listed(names)}. "
-            f"{did_you_mean(column, names)}{remedy}".rstrip()
-        )
 
 
 def _tokenize(

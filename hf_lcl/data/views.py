@@ -27,18 +27,10 @@ def batch_of_views(
     inputs: dict[str, Tensor], labels: Tensor, num_views: int = 2, kind: str = "dropout"
 ) -> tuple[dict[str, Tensor], Tensor]:
     """
-    Makes a batch of texts a batch of views: first all texts, then all second views in the same order, and so on.
-
-    Args:
-        inputs (`dict[str, torch.Tensor]`): the model's, one row per text.
-        labels (`torch.Tensor` of shape `(texts, ...)`): classes, or indicator rows.
-        num_views (`int`, *optional*, defaults to 2): views of each text, the text included; 2 for `"column"`.
-        kind (`str`, *optional*, defaults to `"dropout"`): `"dropout"` repeats the text, and the model's dropout makes
-            the difference ([SimCSE](https://huggingface.co/papers/2104.08821)); `"column"` is the second view that
-            [`tokenize_texts`] wrote from a column or by a function, in inputs of the same names after `view_`.
-
-    Returns `num_views` rows per text of inputs and labels. Raises a `ValueError` if there is no second view for
-    `"column"`.
+    Inputs and labels of a batch with `num_views` rows per text: first all texts, then all second views in the same
+    order, and so on. Of the kind `"dropout"`, a view is the text again, and the model's dropout makes the difference
+    ([SimCSE](https://huggingface.co/papers/2104.08821)); of the kind `"column"`, it is the one that [`tokenize_texts`]
+    wrote, in inputs of the same names after `view_`. Raises a `ValueError` where that is not there.
     """
     texts = second = texts_alone(inputs)
     if kind == "column" and num_views > 1:

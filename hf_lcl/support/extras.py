@@ -5,12 +5,7 @@ from types import ModuleType
 
 
 def load_extra(package: str, extra: str) -> ModuleType:
-    """
-    Imports `package` (`"matplotlib.pyplot"`), which one of the extras of `setup.cfg` brings.
-
-    Raises:
-        ImportError: if it is not installed; the message is the command that installs it.
-    """
+    """Imports a package that an extra of `setup.cfg` brings; an `ImportError` says what installs it."""
     try:
         return import_module(package)
     except ModuleNotFoundError as error:

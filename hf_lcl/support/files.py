@@ -26,16 +26,10 @@ FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # wide forms inclu
 @contextmanager
 def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """
-    Opens a file that gets its name once it is complete: a kill or an error leaves what stood there before.
-
-    A link stays a link, and what is no ordinary file (`/dev/stdout`, a pipe) is written to directly.
-
-    Args:
-        path (`str` or `os.PathLike`): the file; its folder is made where there is none.
-        mode (`str`, *optional*, defaults to `"w"`): `"w"` for UTF-8 text without translation of line ends, or `"wb"`.
-
-    Raises:
-        OSError: names the file, which an error of a full disk does not by itself.
+    Opens a file, for UTF-8 text without translation of line ends (`"w"`) or for bytes (`"wb"`), that gets its name
+    once it is complete: a kill or an error leaves what stood there before. Its folder is made where there is none, a
+    link stays a link, and what is no ordinary file (`/dev/stdout`, a pipe) is written to directly. The `OSError` of a
+    full disk names the file.
     """
     place = Path(os.path.realpath(path))
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}

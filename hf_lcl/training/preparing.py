@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
+from ..data.labels import check_labels
 from ..losses import Objective
 from ..model.adapters import check_no_adapter
 from ..model.classes import class_names
@@ -14,7 +15,7 @@ from ..model.configuration import SEVERAL, LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
-from .splits import TrainingSet, check_labels, check_problem
+from .splits import TrainingSet, check_problem
 from .start import distills_mean
 
 

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.cells import listed
-from ..data.frames import is_by_split, is_path
+from ..data.frames import is_by_split
 from ..data.labels import encode_labels
 from ..data.loading import as_names, as_splits
 from ..data.reading import named_columns
@@ -102,4 +102,4 @@ def is_raw(data: Any) -> bool:
         return not TOKENS & {*data.column_names}
     if isinstance(data, list | tuple) and data:
         return isinstance(data[0], str) or (isinstance(data[0], Mapping) and not TOKENS & data[0].keys())
-    return isinstance(data, Mapping) or is_path(data) or hasattr(data, "__arrow_c_stream__")
+    return isinstance(data, Mapping | str | PathLike) or hasattr(data, "__arrow_c_stream__")

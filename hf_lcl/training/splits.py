@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from ..data.labels import label_column, label_names
-from ..data.several_labels import check_width
+from ..data.labels import check_labels, label_column, label_names
 from ..model.classes import class_names
 from ..model.configuration import SEVERAL, LCLConfig
 from ..training_args import ContrastiveTrainingArguments
@@ -52,20 +51,6 @@ class TrainingSet:
             return weights.tolist()
         weights[self.classes] = self.counts.sum() / (len(self.classes) * self.counts)
         return weights.tolist()
-
-
-def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None:
-    """Raises a `ValueError` for a label that is no id of a model's classes; `where` is what holds it."""
-    if labels is None:
-        return
-    if labels.ndim == 2:
-        return check_width(labels, num_labels, where)
-    wrong = labels[(labels < 0) | (labels >= num_labels)]
-    if len(wrong):
-        raise ValueError(
-            f"{where} holds label {wrong[0]}, but the model has num_labels={num_labels}: give it as many classes as "
-            "the data has, and number them from 0."
-        )
 
 
 def check_problem(labels: np.ndarray | None, config: LCLConfig, where: str) -> None:
