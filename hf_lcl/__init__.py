@@ -41,16 +41,5 @@ __all__ = [
     "tokenize_texts",
 ]
 
-_MODULES = {
-    "data": ("ContrastiveDataCollator", "LabelBalancedSampler", "encode_labels", "load_splits", "tokenize_texts"),
-    "evaluation": ("classification_metrics",),
-    "losses": ("LCLLoss", "SupConLoss", "label_aware_contrastive_loss", "supervised_contrastive_loss"),
-    "model.configuration": ("LCLConfig",),
-    "model.modeling": ("LCLForSequenceClassification",),
-    "model.outputs": ("LCLOutput",),
-    "trainer": ("ContrastiveTrainer",),
-    "training_args": ("ContrastiveTrainingArguments",),
-}
-
 register_when_imported()
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, __file__)

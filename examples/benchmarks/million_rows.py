@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 from hf_lcl import LabelBalancedSampler, encode_labels, load_splits, tokenize_texts
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
-from hf_lcl.data.labels import label_column
+from hf_lcl.data.labels import class_ids
 from hf_lcl.data.lengths import token_counts
 from hf_lcl.support.tables import format_table
 
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
         train = tokenize_texts(splits, AutoTokenizer.from_pretrained(settings.tokenizer_name))["train"]
         rows.append(measured("tokenise", start, memory, before))
         start = time.perf_counter()
-        sampler = LabelBalancedSampler(label_column(train), settings.batch_size, lengths=token_counts(train))
+        sampler = LabelBalancedSampler(class_ids(train), settings.batch_size, lengths=token_counts(train))
         order = list(sampler)
         rows.append(measured("order of an epoch", start, memory, before))
     report = {

@@ -123,7 +123,9 @@ class DataArguments(Checked):
             label = [self.label_column_name] * (split == "train" and self.label_column_name is not None)
             for kind, option, names in (("text", "text_column_names", texts), ("label", "label_column_name", label)):
                 found += [
-                    lacks(f"The {split} file {path}", kind, str(name), columns, f"Name it with --{option}.")
+                    lacks(
+                        f"The {split} file {path}", f"{kind} column", str(name), columns, f"Name it with --{option}."
+                    )
                     for name in names
                     if columns and name not in columns  # none: no rows, which is told when they are read
                 ]

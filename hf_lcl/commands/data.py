@@ -182,4 +182,5 @@ def _check_labels(data_args: DataArguments, splits: DatasetDict, labelled: Itera
         columns = splits[split].column_names if path is None else data_args.reader.columns(path, split)
         if name in columns or data_args.label_columns:
             raise ValueError(f"The {split} split has no labels: column {name!r} is empty or -1 throughout.")
-        raise ValueError(lacks(f"The {split} split", "label", name, columns, "Name it with --label_column_name."))
+        remedy = "Name it with --label_column_name."
+        raise ValueError(lacks(f"The {split} split", "label column", name, columns, remedy))

@@ -7,7 +7,7 @@ from ..support.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from .collator import ContrastiveDataCollator
-    from .labels import encode_labels, label_column
+    from .labels import encode_labels
     from .loading import load_splits
     from .repeats import drop_conflicts
     from .sampler import LabelBalancedSampler
@@ -21,21 +21,10 @@ __all__ = [
     "balance_stream",
     "drop_conflicts",
     "encode_labels",
-    "label_column",
     "load_splits",
     "summarize",
     "tokenize_texts",
 ]
 
 # Reading files needs no torch, as some of these do.
-_MODULES = {
-    "collator": ("ContrastiveDataCollator",),
-    "labels": ("encode_labels", "label_column"),
-    "loading": ("load_splits",),
-    "repeats": ("drop_conflicts",),
-    "sampler": ("LabelBalancedSampler",),
-    "streaming": ("balance_stream",),
-    "summary": ("summarize",),
-    "tokenizing": ("tokenize_texts",),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, __file__)

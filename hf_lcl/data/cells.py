@@ -56,7 +56,7 @@ def listed(values: Iterable[Any], limit: int = 20) -> str:
     return ", ".join(map(repr, values[:limit])) + more
 
 
-def lacks(where: str, kind: str, name: str, columns: Collection[str], remedy: str = "") -> str:
-    """What a message says of a column of texts, labels or views that is not there."""
+def lacks(where: str, what: str, name: str, columns: Collection[str], remedy: str = "") -> str:
+    """The message for a column, or `text column`, that is not there: what there is, and which was probably meant."""
     guess = did_you_mean(name, columns)
-    return f"{where} has no {kind} column {name!r}; its columns are {listed(columns)}. {guess}{remedy}".rstrip()
+    return f"{where} has no {what} {name!r}; its columns are {listed(columns)}. {guess}{remedy}".rstrip()

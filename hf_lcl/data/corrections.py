@@ -28,20 +28,16 @@ def append_correction(path: Path, text: str, label: str, decision: str = CHANGE,
     Appends a row to a csv file of corrections, which is made where it is not there, and returns its number of rows.
     Raises a `ValueError` for an older file, without decisions, where the decision is not `change`.
     """
-    is_new = not path.exists() or not path.stat().st_size
-    columns: Sequence[str] = COLUMNS
-    if not is_new:
-        with path.open(encoding="utf-8", newline="") as file:
-            columns = next(csv.reader(file))
-    if "decision" not in columns and decision != CHANGE:
-        raise ValueError(f"{path} has no column 'decision': name another file by --corrections.")
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        if is_new:
+    with path.open("a+", encoding="utf-8", newline="") as file:
+        file.seek(0)
+        rows = list(csv.reader(file))
+        if rows and "decision" not in rows[0] and decision != CHANGE:
+            raise ValueError(f"{path} has no column 'decision': name another file by --corrections.")
+        writer = csv.DictWriter(file, rows[0] if rows else COLUMNS, extrasaction="ignore")
+        if not rows:
             writer.writeheader()
         writer.writerow(dict(zip(COLUMNS, (text.strip(), label, decision, line))))
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
+        return len(rows) or 1
 
 
 def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:

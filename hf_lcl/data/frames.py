@@ -24,8 +24,7 @@ def as_dataset(rows: Any) -> Dataset | IterableDataset:
             table = pa.table(rows)
             for place, field in enumerate(table.schema):
                 if pa.types.is_dictionary(field.type):  # a categorical column, which `datasets` does not take
-                    decoded = table.column(place).cast(field.type.value_type)
-                    table = table.set_column(place, field.name, decoded)
+                    table = table.set_column(place, field.name, table[place].cast(field.type.value_type))
             return Dataset(table.drop_columns([INDEX]) if INDEX in table.column_names else table)
         if isinstance(rows, Mapping):
             return Dataset.from_dict(dict(rows))

@@ -7,7 +7,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict, List, Value
 from transformers.utils import logging
 
@@ -83,7 +82,9 @@ def encode_labels(
         title = title_of(splits[reference], reference)
         if reference not in found:
             raise ValueError(
-                lacks(title, "label", label_column, splits[reference].column_names, "Name it with label_column.")
+                lacks(
+                    title, "label column", label_column, splits[reference].column_names, "Name it with label_column."
+                )
             )
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         names = _class_names(occurring, reference, title, feature.feature if several else feature)
@@ -180,25 +181,12 @@ def _difference(label: str, twin: str) -> str:
     return f"like {twin!r}, but for {', '.join(names)}"
 
 
-def label_column(dataset: Any) -> np.ndarray | None:
-    """
-    The class ids of a tokenised training set, read without touching its texts.
-
-    Args:
-        dataset (`datasets.Dataset` or a map-style `torch.utils.data.Dataset`): rows with `labels` or `label`.
-
-    Returns:
-        `np.ndarray` of shape `(rows,)` and dtype int64, of shape `(rows, classes)` and dtype bool where texts have
-        several labels, or `None` for data that can only be streamed.
-
-    Raises:
-        ValueError: for rows without a label, float labels, or several labels that are no rows of 0 and 1.
-    """
-    return None if isinstance(dataset, torch.utils.data.IterableDataset) else class_ids(dataset)
-
-
 def class_ids(dataset: Any) -> np.ndarray:
-    """[`label_column`] of rows that are no stream."""
+    """
+    The column `labels` or `label` of tokenised rows that are no stream, read without touching their texts: of shape
+    `(rows,)` and dtype int64, or of shape `(rows, classes)` and dtype bool where texts have several labels. Raises a
+    `ValueError` for rows without a label, float labels, or several labels that are no rows of 0 and 1.
+    """
     if isinstance(dataset, Dataset):
         name = _label_name(dataset.column_names)
         values = dataset.select_columns(name).with_format("numpy")[name][:]

@@ -90,7 +90,7 @@ class Reader:
             missing = [name for name in text_columns if name not in table.columns]
             if missing and table.columns:
                 remedy = f"It {table.shape}." if table.shape else "Name it with text_column_names."
-                raise ValueError(lacks(title, "text", missing[0], table.columns, remedy))
+                raise ValueError(lacks(title, "text column", missing[0], table.columns, remedy))
             for row in table.rows:
                 row = self._checked(row, text_columns, columns, label_column)
                 if row.fault is None:

@@ -1,7 +1,9 @@
 """What a data set holds, in one table: before anybody trains on it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -184,11 +186,9 @@ def summarize(
 def _several_labels(labels: np.ndarray | None) -> dict[str, Any]:
     if labels is None or labels.ndim == 1:
         return {}
-    together = np.triu(labels.T.astype(int) @ labels, k=1)
-    order = np.argsort(-together, axis=None, kind="stable")[:PAIRS]
-    pairs = [(int(a), int(b), int(together[a, b])) for a, b in zip(*np.unravel_index(order, together.shape))]
+    together = Counter(chain.from_iterable(combinations(np.flatnonzero(row).tolist(), 2) for row in labels))
     return {
         "labels_per_text": round(float(labels.sum(axis=1).mean()), 2),
         "unlabelled": int((~labels.any(axis=1)).sum()),
-        "pairs": tuple(pair for pair in pairs if pair[2]),
+        "pairs": tuple((*pair, texts) for pair, texts in together.most_common(PAIRS)),
     }

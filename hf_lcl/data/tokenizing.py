@@ -79,7 +79,7 @@ def tokenize_texts(
     for split, kind, name in needed:
         if name not in (names := column_names(splits[split])):
             remedy = "Name it with text_columns." if kind == "text" else ""
-            raise ValueError(lacks(f"The {split} split", kind, name, names, remedy))
+            raise ValueError(lacks(f"The {split} split", f"{kind} column", name, names, remedy))
     if sentence_pair and len(text_columns) != 2:
         raise ValueError(
             f"A sentence pair needs two text columns, not {', '.join(text_columns)}: name two with text_column_names, "

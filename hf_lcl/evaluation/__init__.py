@@ -34,25 +34,4 @@ __all__ = [
 ]
 
 # Some of these need torch or scikit-learn, and others are of use without.
-_MODULES = {
-    "calibration": (
-        "ReliabilityBins",
-        "expected_calibration_error",
-        "fit_temperature",
-        "fold_temperature",
-        "reliability_bins",
-    ),
-    "confusion": (
-        "ConfusedPair",
-        "confused_pairs",
-        "per_class_table",
-    ),
-    "metrics": ("classification_metrics",),
-    "relations": (
-        "ClassTree",
-        "class_tree",
-        "closest_pairs",
-        "label_relations",
-    ),
-}
-__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, __file__)

@@ -102,10 +102,8 @@ def newest_checkpoint(folder: str | Path) -> Path | None:
 def checkpoint_of(folder: str | Path) -> Path | None:
     """The newest whole checkpoint of the run that the model in a folder comes from; never one of another run."""
     run = mark_of(read_state(folder)).get("id")
-    for checkpoint in checkpoints(folder):
-        if fault_of(checkpoint) is None and mark_of(read_state(checkpoint)).get("id") == run:
-            return checkpoint
-    return None
+    whole = (checkpoint for checkpoint in checkpoints(folder) if fault_of(checkpoint) is None)
+    return next((checkpoint for checkpoint in whole if mark_of(read_state(checkpoint)).get("id") == run), None)
 
 
 def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | None:

@@ -1,22 +1,21 @@
 """Names of a package that are imported at first use, since torch, transformers and datasets take seconds."""
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
-def lazy_exports(
-    package: str, modules: Mapping[str, Sequence[str]]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package, given the names that each of its modules has for it."""
+def lazy_exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package, for what its file imports below `if TYPE_CHECKING:` alone."""
+    blocks = [node for node in ast.parse(Path(file).read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    modules = {alias.name: f".{node.module}" for node in imports for alias in node.names}
 
     def get(name: str) -> Any:
-        for module, names in modules.items():
-            if name in names:
-                return getattr(import_module(f".{module}", package), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(modules[name], package), name)
 
-    def names() -> list[str]:
-        return sorted({*vars(import_module(package)), *(name for names in modules.values() for name in names)})
-
-    return get, names
+    return get, lambda: sorted({*vars(import_module(package)), *modules})

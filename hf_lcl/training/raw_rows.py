@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.cells import listed
+from ..data.cells import lacks, listed
 from ..data.frames import is_by_split
 from ..data.labels import encode_labels
 from ..data.loading import as_names, as_splits
@@ -15,7 +15,6 @@ from ..data.reading import named_columns
 from ..data.tokenizing import tokenize_texts
 from ..model.classes import class_names
 from ..model.loading import transformer_folder
-from ..support.likely import did_you_mean
 
 
 TOKENS = {"input_ids", "inputs_embeds"}
@@ -69,10 +68,7 @@ class RawRows:
         texts = self._texts or named_columns(None, columns)
         for name, argument in [*((text, "text_column") for text in texts), (self._label, "label_column")]:
             if name not in columns and (argument == "text_column" or split == "train"):
-                raise ValueError(
-                    f"The {split} data has no column {name!r}; its columns are {listed(columns)}. "
-                    f"{did_you_mean(name, columns)}Name it: {argument}='...'."
-                )
+                raise ValueError(lacks(f"The {split} data", "column", name, columns, f"Name it: {argument}='...'."))
         if self._label in columns:
             names = self.names if model is None else known_names(model)
             splits, self.names = encode_labels(splits, self._label, names or None)

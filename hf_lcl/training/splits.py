@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from ..data.labels import check_labels, label_column, label_names
+from ..data.labels import check_labels, class_ids, label_names
 from ..model.classes import class_names
 from ..model.configuration import SEVERAL, LCLConfig
 from ..training_args import ContrastiveTrainingArguments
@@ -104,6 +104,6 @@ def _checked_labels(dataset: Any, where: str) -> np.ndarray | None:
             "tokenizer) on it first."
         )
     try:
-        return label_column(dataset)
+        return None if is_stream else class_ids(dataset)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from hf_lcl import encode_labels, load_splits
-from hf_lcl.data.labels import label_column, label_names
+from hf_lcl.data.labels import class_ids, label_names
 
 
 def rows(labels: list, column: str = "label") -> Dataset:
@@ -310,12 +310,12 @@ class Rows:
 
 @pytest.mark.parametrize("dataset", [rows([2, 0, 1]), rows([2, 0, 1], column="labels"), Rows([2, 0, 1])])
 def test_class_ids_are_read_from_data_sets_of_any_kind(dataset):
-    ids = label_column(dataset)
+    ids = class_ids(dataset)
     assert (ids.tolist(), ids.dtype) == ([2, 0, 1], np.int64)
 
 
 def test_class_ids_may_be_tensors():
-    assert label_column(Rows([torch.tensor(1), torch.tensor(0)])).tolist() == [1, 0]
+    assert class_ids(Rows([torch.tensor(1), torch.tensor(0)])).tolist() == [1, 0]
 
 
 def test_the_names_of_an_encoded_data_set_are_known():
@@ -333,24 +333,6 @@ def test_the_names_of_a_stream_are_known_where_its_features_are():
     assert label_names(train.map(lambda row: row)) is None
 
 
-class Counted(torch.utils.data.IterableDataset):
-    """A stream that knows its length."""
-
-    def __iter__(self):
-        return iter([{"labels": 0}])
-
-    def __len__(self):
-        return 1
-
-
-def test_a_stream_of_known_length_is_a_stream():
-    assert label_column(Counted()) is None
-
-
-def test_streamed_data_has_no_label_column_to_read():
-    assert label_column(IterableDataset.from_generator(lambda: iter([{"labels": 0}]))) is None
-
-
 @pytest.mark.parametrize("kind", [rows, Rows])
 @pytest.mark.parametrize(
     ("labels", "message"),
@@ -363,9 +345,9 @@ def test_streamed_data_has_no_label_column_to_read():
 )
 def test_labels_that_are_no_ids_are_refused(kind, labels, message):
     with pytest.raises(ValueError, match=message):
-        label_column(kind(labels))
+        class_ids(kind(labels))
 
 
 def test_a_data_set_without_labels_lists_its_columns():
     with pytest.raises(ValueError, match="no column 'labels' or 'label'; its columns are text, note"):
-        label_column(rows(["x"], column="note"))
+        class_ids(rows(["x"], column="note"))

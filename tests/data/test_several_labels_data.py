@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from hf_lcl.data import drop_conflicts, encode_labels, label_column
+from hf_lcl.data import drop_conflicts, encode_labels
 from hf_lcl.data.holding_out import hold_out
+from hf_lcl.data.labels import class_ids
 from hf_lcl.data.several_labels import indicator_rows, join_label_columns, rarest_labels, split_labels
 from hf_lcl.data.summary import DataSummary, SplitSummary, _several_labels
 
@@ -23,7 +24,7 @@ def test_lists_become_rows_of_0_and_1_in_every_split():
     assert encoded["train"]["labels"][:] == [[1, 1], [0, 0], [1, 0]]
     assert encoded["test"]["labels"][:] == [[1, 1]]
     assert encoded["train"].features["labels"] == List(Value("float32"), length=2)
-    assert label_column(encoded["train"]).tolist() == [[True, True], [False, False], [True, False]]
+    assert class_ids(encoded["train"]).tolist() == [[True, True], [False, False], [True, False]]
 
 
 def test_ids_that_are_numbers_are_ordered_by_number_and_named_ids_keep_their_names():

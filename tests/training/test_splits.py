@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset
+from datasets import ClassLabel, Dataset, IterableDataset
 from sklearn.utils.class_weight import compute_class_weight
 
 from hf_lcl import ContrastiveTrainer, LCLForSequenceClassification
@@ -39,6 +39,21 @@ FAULTS = [
     (lambda split: [], "has no rows"),
     (lambda split: split.select([]), "has no rows"),
 ]
+
+
+class Counted(torch.utils.data.IterableDataset):
+    """A stream that knows its length."""
+
+    def __iter__(self):
+        return iter([{"input_ids": [1, 2], "labels": 0}])
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize("stream", [Counted(), IterableDataset.from_generator(lambda: iter(Counted()))])
+def test_the_labels_of_a_stream_are_not_read(stream):
+    assert TrainingSet(stream).labels is None
 
 
 class TestEvaluationSets:
