@@ -81,11 +81,8 @@ def encode_labels(
     if names is None:
         title = title_of(splits[reference], reference)
         if reference not in found:
-            raise ValueError(
-                lacks(
-                    title, "label column", label_column, splits[reference].column_names, "Name it with label_column."
-                )
-            )
+            columns = splits[reference].column_names
+            raise ValueError(lacks(title, "label column", label_column, columns, "Name it with label_column."))
         feature, known = splits[reference].features[label_column], f"the {reference} split"
         names = _class_names(occurring, reference, title, feature.feature if several else feature)
         if several and (absent := sorted({*names} - occurring[reference])):

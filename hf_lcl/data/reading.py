@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,14 +58,14 @@ class Reader:
             raise ValueError(f"delimiter={self.delimiter!r} is no single character: use one such as ';', or tab.")
         self.delimiter = delimiter
 
-    def columns(self, path: str | Path, split: str | None = None) -> list[str]:
+    def columns(self, path: str | PathLike, split: str | None = None) -> list[str]:
         """Names of the columns of a file; raises a `ValueError` where it cannot be read."""
         with self.opened(path, split) as (_, table):
             return table.columns
 
     def rows(
         self,
-        source: str | Path,
+        source: str | PathLike,
         text_columns: Sequence[str] | str | None = None,
         *,
         columns: Sequence[str] | None = None,
@@ -144,7 +145,7 @@ class Reader:
     @contextmanager
     def opened(
         self,
-        source: str | Path,
+        source: str | PathLike,
         split: str | None = None,
         stream_kind: str = "txt",
         columns: Sequence[str] | None = None,
@@ -156,7 +157,7 @@ class Reader:
         kind, is_zipped = (stream_kind, False) if source == "-" else _kind(path, title)
         try:
             with ExitStack() as stack:
-                binary: BinaryIO = sys.stdin.buffer
+                binary = sys.stdin.buffer
                 if source != "-":
                     binary = stack.enter_context((gzip.open if is_zipped else open)(path, "rb"))
                 is_text = kind != "parquet"

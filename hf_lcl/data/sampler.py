@@ -153,8 +153,7 @@ class LabelBalancedSampler(Sampler[int]):
 
 def fill_batches(groups: list[Group], batch_size: int) -> Iterator[list[Group]]:
     """
-    Fills batches of `batch_size` texts with whole groups, as far as possible in the order in which they come; the last
-    batch may have fewer texts.
+    Batches of `batch_size` texts, the last one perhaps of fewer, of whole groups as far as possible in their order.
 
     First come the groups of classes that do not have their share of the batch yet. A group is passed over for now
     where its class has its share and a part of another already, or where no choice among the groups after it would

@@ -72,8 +72,7 @@ def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
     The labels of each text as strings. Raises a `ValueError` that names the row for a cell that is no list, an empty
     label, and one that stands twice.
     """
-    feature = dataset.features[column]
-    known = getattr(feature, "feature", None)
+    known = getattr(dataset.features[column], "feature", None)
     names = known.names if isinstance(known, ClassLabel) else None
     found = []
     for row, values in enumerate(dataset.with_format(None)[column][:]):

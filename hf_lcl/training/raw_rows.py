@@ -8,9 +8,8 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.cells import lacks, listed
-from ..data.frames import is_by_split
 from ..data.labels import encode_labels
-from ..data.loading import as_names, as_splits
+from ..data.loading import as_names, as_splits, is_by_split
 from ..data.reading import named_columns
 from ..data.tokenizing import tokenize_texts
 from ..model.classes import class_names

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from hf_lcl import encode_labels, load_splits, tokenize_texts
-from hf_lcl.data.frames import as_dataset
+from hf_lcl.data.loading import as_dataset
 
 
 ROWS = [{"Body": "it broke", "Queue": "tech"}, {"Body": "my card", "Queue": "cards"}, {"Body": "oh", "Queue": "tech"}]
