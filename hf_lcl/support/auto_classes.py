@@ -5,8 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -55,9 +54,7 @@ class _Registrar(MetaPathFinder):
         is_of_model = name.startswith(FOLDER)
         if name not in REGISTRATIONS and not is_of_model:
             return None
-        sys.meta_path.remove(self)  # Python's own finders take over
-        spec = find_spec(name)
-        sys.meta_path.insert(0, self)
+        spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module

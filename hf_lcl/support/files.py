@@ -33,7 +33,7 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """
     place = Path(os.path.realpath(path))
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    try:
+    with naming_disk_faults(path):
         if place.exists() and not place.is_file():
             with open(place, mode, **options) as file:
                 yield file
@@ -46,10 +46,6 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
             os.replace(beside, place)
         finally:
             beside.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 def write_whole(path: str | os.PathLike, content: str) -> None:
@@ -138,17 +134,21 @@ def check_weights(folder: str | os.PathLike) -> None:
 
 
 @contextmanager
-def naming_disk_faults(folder: str | os.PathLike) -> Iterator[None]:
-    """Turns what safetensors and torch raise on a full disk into an `OSError` that names the folder."""
+def naming_disk_faults(path: str | os.PathLike) -> Iterator[None]:
+    """Turns what Python, safetensors and torch raise on a full disk into an `OSError` that names a file or folder."""
     try:
         yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except Exception as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         is_torch = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
-        if isinstance(error, OSError) or not (number or is_torch):
+        if not (number or is_torch):
             raise
         code = int(number[1]) if number else errno.ENOSPC  # torch does not tell which
-        raise OSError(code, os.strerror(code), str(folder)) from error
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager
