@@ -10,7 +10,7 @@ from study.cells import Cell, Task
 from study.systems import ours, train_ours
 
 from hf_lcl.evaluation import label_relations
-from hf_lcl.evaluation.audit import look_at
+from hf_lcl.evaluation.audit.findings import look_at
 from hf_lcl.evaluation.audit.folds import assign_folds, out_of_fold
 from hf_lcl.evaluation.inference import ModelOutputs, run_model
 

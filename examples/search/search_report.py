@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from paper_space import PAPER_VALUES
 
-from hf_lcl.evaluation.plots import Theme, save_picture
 from hf_lcl.evaluation.plots.matrices import readable_on
-from hf_lcl.evaluation.plots.theme import new_figure
+from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
 from hf_lcl.support.extras import load_extra
 from hf_lcl.support.files import write_csv, write_json
 

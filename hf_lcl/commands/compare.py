@@ -205,6 +205,6 @@ def _write_baselines(planned: list[tuple[str, ContrastiveTrainingArguments]]) ->
         add_findings(args.output_dir, baselines=baselines)
         refresh_card(args.output_dir)
         if (Path(args.output_dir) / FOLDER / "index.html").is_file():
-            from ..evaluation.report.beside import refresh_page  # needs matplotlib, which is an extra
+            from ..evaluation.report.glance import refresh_page  # needs matplotlib, which is an extra
 
             refresh_page(args.output_dir)

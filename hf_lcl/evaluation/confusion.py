@@ -6,17 +6,14 @@ import numpy as np
 
 
 NOTHING = "(nothing)"
+# Of more classes, a matrix shows so many with the most errors.
+MOST_CLASSES_IN_MATRIX, CLASSES_OF_SUBMATRIX = 30, 20
 
 
 class ConfusedPair(NamedTuple):
     """
-    Two classes and how often one was predicted for the other.
-
-    Args:
-        true (`str`): the true class of the texts.
-        predicted (`str`): the class that was predicted.
-        count (`int`): number of texts.
-        share (`float`): of the texts of class `true`, from 0 to 1.
+    The class `predicted` for so many texts of the class `true`: their `count`, and their `share` of the texts of that
+    class, from 0 to 1.
     """
 
     true: str
@@ -31,27 +28,25 @@ def confusion_counts(references: np.ndarray, predictions: np.ndarray, num_labels
     return np.bincount(pairs, minlength=num_labels**2).reshape(num_labels, num_labels)
 
 
-def missed_for_added(references: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """
-    The number of texts by the label that is missed (row) and the one that is added (column), of rows of 0 and 1; in
-    the last column the texts to which none is added: `(num_labels, num_labels + 1)`.
-    """
-    references, predictions = np.asarray(references) > 0, np.asarray(predictions) > 0
-    missed, added = (references & ~predictions).astype(int), (predictions & ~references).astype(int)
-    return missed.T @ np.column_stack([added, added.sum(axis=1) == 0])
-
-
 def most_confused(counts: np.ndarray, top: int) -> list[int]:
     """The ids of the classes with the most errors, their texts and those taken for theirs, the most first."""
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     return np.argsort(-errors, kind="stable")[:top].tolist()
 
 
+def shown_in_matrix(counts: np.ndarray, order: list[int]) -> list[int]:
+    """The classes in `order`; of many, those with the most errors."""
+    if len(order) <= MOST_CLASSES_IN_MATRIX:
+        return order
+    worst = most_confused(counts, CLASSES_OF_SUBMATRIX)
+    return [label for label in order if label in worst]
+
+
 def confused_pairs(
     references: np.ndarray, predictions: np.ndarray, names: list[str], top: int = 5
 ) -> list[ConfusedPair]:
     """
-    The most frequent errors.
+    The most frequent errors, the most frequent first, then by class id; pairs that do not occur are left out.
 
     Args:
         references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`.
@@ -59,9 +54,6 @@ def confused_pairs(
             pair is one that is missed and one that is added to the same text, or `NOTHING`.
         names (`list[str]`): class names by id.
         top (`int`, *optional*, defaults to 5): the largest number of pairs.
-
-    Returns:
-        `list[ConfusedPair]`: most frequent first, then by class id; pairs that do not occur are left out.
 
     Example:
 
@@ -74,7 +66,11 @@ def confused_pairs(
     ```
     """
     if np.ndim(references) == 2:
-        counts, rows, names = missed_for_added(references, predictions), references.sum(axis=0), [*names, NOTHING]
+        true, given = np.asarray(references) > 0, np.asarray(predictions) > 0
+        missed, added = (true & ~given).astype(int), (given & ~true).astype(int)
+        # By the label that is missed (row) and the one that is added; in the last column, none is.
+        counts = missed.T @ np.column_stack([added, added.sum(axis=1) == 0])
+        rows, names = true.sum(axis=0), [*names, NOTHING]
     else:
         counts = confusion_counts(references, predictions, len(names))
         rows = counts.sum(axis=1)

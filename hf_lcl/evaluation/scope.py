@@ -1,6 +1,5 @@
 """Texts of none of the classes: what tells them from the others, how well, and where to cut."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 from typing import Any
@@ -27,21 +26,9 @@ NAMES = {
 @dataclass(frozen=True)
 class Rule:
     """
-    How the logit of the class `out_of_scope` is chosen.
-
-    Args:
-        kind (`str`): `"keep"`, so that this share of validation texts keeps a class of its own; `"recall"`, so that
-            this share of out-of-scope texts is found; or `"f1"`, for the best F1 of the class on both.
-        share (`float`): of `keep` and `recall`.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.evaluation.scope import Rule
-
-    >>> Rule.parse("keep=0.95")
-    Rule(kind='keep', share=0.95)
-    ```
+    How the logit of the class `out_of_scope` is chosen: `"keep"`, so that this share of validation texts keeps a class
+    of its own; `"recall"`, so that this share of out-of-scope texts is found; or `"f1"`, for the best F1 of the class
+    on both.
     """
 
     kind: str
@@ -49,7 +36,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
-        """A rule as it is written; raises a `ValueError` for another text."""
+        """A rule as it is written (`"keep=0.95"`); raises a `ValueError` for another text."""
         kind, _, share = text.partition("=")
         try:
             rule = cls(kind, float(share or 0))
@@ -79,11 +66,8 @@ class Rule:
 
     def cut(self, known: np.ndarray, foreign: np.ndarray | None = None) -> float:
         """
-        The logit below which all others have to be. It lies halfway between those of two texts.
-
-        Args:
-            known (`np.ndarray` of shape `(texts,)`): the largest logits of validation texts.
-            foreign (`np.ndarray` of shape `(texts,)`, *optional*): those of out-of-scope texts.
+        The logit below which all others have to be, halfway between those of two texts, from the largest logits
+        `(texts,)` of validation texts and of out-of-scope texts.
         """
         self.check(len(known), None if foreign is None else len(foreign))
         known = np.sort(known.astype(np.float64))
@@ -114,26 +98,9 @@ def scope_scores(
     trained: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """
-    How much texts look like those of the classes, by each score of `NAMES`: higher is more.
-
-    Args:
-        logits (`np.ndarray` of shape `(texts, num_labels)`): of the known classes.
-        embeddings (`np.ndarray` of shape `(texts, hidden)`, *optional*): of the same texts.
-        trained (`tuple[np.ndarray, np.ndarray]`, *optional*): embeddings `(rows, hidden)` and class ids `(rows,)` of
-            training texts; the last three scores need them.
-
-    Returns:
-        `dict[str, np.ndarray]`: each of shape `(texts,)`.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.scope import scope_scores
-
-    >>> scope_scores(np.array([[4.0, 1.0], [0.5, 0.4]]))["largest_logit"]
-    array([4. , 0.5])
-    ```
+    How much texts look like those of the classes, by each score of `NAMES`, `(texts,)`: higher is more. Three take the
+    `logits` of the known classes `(texts, num_labels)`; the others need the `embeddings` of the texts, and, as
+    `trained`, embeddings `(rows, hidden)` and class ids `(rows,)` of training texts.
     """
     scores = {
         "largest_logit": logits.max(axis=1),
@@ -141,59 +108,42 @@ def scope_scores(
         "largest_probability": softmax(logits, axis=1).max(axis=1),
     }
     if embeddings is not None and trained is not None:
+        from sklearn.preprocessing import normalize  # takes a second to import
+
         rows, labels = trained
         scores["mahalanobis"] = _relative_mahalanobis(embeddings, rows, labels)
-        rows, texts = _unit(rows), _unit(embeddings)
-        centres = _unit(np.stack([rows[labels == label].mean(axis=0) for label in np.unique(labels)]))
-        scores["centroid"] = (texts @ centres.T).max(axis=1)
+        rows, texts = normalize(rows), normalize(embeddings)
+        scores["centroid"] = (texts @ normalize(_centres(rows, labels)).T).max(axis=1)
         cosines = texts @ rows.T
         place = max(0, cosines.shape[1] - NEIGHBOUR)
         scores["neighbours"] = np.partition(cosines, place, axis=1)[:, place]
     return scores
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+def _centres(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The mean of the rows of each class that has some, in the order of the class ids."""
+    return np.stack([rows[labels == label].mean(axis=0) for label in np.unique(labels)])
 
 
 def _relative_mahalanobis(texts: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Distance to all texts less that to the nearest class (https://huggingface.co/papers/2106.09022)."""
+    from scipy.spatial.distance import cdist
     from sklearn.covariance import LedoitWolf  # few texts do not fill a covariance: it is shrunk
 
-    classes, ids = np.unique(labels, return_inverse=True)
-    centres = np.stack([rows[ids == label].mean(axis=0) for label in range(len(classes))])
     distances = []
-    for inside, middles in ((rows - centres[ids], centres), (rows - rows.mean(axis=0), rows.mean(axis=0)[None])):
-        precision = LedoitWolf(assume_centered=True).fit(inside.astype(np.float64)).get_precision()
-        root = np.linalg.cholesky(precision)
-        here, there = texts @ root, middles @ root
-        squares = np.square(here).sum(axis=1)[:, None] + np.square(there).sum(axis=1) - 2 * here @ there.T
-        distances.append(squares.min(axis=1))
-    return distances[1] - distances[0]
+    for ids in (np.zeros_like(labels), np.unique(labels, return_inverse=True)[1]):
+        centres = _centres(rows, ids)
+        inside = (rows - centres[ids]).astype(np.float64)
+        root = np.linalg.cholesky(LedoitWolf(assume_centered=True).fit(inside).get_precision())
+        distances.append(cdist(texts @ root, centres @ root, "sqeuclidean").min(axis=1))
+    return distances[0] - distances[1]
 
 
 def scope_metrics(known: np.ndarray, foreign: np.ndarray) -> dict[str, float]:
     """
-    How well a score tells texts of the classes from others.
-
-    Args:
-        known (`np.ndarray` of shape `(texts,)`): the score of texts of the classes, higher than that of others.
-        foreign (`np.ndarray` of shape `(texts,)`): of texts of no class.
-
-    Returns:
-        `dict[str, float]`: `auroc`; `aupr` of finding foreign texts; and where 95 % of the known texts are kept,
-            `fpr_at_95_kept`, the share of foreign texts that are kept too, and `oos_recall_at_95_kept`, of those that
-            are found.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.scope import scope_metrics
-
-    >>> scope_metrics(np.array([2.0, 3.0, 4.0]), np.array([1.0, 2.5]))["auroc"]
-    0.8333333333333334
-    ```
+    How well a score `(texts,)` tells texts of the classes, where it is higher, from those of no class: `auroc`; `aupr`
+    of finding foreign texts; and where 95 % of the known texts are kept, `fpr_at_95_kept`, the share of foreign texts
+    that are kept too, and `oos_recall_at_95_kept`, of those that are found.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score  # takes a second to import
 
@@ -212,9 +162,3 @@ def scope_table(known: dict[str, np.ndarray], foreign: dict[str, np.ndarray]) ->
     """[`scope_metrics`] of each of the [`scope_scores`] of both, and its AUROC less that of the largest logit."""
     rows: list[dict[str, Any]] = [{"score": NAMES[name]} | scope_metrics(known[name], foreign[name]) for name in known]
     return [row | {"auroc_difference": row["auroc"] - rows[0]["auroc"]} for row in rows]
-
-
-def split_by_scope(labels: Sequence[int] | np.ndarray, num_known: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of texts of the first `num_known` classes, and those of others."""
-    is_known = np.asarray(labels) < num_known
-    return np.flatnonzero(is_known), np.flatnonzero(~is_known)

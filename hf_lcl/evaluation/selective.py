@@ -1,7 +1,6 @@
 """Which answers to trust and which to leave to a person: accuracy over the share of texts that are answered."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -12,18 +11,11 @@ WANTED = (0.8, 0.9, 0.95, 0.98, 0.99)  # accuracies of the answers
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """
-    What is reached by answering the surest texts alone; the first row answers the fewest.
+    """What is reached by answering the surest texts alone, in arrays `(cuts,)`; the first row answers the fewest."""
 
-    Args:
-        cuts (`np.ndarray` of shape `(cuts,)`): the least probability of an answer.
-        coverage (`np.ndarray` of shape `(cuts,)`): the share of texts that are answered.
-        accuracy (`np.ndarray` of shape `(cuts,)`): of the answers.
-    """
-
-    cuts: np.ndarray
-    coverage: np.ndarray
-    accuracy: np.ndarray
+    cuts: np.ndarray  # the least probability of an answer
+    coverage: np.ndarray  # the share of texts that are answered
+    accuracy: np.ndarray  # of the answers
 
     @property
     def area(self) -> float:
@@ -38,24 +30,7 @@ class RiskCoverage:
 
 
 def risk_coverage(logits: np.ndarray, references: np.ndarray) -> RiskCoverage:
-    """
-    The curve of a classifier.
-
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.selective import risk_coverage
-
-    >>> curve = risk_coverage(np.log([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 0, 0]))
-    >>> curve.accuracy.round(2), curve.cut_for(1.0)
-    (array([1.  , 1.  , 0.67]), 0.7)
-    ```
-    """
+    """The curve of a classifier from its logits `(rows, num_labels)` and the true class ids `(rows,)`."""
     probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
     order = np.argsort(-confidence, kind="stable")
@@ -67,19 +42,17 @@ def risk_coverage(logits: np.ndarray, references: np.ndarray) -> RiskCoverage:
 
 
 def cut_table(
-    chosen_on: RiskCoverage, logits: np.ndarray, references: np.ndarray, wanted: tuple[float, ...] = WANTED
-) -> list[dict[str, Any]]:
+    chosen_on: RiskCoverage, measured: RiskCoverage, wanted: tuple[float, ...] = WANTED
+) -> list[dict[str, float]]:
     """
     For each wanted accuracy that is higher than that of all answers and is reached: the cut (`reject_below`), and what
     it does to other texts: the share that is `answered`, and the `accuracy` of these answers.
     """
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    right = probabilities.argmax(axis=1) == references
     rows = []
     for accuracy in wanted:
         cut = chosen_on.cut_for(accuracy) if accuracy > chosen_on.accuracy[-1] else None
-        answered = probabilities.max(axis=1) >= (2 if cut is None else cut)
-        if answered.any():
-            shares = {"answered": float(answered.mean()), "accuracy": float(right[answered].mean())}
+        if cut is not None and cut <= measured.cuts[0]:
+            last = np.flatnonzero(measured.cuts >= cut)[-1]
+            shares = {"answered": float(measured.coverage[last]), "accuracy": float(measured.accuracy[last])}
             rows.append({"wanted": accuracy, "reject_below": cut, **shares})
     return rows

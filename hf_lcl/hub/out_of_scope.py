@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
-from ..evaluation.scope import Rule, split_by_scope
+from ..evaluation.scope import Rule
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, last_layer, remove_last_class, scale_logits
@@ -109,12 +109,13 @@ def add_out_of_scope(
         return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what).logits
 
     logits, labels = logits_of(validation, "validation"), validation.with_format("numpy")["labels"][:]
-    known, others = split_by_scope(labels, logits.shape[1])
-    strangers = [logits[others], *([] if foreign is None else [logits_of(foreign, "out of scope")])]
+    is_known = labels < logits.shape[1]
+    known, others = logits[is_known], logits[~is_known]
+    strangers = [others, *([] if foreign is None else [logits_of(foreign, "out of scope")])]
     rest = np.concatenate(strangers)
     rule.check(len(known), len(rest) or None)
-    temperature = fit_temperature(logits[known], labels[known])
-    kept, found = logits[known].max(axis=1) / temperature, rest.max(axis=1) / temperature
+    temperature = fit_temperature(known, labels[is_known])
+    kept, found = known.max(axis=1) / temperature, rest.max(axis=1) / temperature
     cut = rule.cut(kept, found if len(found) else None)
     facts = {"rule": str(rule), "temperature": temperature, "cut": cut, "texts": len(known)}
     facts["kept"] = float((kept >= cut).mean())

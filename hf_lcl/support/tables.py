@@ -1,4 +1,4 @@
-"""Rows of equal keys as text that people can read."""
+"""Rows of equal keys, and long texts, as people can read them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,3 +24,8 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
         adjust = str.rjust if isinstance(first, int | float) else str.ljust
         columns.append([adjust(cell, width) for cell in (name, *cells)])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns))
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many characters, the last of which says that more were there."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

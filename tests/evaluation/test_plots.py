@@ -8,19 +8,11 @@ import pytest
 from matplotlib.image import imread
 
 from hf_lcl.evaluation import class_tree, reliability_bins
-from hf_lcl.evaluation.plots import (
-    DARK,
-    LIGHT,
-    plot_confusion_matrix,
-    plot_embedding_map,
-    plot_label_relations,
-    plot_reliability,
-    plot_training_curves,
-    project,
-    save_picture,
-)
+from hf_lcl.evaluation.plots.curves import plot_reliability, plot_training_curves
+from hf_lcl.evaluation.plots.embedding_map import plot_embedding_map, project
 from hf_lcl.evaluation.plots.fonts import _fonts_for, missing_fonts, use_fonts
-from hf_lcl.evaluation.plots.theme import new_figure
+from hf_lcl.evaluation.plots.matrices import plot_confusion_matrix, plot_label_relations
+from hf_lcl.evaluation.plots.theme import DARK, LIGHT, new_figure, save_picture
 
 
 def shares(classes: int, seed: int = 0) -> np.ndarray:

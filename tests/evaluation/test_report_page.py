@@ -7,8 +7,7 @@ import pytest
 
 from hf_lcl.evaluation.inference import ModelOutputs
 from hf_lcl.evaluation.report import sections
-from hf_lcl.evaluation.report.beside import CAPTION, beside
-from hf_lcl.evaluation.report.glance import glance, headline
+from hf_lcl.evaluation.report.glance import CAPTION, beside, glance, headline
 from hf_lcl.evaluation.report.page import render_page, replace_table
 
 

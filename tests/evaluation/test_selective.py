@@ -26,14 +26,14 @@ def test_the_curve_begins_with_the_surest_and_ends_with_all():
 
 
 def test_cuts_hold_on_other_texts():
-    chosen_on, (logits, labels) = risk_coverage(*sample(20_000, 0)), sample(20_000, 1)
-    table = cut_table(chosen_on, logits, labels)
+    chosen_on, measured = risk_coverage(*sample(20_000, 0)), risk_coverage(*sample(20_000, 1))
+    table = cut_table(chosen_on, measured)
     assert [row["wanted"] for row in table] == [0.8, 0.9, 0.95, 0.98, 0.99]
     for row in table:
         assert row["accuracy"] == pytest.approx(row["wanted"], abs=0.015)
     shares = [row["answered"] for row in table]
     assert shares == sorted(shares, reverse=True)
-    assert cut_table(chosen_on, logits, labels, wanted=(0.1,)) == []
+    assert cut_table(chosen_on, measured, wanted=(0.1,)) == []
 
 
 def test_sure_errors_cost_more_than_unsure_ones():

@@ -17,37 +17,18 @@ def choose_next(
     number: int,
     *,
     known: Collection[str] = (),
-    same: float = SAME,
 ) -> tuple[list[int], Counter[str]]:
     """
     The texts from whose labels a classifier learns most: between whose two likeliest classes it is torn (breaking
     ties). Of near-equal texts one is taken, and of a class twice its equal share at most, unless others lack.
 
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): of the classifier.
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): of length 1.
-        texts (`Sequence[str]`): of the rows.
-        number (`int`): how many to choose.
-        known (`Collection[str]`): texts that have a label already, as [`same_words`] writes them.
-        same (`float`, *optional*, defaults to 0.95): the cosine from which on two texts are near-equal.
-
-    Returns:
-        `tuple[list[int], Counter[str]]`: rows, the smallest margin first; how many were passed over as `known` or
-        `near-equal`.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.audit.choosing import choose_next
-
-    >>> choose_next(np.array([[0, 3.0], [0, 0.1], [0, 1.0]]), np.eye(3), ["a", "b", "c"], 2, known={"c"})
-    ([1, 0], Counter({'known': 1}))
-    ```
+    Returns at most `number` rows, the smallest margin first, and how many were passed over as `known` or `near-equal`.
+    Logits are `(rows, num_labels)`, embeddings of length 1 `(rows, hidden)`; texts that have a label already are
+    `known`, as [`same_words`] writes them.
     """
     probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    two = np.sort(np.partition(probabilities, -2, axis=1)[:, -2:], axis=1)
-    best, order = probabilities.argmax(axis=1), np.argsort(two[:, 1] - two[:, 0], kind="stable")
+    *_, second, first = np.partition(probabilities, -2, axis=1).T
+    best, order = probabilities.argmax(axis=1), np.argsort(first - second, kind="stable")
     cap, of_class, counts = ceil(2 * number / probabilities.shape[1]), Counter[int](), Counter[str]()
     known, chosen, waiting = set(known), list[int](), list[int]()
     vectors = np.empty((number, embeddings.shape[1]), dtype=np.float32)
@@ -60,7 +41,7 @@ def choose_next(
             if is_capped and of_class[int(best[row])] >= cap:
                 waiting.append(row)
                 continue
-            if len(chosen) and (vectors[: len(chosen)] @ embeddings[row].astype(np.float32)).max() >= same:
+            if len(chosen) and (vectors[: len(chosen)] @ embeddings[row].astype(np.float32)).max() >= SAME:
                 counts["near-equal"] += 1
                 continue
             vectors[len(chosen)] = embeddings[row]

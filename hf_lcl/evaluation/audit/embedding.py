@@ -32,42 +32,32 @@ def on_disk(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
 
 class Embedder:
     """
-    What gives texts embeddings: a finished classifier, or an encoder, whose embedding is the mean of its tokens.
-
-    Args:
-        name (`str` or `Path`): a folder or an id on the Hub.
-        batch_size (`int`, *optional*, defaults to 32): texts per batch.
-        max_length (`int`, *optional*, defaults to 128): longer texts are cut to this many tokens.
-        trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
-
-    Raises:
-        ValueError: where there is no model, or no tokenizer.
+    What gives texts embeddings: a finished classifier, or an encoder, whose embedding is the mean of its tokens. Its
+    `name` is a folder or an id on the Hub; texts are cut to `max_length` tokens. Raises a `ValueError` where there is
+    no model, or no tokenizer.
     """
 
     def __init__(
         self, name: str | Path, *, batch_size: int = 32, max_length: int = 128, trust_remote_code: bool = False
     ):
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         encoder = transformer_folder(name)
-        self.batch_size = batch_size
+        self.batch_size, self.max_length = batch_size, max_length
         check_weights(encoder)
         self.tokenizer: PreTrainedTokenizerBase
-        if is_adapter(Path(name)) or _is_classifier(encoder, options):
-            self.is_classifier = True
-            self.model, self.tokenizer = load_finished(name, **options)
+        self.is_classifier = is_adapter(Path(name)) or _is_classifier(encoder, trust_remote_code)
+        if self.is_classifier:
+            self.model, self.tokenizer = load_finished(name, trust_remote_code=trust_remote_code)
         else:
-            self.is_classifier = False
             level = loading.logger.level
             loading.logger.setLevel(ERROR)  # the classifier on top is new, and never asked
             try:
                 model = LCLForSequenceClassification.from_encoder(
-                    name, num_labels=2, pooling="mean", weighting="none", **options
+                    name, num_labels=2, pooling="mean", weighting="none", trust_remote_code=trust_remote_code
                 )
             finally:
                 loading.logger.setLevel(level)
             self.model = model.to(PartialState().device)
-            self.tokenizer = AutoTokenizer.from_pretrained(encoder, **options)
-        self.max_length = max_length
+            self.tokenizer = AutoTokenizer.from_pretrained(encoder, trust_remote_code=trust_remote_code)
 
     def __call__(self, texts: Sequence[str], description: str = "embeddings") -> np.ndarray:
         """Embeddings of length 1, `(texts, hidden)`, in half precision in a temporary file."""
@@ -79,22 +69,18 @@ class Embedder:
         embeddings = on_disk((len(texts), model.config.text_config.get_text_config().hidden_size), np.float16)
         logits = on_disk((len(texts), len(class_names(model.config))))
         with tqdm(total=len(texts), desc=description, unit=" texts") as progress:
+            options: dict[str, Any] = {"max_length": self.max_length, "batch_size": self.batch_size}
             for start in range(0, len(texts), step):
-                options: dict[str, Any] = {
-                    "max_length": self.max_length,
-                    "batch_size": self.batch_size,
-                    "progress": progress,
-                }
-                outputs = run_on_texts(model, self.tokenizer, texts[start : start + step], **options)
-                part = slice(start, start + len(outputs.logits))
+                part = slice(start, start + step)
+                outputs = run_on_texts(model, self.tokenizer, texts[part], progress=progress, **options)
                 embeddings[part] = torch.nn.functional.normalize(torch.from_numpy(outputs.embeddings)).numpy()
                 logits[part] = outputs.logits
         return embeddings, logits
 
 
-def _is_classifier(name: str, options: dict[str, Any]) -> bool:
+def _is_classifier(name: str, trust_remote_code: bool) -> bool:
     try:
-        config = AutoConfig.from_pretrained(name, **options)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise ValueError(f"No model can be loaded from {name}: {error}") from error
     return any("ForSequenceClassification" in kind for kind in config.architectures or ())

@@ -25,29 +25,18 @@ def same_words(text: str) -> str:
 
 @dataclass(frozen=True)
 class Findings:
-    """
-    One entry per row of the file.
+    """What was found in a file; arrays have one entry per row."""
 
-    Args:
-        labels (`np.ndarray` of shape `(rows,)`): class ids as given; -1 where the file has no labels.
-        suggested (`np.ndarray` of shape `(rows,)`): the likeliest class, of a classifier that has not seen the text.
-        margins (`np.ndarray` of shape `(rows,)`): by how much the logit of the likeliest other class is above that
-            of the label: 2.3 says that it is ten times as likely; NaN for a class with a single text.
-        probabilities (`np.ndarray` of shape `(rows,)`): of the label; NaN likewise.
-        neighbours ([`Neighbours`]): the nearest rows.
-        flags (`dict[str, np.ndarray]`): kind of fault to which rows have it.
-        singles (`list[int]`): classes with a single text, of whose label nothing can be said.
-        leaks (`np.ndarray` of shape `(rows,)`): which rows are near-equal to one of another split.
-    """
-
-    labels: np.ndarray
-    suggested: np.ndarray
+    labels: np.ndarray  # class ids as given; -1 where the file has no labels
+    suggested: np.ndarray  # the likeliest class, of a classifier that has not seen the text
+    # By how much the logit of the likeliest other class is above that of the label: 2.3 says that it is ten times as
+    # likely; NaN for a class with a single text.
     margins: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray  # of the label; NaN likewise
     neighbours: Neighbours
-    flags: dict[str, np.ndarray]
-    singles: list[int]
-    leaks: np.ndarray
+    flags: dict[str, np.ndarray]  # kind of fault to which rows have it
+    singles: list[int]  # classes with a single text, of whose label nothing can be said
+    leaks: np.ndarray  # which rows are near-equal to one of another split
 
     @property
     def order(self) -> np.ndarray:
@@ -58,12 +47,10 @@ class Findings:
         """The faults of a row, with blanks between."""
         return " ".join(name for name, has_it in self.flags.items() if has_it[row])
 
-    def noise(self, num_labels: int) -> np.ndarray:
-        """The share of the texts of each class (row) whose label looks wrong and that look like another (column)."""
-        counts = np.zeros((num_labels, num_labels))
-        suspect = self.flags[LABEL]
-        np.add.at(counts, (self.labels, np.where(suspect, self.suggested, self.labels)), 1)
-        return counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    @property
+    def looks_like(self) -> np.ndarray:
+        """The class that is suggested where a label looks wrong, and that of the label elsewhere."""
+        return np.where(self.flags[LABEL], self.suggested, self.labels)
 
 
 def look_at(
@@ -77,27 +64,9 @@ def look_at(
     """
     Looks for labels that are wrong, texts that repeat another or stand under several labels, and outliers.
 
-    Args:
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): of length 1.
-        labels (`np.ndarray` of shape `(rows,)`, *optional*): class ids from 0 on; without them, and with those of a
-            single class, no label is judged.
-        texts (`Sequence[str]`): equal ones, but for capitals and blanks, are held out together.
-        same (`float`, *optional*, defaults to 0.95): the cosine from which on two texts are near-equal.
-        others (`np.ndarray` of shape `(others, hidden)`, *optional*): embeddings of another split; a row that is
-            near-equal to one of them is a duplicate.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.audit import look_at
-
-    >>> points = np.repeat(np.eye(2), 6, axis=0) + np.linspace(0, 0.9, 12)[:, None] * [1, 0.5]
-    >>> points /= np.linalg.norm(points, axis=1, keepdims=True)
-    >>> found = look_at(points, np.array([0, 0, 1, 0, 0, 0] + [1] * 6), list("abcdefghijkl"), same=1.1)
-    >>> int(found.order[0]), found.flag(2)
-    (2, 'label?')
-    ```
+    Embeddings have length 1 `(rows, hidden)`. Without labels `(rows,)`, and with those of a single class, no label is
+    judged. Equal texts, but for capitals and blanks, are held out together; from the cosine `same` on two are
+    near-equal. A row that is near-equal to one of `others`, the embeddings of another split, is a duplicate.
     """
     # By hashes: a million take 8 MB, and that any two texts share one by chance has a probability of 3e-8.
     hashes = np.array([hash(same_words(text)) for text in texts])
@@ -117,15 +86,12 @@ def look_at(
     if others is not None:
         leaks = nearest(embeddings, 1, others=others).cosines[:, 0] >= same
         flags[DUPLICATE] |= leaks
-    suggested, margins, probabilities = given.copy(), *np.full((2, len(texts)), np.nan)
-    texts_of_class = np.bincount(np.unique(np.stack([given, groups]), axis=1)[0] + 1)[1:]
-    judged = np.flatnonzero(texts_of_class[given] > 1) if labels is not None else np.array([], dtype=int)
-    if len(np.unique(given[judged])) > 1:
-        found = out_of_fold(embeddings, given, groups, judged)
-        suggested[judged], margins[judged], probabilities[judged] = _judge(found, given[judged])
+    suggested, margins, probabilities, singles = given, *np.full((2, len(texts)), np.nan), np.array([], dtype=int)
+    if labels is not None:
+        suggested, margins, probabilities = _judge(embeddings, given, groups)
+        singles = np.flatnonzero(_texts_of_class(given, groups) == 1)
     flags = {LABEL: margins >= WRONG} | flags
-    singles = np.flatnonzero(texts_of_class == 1).tolist()
-    return Findings(given, suggested, margins, probabilities, neighbours, flags, singles, leaks)
+    return Findings(given, suggested, margins, probabilities, neighbours, flags, singles.tolist(), leaks)
 
 
 def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:
@@ -135,23 +101,32 @@ def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:
     features, labels = features[drawn], labels[drawn]
     # Equal texts have nearly the same features, whatever they were padded to.
     groups = np.unique(features.round(2), axis=0, return_inverse=True)[1].reshape(-1)
-    judged = np.flatnonzero(np.bincount(np.unique(np.stack([labels, groups]), axis=1)[0])[labels] > 1)
-    if len(np.unique(labels[judged])) < 2:
-        return 0
-    _, margins, _ = _judge(out_of_fold(features, labels, groups, judged), labels[judged])
+    _, margins, _ = _judge(features, labels, groups)
     return round(float((margins >= WRONG).sum()) * total / len(drawn))
 
 
-def _judge(found: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The likeliest class, the margin and the probability of the label."""
-    own, best, margins = found[np.arange(len(labels)), labels], np.empty_like(labels), np.empty(len(labels))
-    for start in range(0, len(labels), BLOCK):
-        part = slice(start, start + BLOCK)
-        block = np.array(found[part])
-        best[part] = block.argmax(axis=1)
-        block[np.arange(len(block)), labels[part]] = 0
-        margins[part] = np.log(block.max(axis=1).clip(SMALLEST)) - np.log(own[part].clip(SMALLEST))
-    return best, margins, own
+def _texts_of_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """How many texts each class has that do not say the same."""
+    num_labels = labels.max() + 1
+    return np.bincount(np.unique(groups * num_labels + labels) % num_labels)
+
+
+def _judge(
+    embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The likeliest class, the margin and the probability of the label, as [`Findings`] has them."""
+    suggested, margins, probabilities = labels.copy(), *np.full((2, len(labels)), np.nan)
+    judged = np.flatnonzero(_texts_of_class(labels, groups)[labels] > 1)
+    if len(np.unique(labels[judged])) < 2:
+        return suggested, margins, probabilities
+    found = out_of_fold(embeddings, labels, groups, judged)
+    for start in range(0, len(judged), BLOCK):
+        rows, block = judged[start : start + BLOCK], np.array(found[start : start + BLOCK])
+        own = np.arange(len(rows)), labels[rows]
+        suggested[rows], probabilities[rows] = block.argmax(axis=1), block[own]
+        block[own] = 0
+        margins[rows] = np.log(block.max(axis=1).clip(SMALLEST)) - np.log(probabilities[rows].clip(SMALLEST))
+    return suggested, margins, probabilities
 
 
 def _far(cosines: np.ndarray) -> np.ndarray:

@@ -16,27 +16,18 @@ def out_of_fold(
     labels: np.ndarray,
     groups: np.ndarray,
     rows: np.ndarray | None = None,
-    seed: int = 0,
     folds: int = FOLDS,
 ) -> np.ndarray:
     """
-    The probabilities that a logistic regression gives each text, of the classes of the other texts. It is fitted to
-    the embeddings of the other folds, 20,000 at most.
+    The probabilities `(rows, num_labels)` that a logistic regression gives each text, in float32 in a temporary file.
+    It is fitted to the embeddings `(rows, hidden)` of the other folds, 20,000 at most, and knows their classes.
 
-    Args:
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): of the texts.
-        labels (`np.ndarray` of shape `(rows,)`): class ids from 0 on; two at least.
-        groups (`np.ndarray` of shape `(rows,)`): rows of the same number, such as equal texts, share a fold.
-        rows (`np.ndarray`, *optional*): those that take part; by default all.
-        seed (`int`, *optional*, defaults to 0): of the folds.
-        folds (`int`, *optional*, defaults to 5): how many there are, or as many as there are groups.
-
-    Returns:
-        `np.ndarray` of shape `(rows, num_labels)`, float32 in a temporary file.
+    Rows of the same number in `groups` `(rows,)`, such as equal texts, share a fold; where there are fewer groups than
+    `folds`, there are as many folds. Of `rows` alone, if given; they need two classes.
     """
     from sklearn.linear_model import LogisticRegression  # takes a second that other commands need not pay
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = np.arange(len(labels)) if rows is None else rows
     labels, groups = labels[rows], groups[rows]
     probabilities = on_disk((len(rows), int(labels.max()) + 1))

@@ -23,13 +23,8 @@ class Neighbours(NamedTuple):
 @torch.inference_mode()
 def nearest(embeddings: np.ndarray, number: int = 10, *, others: np.ndarray | None = None) -> Neighbours:
     """
-    The nearest rows by cosine, which are searched in full.
-
-    Args:
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): of length 1.
-        number (`int`, *optional*, defaults to 10): of neighbours.
-        others (`np.ndarray` of shape `(others, hidden)`, *optional*): among which to search; by default the rows
-            themselves, of which none is its own neighbour.
+    The nearest rows by cosine of embeddings of length 1 `(rows, hidden)`, searched in full: among `others` of the same
+    width or, by default, the rows themselves, of which none is its own neighbour.
     """
     device, among = PartialState().device, embeddings if others is None else others
     dtype = torch.float32 if device.type == "cpu" else torch.float16  # CPUs are slow in half precision

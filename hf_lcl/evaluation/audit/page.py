@@ -5,20 +5,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ...support.files import write_whole
-from .. import plots
-from ..confusion import most_confused
+from ...support.tables import shortened
+from ..confusion import shown_in_matrix
+from ..plots.matrices import plot_confusion_matrix
+from ..plots.theme import save_picture
 from ..relations import class_tree
-from ..report.page import Card, Section, render_page
-from ..report.sections import CLASSES_OF_SUBMATRIX, MOST_CLASSES_IN_MATRIX
+from ..report.page import LONGEST_TEXT, Card, Section, render_page
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER
 from .writing import SHOWN, Audit
 
 
 LONGEST_LIST = 1000  # rows of a section
-LONGEST_TEXT = 300  # characters of a text
 TITLES = {
     LABEL: "Labels that look wrong",
     CONFLICT: "Equal texts under two labels",
@@ -54,31 +53,22 @@ def _card(audit: Audit, row: int) -> Card:
     about += ["stands in the validation file"] * bool(audit.findings.leaks[row])
     near = ([cells[f"nearest_{rank}{what}"] for what in ("_line", "_label", "")] for rank in range(1, SHOWN + 1))
     beside = [
-        f"line {line}{f' · {label}' if label else ''}: {_shortened(text)}" for line, label, text in near if line != ""
+        f"line {line}{f' · {label}' if label else ''}: {shortened(text, LONGEST_TEXT)}"
+        for line, label, text in near
+        if line != ""
     ]
-    return Card(_shortened(cells["text"]), " · ".join(about), beside)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return Card(shortened(cells["text"], LONGEST_TEXT), " · ".join(about), beside)
 
 
 def _classes(audit: Audit, folder: Path) -> Section:
     """Which classes look like which others; of many classes the picture shows those with the most suspect labels."""
-    names, shares = audit.names, audit.findings.noise(len(audit.names))
-    shown = class_tree(shares).order
+    names, counts = audit.names, audit.counts()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    shown = shown_in_matrix(counts, class_tree(shares).order)
     what = "Each row holds the texts of one label, by the class that they look like."
-    if len(names) > MOST_CLASSES_IN_MATRIX:
-        counts = np.bincount(audit.findings.labels, minlength=len(names))
-        worst = most_confused(shares * counts[:, None], CLASSES_OF_SUBMATRIX)
-        shown = [label for label in shown if label in worst]
+    if len(shown) < len(names):
         what = f"The {len(shown)} of {len(names)} classes with the most labels that look wrong. {what}"
-
-    def plot(theme: plots.Theme) -> Figure:
-        title = "Share of the texts of a label that look like which class"
-        figure = plots.plot_confusion_matrix(shares, names, shown, theme, "looks like", title)
-        figure.axes[0].set_ylabel("label given")
-        return figure
-
-    plots.save_picture(plot, folder, "noise")
+    words = {"columns": "looks like", "rows": "label given"}
+    words["title"] = "Share of the texts of a label that look like which class"
+    save_picture(lambda theme: plot_confusion_matrix(shares, names, shown, theme, **words), folder, "noise")
     return Section("Classes", what, "noise", tables={"Per class": audit.classes()}, alt=what)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...support.files import write_csv
+from ..confusion import confused_pairs, confusion_counts
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER, Findings
 
 
@@ -21,20 +22,12 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Audit:
-    """
-    A file and what was found in it.
-
-    Args:
-        findings ([`Findings`]): one entry per row.
-        lines (`Sequence[int]`): of the file, on which the rows begin.
-        texts (`Sequence[str]`): of the rows.
-        names (`list[str]`): of the classes by id; none where the file has no labels.
-    """
+    """A file and what was found in it."""
 
     findings: Findings
-    lines: Sequence[int]
-    texts: Sequence[str]
-    names: list[str]
+    lines: Sequence[int]  # of the file, on which the rows begin
+    texts: Sequence[str]  # of the rows
+    names: list[str]  # of the classes by id; none where the file has no labels
 
     def write_list(self, path: Path) -> None:
         """Writes one line per row with the columns `COLUMNS`, surest first; `decision` is left to people."""
@@ -43,8 +36,9 @@ class Audit:
     def row(self, row: int) -> dict[str, Any]:
         """What is said of a row."""
         found = self.findings
-        near = [(self.texts[index], self.lines[index], self._name(index)) for index in self._nearest(row)]
-        near += [("", "", "")] * (SHOWN - len(near))  # type: ignore[list-item]
+        nearest = found.neighbours.rows[row][:SHOWN]
+        near = [(self.texts[index], self.lines[index], self._name(index)) for index in nearest if index >= 0]
+        near += [("", "", "")] * (SHOWN - len(near))
         margin, probability = (
             "" if np.isnan(values[row]) else round(float(values[row]), 6)
             for values in (found.margins, found.probabilities)
@@ -52,9 +46,6 @@ class Audit:
         suggested = "" if margin == "" else self.names[found.suggested[row]]
         cells = [self.lines[row], self.texts[row], self._name(row), suggested, margin, probability, found.flag(row)]
         return dict(zip(COLUMNS, [*cells, *(cell for one in near for cell in one), ""]))
-
-    def _nearest(self, row: int) -> list[int]:
-        return [int(index) for index in self.findings.neighbours.rows[row][:SHOWN] if index >= 0]
 
     def _name(self, row: int) -> str:
         return self.names[self.findings.labels[row]] if self.names else ""
@@ -75,7 +66,7 @@ class Audit:
             ]
             worst = [f"{row['label']} {row['look wrong']:.0%}" for row in self.classes()[:5] if row["look wrong"]]
             lines += [f"            most in {', '.join(worst)}"] if worst else []
-            lines += [f"            {line}" for line in self.pairs()[:5]]
+            lines += [f"            {line}" for line in self.pairs()]
         else:
             lines += ["labels      not judged: two classes with two texts each are needed"]
         return [
@@ -86,27 +77,24 @@ class Audit:
             f"outliers    {flags[OUTLIER].sum():,} that are near no other text",
         ]
 
+    def counts(self) -> np.ndarray:
+        """The number of texts by label (row) and the class that they look like, `(num_labels, num_labels)`."""
+        return confusion_counts(self.findings.labels, self.findings.looks_like, len(self.names))
+
     def classes(self) -> list[dict[str, Any]]:
         """The share of labels that look wrong of each class, the largest first."""
-        shares, labels = self.findings.noise(len(self.names)), self.findings.labels
-        counts = np.bincount(labels, minlength=len(self.names))
         rows = [
-            {"label": name, "texts": int(counts[index]), "look wrong": float(1 - shares[index, index])}
-            for index, name in enumerate(self.names)
-            if counts[index]
+            {"label": name, "texts": int(row.sum()), "look wrong": float(1 - row[index] / row.sum())}
+            for index, (name, row) in enumerate(zip(self.names, self.counts()))
+            if row.any()
         ]
         return sorted(rows, key=lambda row: -row["look wrong"])
 
     def pairs(self) -> list[str]:
         """Which classes look like which others, in words; those with the most texts first, two at least."""
-        counts = np.bincount(self.findings.labels, minlength=len(self.names))
-        shares = self.findings.noise(len(self.names))
-        texts = np.rint(shares * counts[:, None]).astype(int)
-        np.fill_diagonal(texts, 0)
-        places = zip(*np.unravel_index(np.argsort(-texts, axis=None, kind="stable"), texts.shape))
         return [
-            f"{shares[given, other]:.0%} of {self.names[given]} look like {self.names[other]} "
-            f"({texts[given, other]} texts): merge them or sharpen the rule"
-            for given, other in places
-            if texts[given, other] > 1
+            f"{pair.share:.0%} of {pair.true} look like {pair.predicted} ({pair.count} texts): merge them or sharpen "
+            "the rule"
+            for pair in confused_pairs(self.findings.labels, self.findings.looks_like, self.names)
+            if pair.count > 1
         ]

@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
 
 from ...support.extras import load_extra
+from ...support.tables import shortened
 from ..relations import class_means
 from .fonts import use_fonts
 from .theme import Theme, new_figure
@@ -23,23 +25,13 @@ UMAP_NEIGHBORS = 15
 
 def project(embeddings: np.ndarray, method: str | None = None) -> tuple[np.ndarray, list[str]]:
     """
-    Embeddings in two dimensions. They are L2-normalised first, as in the contrastive loss.
-
-    Args:
-        embeddings (`np.ndarray` of shape `(rows, hidden)`): at least three rows.
-        method (`str`, *optional*): `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and there
-            are more than 15 texts.
-
-    Returns:
-        `tuple[np.ndarray, list[str]]`: coordinates `(rows, 2)` and the names of the two axes.
-
-    Raises:
-        ImportError: for `"umap"` where it is not installed.
-        ValueError: for fewer than three texts.
+    Embeddings `(rows, hidden)` in two dimensions, and the names of the two axes. They are L2-normalised first, as in
+    the contrastive loss. The method is `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and
+    there are more than 15 texts. Raises a `ValueError` for fewer than three.
     """
     if len(embeddings) < 3:
         raise ValueError(f"{len(embeddings)} texts make no map: give at least 3.")
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(min=1e-12)
+    unit = normalize(embeddings)
     if method is None:
         method = "umap" if find_spec("umap") and len(embeddings) > UMAP_NEIGHBORS else "pca"
     if method == "umap":
@@ -80,7 +72,10 @@ def plot_embedding_map(
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title="Embeddings of the texts, names at the centroids")
     legend = figure.legend(loc="outside right upper", fontsize=8)
     # The names come last: matplotlib leaves out labels that begin with a low line.
-    shown = [*(["other classes"] if len(others) else []), *(_shortened(names[label]) for label in highlighted)]
+    shown = [
+        *(["other classes"] if len(others) else []),
+        *(shortened(names[label], LONGEST_NAME) for label in highlighted),
+    ]
     for name, text, handle in zip(shown, legend.get_texts(), legend.legend_handles):
         text.set_text(name)
         if handle is not None:
@@ -100,7 +95,7 @@ def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bo
     centers, sizes = np.empty((0, 2)), np.empty((0, 2))
     for label, place in places.items():
         name = axes.annotate(
-            _shortened(names[label]),
+            shortened(names[label], LONGEST_NAME),
             tuple(place),
             (0, 0),
             textcoords="offset points",
@@ -119,7 +114,3 @@ def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bo
         best = int(covers.argmin())  # the first that covers none
         name.set_position(offsets[best])
         centers, sizes = np.vstack([centers, tried[best]]), np.vstack([sizes, size])
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

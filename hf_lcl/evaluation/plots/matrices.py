@@ -6,6 +6,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, Power
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from ...support.tables import shortened
 from ..relations import ClassTree
 from .theme import Theme, new_figure
 
@@ -23,18 +24,19 @@ def plot_confusion_matrix(
     order: list[int],
     theme: Theme,
     columns: str = "predicted",
+    rows: str = "true",
     title: str = "Share of the texts of a class that is given which class",
 ) -> Figure:
     """
     The confusion matrix of the classes in `order`, where `shares` of shape `(num_labels, num_labels)` holds the share
-    of the texts of a class (row) that is given each class (column); NaN for a class without texts. With another title,
-    other shares of the texts of a class.
+    of the texts of a class (row) that is given each class (column), or what `title` says; NaN for a class without
+    texts. The axes are called `columns` and `rows`.
     """
     figure = new_figure(*_size([names[index] for index in order]))
     axes = figure.subplots()
     # The square root lets small shares of errors be seen.
     image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1), theme)
-    axes.set(xlabel=columns, ylabel="true", title=title)
+    axes.set(xlabel=columns, ylabel=rows, title=title)
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=[0, 0.05, 0.25, 0.5, 1], format="{x:.0%}")
     return figure
 
@@ -76,9 +78,9 @@ def _heat_map(
     image = axes.imshow(np.maximum(ordered, lowest), cmap=colormap, norm=norm, aspect="auto")
     is_numbered = len(order) <= MOST_NUMBERED_CLASSES
     size = 9 if is_numbered else 7
-    shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
-    axes.set_xticks(range(len(order)), [shown[index] for index in order], rotation=90, fontsize=size)
-    axes.set_yticks(range(len(order)), [shown[index] for index in order], fontsize=size)
+    shown = [shortened(names[index], LONGEST_NAME) for index in order]
+    axes.set_xticks(range(len(order)), shown, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(order)), shown, fontsize=size)
     axes.tick_params(labelleft=True, length=0)
     axes.grid(False)
     for row, column in np.argwhere(ordered > 0) if is_numbered else ():

@@ -72,11 +72,8 @@ def save_picture(draw: Callable[[Theme], Figure], folder: Path, name: str) -> li
     """Writes `name.png` for light pages and `name_dark.png` for dark ones into `folder`; returns the two files."""
     paths = []
     for theme in (LIGHT, DARK):
-        colors: dict[Any, Any] = {
-            **dict.fromkeys(BACKGROUNDS, theme.background),
-            **dict.fromkeys(TEXTS, theme.text),
-            **dict.fromkeys(GRIDS, theme.grid),
-        }
+        colors = dict.fromkeys(BACKGROUNDS, theme.background) | dict.fromkeys(TEXTS, theme.text)
+        colors |= dict.fromkeys(GRIDS, theme.grid)
         with rc_context(SETTINGS | colors), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # the report names the font that is missing
             figure = draw(theme)

@@ -1,20 +1,23 @@
-"""What a report opens with: how good the classifier is, what it confuses most, what to do next."""
+"""What a report opens with: how good the classifier is beside others, what it confuses most, what to do next."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...support.tables import shortened
 from ..advice import advice
 from ..confusion import confused_pairs
 from ..decisions import probabilities
 from ..intervals import share_interval
-from .beside import CAPTION, beside
-from .page import Section
+from ..summary import FOLDER, read_summary
+from .page import LONGEST_TEXT, Section, replace_table
 from .sections import Evaluated
 
 
-COSTLIEST, EXAMPLES, LONGEST_EXAMPLE = 3, 3, 300
+CAPTION = "This classifier beside others"
+COSTLIEST, EXAMPLES = 3, 3
 
 
 def headline(test: Evaluated) -> str:
@@ -36,13 +39,36 @@ def glance(test: Evaluated, facts: Mapping[str, Any]) -> Section:
         rows = surest[test.is_confused(pair.true, pair.predicted)[surest]][:EXAMPLES]
         verb = "missed," if several else "read as"
         heading = f"{pair.true} {verb} {pair.predicted}: {pair.count:,} texts ({pair.share:.0%} of {pair.true})"
-        lists[heading] = [_shortened(test.texts[row]) for row in rows if test.texts] or ["(texts not given)"]
+        texts = (" ".join(test.texts[row].split()) for row in rows if test.texts)
+        lists[heading] = [f"“{shortened(text, LONGEST_TEXT)}”" for text in texts] or ["(texts not given)"]
     if not several:
         lists["What to do next"] = advice(test.references, found, test.names)
     text = "The costliest confusions follow, each with the texts that were misread most confidently."
     return Section("At a glance", text, tables={CAPTION: beside(facts)}, lists=lists)
 
 
-def _shortened(text: str) -> str:
-    words = " ".join(text.split())
-    return f"“{words}”" if len(words) <= LONGEST_EXAMPLE else f"“{words[:LONGEST_EXAMPLE]} …”"
+def beside(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Its rows, from the findings in [`read_summary`]: each accuracy with its interval and number of texts."""
+    texts, metric = facts["rows"], "accuracy" if "accuracy" in facts["metrics"] else "subset_accuracy"
+    accuracies = {"this one": facts["metrics"][metric]}
+    if metric == "accuracy":
+        most = max(facts["per_class"], key=lambda row: row["support"])
+        accuracies[f"always {most['label']}, the most frequent class"] = most["support"] / texts
+    accuracies |= {name: found["metrics"][metric] for name, found in facts.get("baselines", {}).items()}
+    intervals = {name: share_interval(round(accuracy * texts), texts) for name, accuracy in accuracies.items()}
+    return [
+        {
+            "classifier": name,
+            metric.replace("subset_accuracy", "all labels right"): f"{accuracy:.1%}",
+            "95 % interval": "{:.1%} to {:.1%}".format(*intervals[name]),
+            "texts": f"{texts:,}",
+        }
+        for name, accuracy in accuracies.items()
+    ]
+
+
+def refresh_page(output_dir: str | Path) -> None:
+    """Puts the `baselines` in the summary of a folder into the page there."""
+    page, facts = Path(output_dir) / FOLDER / "index.html", read_summary(output_dir)
+    if facts is not None:
+        replace_table(page, CAPTION, beside(facts))

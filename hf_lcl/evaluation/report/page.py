@@ -12,9 +12,9 @@ from jinja2 import Environment, Template
 from ...support.files import write_whole
 
 
-TEMPLATE = Path(__file__).with_name("page.html")
 # Longer tables, and cards behind the first ones, are folded.
 LONGEST_OPEN_TABLE = 15
+LONGEST_TEXT = 300  # of those that are quoted
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Section:
 
 
 def render_page(title: str, headline: str, sections: Sequence[Section], folder: Path, footer: str = "") -> str:
-    """The page as HTML. It holds the pictures, which [`plots.save_picture`] has written into `folder`."""
+    """The page as HTML. It holds the pictures, which [`save_picture`] has written into `folder`."""
     return _template(folder).render(
         title=title, headline=headline, sections=sections, footer=footer, long_table=LONGEST_OPEN_TABLE
     )
@@ -60,4 +60,4 @@ def _template(folder: Path) -> Template:
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = data_uri
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))

@@ -10,19 +10,20 @@ from matplotlib.figure import Figure
 from transformers import EvalPrediction
 
 from ...support.files import write_csv
-from .. import plots
 from ..calibration import fit_temperature, reliability_bins
-from ..confusion import ConfusedPair, confused_pairs, confusion_counts, most_confused, per_class_table
+from ..confusion import confused_pairs, confusion_counts, most_confused, per_class_table, shown_in_matrix
 from ..decisions import decided
 from ..inference import ModelOutputs
 from ..intervals import metric_intervals, several_labels_intervals
 from ..metrics import classification_metrics
-from ..relations import class_tree, closest_pairs, is_nearly_uniform, label_relations
+from ..plots.curves import plot_reliability, plot_training_curves
+from ..plots.embedding_map import plot_embedding_map, project
+from ..plots.matrices import plot_confusion_matrix, plot_label_relations
+from ..plots.theme import save_picture
+from ..relations import class_means, class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
 
 
-# Of more classes, the confusion matrix shows so many with the most errors.
-MOST_CLASSES_IN_MATRIX, CLASSES_OF_SUBMATRIX = 30, 20
 HIGHLIGHTED = 10  # classes that the map tells apart
 
 
@@ -77,11 +78,6 @@ class Evaluated:
         is_added = ~(wrong & given).any(axis=1) if added < 0 else (wrong & given)[:, added]
         return (wrong & ~given)[:, missed] & is_added
 
-    @property
-    def order(self) -> list[int]:
-        """The class ids, in an order in which classes that the classifier finds similar are neighbours."""
-        return class_tree(label_relations(self.outputs.logits, self.references)).order
-
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
         """Writes a table into the folder and returns its name; NaN is an empty cell."""
         write_csv(self.folder / name, header, ([_cell(value) for value in row] for row in rows))
@@ -95,7 +91,7 @@ class Evaluated:
 
     def draw(self, name: str, plot: Callable[..., Figure], *args: Any, **options: Any) -> str:
         """Draws `plot(*args, theme=theme)` in both themes into the folder and returns its name."""
-        plots.save_picture(lambda theme: plot(*args, theme=theme, **options), self.folder, name)
+        save_picture(lambda theme: plot(*args, theme=theme, **options), self.folder, name)
         return name
 
 
@@ -113,7 +109,7 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     errors = [pair._asdict() for pair in pairs]
     files = [
         test.write_csv("per_class.csv", list(per_class[0]), (row.values() for row in per_class)),
-        test.write_csv("confused_pairs.csv", ConfusedPair._fields, pairs),
+        test.write_csv("confused_pairs.csv", ["true", "predicted", "count", "share"], pairs),
     ]
     title = f"{test.split.capitalize()} split, {len(test.references):,} texts"
     if test.has_several_labels:
@@ -131,13 +127,10 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
 
 def confusion(test: Evaluated) -> Section:
     """The confusion matrix; of many classes, of those with the most errors."""
-    counts, order = test.counts, test.order
-    with np.errstate(invalid="ignore"):  # a class without texts has no shares
-        shares = counts / counts.sum(axis=1, keepdims=True)
-    shown, what = order, "Each row holds the texts of one class, and adds up to 100%."
-    if len(order) > MOST_CLASSES_IN_MATRIX:
-        worst = most_confused(counts, CLASSES_OF_SUBMATRIX)
-        shown = [label for label in order if label in worst]
+    counts, order = test.counts, class_tree(label_relations(test.outputs.logits, test.references)).order
+    shares = class_means(np.eye(len(order))[test.predictions], test.references, len(order))
+    shown, what = shown_in_matrix(counts, order), "Each row holds the texts of one class, and adds up to 100%."
+    if len(shown) < len(order):
         what = f"The {len(shown)} of {len(order)} classes with the most errors; the file holds all."
     pairs = confused_pairs(test.references, test.predictions, test.names, top=1)
     largest = "".join(f" The largest error: {one.true} read as {one.predicted}, {one.share:.0%}." for one in pairs)
@@ -145,7 +138,7 @@ def confusion(test: Evaluated) -> Section:
     return Section(
         "Confusion matrix",
         f"{what} Classes that the classifier finds similar are neighbours. The file holds numbers of texts.",
-        test.draw("confusion_matrix", plots.plot_confusion_matrix, shares, test.names, shown),
+        test.draw("confusion_matrix", plot_confusion_matrix, shares, test.names, shown),
         [test.write_matrix("confusion_matrix.csv", counts, order)],
         alt=f"Heat map of {len(shown)} true by {len(shown)} predicted classes. From {np.nanmin(diagonal):.0%} to "
         f"{np.nanmax(diagonal):.0%} of the texts of a class are read right.{largest}",
@@ -179,15 +172,15 @@ def relations(
             f"{remark} Shown instead: the probability that the classifier gives to each class, averaged over the "
             f"{shown.split} texts of a class. The larger it is, the more similar are the two classes."
         )
-    tree = class_tree(weights)
+    tree, closest = class_tree(weights), closest_pairs(weights, test.names)
     return Section(
         "Label relations",
         f"{text} The distance in the tree is minus the logarithm of the mean {quantity} in both directions.",
-        test.draw("label_relations", plots.plot_label_relations, weights, test.names, tree, quantity=quantity),
+        test.draw("label_relations", plot_label_relations, weights, test.names, tree, quantity=quantity),
         [test.write_matrix("label_relations.csv", weights, tree.order)],
-        {"The closest classes": closest_pairs(weights, test.names)},
+        {"The closest classes": closest},
         alt="Heat map of the classes beside their tree. The closest: "
-        + "; ".join(f"{pair['label']} and {pair['other']}" for pair in closest_pairs(weights, test.names, top=3)),
+        + "; ".join(f"{pair['label']} and {pair['other']}" for pair in closest[:3]),
     )
 
 
@@ -195,7 +188,7 @@ def embeddings(test: Evaluated) -> Section:
     """The embeddings in two dimensions, or why there are none."""
     if len(test.references) < 3:
         return Section("Embeddings", "A map needs at least three texts.")
-    projected = points, _ = plots.project(test.outputs.embeddings)
+    projected = points, _ = project(test.outputs.embeddings)
     true, predicted = ([test.names[index] for index in ids] for ids in (test.references, test.predictions))
     rows = zip(range(len(points)), *points.T, true, predicted)
     confused = most_confused(test.counts, HIGHLIGHTED)
@@ -205,7 +198,7 @@ def embeddings(test: Evaluated) -> Section:
         "Embeddings",
         f"One point for each text, names at the centroids of the classes. {told_apart} Two dimensions show "
         "only a part of the distances.",
-        test.draw("embedding_map", plots.plot_embedding_map, *projected, test.references, test.names, confused),
+        test.draw("embedding_map", plot_embedding_map, *projected, test.references, test.names, confused),
         [test.write_csv("embedding_map.csv", ["row", "x", "y", "true", "predicted"], rows)],
         alt=f"Scatter plot of {len(points):,} texts of {len(test.names)} classes. Told apart by colour and shape: "
         + ", ".join(test.names[label] for label in confused),
@@ -244,7 +237,7 @@ def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "")
     section = Section(
         "Calibration",
         f"{remark}{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
-        test.draw("reliability", plots.plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
+        test.draw("reliability", plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
         [test.write_csv("reliability.csv", ["scaling", "from", "to", "texts", "confidence", "accuracy"], rows)],
         alt=f"Bars of accuracy by the probability of the predicted class. {errors}.",
     )
@@ -263,7 +256,7 @@ def training_curves(test: Evaluated, log_history: list[dict[str, Any]]) -> Secti
         "Training",
         "With a contrastive objective the loss is alpha times the cross-entropies plus 1 - alpha times the "
         "contrastive loss, which may be negative.",
-        test.draw("training_curves", plots.plot_training_curves, log_history),
+        test.draw("training_curves", plot_training_curves, log_history),
         [test.write_csv("training_curves.csv", columns, rows)],
         alt=f"Lines by step: the training loss goes from {losses[0]:.3g} to {losses[-1]:.3g} in {len(losses)} points.",
     )

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...data.fingerprint import fingerprint
-from ...model.classes import OUT_OF_SCOPE, class_names, known_classes
+from ...model.classes import OUT_OF_SCOPE, class_names
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
@@ -49,8 +49,8 @@ def write_report(
     quotes a few that were misread; no other file holds a text, and the page is never published.
 
     Training curves need a `trainer_state.json` in the folder or in its last `checkpoint-*`. Label relations are those
-    of the weighting network in the folder or that checkpoint, if it has learned any, else of the classifier. The page
-    says what is missing.
+    of the weighting network in the folder or that checkpoint, if it has learned any, else of the classifier. The page,
+    whose path is returned, says what is missing.
 
     Args:
         output_dir (`str` or `Path`): the folder.
@@ -69,9 +69,6 @@ def write_report(
         out_of_scope (`datasets.Dataset`, *optional*): tokenised texts of none of the classes, to see how they are told
             from those of `test`.
         train (`datasets.Dataset`, *optional*): the training texts with `labels`, from which some ways of that measure.
-
-    Returns:
-        `Path`: the page.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -95,10 +92,10 @@ def write_report(
     if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     names = class_names(model.config)
-    # Not one of that name that was learned from texts.
-    fitted = getattr(model.native.config, OUT_OF_SCOPE, None)
-    num_known = known_classes(names) if fitted else len(names)
-    if fold and num_known < len(names):
+    # The class of that name counts where it was fitted, and not learned from texts.
+    fitted = getattr(model.native.config, OUT_OF_SCOPE, None) if names[-1] == OUT_OF_SCOPE else None
+    num_known = len(names) - bool(fitted)
+    if fold and fitted:
         raise ValueError(f"{output_dir} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
     has_cuts = bool(getattr(model.native.config, "folded_thresholds", None))
     if fold and has_cuts:
@@ -125,7 +122,7 @@ def write_report(
     found["folded"] = fold and found["error_after"] < found["error_before"]
     decisions: list[Section] = []
     if on_test.has_several_labels:
-        of_classes = [several_labels.together(on_test), several_labels.given(learned)]
+        of_classes = several_labels.labels_together(on_test, learned)
         of_classes.append(several_labels.thresholds(on_test, has_cuts))
     else:
         known_validation = on_validation and on_validation.of_first(num_known)
@@ -141,9 +138,10 @@ def write_report(
         if train is not None and foreign is not None:
             some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
             trained = outputs_of(some, "training texts").embeddings, some.with_format("numpy")["labels"][:]
-        cut = fitted if num_known < len(names) else None
-        decisions, more = deciding.decisions(on_test, on_validation, num_known, foreign, trained, cut)
-        facts |= more
+        asked, cuts = deciding.selective(on_test, on_validation)
+        told, scores = deciding.scope(on_test, num_known, foreign, trained, fitted)
+        decisions = [asked, *told]
+        facts |= cuts | scores
     identity = fingerprint(test, ("input_ids", "labels"))
     facts |= {"split": split, "rows": len(test), "fingerprints": {split: identity}}
     if before is not None and before["fingerprints"] == facts["fingerprints"] and "baselines" in before:
@@ -159,17 +157,13 @@ def write_report(
         logger.warning(lack)
         footer += f" {lack}"
     page = folder / "index.html"
-    title = output_dir.absolute().name
-    write_whole(page, render_page(title, headline(on_test), parts, folder, footer))
+    write_whole(page, render_page(output_dir.absolute().name, headline(on_test), parts, folder, footer))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
-    facts |= {
-        "calibration": found,
-        "pictures": {part.title: f"{FOLDER}/{part.picture}.png" for part in parts if part.picture},
-    }
-    write_summary(output_dir, facts)
+    pictures = {part.title: f"{FOLDER}/{part.picture}.png" for part in parts if part.picture}
+    write_summary(output_dir, facts | {"calibration": found, "pictures": pictures})
     return page
 
 
