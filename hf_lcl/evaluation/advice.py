@@ -16,22 +16,8 @@ FEW_TEST_TEXTS = 10
 
 def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) -> list[str]:
     """
-    Sentences that say what would help most, with the numbers that say so.
-
-    Args:
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-        probabilities (`np.ndarray` of shape `(rows, num_labels)`): of the classifier.
-        names (`list[str]`): class names by id.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.advice import advice
-
-    >>> advice(np.array([0, 1]), np.array([[0.9, 0.1], [0.05, 0.95]]), ["glad", "sad"])[0]
-    'Collect test texts: glad (1), sad (1) have fewer than 10, too few to judge them by.'
-    ```
+    Sentences that say what would help most, with the numbers that say so, from the true class ids `(rows,)` and the
+    probabilities `(rows, num_labels)` of a classifier.
     """
     predicted = probabilities.argmax(axis=1)
     counts = confusion_counts(references, predicted, len(names))
@@ -53,9 +39,9 @@ def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) 
             f"{names[other]} are read as the other. Write down what tells the two apart, or make them one class."
         )
     rare = [label for label in range(len(names)) if 0 < support[label] < texts / len(names)]
-    worst = sorted(rare, key=lambda label: right[label] / support[label])
-    worst = [label for label in worst if share_interval(right[label], support[label])[1] < right.sum() / texts]
+    worst = [label for label in rare if share_interval(right[label], support[label])[1] < right.sum() / texts]
     if worst:
+        worst.sort(key=lambda label: right[label] / support[label])
         listed = ", ".join(f"{names[label]} ({right[label]} of {support[label]})" for label in worst[:MOST])
         found.append(f"Collect training texts of rare classes that are read right less often than the rest: {listed}.")
     if few := [label for label in range(len(names)) if support[label] < FEW_TEST_TEXTS]:

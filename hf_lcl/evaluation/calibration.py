@@ -11,19 +11,14 @@ from ..start.last_layer import scale_logits
 
 
 NUM_BINS = 15
-LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 0.01, 100.0
 
 
 @dataclass(frozen=True)
 class ReliabilityBins:
     """
-    Texts by the probability of their predicted class, in bins of equal width.
-
-    Args:
-        edges (`np.ndarray` of shape `(bins + 1,)`): from 0 to 1.
-        counts (`np.ndarray` of shape `(bins,)`): number of texts.
-        confidence (`np.ndarray` of shape `(bins,)`): their mean probability; NaN in an empty bin.
-        accuracy (`np.ndarray` of shape `(bins,)`): the share that is classified correctly; NaN in an empty bin.
+    Texts by the probability of their predicted class, in bins of equal width: the `edges` `(bins + 1,)` from 0 to 1;
+    of each bin `(bins,)` how many texts it has (`counts`), their mean probability (`confidence`) and the share that is
+    classified correctly (`accuracy`), both NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -42,7 +37,7 @@ def reliability_bins(
     logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> ReliabilityBins:
     """
-    Confidence against accuracy.
+    Confidence against accuracy; raises a `ValueError` without texts.
 
     Args:
         logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
@@ -50,9 +45,6 @@ def reliability_bins(
             which is a decision by itself.
         temperature (`float`, *optional*, defaults to 1.0): divides the logits.
         bins (`int`, *optional*, defaults to 15): number of bins.
-
-    Raises:
-        ValueError: without texts.
 
     Example:
 
@@ -93,20 +85,12 @@ def expected_calibration_error(
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
-    The temperature that logits have to be divided by for the lowest cross-entropy. Predictions stay the same.
+    The temperature that logits have to be divided by for the lowest cross-entropy, from 0.01 to 100: above 1 for a
+    classifier that is overconfident. Predictions stay the same. [Paper](https://huggingface.co/papers/1706.04599).
 
-    [Paper](https://huggingface.co/papers/1706.04599). Fit it on texts that the model is neither trained nor tested on.
-
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
-        references (`np.ndarray` of shape `(rows,)`): true class ids.
-
-    Returns:
-        `float`: above 1 for a classifier that is overconfident; from 0.01 to 100. 1.0 where all texts are classified
-        right: they would have it grow sure without end.
-
-    Raises:
-        ValueError: without texts.
+    Fit it on texts that the model is neither trained nor tested on. Where all are classified right, they would have it
+    grow sure without end, and the temperature is 1. Logits and references are as for [`reliability_bins`]. Raises a
+    `ValueError` without texts.
 
     Example:
 
@@ -129,21 +113,15 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     def cross_entropy(exponent: float) -> float:
         return -log_softmax(scores / np.exp(exponent), axis=1)[np.arange(len(scores)), references].mean()
 
-    bounds = np.log([LEAST_TEMPERATURE, LARGEST_TEMPERATURE])
+    bounds = np.log([0.01, 100.0])
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
 
 
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
-    Divides the last layer of a classifier by `temperature`, so that whoever loads the model gets calibrated
-    probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
-
-    Args:
-        classifier (`PreTrainedModel`): a sequence classifier that ends in a `nn.Linear`, which is changed in place.
-        temperature (`float`): from [`fit_temperature`].
-
-    Raises:
-        ValueError: if there is no such layer, or `temperature` is not positive.
+    Divides the last layer of a classifier by the `temperature` from [`fit_temperature`], in place, so that whoever
+    loads the model gets calibrated probabilities. Predictions stay the same (in half precision, up to the rounding of
+    the layer). Raises a `ValueError` if it does not end in a `nn.Linear`, or `temperature` is not positive.
 
     Example:
 

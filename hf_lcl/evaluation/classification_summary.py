@@ -15,16 +15,15 @@ class ClassificationSummary(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        several = self.config_name == "several"
-        values = {"predictions": "float64", "references": "int64"} if several else {}
-        kinds = {name: datasets.List(datasets.Value(kind)) for name, kind in values.items()}
+        ids, logits = datasets.Value("int64"), datasets.Value("float64")
+        features = {"predictions": ids, "references": ids}
+        if self.config_name == "several":
+            features = {"predictions": datasets.List(logits), "references": datasets.List(ids)}
         return evaluate.MetricInfo(
             description="Accuracy, macro F1 and weighted F1 of text classification.",
             citation="",
             inputs_description="predictions and references: class ids, one per text; or logits and rows of 0 and 1.",
-            features=datasets.Features(
-                kinds or {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
-            ),
+            features=datasets.Features(features),
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:

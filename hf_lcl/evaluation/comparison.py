@@ -25,20 +25,7 @@ class PairedTest:
 
 
 def paired_test(correct: np.ndarray, reference: np.ndarray) -> PairedTest:
-    """
-    Compares two systems, of which `correct` and `reference` `(seeds, texts)` hold 1 where the prediction is right.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.comparison import paired_test
-
-    >>> found = paired_test(np.array([[1, 1, 1, 1, 1, 1, 0]]), np.array([[0, 0, 0, 0, 0, 1, 1]]))
-    >>> round(found.difference, 3), found.p_texts  # 5 to 1 texts: 2 * (1 + 6) / 64
-    (0.571, 0.21875)
-    ```
-    """
+    """Compares two systems, where `correct` and `reference` `(seeds, texts)` hold 1 for a prediction that is right."""
     if correct.shape != reference.shape:
         raise ValueError(f"{correct.shape} and {reference.shape} are not the same seeds and texts.")
     by_text = correct.mean(axis=0) - reference.mean(axis=0)
@@ -66,11 +53,8 @@ def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -
     """
     One row per objective, in percent and as text; each is compared with the first over the seeds that both have.
 
-    Args:
-        runs (`Sequence[Mapping]`): each with its `settings` (`objective`, and `seed` in `training`), `metrics` (from 0
-            to 1), `seconds` and `predictions` (as `references`).
-        references (`np.ndarray` of shape `(texts,)`): true class ids; or rows of 0 and 1 `(texts, num_labels)`, of
-            which all must be right.
+    A run holds its `settings` (`objective`, and `seed` in `training`), `metrics` (from 0 to 1), `seconds` and
+    `predictions`. These are as `references`: class ids `(texts,)`; or rows of 0 and 1, of which all must be right.
     """
     by_objective: dict[str, dict[int, Mapping[str, Any]]] = {}
     for run in runs:

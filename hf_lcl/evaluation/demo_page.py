@@ -16,8 +16,6 @@ from .explorer import MARGIN, Explorer
 if TYPE_CHECKING:
     import gradio
 
-NEIGHBOURS = ["training text", "label", "cosine"]
-CONFUSED = ["class", "other class", "how it is known", "share"]
 MISREAD = ["text", "truth", "prediction", "probability"]
 CUTS = {
     "wanted": "wanted accuracy",
@@ -36,17 +34,9 @@ def build_page(
     suspects: Sequence[dict[str, str]] = (),
 ) -> "gradio.Blocks":
     """
-    The page; `.launch()` serves it.
-
-    Args:
-        explorer ([`Explorer`]): answers.
-        title (`str`): heading of the page.
-        corrections (`Path`): the csv file to which corrected texts are appended, see [`append_correction`].
-        misread (`list[dict[str, str]]`): test texts that were misread, with the columns of `predictions.csv`.
-        suspects (`Sequence[dict[str, str]]`, *optional*): rows of the list of `audit` on which to decide.
-
-    Raises:
-        ImportError: if gradio is not installed.
+    The page, on which `explorer` answers; `.launch()` serves it. Corrected texts are appended to the csv file
+    `corrections`, see [`append_correction`]. Test texts that were `misread` have the columns of `predictions.csv`;
+    `suspects`, on which to decide, those of the list of `audit`. Raises an `ImportError` without gradio.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     gr = load_extra("gradio", extra="web")
@@ -78,8 +68,10 @@ def build_page(
             button = gr.Button("Classify", variant="primary", elem_id="classify")
             verdict = gr.Markdown(elem_id="verdict")
             classes = gr.Label(label=f"Likeliest classes (not sure below {MARGIN:.0%} between the first two)")
-            neighbours = gr.Dataframe(headers=NEIGHBOURS, label="Why: the closest training texts", wrap=True)
-            confused = gr.Dataframe(headers=CONFUSED, label="What texts of these classes are taken for")
+            columns = ["training text", "label", "cosine"]
+            neighbours = gr.Dataframe(headers=columns, label="Why: the closest training texts", wrap=True)
+            columns = ["class", "other class", "how it is known", "share"]
+            confused = gr.Dataframe(headers=columns, label="What texts of these classes are taken for")
             with gr.Row():
                 label = gr.Dropdown(explorer.names, label="The right class", elem_id="label")
                 save = gr.Button("Save as a correction", elem_id="save")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
+from sklearn.preprocessing import normalize
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
@@ -24,46 +25,21 @@ ACCURACY = 0.95  # of the answers that need no person
 
 @dataclass(frozen=True)
 class Answer:
-    """
-    What is said of a text.
+    """What is said of a text."""
 
-    Args:
-        classes (`dict[str, float]`): the likeliest classes and their probabilities, the likeliest first.
-        is_sure (`bool`): whether the likeliest class is ahead of the next by 0.2 or more.
-        neighbours (`list[tuple[str, str, float]]`): the training texts whose embeddings are closest: text, label,
-            cosine.
-        confused (`list[tuple[str, str, str, float]]`): for the two likeliest classes, what else their texts are taken
-            for: class, other class, `"measured"` (share of the test texts) or `"learned"` (mean weight), number.
-        remark (`str`, *optional*): that no class fits, or that a person should look at it.
-    """
-
-    classes: dict[str, float]
-    is_sure: bool
-    neighbours: list[tuple[str, str, float]]
+    classes: dict[str, float]  # the likeliest and their probabilities, the likeliest first
+    is_sure: bool  # whether the likeliest is ahead of the next by 0.2 or more
+    neighbours: list[tuple[str, str, float]]  # the closest training texts: text, label, cosine
+    # For the two likeliest classes, what else their texts are taken for: class, other class, "measured" (share of the
+    # test texts) or "learned" (mean weight), number.
     confused: list[tuple[str, str, str, float]]
-    remark: str = ""
+    remark: str  # that no class fits, or that a person should look at it; or nothing
 
 
 class Explorer:
     """
-    A finished classifier, asked about one text at a time.
-
-    Args:
-        folder (`Path`): of the classifier; the report in it says which classes are confused.
-        model ([`LCLForSequenceClassification`]): the classifier.
-        tokenizer (`PreTrainedTokenizerBase`): its tokenizer.
-        max_seq_length (`int`, *optional*, defaults to 128): longer texts are cut to this many tokens.
-        texts, labels (`Sequence[str]`, *optional*): the training texts and their class names.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.evaluation.explorer import Explorer
-    >>> from hf_lcl.evaluation.finished import load_finished
-
-    >>> explorer = Explorer("runs/feelings", *load_finished("runs/feelings"))
-    >>> explorer.ask("Everyone else has plans tonight; I laid one plate again.").classes
-    ```
+    A finished classifier, asked about one text at a time, which is cut to `max_seq_length` tokens. The report in its
+    `folder` says which classes are confused; `texts` and `labels` are the training texts and their class names.
     """
 
     def __init__(
@@ -97,16 +73,11 @@ class Explorer:
         probabilities, embedding = self._run([text], "text")
         order = np.argsort(-probabilities[0])[:TOP]
         top = probabilities[0][order]
-        nearest = []
-        if self._texts:
-            cosines = self._embeddings @ embedding[0]
-            nearest = [
-                (self._texts[row], self._labels[row], float(cosines[row])) for row in np.argsort(-cosines)[:TOP]
-            ]
+        cosines = self._embeddings @ embedding[0] if self._texts else np.empty(0)
         return Answer(
             {self.names[index]: float(probability) for index, probability in zip(order, top)},
             bool(top[0] - top[1] >= MARGIN),
-            nearest,
+            [(self._texts[row], self._labels[row], float(cosines[row])) for row in np.argsort(-cosines)[:TOP]],
             [pair for index in order[:2] for pair in self._confused(int(index))],
             self._remark(self.names[order[0]], float(top[0])),
         )
@@ -141,8 +112,7 @@ class Explorer:
             max_length=self._max_length,
             progress=tqdm(total=len(texts), desc=description, unit=" texts", disable=len(texts) == 1),
         )
-        norms = np.linalg.norm(outputs.embeddings, axis=1, keepdims=True)
-        return softmax(outputs.logits, axis=1), outputs.embeddings / norms.clip(min=1e-12)
+        return softmax(outputs.logits, axis=1), normalize(outputs.embeddings)
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:
@@ -159,7 +129,7 @@ def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:
         return None
     with path.open(encoding="utf-8", newline="") as file:
         (_, *columns), *rows = csv.reader(file)
-    if sorted(columns) != sorted(names) or sorted(row[0] for row in rows) != sorted(names):
+    if sorted(columns) != sorted(names):
         return None
-    values = {row[0]: dict(zip(columns, row[1:])) for row in rows}
-    return np.array([[float(values[true][other] or "nan") for other in names] for true in names])
+    order = [columns.index(name) for name in names]  # of rows, too
+    return np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])[np.ix_(order, order)]

@@ -20,18 +20,10 @@ def load_finished(
     may_have_several_labels: bool = False,
 ) -> tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]:
     """
-    A finished sequence classifier on the device of this process, wrapped to give embeddings too, and its tokenizer.
-
-    Args:
-        name (`str` or `Path`): a folder, or an id on the Hub.
-        trust_remote_code (`bool`, *optional*, defaults to `False`): whether to run code that comes with the model.
-        revision (`str`, *optional*, defaults to `main`): branch, tag or commit on the Hub.
-        may_have_several_labels (`bool`, *optional*, defaults to `False`): whether a model that gives a text any number
-            of labels will do.
-
-    Raises:
-        ValueError: where there is no such model, it is an ONNX graph, has no classifier or no tokenizer, or is an
-            adapter without its training model.
+    A finished sequence classifier from a folder or the Hub, by default from its branch `main`, on the device of this
+    process, wrapped to give embeddings too, and its tokenizer. Raises a `ValueError` where there is no such model, it
+    is an ONNX graph, has no classifier or no tokenizer, is an adapter without its training model, or gives a text any
+    number of labels and `may_have_several_labels` is not set.
     """
     options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)

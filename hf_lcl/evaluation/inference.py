@@ -39,22 +39,12 @@ def run_model(
     progress: tqdm | None = None,
 ) -> ModelOutputs:
     """
-    Runs a model over tokenised texts, sorted by length.
+    Runs a model over tokenised texts, one at least, sorted by length; a plain classifier is wrapped by
+    [`~LCLForSequenceClassification.from_native`] first. The tokenizer pads the batches, which on a CPU have fewer than
+    `batch_size` texts where these are long. A `progress` bar goes on, instead of a new one with a `description`.
 
-    Args:
-        model ([`LCLForSequenceClassification`]): a plain classifier is wrapped by
-            [`~LCLForSequenceClassification.from_native`] first.
-        dataset (`datasets.Dataset`): at least one row, from [`tokenize_texts`].
-        tokenizer (`PreTrainedTokenizerBase`): pads the batches.
-        batch_size (`int`, *optional*, defaults to 32): texts per batch; on a CPU fewer where they are long.
-        description (`str`, *optional*): of the progress bar.
-        progress (`tqdm`, *optional*): a progress bar to go on with, instead of a new one.
-
-    Returns:
-        [`ModelOutputs`]: on the CPU, in fp32.
-
-    Raises:
-        ValueError: for a token id that the model does not know, since the tokenizer is another model's.
+    Returns the outputs on the CPU, in fp32. Raises a `ValueError` for a token id that the model does not know, since
+    the tokenizer is another model's.
     """
     _check_token_ids(dataset, model)
     model.eval()

@@ -9,28 +9,15 @@ DRAWS_OF_TEXTS = 200  # each holds a number for every text
 
 
 def share_interval(hits: int, texts: int) -> tuple[float, float]:
-    """
-    Wilson's interval of the share `hits / texts`, such as an accuracy.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.evaluation.intervals import share_interval
-
-    >>> tuple(round(end, 3) for end in share_interval(80, 100))
-    (0.711, 0.867)
-    ```
-    """
+    """Wilson's interval of the share `hits / texts`, such as an accuracy: 0.711 to 0.867 of 80 out of 100."""
     found = binomtest(hits, texts).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
 
 def metric_intervals(counts: np.ndarray) -> dict[str, tuple[float, float]]:
     """
-    The intervals of `accuracy` (Wilson's), `macro_f1` and `weighted_f1` (by drawing the texts anew, 1,000 times).
-
-    Args:
-        counts (`np.ndarray` of shape `(num_labels, num_labels)`): from [`confusion_counts`], of at least one text.
+    The intervals of `accuracy` (Wilson's), `macro_f1` and `weighted_f1` (by drawing the texts anew, 1,000 times), from
+    the [`confusion_counts`] of at least one text.
     """
     texts, (true, predicted) = int(counts.sum()), np.nonzero(counts)
     drawn = np.random.default_rng(0).multinomial(texts, counts[true, predicted] / texts, size=RESAMPLES)
@@ -42,19 +29,19 @@ def metric_intervals(counts: np.ndarray) -> dict[str, tuple[float, float]]:
         "macro_f1": f1.sum(axis=1) / (support + given > 0).sum(axis=1),
         "weighted_f1": (f1 * support).sum(axis=1) / texts,
     }
-    intervals = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
-    found = {"accuracy": share_interval(int(np.trace(counts)), texts)}
-    return found | {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
+    return {"accuracy": share_interval(int(np.trace(counts)), texts)} | _ends(resampled)
+
+
+def _ends(resampled: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Between which 95 % of the values of each metric lie."""
+    ends = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict[str, tuple[float, float]]:
     """
     The intervals of the figures of [`classification_metrics`] where texts have several labels, by drawing the texts
     anew, 200 times.
-
-    Args:
-        logits (`np.ndarray` of shape `(texts, num_labels)`): a label is predicted where it is above 0.
-        references (`np.ndarray` of shape `(texts, num_labels)`): rows of 0 and 1.
     """
     texts, given, true = len(logits), logits > 0, references > 0
     drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=DRAWS_OF_TEXTS).astype(float)
@@ -70,9 +57,7 @@ def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict
         "hamming_loss": drawn @ (given != true).mean(axis=1) / texts,
         "mean_average_precision": np.nanmean(precisions, axis=0) if precisions else np.zeros(DRAWS_OF_TEXTS),
     }
-    ends = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
-    all_right = share_interval(int((given == true).all(axis=1).sum()), texts)
-    return {"subset_accuracy": all_right} | {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+    return {"subset_accuracy": share_interval(int((given == true).all(axis=1).sum()), texts)} | _ends(resampled)
 
 
 def _average_precision(drawn: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:

@@ -8,23 +8,11 @@ from typing import Any
 
 
 class Ledger:
-    r"""
-    A JSON-lines file of finished runs, made with the first run. A run is identified by its settings.
+    """
+    A JSON-lines file of finished runs, made with the first run. A run is identified by its settings, in any order.
 
     Several processes may write to one file. A line that a killed process left incomplete is skipped, and the next run
     starts on a new line. A line that is no run raises a `ValueError`.
-
-    Example:
-
-    ```python
-    >>> import tempfile
-    >>> from hf_lcl.evaluation.ledger import Ledger
-
-    >>> ledger = Ledger(tempfile.mkdtemp() + "/runs.jsonl")
-    >>> ledger.add({"system": "ce", "seed": 0}, {"accuracy": 0.8})
-    >>> {"seed": 0, "system": "ce"} in ledger
-    True
-    ```
     """
 
     def __init__(self, path: str | os.PathLike):

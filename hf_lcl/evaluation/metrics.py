@@ -1,14 +1,10 @@
 """Accuracy and F1, as a ready `compute_metrics`."""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from transformers import EvalPrediction
-
-
-if TYPE_CHECKING:
-    from .classification_summary import ClassificationSummary
 
 
 def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
@@ -44,7 +40,7 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
 
 
 @cache
-def _summary(config_name: str) -> "ClassificationSummary":
+def _summary(config_name: str) -> Any:
     from .classification_summary import ClassificationSummary  # evaluate and scikit-learn take seconds to import
 
     return ClassificationSummary(config_name, keep_in_memory=True)

@@ -46,7 +46,6 @@ def read_summary(output_dir: str | Path) -> dict[str, Any] | None:
     except ValueError as error:
         logger.warning(f"{error} The results of the last report are left out.")
         return None
-    summary.pop("baseline", None)  # of older reports, without intervals
     return summary if summary.pop("weights", None) == weights_fingerprint(Path(output_dir)) else None
 
 

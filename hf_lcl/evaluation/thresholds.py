@@ -1,7 +1,4 @@
-"""
-The cut above which each of several labels is given to a text: chosen on validation texts, and folded into the bias of
-the classifier, so that whoever loads it decides by it at a probability of 0.5.
-"""
+"""The cut above which each of several labels is given, chosen on validation texts and folded into the classifier."""
 
 from pathlib import Path
 from typing import Any
@@ -33,24 +30,9 @@ def best_cuts(logits: np.ndarray, references: np.ndarray, goal: str = "f1") -> n
     It lies half way between the two texts that it divides. A class with few texts is drawn to the cut that is best for
     all classes together, and one without takes that.
 
-    Args:
-        logits (`np.ndarray` of shape `(rows, num_labels)`): of texts that the classifier was not trained on.
-        references (`np.ndarray` of shape `(rows, num_labels)`): 0 or 1.
-        goal (`str`, *optional*, defaults to `"f1"`): `"f1"`, or a precision, such as `"precision=0.9"`.
-
-    Raises:
-        ValueError: for another goal, or texts without any label.
-
-    Example:
-
-    ```python
-    >>> import numpy as np
-    >>> from hf_lcl.evaluation.thresholds import best_cuts
-
-    >>> logits = np.array([[-1.0, 2.0], [-2.0, 1.0], [-4.0, -1.0], [-5.0, -2.0]])
-    >>> best_cuts(logits, np.array([[1, 1], [1, 1], [0, 0], [0, 0]])).round(2).tolist()
-    [-2.0, -1.0]
-    ```
+    The logits and the rows of 0 and 1 `(rows, num_labels)` are of texts that the classifier was not trained on; the
+    goal is `"f1"`, or a precision, such as `"precision=0.9"`. Raises a `ValueError` for another goal, or texts without
+    any label.
     """
     precision, references = check_goal(goal), np.asarray(references) > 0
     if not references.any():
@@ -91,13 +73,8 @@ def fold_cuts(
 ) -> dict[str, Any]:
     """
     Chooses the cuts by [`best_cuts`] and takes them from the bias of the classifier, in place. Its configuration keeps
-    them as `folded_thresholds`: the probabilities that now are 0.5.
-
-    Returns:
-        `dict`: `goal`, `thresholds` by class, and macro and micro F1 of these texts at 0.5, before and after.
-
-    Raises:
-        ValueError: for a classifier whose last layer has no bias, and as in [`best_cuts`].
+    them as `folded_thresholds`: the probabilities that now are 0.5. Returns these and macro and micro F1 of the texts
+    at 0.5, before and after. Raises a `ValueError` for a classifier whose last layer has no bias, too.
     """
     check_bias(classifier)
     names, cuts = class_names(classifier.config), best_cuts(logits, references, goal)
@@ -128,17 +105,15 @@ def fold_into_folder(
     model: LCLForSequenceClassification,
     validation: Dataset | None,
     tokenizer: PreTrainedTokenizerBase,
-    goal: str = "f1",
-    batch_size: int = 32,
+    goal: str,
+    batch_size: int,
 ) -> dict[str, Any]:
     """
-    [`fold_cuts`] on validation texts, for the classifier in a folder, which is saved there.
-
-    Raises:
-        ValueError: without validation texts, for a classifier with one label per text, and for an adapter or a
-            training model, whose classifier is not the one in the folder.
+    [`fold_cuts`] on validation texts, for the classifier in a folder, which is saved there. Raises a `ValueError`
+    without such texts, for a classifier with one label per text, and for an adapter or a training model, whose
+    classifier is not the one in the folder.
     """
-    check_goal(goal)
+    check_goal(goal)  # before the model runs
     if not model.config.has_several_labels:
         raise ValueError(f"fold_thresholds is for several labels per text: {folder} gives each text one class.")
     if validation is None:
