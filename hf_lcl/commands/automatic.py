@@ -105,17 +105,17 @@ def choose_settings(
         given (`Collection[str]`): flags of the user, which stay as they are.
     """
     recipe = choose_recipe(len(splits["train"]), len(names), config.get_text_config().hidden_size)
-    for name, value in recipe.settings.items():
+    for name, (value, reason) in recipe.items():
         if name not in given:
             setattr(training_args, name, value)
-            _say(f"{name} {value:g}: {recipe.reasons[name]}; --{name} overrides")
+            _say(f"{name} {value:g}: {reason}; --{name} overrides")
     quiet = {"save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
     for name, value in quiet.items():
         if name not in given:
             setattr(training_args, name, value)
     if "save_strategy" not in given:
         training_args.set_save(strategy="epoch", total_limit=training_args.save_total_limit)
-    return {*recipe.settings, *quiet, "save_strategy"}
+    return {*recipe, *quiet, "save_strategy"}
 
 
 def write_settings(

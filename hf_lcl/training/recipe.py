@@ -1,8 +1,5 @@
 """Learning rate, batch size and epochs, chosen from the data and the encoder. All values stand here."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 
@@ -15,36 +12,19 @@ LEAST_EPOCHS, LEAST_EPOCHS_OF_SMALL_CLASSES, SMALL_CLASS_TEXTS = 3, 5, 200
 BATCH, SMALL_BATCH, FEW_TEXTS, FEW_CLASSES = 32, 16, 1000, 10
 
 
-@dataclass(frozen=True)
-class Recipe:
+def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> dict[str, tuple[float, str]]:
     """
-    Settings of a training, and why they are so.
-
-    Args:
-        settings (`dict[str, Any]`): fields of [`ContrastiveTrainingArguments`] to values.
-        reasons (`dict[str, str]`): field to the reason of its value.
-    """
-
-    settings: dict[str, Any]
-    reasons: dict[str, str]
-
-
-def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
-    """
-    What a training without any setting takes. The values are those of the study (`examples/results/accuracy.md`).
-
-    Args:
-        num_texts (`int`): training texts.
-        num_classes (`int`): classes.
-        hidden_size (`int`): width of the encoder.
+    What a training without any setting takes: fields of [`ContrastiveTrainingArguments`] to a value and its reason, by
+    the number of texts and of classes, and the width of the encoder. The values are those of the study
+    (`examples/results/accuracy.md`).
 
     Example:
 
     ```python
     >>> from hf_lcl.training.recipe import choose_recipe
 
-    >>> choose_recipe(num_texts=770, num_classes=77, hidden_size=384).settings["num_train_epochs"]
-    20
+    >>> choose_recipe(num_texts=770, num_classes=77, hidden_size=384)["num_train_epochs"]
+    (20, '480 steps at most, for 770 texts, 10 of a class')
     ```
     """
     is_small = num_texts < FEW_TEXTS and num_classes < FEW_CLASSES
@@ -55,17 +35,9 @@ def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> Recipe:
     rate = LEARNING_RATE_OF_MANY_CLASSES if num_classes >= MANY_CLASSES else LEARNING_RATE
     rate = float(f"{rate * min(1.0, WIDTH / hidden_size) ** 2:.1g}")
     steps, per_class = epochs * -(-num_texts // batch), round(num_texts / num_classes)
-    return Recipe(
-        {
-            "learning_rate": rate,
-            "per_device_train_batch_size": batch,
-            "num_train_epochs": epochs,
-            "warmup_steps": 0.1,
-        },
-        {
-            "learning_rate": f"{num_classes} classes, an encoder of width {hidden_size}",
-            "per_device_train_batch_size": "few texts of few classes" if is_small else "room for several classes",
-            "num_train_epochs": f"{steps:,} steps at most, for {num_texts:,} texts, {per_class} of a class",
-            "warmup_steps": "the learning rate rises over a tenth of the steps",
-        },
-    )
+    return {
+        "learning_rate": (rate, f"{num_classes} classes, an encoder of width {hidden_size}"),
+        "per_device_train_batch_size": (batch, "few texts of few classes" if is_small else "room for several classes"),
+        "num_train_epochs": (epochs, f"{steps:,} steps at most, for {num_texts:,} texts, {per_class} of a class"),
+        "warmup_steps": (0.1, "the learning rate rises over a tenth of the steps"),
+    }

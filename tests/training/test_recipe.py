@@ -23,11 +23,11 @@ CASES = {
 @pytest.mark.parametrize("data", CASES)
 def test_the_values(data):
     recipe = choose_recipe(*data)
-    values = [recipe.settings[name] for name in ("learning_rate", "per_device_train_batch_size", "num_train_epochs")]
+    values = [recipe[name][0] for name in ("learning_rate", "per_device_train_batch_size", "num_train_epochs")]
     assert values == pytest.approx(CASES[data])
 
 
 def test_every_value_has_a_reason():
     recipe = choose_recipe(750, 25, 384)
-    assert recipe.settings.keys() == recipe.reasons.keys()
-    assert recipe.reasons["num_train_epochs"] == "480 steps at most, for 750 texts, 30 of a class"
+    assert all(reason for _, reason in recipe.values())
+    assert recipe["num_train_epochs"][1] == "480 steps at most, for 750 texts, 30 of a class"
