@@ -86,10 +86,9 @@ def check_stream(dataset: Any, args: ContrastiveTrainingArguments) -> None:
             "of different lengths: write accelerator_config={'dispatch_batches': False}, and each process reads the "
             "stream and takes its batches of it."
         )
-    refused = {"class_weights": "balanced", "train_sampling_strategy": "group_by_length"}
-    for name, value in (
-        refused | dict.fromkeys(("distill_mean", "head_start", "stop_when_learned", "head_refit"), True)
-    ).items():
+    refused: dict[str, Any] = {"class_weights": "balanced", "train_sampling_strategy": "group_by_length"}
+    refused |= dict.fromkeys(("distill_mean", "head_start", "stop_when_learned", "head_refit"), True)
+    for name, value in refused.items():
         if getattr(args, name) == value:
             raise ValueError(
                 f"{name}={value!r} needs the whole training set, but train_dataset is a stream: leave it out, or "

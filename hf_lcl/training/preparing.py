@@ -7,7 +7,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
-from ..data.labels import check_labels
 from ..losses import Objective
 from ..model.adapters import check_no_adapter
 from ..model.classes import class_names
@@ -15,7 +14,7 @@ from ..model.configuration import SEVERAL, LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
-from .splits import TrainingSet, check_problem
+from .splits import TrainingSet, check_fit
 from .start import distills_mean
 
 
@@ -62,16 +61,16 @@ def _wrap(
         return model
     if not isinstance(model, str | PathLike):
         return LCLForSequenceClassification.from_native(model, weighting=weighting)
-    if data.labels is None and data.names is None:
+    classes: dict[str, Any]
+    if data.names is not None:
+        classes = {"id2label": dict(enumerate(data.names))}
+    elif data.labels is not None:
+        classes = {"num_labels": data.labels.shape[1] if data.labels.ndim == 2 else 1 + int(data.classes[-1])}
+    else:
         raise ValueError(
             f"model={str(model)!r} takes its classes from the training set, but train_dataset is missing or a stream "
             f"without names: write model=LCLForSequenceClassification.from_encoder({str(model)!r}, num_labels=...)."
         )
-    classes: dict[str, Any] = {}
-    if data.labels is not None and data.names is None:
-        classes["num_labels"] = data.labels.shape[1] if data.labels.ndim == 2 else 1 + int(data.classes[-1])
-    if data.names is not None:
-        classes["id2label"] = dict(enumerate(data.names))
     set_seed(args.seed)  # the new head must not depend on what ran before
     return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
 
@@ -88,10 +87,9 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         raise ValueError("The model's problem_type is 'regression': a classifier is needed.")
     if data.labels is not None and data.labels.ndim == 2:
         config.problem_type = config.text_config.problem_type = SEVERAL
-    check_problem(data.labels, config, "train_dataset")
+    check_fit(data.labels, config, "train_dataset")
     if isinstance(args.class_weights, list) and len(args.class_weights) != len(known):
         raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {len(known)} classes.")
-    check_labels(data.labels, len(known), "train_dataset")
     if data.labels is None or data.names is None:
         return
     if len(data.names) != len(known):

@@ -53,8 +53,11 @@ class TrainingSet:
         return weights.tolist()
 
 
-def check_problem(labels: np.ndarray | None, config: LCLConfig, where: str) -> None:
-    """Raises a `ValueError` for one label per text where the model gives several, and the other way round."""
+def check_fit(labels: np.ndarray | None, config: LCLConfig, where: str) -> None:
+    """
+    Raises a `ValueError` for one label per text where the model gives several, for the other way round, and for labels
+    that are no ids of its classes.
+    """
     if labels is not None and (labels.ndim == 2) != (config.problem_type == SEVERAL):
         kind = "several labels" if labels.ndim == 2 else "one label"
         right = SEVERAL if labels.ndim == 2 else "single_label_classification"
@@ -62,6 +65,7 @@ def check_problem(labels: np.ndarray | None, config: LCLConfig, where: str) -> N
             f"{where} has {kind} per text, but the model's problem_type is {config.problem_type!r}: write "
             f"problem_type={right!r} into the configuration of the classifier."
         )
+    check_labels(labels, len(class_names(config)), where)
 
 
 def check_evaluation_set(
@@ -80,9 +84,8 @@ def check_evaluation_set(
             check_evaluation_set(rows, config, names, f"{where}[{part!r}]")
     if dataset is None or isinstance(dataset, dict):
         return
-    known, labels = class_names(config), _checked_labels(dataset, where)
-    check_problem(labels, config, where)
-    check_labels(labels, len(known), where)
+    known = class_names(config)
+    check_fit(_checked_labels(dataset, where), config, where)
     if names is None and not all(name.startswith("LABEL_") for name in known):
         names = known
     for label, (mine, other) in enumerate(zip(names or [], label_names(dataset) or [])):

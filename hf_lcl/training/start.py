@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,24 +60,22 @@ class Start(TrainerCallback):
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
-                    made = self._do(name, partial(self._parts[name], title), args, model)
-                    if made is not None and self.listener is not None:
-                        self.listener(*made)
+                    self._do(name, title, args, model)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
-    @staticmethod
     def _do(
-        name: str, run: Callable[[], Any], args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
-    ) -> Any:
+        self, name: str, title: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
+    ) -> None:
         try:
-            made = run()
+            made = self._parts[name](title)
         except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
-            return None
+            return
         model.config.start = [*(model.config.start or ()), name]
-        return made
+        if made is not None and self.listener is not None:
+            self.listener(*made)
 
 
 def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, batch_size: int, max_steps: int) -> int:
