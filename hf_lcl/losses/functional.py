@@ -83,8 +83,8 @@ def supervised_contrastive_loss(
     0.0689
     ```
     """
-    candidates = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
-    inputs: dict[str, Any] = {"embeddings": embeddings, "labels": labels, **candidates}
+    candidates: dict[str, Any] = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
+    inputs = {"embeddings": embeddings, "labels": labels} | candidates
     check_inputs(inputs, temperature, reduction)
     return contrastive_loss(**inputs, temperature=temperature, normalize=normalize, reduction=reduction)
 
@@ -137,13 +137,8 @@ def label_aware_contrastive_loss(
     -0.1033
     ```
     """
-    candidates = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
-    inputs: dict[str, Any] = {
-        "embeddings": embeddings,
-        "labels": labels,
-        "weighting_logits": weighting_logits,
-        **candidates,
-    }
+    candidates: dict[str, Any] = dict(zip(OPTIONAL, (candidate_embeddings, candidate_labels, anchor_positions)))
+    inputs = {"embeddings": embeddings, "labels": labels, "weighting_logits": weighting_logits} | candidates
     check_inputs(inputs, temperature, reduction)
     if detach_weights:
         inputs["weighting_logits"] = weighting_logits.detach()
@@ -171,10 +166,8 @@ def contrastive_loss(
     if candidate_embeddings is None or candidate_labels is None:
         candidate_labels, anchor_positions = labels, torch.arange(len(labels), device=labels.device)
     else:
-        candidates, candidate_labels = (
-            _vectors(candidate_embeddings, dtype, normalize),
-            candidate_labels.to(labels.dtype),
-        )
+        candidates = _vectors(candidate_embeddings, dtype, normalize)
+        candidate_labels = candidate_labels.to(labels.dtype)
         anchor_positions = None if anchor_positions is None else anchor_positions.long()
     log_weights = None if weighting_logits is None else _log_weights(weighting_logits.to(dtype))
     num_labels = None if weighting_logits is None else weighting_logits.shape[1]

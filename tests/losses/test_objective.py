@@ -9,8 +9,7 @@ from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss
 from hf_lcl.losses import blockwise, log_ratios
-from hf_lcl.losses.candidates import Candidates
-from hf_lcl.losses.objective import Objective, batch_statistics
+from hf_lcl.losses.objective import Candidates, Objective, batch_statistics
 
 
 # Class 3 has one text, class 4 none.

@@ -12,8 +12,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
-from hf_lcl.losses.candidates import Candidates
-from hf_lcl.losses.objective import Objective
+from hf_lcl.losses.objective import Candidates, Objective
 from hf_lcl.start.head import GELU_INPUT_RMS, INVERSE_PENALTY, _logistic_regression
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ...losses.candidates import Candidates
+from ...losses.objective import Candidates
 
 
 def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
