@@ -12,21 +12,18 @@ from ..evaluation.inference import run_model
 from ..evaluation.scope import Rule
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
-from ..start.last_layer import add_class, last_layer, remove_last_class, scale_logits
+from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
 from ..support.files import read_json
 from .card import refresh_card
 from .export import save_sequence_classifier
 
 
-INSTEAD = "predict --reject_below P works for every model"
-
-
 def check_out_of_scope(classifier: PreTrainedModel) -> None:
     """Raises a `ValueError` where a classifier cannot get the class."""
-    kind = type(classifier).__name__
     if classifier.config.problem_type == "multi_label_classification":
         raise ValueError(
-            f"{kind} has several labels per text, and none of them may fit as it is: leave --out_of_scope out."
+            f"{type(classifier).__name__} has several labels per text, and none of them may fit as it is: leave "
+            "--out_of_scope out."
         )
     if OUT_OF_SCOPE in class_names(classifier.config):
         raise ValueError(
@@ -34,11 +31,9 @@ def check_out_of_scope(classifier: PreTrainedModel) -> None:
             "--out_of_scope out, or call that class by another name."
         )
     try:
-        bias = last_layer(classifier)[1].bias
+        layer_with_bias(classifier)
     except ValueError as error:
-        raise ValueError(f"{str(error).partition(':')[0]}: {INSTEAD}.") from error
-    if bias is None:
-        raise ValueError(f"The last layer of {kind} has no bias that could hold the cut: {INSTEAD}.")
+        raise ValueError(f"{str(error).partition(':')[0]}: predict --reject_below P works for every model.") from error
 
 
 def check_folder(folder: Path) -> None:

@@ -238,7 +238,9 @@ def _logistic_regression(
     """Weight `(num_labels, features)` and bias `(num_labels,)`; a class without texts gets a low logit."""
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
 
-    mean, scale = _mean_and_scale(features, with_bias)
+    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
+    mean = features.mean(axis=0) * with_bias
+    scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
     present = np.unique(labels)
     weights = None if class_weights is None else {label: class_weights[label] for label in present}
     regression = LogisticRegression(
@@ -263,22 +265,12 @@ def _one_against_rest(
     inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As above for rows of 0 and 1: one regression a class; a class of no text, or of all, is a bias alone."""
-    from sklearn.linear_model import LogisticRegression
-
-    mean, scale = _mean_and_scale(features, with_bias)
-    scaled, shares = (features - mean) / scale, labels.mean(axis=0)
+    shares = labels.mean(axis=0)
     weight, bias = np.zeros((num_labels, features.shape[1])), np.where(shares > 0.5, 10.0, -10.0)
     for index in np.flatnonzero((shares > 0) & (shares < 1)):
-        weights = None if class_weights is None else {1: class_weights[index]}
-        regression = LogisticRegression(
-            C=inverse_penalty, max_iter=1000, fit_intercept=with_bias, class_weight=weights
-        ).fit(scaled, labels[:, index])
-        weight[index] = regression.coef_[0] / scale
-        bias[index] = np.ravel(regression.intercept_)[0] - weight[index] @ mean
+        weights = None if class_weights is None else [1.0, class_weights[index]]
+        rows, constants = _logistic_regression(
+            features, labels[:, index].astype(int), 2, weights, with_bias, inverse_penalty
+        )
+        weight[index], bias[index] = rows[1] - rows[0], constants[1] - constants[0]
     return weight, bias
-
-
-def _mean_and_scale(features: np.ndarray, with_bias: bool) -> tuple[np.ndarray, float]:
-    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
-    mean = features.mean(axis=0) * with_bias
-    return mean, np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)

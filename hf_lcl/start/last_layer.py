@@ -47,6 +47,16 @@ def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
     )
 
 
+def layer_with_bias(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
+    """[`last_layer`]; a `ValueError`, too, where it has no bias."""
+    name, layer = last_layer(classifier)
+    if layer.bias is None:
+        raise ValueError(
+            f"The last layer of {type(classifier).__name__} has no bias that could hold the cut: change its weights."
+        )
+    return name, layer
+
+
 @torch.no_grad()
 def scale_logits(classifier: PreTrainedModel, factor: float) -> None:
     """Multiplies the logits of a classifier by a positive number, in its last layer."""
@@ -57,10 +67,8 @@ def scale_logits(classifier: PreTrainedModel, factor: float) -> None:
 @torch.no_grad()
 def shift_logits(classifier: PreTrainedModel, shifts: Sequence[float]) -> None:
     """Adds a number to the logit of each class, in the bias of the last layer; a `ValueError` where it has none."""
-    layer = last_layer(classifier)[1]
-    if layer.bias is None:
-        raise ValueError(f"The last layer of {type(classifier).__name__} has no bias, to which nothing can be added.")
-    layer.bias.add_(layer.bias.new_tensor(shifts))
+    bias = layer_with_bias(classifier)[1].bias
+    bias.add_(bias.new_tensor(shifts))
 
 
 def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:
@@ -71,9 +79,7 @@ def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:
     names = class_names(classifier.config)
     if name in names:
         raise ValueError(f"The classifier has a class {name!r} already.")
-    where, layer = last_layer(classifier)
-    if layer.bias is None:
-        raise ValueError(f"The last layer of {type(classifier).__name__} has no bias: no class can be added to it.")
+    where, layer = layer_with_bias(classifier)
     weight = torch.cat([layer.weight, layer.weight.new_zeros(1, layer.in_features)])
     _replace(classifier, where, weight, torch.cat([layer.bias, layer.bias.new_tensor([logit])]), [*names, name])
 
