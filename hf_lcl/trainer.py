@@ -7,7 +7,6 @@ from dataclasses import asdict
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,23 +14,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.data.data_collator import DataCollator
-from transformers.trainer_utils import (
-    BestRun,
-    EvalLoopOutput,
-    HPSearchBackend,
-    HubStrategy,
-    TrainOutput,
-)
-from transformers.utils import logging
+from transformers.trainer_utils import BestRun, EvalLoopOutput, HPSearchBackend, HubStrategy, TrainOutput
+from transformers.utils import PushInProgress, logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
 from .data.views import input_columns, texts_alone
 from .evaluation.metrics import classification_metrics
 from .hub.card import CardFacts, write_card
-from .hub.export import save_adapter, save_sequence_classifier
-from .hub.publisher import Publisher, Push
-from .hub.requests import PushError
+from .hub.export import save_adapter, save_sequence_classifier, saves_adapter
+from .hub.publisher import Publisher, Push, wrapper_folder
 from .hub.run_facts import run_facts, trainer_facts
 from .losses import Objective
 from .losses.meter import PartMeter
@@ -41,14 +33,13 @@ from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
 from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
-from .support.extras import load_extra
 from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import check_stream, order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT, StopWhenLearned
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
-from .training.search import prepare_search, wide_space
+from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
 from .training.start import Start, distillation_batches, distills_mean, texts_to_fit
 from .training.step import Step
@@ -118,7 +109,6 @@ class ContrastiveTrainer(Trainer):
     # What these hold, the Trainer's annotations do not say.
     hub_model_id: Any
     processing_class: Any
-    push_in_progress: Any
     _signature_columns: Any
 
     def __init__(
@@ -154,7 +144,7 @@ class ContrastiveTrainer(Trainer):
         self._data = TrainingSet(train_dataset, self._raw.names)
         self.processing_class = processing_class  # the Trainer keeps it only after model_init has run
         self._step, self._eval_parts = Step(args), PartMeter()
-        self._publisher = Publisher(args)
+        self.publisher = Publisher(args)
         self._past_optimizer: torch.optim.Optimizer | None = None  # what a training before made for itself
         if model is not None:
             model = prepare_model(model, args, self._data, processing_class, peft_config)
@@ -247,12 +237,8 @@ class ContrastiveTrainer(Trainer):
             self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
         is_made = self.optimizer is None
         try:
-            output = super().train(resume_from_checkpoint, *args, **kwargs)
-        except FloatingPointError as error:
-            if self.hp_search_backend != HPSearchBackend.OPTUNA:
-                raise
-            # A trial that diverges is an answer, and ends no search.
-            raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
+            with pruning(self.hp_search_backend):
+                output = super().train(resume_from_checkpoint, *args, **kwargs)
         finally:
             self._past_optimizer = self.optimizer if is_made else None
         if self.args.head_refit or self._learned.has_ended:
@@ -266,7 +252,7 @@ class ContrastiveTrainer(Trainer):
         """Checks what may have changed since the constructor: arguments, rows, and the optimizer."""
         args = self.args
         args.check()
-        self._step, self._publisher.args = Step(args), args
+        self._step, self.publisher.args = Step(args), args
         self._signature_columns = None
         if not args.auto_find_batch_size:  # which goes on with the size that it has found
             self._train_batch_size = args.train_batch_size
@@ -291,12 +277,11 @@ class ContrastiveTrainer(Trainer):
         With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
         the new one. See [`start.fit_head`].
         """
-        names = dict(enumerate(class_names(self._unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
-        texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
+        texts = texts_to_fit(self.train_dataset, self._unwrapped.config.id2label, tokenizer, self.args.seed)
         # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
         batches = map(texts_alone, self.get_test_dataloader(texts))
-        weights = self._data.class_weights(self.args, len(names))
+        weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
         options: Any = {"class_weights": weights, "gather": gather, "description": description}
         return fit_head(self._unwrapped, batches, keep=keep, **options)
@@ -372,10 +357,6 @@ class ContrastiveTrainer(Trainer):
         return len(class_names(self._unwrapped.config))  # kept: the Trainer drops the model after each trial
 
     @property
-    def _saves_adapter(self) -> bool:
-        return self._unwrapped.adapted_classifier is not None and not self.args.merge_adapter
-
-    @property
     def _is_sharded(self) -> bool:
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
@@ -421,7 +402,7 @@ class ContrastiveTrainer(Trainer):
         output_dir = self.args.output_dir if output_dir is None else output_dir
         state_dict, model = self._gathered_weights(), self._unwrapped
         if self.args.should_save:
-            if self._saves_adapter:
+            if saves_adapter(model, self.args):
                 save_adapter(model, output_dir, tokenizer=self.processing_class)
             else:
                 save_sequence_classifier(model, output_dir, tokenizer=self.processing_class, state_dict=state_dict)
@@ -430,10 +411,8 @@ class ContrastiveTrainer(Trainer):
                 self.save_state()  # which run the model comes from
         if self.args.push_to_hub and not _internal_call and self.is_world_process_zero():
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
-            try:
-                self._publisher.publish(Push("Model save", folder=str(output_dir)))
-            except PushError as error:
-                logger.error(str(error))
+            self.publisher.publish_later(Push("Model save", folder=str(output_dir)))
+            self._finish_current_push()
 
     def create_model_card(self, *args: Any, **facts: Any) -> None:
         """
@@ -441,14 +420,12 @@ class ContrastiveTrainer(Trainer):
         the id of the data set on the Hub, `dataset` its name), and any other field of [`CardFacts`].
         """
         if self.is_world_process_zero():
-            facts |= dict(zip(inspect.signature(super().create_model_card).parameters, args))
-            write_card(self._card_facts(**trainer_facts(**facts)), self.args.output_dir)
+            write_card(self._card_facts(**trainer_facts(*args, **facts)), self.args.output_dir)
 
     def _card_facts(self, **known: Any) -> CardFacts:
-        data = self.train_dataset, self.eval_dataset
-        name, is_adapter = self._publisher.name, self._saves_adapter
-        known["done"] = ["stop_when_learned"] if self._learned.has_ended else []
-        return run_facts(name, self._unwrapped, self.args, self.state, *data, is_adapter=is_adapter, **known)
+        run = self._unwrapped, self.args, self.state, self.train_dataset, self.eval_dataset
+        done = ["stop_when_learned"] if self._learned.has_ended else []
+        return run_facts(self.publisher.name, *run, done=done, **known)
 
     # Pushing
 
@@ -459,9 +436,13 @@ class ContrastiveTrainer(Trainer):
                 "Pushing while training under FSDP or DeepSpeed is not supported: use hub_strategy='end'."
             )
         if self.is_world_process_zero():
-            self.push_in_progress = None
-            self._publisher.create_repo(token, private)
-            self.hub_model_id = self._publisher.repo_id
+            self.publisher.prepare(token, private)
+            self.hub_model_id = self.publisher.repo_id
+
+    @property
+    def push_in_progress(self) -> PushInProgress | None:
+        """The last push in the background, which the Trainer waits for."""
+        return self.publisher.in_progress
 
     def push_to_hub(
         self,
@@ -490,27 +471,18 @@ class ContrastiveTrainer(Trainer):
         state_dict = self._gathered_weights() if include_training_state else None
         if not self.is_world_process_zero():
             return None
-        training_state = TemporaryDirectory() if include_training_state else None
-        if training_state is not None:
-            self._unwrapped.save_pretrained(training_state.name, state_dict=state_dict)
+        training_state = wrapper_folder(self._unwrapped, state_dict) if include_training_state else None
         push = Push(commit_message or "End of training", token, revision, private, training_state=training_state)
-        try:
-            self._publisher.create_repo_of(push)
-            self.hub_model_id = self._publisher.name
-        finally:
-            # With the full name where the Hub has told it; in any case before a second attempt.
-            self.create_model_card(**kwargs)
-        if blocking:
-            return self._publisher.publish(push)
-        job, self.push_in_progress = self._publisher.publish_later(push)
-        return job
+        pushed = self.publisher.push(push, partial(self.create_model_card, **kwargs), blocking)
+        self.hub_model_id = self.publisher.repo_id
+        return pushed
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # The Trainer's own publishes the checkpoint; there is no public hook for what goes out with one.
-        if self.is_world_process_zero() and self._publisher.is_due(self.push_in_progress):
+        if self.is_world_process_zero() and self.publisher.is_due():
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
             self.save_model(_internal_call=True)
-            _, self.push_in_progress = self._publisher.publish_later(self._publisher.push_of(self.state))
+            self.publisher.publish_later(self.publisher.push_of(self.state))
 
     # Searching
 
@@ -541,15 +513,9 @@ class ContrastiveTrainer(Trainer):
         >>> trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
-        if backend == HPSearchBackend.OPTUNA:
-            load_extra("optuna", extra="search")
-        compute_objective, direction = prepare_search(
-            self.args, self.eval_dataset, self.compute_metrics, self._num_labels, compute_objective, direction
-        )
-        hp_space = hp_space or partial(wide_space, args=self.args)
-        return super().hyperparameter_search(
-            hp_space, compute_objective, n_trials, direction, backend, *args, **kwargs
-        )
+        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels
+        space, compute, direction = prepare_search(*known, hp_space, compute_objective, direction, backend)
+        return super().hyperparameter_search(space, compute, n_trials, direction, backend, *args, **kwargs)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
         """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""

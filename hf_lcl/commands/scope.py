@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from datasets import DatasetDict
@@ -10,8 +9,9 @@ from transformers import EvalPrediction
 
 from ..evaluation.finished import load_finished
 from ..evaluation.scope import with_out_of_scope
-from ..hub import push_folder
+from ..hub.export import saves_adapter
 from ..hub.out_of_scope import add_out_of_scope, check_out_of_scope, describe
+from ..hub.publisher import Push
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 
@@ -29,7 +29,7 @@ def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: Dat
     if "validation" not in splits:
         raise ValueError("out_of_scope is chosen on validation texts: give --validation_file or --validation_split.")
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    if model.adapted_classifier is not None and not trainer.args.merge_adapter:
+    if saves_adapter(model, trainer.args):
         raise ValueError("out_of_scope needs a whole classifier, not an adapter alone: set merge_adapter=True.")
     check_out_of_scope(model.native)
     data_args.rule.check(len(splits["validation"]), len(splits["oos"]) if "oos" in splits else None)
@@ -63,14 +63,5 @@ def add_scope(
 
 def publish_scope(trainer: ContrastiveTrainer) -> None:
     """Publishes the classifier in `output_dir` as it is there; `trainer.push_to_hub` would write it anew."""
-    args = trainer.args
     if trainer.is_world_process_zero():
-        name = trainer.hub_model_id or args.hub_model_id or Path(args.output_dir).absolute().name
-        push_folder(
-            args.output_dir,
-            name,
-            private=args.hub_private_repo,
-            token=args.hub_token,
-            revision=args.hub_revision,
-            commit_message="End of training",
-        )
+        trainer.publisher.publish(Push())

@@ -10,10 +10,16 @@ from ..model.adapters import base_copy
 from ..model.modeling import LCLForSequenceClassification
 from ..model.probing import computes_the_same
 from ..support.files import read_json, staged, write_json
+from ..training_args import ContrastiveTrainingArguments
 from .contents import CARD, without_folders
 
 
 NATIVE_PREFIX = "native."
+
+
+def saves_adapter(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> bool:
+    """Whether what a training saves is an adapter alone, and no whole classifier."""
+    return model.adapted_classifier is not None and not args.merge_adapter
 
 
 def save_sequence_classifier(

@@ -1,5 +1,6 @@
 """Publishing during a training run, which continues when the Hub fails."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from huggingface_hub import CommitInfo, HfApi
+from torch import Tensor
 from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import PushInProgress, logging
 
+from ..model.modeling import LCLForSequenceClassification
 from .contents import published_files, training_state_files
 from .push import retry_hint
 from .requests import PushError, commit_files, create_repo
@@ -29,10 +32,10 @@ class Push:
         commit_message (`str`): first line of the commit.
         token, revision, private: as in [`ContrastiveTrainer.push_to_hub`].
         folder (`str`, *optional*): what is published; defaults to `args.output_dir`.
-        training_state (`TemporaryDirectory`, *optional*): the wrapper, which is published too.
+        training_state (`TemporaryDirectory`, *optional*): the wrapper, which is published too, and then removed.
     """
 
-    commit_message: str
+    commit_message: str = "End of training"
     token: str | None = None
     revision: str | None = None
     private: bool | None = None
@@ -40,10 +43,17 @@ class Push:
     training_state: TemporaryDirectory | None = None
 
 
+def wrapper_folder(model: LCLForSequenceClassification, state_dict: dict[str, Tensor] | None) -> TemporaryDirectory:
+    """A training model as a folder, for [`Push`]."""
+    folder = TemporaryDirectory()
+    model.save_pretrained(folder.name, state_dict=state_dict)
+    return folder
+
+
 class Publisher:
     """
     Publishes the classifier, its tokenizer and its card from `args.output_dir`, never an optimizer, log, checkpoint or
-    token. See [`ContrastiveTrainer.push_to_hub`] for the arguments of its methods.
+    token.
 
     The model is saved before the Hub is asked for anything. Once training has begun, a fault of the Hub does not end
     it: the fault is logged in one line with the command that tries again. In methods that users call it is raised as a
@@ -56,59 +66,42 @@ class Publisher:
     def __init__(self, args: TrainingArguments):
         self.args = args
         self.repo_id: str | None = None  # the full name, once the Hub has returned it
-
-    @property
-    def folder(self) -> str:
-        """The folder that is published."""
-        return str(self.args.output_dir)
+        self.in_progress: PushInProgress | None = None  # the last push in the background
 
     @property
     def name(self) -> str:
         """The name of the repository as far as it is known."""
-        return self.repo_id or self.args.hub_model_id or Path(self.folder).absolute().name
+        return self.repo_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
 
     @cached_property
     def queue(self) -> HfApi:
         """Its single thread runs the pushes in the background, one after the other."""
         return HfApi()
 
-    def create_repo(self, token: str | None = None, private: bool | None = None, hint: str | None = None) -> None:
-        """
-        Creates the repository.
-
-        Without a `hint` (how to try again; ends the error message), a transient fault is logged, and the next push
-        tries again.
-
-        Raises:
-            PushError: if the Hub refuses.
-        """
+    def prepare(self, token: str | None = None, private: bool | None = None) -> None:
+        """Creates the repository before a training. A transient fault is logged, any other is a [`PushError`]."""
         try:
-            self.repo_id = create_repo(
-                self.name,
-                private=self._is_private(private),
-                token=token or self.args.hub_token,
-                retry_hint=hint or "The next push tries again.",
-            )
+            self._create_repo(Push(token=token, private=private), "The next push tries again.")
         except PushError as error:
-            if hint is not None or not error.is_transient:
+            if not error.is_transient:
                 raise
             logger.warning(f"{error} Training goes on.")
 
-    def create_repo_of(self, push: Push) -> None:
-        """Creates the repository that `push` goes to, unless the Hub has returned its name; raises a [`PushError`]."""
-        if self.repo_id is None:
-            self.create_repo(push.token, push.private, self._retry_hint(push))
+    def push(self, push: Push, write_card: Callable[[], None], blocking: bool) -> CommitInfo | Future:
+        """Writes the card, with the full name where the Hub tells it, and publishes, now or in the background."""
+        try:
+            if self.repo_id is None:
+                self._create_repo(push)
+        finally:
+            write_card()  # in any case before a second attempt
+        return self.publish(push) if blocking else self.publish_later(push)
 
     def publish(self, push: Push) -> CommitInfo:
-        """
-        Publishes a folder, and the wrapper in `push.training_state`, which is then removed.
-
-        Raises:
-            PushError: if the Hub refuses or cannot be reached.
-        """
+        """Publishes a folder, and creates the repository where that is still to be done; may raise a [`PushError`]."""
         with push.training_state or nullcontext():
-            self.create_repo_of(push)
-            files = published_files(push.folder or self.folder)
+            if self.repo_id is None:
+                self._create_repo(push)
+            files = published_files(push.folder or str(self.args.output_dir))
             if push.training_state is not None:
                 files |= training_state_files(push.training_state.name)
             return commit_files(
@@ -120,7 +113,7 @@ class Publisher:
                 retry_hint=self._retry_hint(push),
             )
 
-    def publish_later(self, push: Push) -> tuple[Future, PushInProgress]:
+    def publish_later(self, push: Push) -> Future:
         """
         Publishes in the background, after the pushes before. A fault is logged at once, because nobody may look at the
         future.
@@ -134,13 +127,14 @@ class Publisher:
                 raise
 
         job = self.queue.run_as_future(publish_and_log)
-        return job, PushInProgress([job])  # type: ignore[arg-type] # it takes a list, whatever its annotation says
+        self.in_progress = PushInProgress([job])  # type: ignore[arg-type] # it takes a list, whatever it says
+        return job
 
-    def is_due(self, in_progress: PushInProgress | None) -> bool:
+    def is_due(self) -> bool:
         """Whether a checkpoint is published, as `hub_strategy` says, while another push may be in progress."""
         strategy = self.args.hub_strategy
         waits = self.args.hub_always_push or strategy == HubStrategy.ALL_CHECKPOINTS
-        return strategy != HubStrategy.END and (waits or in_progress is None or in_progress.is_done())
+        return strategy != HubStrategy.END and (waits or self.in_progress is None or self.in_progress.is_done())
 
     def push_of(self, state: TrainerState) -> Push:
         """The push of a checkpoint, which says how far the training is."""
@@ -148,15 +142,17 @@ class Publisher:
         progress = f"epoch {int(state.epoch or 0)}" if by_epoch else f"step {state.global_step}"
         return Push(f"Training in progress, {progress}")
 
-    def _retry_hint(self, push: Push) -> str:
-        """The command that pushes the folder again."""
-        return retry_hint(
-            push.folder or self.folder,
+    def _create_repo(self, push: Push, hint: str | None = None) -> None:
+        self.repo_id = create_repo(
             self.name,
-            self._is_private(push.private),
-            push.revision or self.args.hub_revision,
-            push.training_state is not None,
+            private=self._is_private(push),
+            token=push.token or self.args.hub_token,
+            retry_hint=hint or self._retry_hint(push),
         )
 
-    def _is_private(self, private: bool | None) -> bool | None:
-        return self.args.hub_private_repo if private is None else private
+    def _retry_hint(self, push: Push) -> str:
+        folder, revision = push.folder or str(self.args.output_dir), push.revision or self.args.hub_revision
+        return retry_hint(folder, self.name, self._is_private(push), revision, push.training_state is not None)
+
+    def _is_private(self, push: Push) -> bool | None:
+        return self.args.hub_private_repo if push.private is None else push.private

@@ -19,6 +19,7 @@ from ..model.modeling import LCLForSequenceClassification
 from ..support.version import __version__
 from ..training_args import ContrastiveTrainingArguments
 from .card_facts import CardFacts
+from .export import saves_adapter
 
 
 METRICS = (
@@ -44,7 +45,6 @@ def run_facts(
     train_dataset: Any = None,
     eval_dataset: Any = None,
     *,
-    is_adapter: bool = False,
     done: Sequence[str] = (),
     **known: Any,
 ) -> CardFacts:
@@ -53,7 +53,7 @@ def run_facts(
     `known` are other fields of [`CardFacts`], which take precedence; metrics are those of the last evaluation in the
     log of `state`.
     """
-    config, log = model.config, state.log_history
+    config, log, is_adapter = model.config, state.log_history, saves_adapter(model, args)
 
     def last_with(name: str) -> dict[str, Any]:
         return next((entry for entry in reversed(log) if name in entry), {})
@@ -103,11 +103,14 @@ def run_facts(
 
 
 def trainer_facts(
+    language: str | None = None,
+    license: str | None = None,
     tags: str | list[str] | None = None,
+    model_name: str | None = None,
     finetuned_from: str | None = None,
+    tasks: Any = None,
     dataset_tags: str | list[str] | None = None,
     dataset: str | list[str] | None = None,
-    tasks: Any = None,
     dataset_args: Any = None,
     **facts: Any,
 ) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def trainer_facts(
     hub_id = dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags
     title = ", ".join(dataset) if isinstance(dataset, list) else dataset
     tags = [tags] if isinstance(tags, str) else tags
-    return facts | {"tags": tags, "base_model": finetuned_from, "dataset": hub_id, "dataset_title": title}
+    facts |= {"language": language, "license": license, "tags": tags, "model_name": model_name}
+    return facts | {"base_model": finetuned_from, "dataset": hub_id, "dataset_title": title}
 
 
 def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:

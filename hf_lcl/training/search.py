@@ -1,14 +1,17 @@
 """A hyperparameter search: what it tries, what its trials are compared by, and what it needs before it begins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import EvalPrediction
-from transformers.trainer_utils import IntervalStrategy
+from transformers.trainer_utils import HPSearchBackend, IntervalStrategy
 
+from ..support.extras import load_extra
 from ..training_args import ContrastiveTrainingArguments
 
 
@@ -33,7 +36,19 @@ def wide_space(trial: "BaseTrial", args: ContrastiveTrainingArguments) -> dict[s
     return chosen
 
 
+Space = Callable[[Any], dict[str, Any]]
 Compute = Callable[[dict[str, float]], float]
+
+
+@contextmanager
+def pruning(backend: str | None) -> Iterator[None]:
+    """Ends a trial of optuna whose loss is not finite, and no search: that it diverges is an answer."""
+    try:
+        yield
+    except FloatingPointError as error:
+        if backend != HPSearchBackend.OPTUNA:
+            raise
+        raise load_extra("optuna", extra="search").TrialPruned(str(error)) from error
 
 
 def prepare_search(
@@ -41,17 +56,22 @@ def prepare_search(
     eval_dataset: Any,
     compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None,
     num_labels: int,
-    compute_objective: Compute | None = None,
-    direction: str | list[str] | None = None,
-) -> tuple[Compute, str | list[str]]:
+    space: Space | None,
+    compute_objective: Compute | None,
+    direction: str | list[str] | None,
+    backend: str | None,
+) -> tuple[Space, Compute, str | list[str]]:
     """
-    What trials are compared by, from their metrics, and the direction of it: by default [`validation_metric`]. Makes
-    numbers in `args` floats where a trial may set floats.
+    What is tried, what trials are compared by, from their metrics, and the direction of it: by default [`wide_space`]
+    and [`validation_metric`]. Makes numbers in `args` floats where a trial may set floats.
 
     Raises:
+        ImportError: if optuna is not installed.
         ValueError: without an `eval_dataset`, for `head_refit=True` with evaluations before the classifier is fitted,
             or for a `direction` that the default metric does not have.
     """
+    if backend == HPSearchBackend.OPTUNA:
+        load_extra("optuna", extra="search")
     if eval_dataset is None:
         raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
     if args.head_refit and args.eval_strategy != IntervalStrategy.NO:
@@ -63,13 +83,14 @@ def prepare_search(
         # The Trainer casts a trial's value to the type of the present one: after temperature=10, 0.07 would be 0.
         if field.type is float and getattr(args, field.name) is not None:
             setattr(args, field.name, float(getattr(args, field.name)))
+    space = space or partial(wide_space, args=args)
     if compute_objective is not None:
-        return compute_objective, direction or "minimize"
+        return space, compute_objective, direction or "minimize"
     sets = list(eval_dataset) if isinstance(eval_dataset, dict) else []
     metric, best = validation_metric(args, compute_metrics, num_labels, sets)
     if direction not in (None, best):
         raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {best}d.")
-    return itemgetter(metric), best
+    return space, itemgetter(metric), best
 
 
 def validation_metric(

@@ -237,7 +237,7 @@ class TestWhileTraining:
         trainer = make_trainer(max_steps=3, save_strategy="steps", save_steps=1, push_to_hub=True, hub_model_id=REPO)
         # The queue is busy until the training ends.
         end = threading.Event()
-        trainer._publisher.queue.run_as_future(end.wait, 20)  # not for ever where it is not left out
+        trainer.publisher.queue.run_as_future(end.wait, 20)  # not for ever where it is not left out
         trainer.add_callback(AtTheEnd(end))
         trainer.train()
         assert hub.commits(REPO) == ["Training in progress, step 1"]
