@@ -7,6 +7,7 @@ activation is nearly linear: the last layer then sees the embedding, and the arc
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm.auto import tqdm
 
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
+from .last_layer import linear_calls
 
 
 # Root mean square of the activation's inputs. At this one, smooth activations are linear, and known by their slope ...
@@ -44,7 +46,7 @@ def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) ->
     architecture calls them. Raises a `ValueError` if the logits do not come out of a linear layer.
     """
     layers = [module for module in model.native.modules() if isinstance(module, nn.Linear)]
-    calls, logits = _linear_calls(model, layers, inputs)
+    calls, logits = linear_calls(layers, partial(_logits, model, inputs))
     while calls and calls[-1].layer.out_features != logits.shape[1]:
         calls.pop()
     if not calls or not torch.allclose(calls[-1].of_texts(logits)[1], logits, atol=1e-4):
@@ -60,45 +62,13 @@ def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) ->
 @torch.no_grad()
 def head_inputs(model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]) -> Tensor:
     """What a linear layer of the head is given for each text: `(batch, features)`, in fp32."""
-    calls, logits = _linear_calls(model, [layer], inputs)
+    calls, logits = linear_calls([layer], partial(_logits, model, inputs))
     return calls[-1].of_texts(logits)[0]
 
 
-class _LinearCall(NamedTuple):
-    """A linear layer in a forward pass, what it was given and what it made."""
-
-    layer: nn.Linear
-    given: Tensor
-    made: Tensor
-
-    def of_texts(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Both for each text, `(batch, ...)` in fp32: decoders make logits of every token, and take those of one."""
-        given, made = self.given.float(), self.made.float()
-        if given.dim() == 3:
-            rows = torch.arange(len(given), device=given.device)
-            tokens = (made - logits.unsqueeze(1)).square().sum(dim=2).argmin(dim=1)
-            given, made = given[rows, tokens], made[rows, tokens]
-        return given, made
-
-
-def _linear_calls(
-    model: LCLForSequenceClassification, layers: list[nn.Linear], inputs: dict[str, Tensor]
-) -> tuple[list[_LinearCall], Tensor]:
-    """What these layers do in one forward pass, in order, and the logits in fp32."""
-    calls: list[_LinearCall] = []
-
-    def remember(layer: nn.Linear, args: tuple, output: Any) -> None:
-        if isinstance(output, Tensor):  # routers of experts are linear layers with other outputs
-            calls.append(_LinearCall(layer, args[0], output))
-
-    hooks = [layer.register_forward_hook(remember) for layer in layers]
-    try:
-        # The forward of the class: accelerate puts autocast around that of the instance, and a fit wants all digits.
-        logits = type(model).forward(model, **inputs).logits.float()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return calls, logits
+def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> Tensor:
+    # The forward of the class: accelerate puts autocast around that of the instance, and a fit wants all digits.
+    return type(model).forward(model, **inputs).logits.float()
 
 
 @torch.no_grad()

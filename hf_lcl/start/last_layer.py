@@ -1,8 +1,9 @@
 """The layer that makes the logits of a finished classifier, and edits of it that plain transformers loads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,33 +13,64 @@ from ..model.classes import class_names
 from ..model.probing import probe_logits
 
 
+class LinearCall(NamedTuple):
+    """A linear layer in a forward pass, what it was given and what it made."""
+
+    layer: nn.Linear
+    given: Tensor
+    made: Tensor
+
+    def of_texts(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Both for each text, `(batch, ...)` in fp32: decoders make logits of every token, and take those of one."""
+        given, made = self.given.float(), self.made.float()
+        if given.dim() == 3:
+            rows = torch.arange(len(given), device=given.device)
+            tokens = (made - logits.unsqueeze(1)).square().sum(dim=2).argmin(dim=1)
+            given, made = given[rows, tokens], made[rows, tokens]
+        return given, made
+
+
+def linear_calls(layers: Iterable[nn.Linear], run: Callable[[], Tensor]) -> tuple[list[LinearCall], Tensor]:
+    """What these layers do in one forward pass, in order, and the logits that it `run`s to."""
+    calls: list[LinearCall] = []
+
+    def hook_of(layer: nn.Linear) -> Callable[..., None]:
+        def remember(_: nn.Linear, args: tuple, output: Any) -> None:  # of the layer itself, or of one in a copy
+            if isinstance(output, Tensor):  # routers of experts are linear layers with other outputs
+                calls.append(LinearCall(layer, args[0], output))
+
+        return remember
+
+    hooks = [layer.register_forward_hook(hook_of(layer)) for layer in layers]
+    try:
+        return calls, run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
 def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
     """
     The linear layer that makes the logits, as seen in one pass of the classifier, and its name. Raises a `ValueError`
     where there is none with one output per class.
     """
-    made: dict[str, Tensor] = {}
     num_labels = len(class_names(classifier.config))
     layers = {
         name: layer
         for name, layer in classifier.named_modules()
         if isinstance(layer, nn.Linear) and layer.out_features == num_labels
     }
-    hooks = [
-        layer.register_forward_hook(lambda _, __, output, name=name: made.update({name: output.float().cpu()}))
-        for name, layer in layers.items()
-    ]
-    logits = None
+    calls: list[LinearCall] = []
+    logits: Tensor | None = None
     with suppress(Exception):  # of one that needs more than token ids: its last such layer is taken
-        logits = probe_logits(classifier) if hooks else None
-    for hook in hooks:
-        hook.remove()
+        calls, logits = linear_calls(layers.values(), partial(probe_logits, classifier))
+    made = {call.layer: call.made.float().cpu() for call in calls}
     for name, layer in reversed(layers.items()):
         if logits is None:
             return name, layer
         # Decoders make logits of every token, and take those of one, or their mean.
-        rows = made[name].reshape(-1, num_labels) if name in made else logits.new_empty(0, num_labels)
+        rows = made[layer].reshape(-1, num_labels) if layer in made else logits.new_empty(0, num_labels)
         if (torch.cat([rows, rows.mean(dim=0, keepdim=True)]) - logits).abs().amax(dim=1).min() < 1e-4:
             return name, layer
     raise ValueError(
