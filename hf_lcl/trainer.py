@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,9 +190,8 @@ class ContrastiveTrainer(Trainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        is_set = self._signature_columns is not None
-        super()._set_signature_columns_if_needed()
-        if not is_set:
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
             taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
             self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
@@ -202,18 +200,13 @@ class ContrastiveTrainer(Trainer):
         sampler = prepare_sampler(self.args, self._data, self._train_batch_size)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
-    def get_train_dataloader(self) -> DataLoader:
-        """As in `transformers.Trainer`; a stream, which no sampler can order, is ordered on its way."""
-        if not isinstance(self.train_dataset, IterableDataset):
-            return super().get_train_dataloader()
-        batch_size = self._train_batch_size
-        stream = order_stream(self.train_dataset, self.args, batch_size, self._num_labels)
-        # Nothing public makes a dataloader of another data set than `train_dataset`.
-        return self._get_dataloader(stream, "Training", batch_size, is_training=True)
-
-    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
-        # Where all data sets of `predict` and `evaluate` come along, however they were given.
-        return super()._get_dataloader(self._raw(dataset, model=self._unwrapped), *args, **kwargs)
+    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **kwargs: Any) -> DataLoader:
+        # Where all data sets come along: those of `predict` and `evaluate`, however they were given, and a stream to
+        # train on, which no sampler can order. Nothing public makes a dataloader of another data set.
+        dataset = self._raw(dataset, model=self._unwrapped)
+        if is_training and isinstance(dataset, IterableDataset):
+            dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
+        return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
 
     # The run
 
@@ -267,7 +260,7 @@ class ContrastiveTrainer(Trainer):
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
         num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
-        batches = map(texts_alone, islice(passes(self.get_train_dataloader()), num_batches))
+        batches = map(texts_alone, passes(self.get_train_dataloader()))
         average = partial(self.accelerator.reduce, reduction="mean")
         distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
 

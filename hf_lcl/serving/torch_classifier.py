@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_on_texts
@@ -31,14 +30,6 @@ class TorchClassifier:
         """Whether each class is decided by itself."""
         return self.config.get("problem_type") == "multi_label_classification"
 
-    def logits(
-        self,
-        texts: Sequence[str | tuple[str, str]],
-        *,
-        max_length: int | None = None,
-        batch_size: int = 32,
-        progress: tqdm | None = None,
-    ) -> np.ndarray:
-        """The logits of texts or pairs of texts, of shape `(texts, num_labels)`."""
-        options: dict[str, Any] = {"max_length": max_length, "batch_size": batch_size, "progress": progress}
+    def logits(self, texts: Sequence[str | tuple[str, str]], **options: Any) -> np.ndarray:
+        """The logits of texts or pairs of texts, of shape `(texts, num_labels)`, with the same options."""
         return run_on_texts(self.model, self.tokenizer, texts, **options).logits

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ def distill_mean(
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper of a classifier that reads the first token.
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
-        num_batches (`int`): how many there are.
+        num_batches (`int`): how many of them are read.
         average (`Callable`, *optional*): the mean of a gradient over all processes.
         description (`str`, *optional*): of the progress bar.
 
@@ -65,7 +66,7 @@ def distill_mean(
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP_RATIO * num_batches), num_batches)
     try:
-        for batch in tqdm(batches, total=num_batches, desc=description, leave=False):
+        for batch in tqdm(islice(batches, num_batches), total=num_batches, desc=description, leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             target = teacher(inputs)
             mask = token_mask(target, inputs.get("attention_mask"))
