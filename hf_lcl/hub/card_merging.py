@@ -63,12 +63,7 @@ def merged(old: str, new: ModelCard, name: str = CARD) -> str:
 
     Parts between marks are replaced if nobody changed them. Changed parts, parts that the new card lacks, and all text
     outside of parts stay. A removed part is not added again. Changed metadata stays except for the results, and gets
-    the new entries. A card written by hand stays as it is.
-
-    Args:
-        old (`str`): the existing card.
-        new (`ModelCard`): a rendered one, [`sealed`].
-        name (`str`, *optional*, defaults to `"README.md"`): what an error calls `old`.
+    the new entries. A card written by hand stays as it is. `new` is [`sealed`]; `name` is what an error calls `old`.
 
     Raises:
         ValueError: if the metadata of `old` cannot be read.

@@ -77,10 +77,8 @@ def published_files(folder: str | Path) -> Files:
 
 def training_state_files(checkpoint: str | Path) -> Files:
     """
-    The weights and configuration of a training model (with its weighting network), by their names on the Hub.
-
-    Args:
-        checkpoint (`str` or `Path`): a folder that `LCLForSequenceClassification.save_pretrained` wrote.
+    The weights and configuration of a training model (with its weighting network) in a folder that its
+    `save_pretrained` wrote, by their names on the Hub.
 
     Raises:
         ValueError: if the checkpoint or one of its files is a link out of the folder that holds the checkpoint.

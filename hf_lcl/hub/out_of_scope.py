@@ -78,19 +78,12 @@ def add_out_of_scope(
     Gives the exported classifier in a folder a class `out_of_scope`, whose logit is the same for every text. Its last
     layer is first divided by a temperature, see [`fit_temperature`]. A class that an earlier call gave it is replaced.
 
-    Args:
-        folder (`str` or `Path`): of the classifier; it and its card are written.
-        model ([`LCLForSequenceClassification`]): that of the folder, from [`load_finished`]; is changed, too.
-        tokenizer (`PreTrainedTokenizerBase`): its own.
-        rule ([`Rule`]): which logit.
-        validation (`datasets.Dataset`): tokenised texts with `labels` that were not trained on; those whose id is one
-            more than the last are out of scope.
-        foreign (`datasets.Dataset`, *optional*): tokenised texts out of scope.
-        batch_size (`int`, *optional*, defaults to 32): texts per batch.
+    The `model` is that of the folder, from [`load_finished`], and is changed, too. The `rule` says which logit, by
+    tokenised `validation` texts with `labels` that were not trained on, of which those whose id is one more than the
+    last are out of scope, and by other texts out of scope (`foreign`).
 
-    Returns:
-        `dict[str, Any]`: what `config.out_of_scope` and the card then say: the `rule`, the `temperature`, the `cut`,
-            of `texts` validation texts the share that is `kept`, and of out-of-scope texts the share that is `found`.
+    Returns what `config.out_of_scope` and the card then say: the `rule`, the `temperature`, the `cut`, of `texts`
+    validation texts the share that is `kept`, and of out-of-scope texts the share that is `found`.
 
     Raises:
         ValueError: for a model that cannot have the class, and too few texts. The folder is left as it was.

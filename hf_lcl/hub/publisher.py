@@ -25,22 +25,14 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Push:
-    """
-    One push. What is left out is what the training arguments say.
-
-    Args:
-        commit_message (`str`): first line of the commit.
-        token, revision, private: as in [`ContrastiveTrainer.push_to_hub`].
-        folder (`str`, *optional*): what is published; defaults to `args.output_dir`.
-        training_state (`TemporaryDirectory`, *optional*): the wrapper, which is published too, and then removed.
-    """
+    """One push. What is left out is what the training arguments say."""
 
     commit_message: str = "End of training"
     token: str | None = None
     revision: str | None = None
     private: bool | None = None
-    folder: str | None = None
-    training_state: TemporaryDirectory | None = None
+    folder: str | None = None  # by default `args.output_dir`
+    training_state: TemporaryDirectory | None = None  # the wrapper, which is published too, and then removed
 
 
 def wrapper_folder(model: LCLForSequenceClassification, state_dict: dict[str, Tensor] | None) -> TemporaryDirectory:
@@ -58,13 +50,10 @@ class Publisher:
     The model is saved before the Hub is asked for anything. Once training has begun, a fault of the Hub does not end
     it: the fault is logged in one line with the command that tries again. In methods that users call it is raised as a
     [`PushError`].
-
-    Args:
-        args (`TrainingArguments`): `output_dir` and the fields that begin with `hub_` are read at every call.
     """
 
     def __init__(self, args: TrainingArguments):
-        self.args = args
+        self.args = args  # `output_dir` and the fields that begin with `hub_` are read at every call
         self.repo_id: str | None = None  # the full name, once the Hub has returned it
         self.in_progress: PushInProgress | None = None  # the last push in the background
 

@@ -143,15 +143,8 @@ def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:
 
 def evaluation_curve(log_history: Sequence[dict[str, Any]], max_rows: int = 20) -> list[dict[str, Any]]:
     """
-    The evaluations during training, each with the last training loss that was logged before it.
-
-    Args:
-        log_history (`Sequence[dict]`): from the Trainer's state.
-        max_rows (`int`, *optional*, defaults to 20): of more evaluations, as many at regular intervals up to the last.
-
-    Returns:
-        `list[dict]`: `epoch`, `step`, `loss`, and those of `eval_loss`, `eval_accuracy`, `eval_micro_f1` and
-            `eval_macro_f1` that were logged; `None` for a missing value.
+    The evaluations in the log of a training, of more than `max_rows` as many at regular intervals up to the last:
+    `epoch`, `step`, the `loss` that was logged before, and the metrics that are in the log (`None` for a missing one).
     """
     names = ["eval_loss", "eval_accuracy", "eval_micro_f1", "eval_macro_f1"]
     names = [name for name in names if any(name in entry for entry in log_history)]

@@ -15,17 +15,11 @@ def cross_entropy(
 ) -> Tensor:
     """
     `torch.nn.functional.cross_entropy` in fp32 (or float64 for float64 input), and 0 instead of NaN for a batch
-    without texts or without weight.
+    without texts or without weight. For indicator rows `(batch, num_labels)` it is `binary_cross_entropy_with_logits`,
+    the mean over texts and classes, and `class_weights` say how much a 1 of each class counts (`pos_weight`).
 
-    Args:
-        logits (`torch.Tensor` of shape `(batch, num_labels)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): classes. For indicator rows `(batch, num_labels)` it is
-            `binary_cross_entropy_with_logits`, the mean over texts and classes.
-        class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): how much a text of each class counts; of
-            indicator rows, how much a 1 of each class does (`pos_weight`).
-        label_smoothing (`float`, *optional*, defaults to 0.0): as in torch.
-        total (`torch.Tensor` or `float`, *optional*): what divides the sum over the texts, such as the weight of a
-            batch of which these are a share; by default, as in torch, the sum of their weights.
+    `total` divides the sum over the texts, such as the weight of a batch of which these are a share; by default, as in
+    torch, the sum of their weights.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     weights = None if class_weights is None else class_weights.to(logits)

@@ -10,19 +10,9 @@ def sweep(
     inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
     """
-    The log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau`, and gradients of a weighted sum of
-    them.
-
-    Args:
-        inputs ([`Inputs`]): anchors, candidates and log weights.
-        pairs ([`Pairs`]): who is whose positive.
-        temperature (`float`): tau.
-        coefficients (`torch.Tensor` of shape `(batch,)`): weight of each log ratio in the sum.
-        wanted (`tuple[bool, bool, bool]`): whether gradients of anchors, candidates and log weights are.
-
-    Returns:
-        `tuple`: the log ratios `(batch,)`, and the three gradients, `None` where not wanted. Where the anchors
-        are the candidates, that of the anchors holds both.
+    The log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau` `(batch,)`, and gradients of their
+    sum, weighted by `coefficients` `(batch,)`: of anchors, candidates and log weights, `None` where not `wanted`.
+    Where the anchors are the candidates, that of the anchors holds both.
     """
     anchors, given, log_weights = inputs
     candidates = anchors if given is None else given

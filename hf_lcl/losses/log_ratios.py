@@ -22,21 +22,11 @@ DIRECT_PAIRS = 2**20
 
 def log_ratios(inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None = None) -> Tensor:
     """
-    The log ratio of each anchor at four matrix products, or a weighted sum of them at three; at one without gradients.
+    The log ratio of each anchor `(batch,)` at four matrix products, or their sum, weighted by `coefficients`
+    `(batch,)`, at three; at one without gradients. That of an anchor without positives is finite, but without meaning.
 
     The coefficients of a sum are known in forward, so that one pass over the pairs gives values and gradients. Without
     them the upstream gradient is known only in backward, which goes over the pairs once more.
-
-    Args:
-        inputs ([`Inputs`]): anchors, candidates and log weights.
-        pairs ([`Pairs`]): who is whose positive.
-        temperature (`float`): divides the similarities.
-        coefficients (`torch.Tensor` of shape `(batch,)`, *optional*): weights of the sum; 0 for an anchor without
-            positives.
-
-    Returns:
-        `torch.Tensor` of shape `(batch,)`: finite, but without meaning, for an anchor without positives. Of shape `()`
-        with coefficients.
     """
     is_sum = torch.is_grad_enabled() and coefficients is not None
     wanted = tuple(is_sum and x is not None and x.requires_grad for x in inputs)

@@ -23,14 +23,9 @@ class PartMeter:
         self, parts: dict[str, Part], scale: float = 1.0, gather_rows: Callable | None = None, rows: int = 1
     ) -> None:
         """
-        Adds the parts of one batch.
-
-        Args:
-            parts (`dict[str, Part]`): the same names in every call between two resets.
-            scale (`float`, *optional*, defaults to 1.0): multiplies the weights of all parts of this batch.
-            gather_rows (`Callable`, *optional*): given a tensor with one row per text of this batch, returns the rows
-                of all processes' batches without the duplicates that pad the last one.
-            rows (`int`, *optional*, defaults to 1): number of texts in this batch, each of which counts once.
+        Adds the parts of one batch of `rows` texts, whose weights are multiplied by `scale`; the same names in every
+        call between two resets. Given a tensor with one row per text, `gather_rows` returns the rows of all processes'
+        batches without the duplicates that pad the last one.
         """
         self._names = list(parts)
         values = torch.stack([part.value.float() for part in parts.values()])

@@ -48,11 +48,8 @@ class LCLLoss(nn.Module):
     [`label_aware_contrastive_loss`] as a module: same formula, arguments and errors.
 
     Args:
-        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): an `nn.Parameter` is learned.
-        normalize (`bool`, *optional*, defaults to `True`): whether embeddings are L2-normalised first.
         detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
-            weighting network.
-        reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
+            weighting network. All others are those of [`SupConLoss`].
 
     Example:
 

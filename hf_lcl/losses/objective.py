@@ -24,22 +24,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidates:
-    """
-    The texts that the anchors of one process are compared with: the batch of all processes, then any others.
+    """The texts that the anchors of one process are compared with: the batch of all processes, then any others."""
 
-    Args:
-        embeddings (`torch.Tensor` of shape `(candidates, hidden)`): not normalised; the batch with its graph.
-        labels (`torch.LongTensor` of shape `(candidates,)`): classes; or indicator rows.
-        anchor_positions (`torch.LongTensor` of shape `(batch,)`): which of them are the anchors themselves.
-        batch_size (`int`): how many of them, from the first on, are the batch of all processes.
-        processes (`int`, *optional*, defaults to 1): among how many processes that batch is divided. Each one's loss
-            is made `processes` times its share of the whole batch's, since their gradients are averaged.
-    """
-
-    embeddings: Tensor
-    labels: Tensor
-    anchor_positions: Tensor
-    batch_size: int
+    embeddings: Tensor  # (candidates, hidden), not normalised; the batch with its graph
+    labels: Tensor  # (candidates,): classes; or indicator rows
+    anchor_positions: Tensor  # (batch,): which of them are the anchors themselves
+    batch_size: int  # how many of them, from the first on, are the batch of all processes
+    # Among how many processes that batch is divided. Each one's loss is made `processes` times its share of the whole
+    # batch's, since their gradients are averaged.
     processes: int = 1
 
     @property

@@ -7,44 +7,26 @@ from torch import Tensor
 
 
 class Inputs(NamedTuple):
-    """
-    What a pass over all pairs reads; fp32 or float64.
+    """What a pass over all pairs reads; fp32 or float64."""
 
-    Args:
-        anchors (`torch.Tensor` of shape `(batch, hidden)`): the `h_i`.
-        candidates (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): the `h_k`; `None` where they are the
-            anchors.
-        log_weights (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): log of `w`; `None` where all are 1.
-    """
-
-    anchors: Tensor
-    candidates: Tensor | None
-    log_weights: Tensor | None
+    anchors: Tensor  # (batch, hidden): the h_i
+    candidates: Tensor | None  # (candidates, hidden): the h_k; None where they are the anchors
+    log_weights: Tensor | None  # (batch, num_labels): log of w; None where all are 1
 
 
 class Pairs(NamedTuple):
     """
     All pairs of an anchor and a candidate. Where a text has several labels, its row of an indicator matrix stands in
     the place of its class.
-
-    Args:
-        classes (`torch.LongTensor` of shape `(batch,)`): class of each anchor, in `[0, num_classes)`; any where no
-            candidate is of its class. With several labels, of shape `(batch, num_classes)` and floating: how much
-            each candidate of a class counts in the anchor's mean positive.
-        candidate_classes (`torch.LongTensor` of shape `(candidates,)`): class of each candidate. With several labels,
-            their indicator rows `(candidates, num_classes)`.
-        num_classes (`int`): a bound of how many classes there are.
-        self_column (`torch.LongTensor` of shape `(batch, 1)`, *optional*): column of each anchor among the candidates,
-            with which it makes no pair; `None` if no anchor is a candidate.
-        positives (`torch.LongTensor` of shape `(batch,)`): how many positives each anchor has. With several labels,
-            how many of its labels have one.
     """
 
+    # (batch,): class of each anchor, in [0, num_classes); any where no candidate is of its class. With several labels,
+    # (batch, num_classes) and floating: how much each candidate of a class counts in the anchor's mean positive.
     classes: Tensor
-    candidate_classes: Tensor
-    num_classes: int
-    self_column: Tensor | None
-    positives: Tensor
+    candidate_classes: Tensor  # (candidates,); with several labels, their indicator rows (candidates, num_classes)
+    num_classes: int  # a bound of how many classes there are
+    self_column: Tensor | None  # (batch, 1): column of each anchor, with which it makes no pair; None if it has none
+    positives: Tensor  # (batch,): how many each anchor has; with several labels, how many of its labels have one
 
     def targets(self, dtype: torch.dtype) -> Tensor:
         """How much each candidate counts in each anchor's mean positive: `(batch, candidates)`; rows add up to 1."""

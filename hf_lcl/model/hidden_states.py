@@ -23,11 +23,8 @@ def watch_last_hidden_state(native: PreTrainedModel) -> None:
 
 def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
     """
-    One forward pass of a watched sequence classifier on keyword arguments.
-
-    Returns:
-        `tuple[ModelOutput, torch.Tensor]`: the classifier's output, and the last hidden state that its body computed
-        in that pass, of shape `(batch, sequence, hidden)`.
+    The output of a watched sequence classifier for keyword arguments, and the last hidden state that its body computed
+    in that pass, of shape `(batch, sequence, hidden)`.
     """
     body: Any = native.base_model
     states, thread = body.captured_states, _thread()

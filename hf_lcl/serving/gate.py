@@ -16,18 +16,11 @@ SAMPLE = 200  # texts by which layers are put in order
 
 @dataclass(frozen=True)
 class Checked:
-    """
-    A classifier beside the one it comes from, on labelled texts; in percent.
-
-    Args:
-        accuracy (`float`): its share of right answers.
-        drop (`float`): by so many points it is less accurate.
-        changed (`float`): its share of answers that differ.
-    """
+    """A classifier beside the one it comes from, on labelled texts; in percent."""
 
     accuracy: float
-    drop: float
-    changed: float
+    drop: float  # by so many points it is less accurate
+    changed: float  # share of answers that differ
 
     def __str__(self) -> str:
         return f"accuracy {self.accuracy:.1f} ({-self.drop:+.1f}), {self.changed:.1f} % of the answers changed"

@@ -20,11 +20,8 @@ FEATURES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_
 
 class OnnxClassifier:
     """
-    A folder with `model.onnx`, `config.json` and `tokenizer.json`, as `hf-lcl export` writes it.
-
-    Args:
-        folder (`Path`): the folder.
-        graph (`Path`, *optional*): another graph for the same tokenizer and configuration.
+    A folder with `model.onnx`, `config.json` and `tokenizer.json`, as `hf-lcl export` writes it; or with another
+    `graph` for the same tokenizer and configuration.
 
     Raises:
         ImportError: where onnxruntime is not installed.
@@ -86,13 +83,9 @@ class OnnxClassifier:
         progress: tqdm | None = None,
     ) -> np.ndarray:
         """
-        The logits of texts or pairs of texts, of shape `(texts, num_labels)`, in fp32 and in the order of the texts.
-
-        Args:
-            texts (`Sequence[str | tuple[str, str]]`): at least one.
-            max_length (`int`, *optional*): longer texts are cut to so many tokens; defaults to the tokenizer's limit.
-            batch_size (`int`, *optional*, defaults to 32): texts that are run together, fewer where they are long.
-            progress (`tqdm`, *optional*): a progress bar to go on with.
+        The logits of texts or pairs of texts, at least one, of shape `(texts, num_labels)`, in fp32 and in their
+        order. Longer texts are cut to `max_length` tokens, by default to the tokenizer's limit; `batch_size` texts are
+        run together, fewer where they are long; `progress` is a bar to go on with.
         """
         encodings = self.encode(texts, max_length)
         lengths = np.array([len(encoding) for encoding in encodings])

@@ -45,12 +45,8 @@ def _readable(value: Any) -> Any:
 
 class PartedTable:
     """
-    A csv, jsonl or parquet file; csv and jsonl may end in `.gz`. Until it is whole, its parts lie in a folder beside.
-
-    Args:
-        path (`Path`): the file. It has its name once all parts are there: before, what stood there stays.
-        columns (`Sequence[str]`): of the file, in their order.
-        safe (`bool`, *optional*, defaults to `False`): see [`csv_writer`].
+    A csv, jsonl or parquet file; csv and jsonl may end in `.gz`. Until it is whole, its parts lie in a folder beside,
+    and what stood in its place stays. `safe` is that of [`csv_writer`].
     """
 
     def __init__(self, path: Path, columns: Sequence[str], safe: bool = False):

@@ -24,12 +24,8 @@ class RawRows:
     Encodes labels and tokenises texts for a trainer, with one tokenizer and the classes of the training set for all of
     its data sets. Those that hold token ids, streams and data sets of torch are left as they are.
 
-    Args:
-        model (`PreTrainedModel` or `str`, *optional*): whose tokenizer is loaded where there is none.
-        tokenizer (`PreTrainedTokenizerBase`, *optional*): the encoder's.
-        text_column (`str` or `Sequence[str]`, *optional*): one column, or several that are joined; defaults to `text`,
-            then `sentence`.
-        label_column (`str`, *optional*, defaults to `"label"`): names or ids.
+    Where there is no tokenizer, that of the model is loaded. Several text columns are joined; by default the column is
+    `text`, then `sentence`. Labels are names or ids.
     """
 
     def __init__(

@@ -102,13 +102,10 @@ def validation_metric(
     """
     The metric that trials are compared by, and its direction: `metric_for_best_model` where it is given, else macro F1
     or accuracy where `compute_metrics` has them, else the cross-entropy. Never the whole loss: it depends on the
-    temperature and the batch that a trial tries.
+    temperature and the batch that a trial tries. Such as `("eval_macro_f1", "maximize")`.
 
     `compute_metrics` is called once, with one right prediction per class; `evaluation_sets` are the names of several
     sets, which metrics begin with.
-
-    Returns:
-        `tuple[str, str]`: such as `("eval_macro_f1", "maximize")`.
 
     Raises:
         ValueError: if there are several evaluation sets, and `metric_for_best_model` names none of them.

@@ -31,12 +31,8 @@ class Start(TrainerCallback):
     What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a resumed
     run, nor a second training, nor another trainer does it again.
 
-    Args:
-        distill_mean (`Callable[[str], None]`): teaches the first token, under this title in its progress bar.
-        fit_head (`Callable[[str], Any]`): likewise fits the classifier, and returns the features and
-            labels that it was fitted to.
-
-    `listener`, where it is set, is given these.
+    `distill_mean` and `fit_head` are given the title of their progress bar; the latter returns the features and labels
+    that the classifier was fitted to, which `listener` is given, where it is set.
     """
 
     def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):

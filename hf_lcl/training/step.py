@@ -32,10 +32,7 @@ class Step:
     [`~Step.loss`] is the forward pass. [`~Step.finish`] comes after `loss.backward()`: it sends gradients from the
     outputs of mini-batches on to the weights, and reads from the device, once per batch and while the device still
     works on the backward pass, whether the loss was finite. `cross_entropies` are then those of the classifier and,
-    where it learns, of the weighting network: means over all processes.
-
-    Args:
-        args ([`ContrastiveTrainingArguments`]): all settings, as they are at each step.
+    where it learns, of the weighting network: means over all processes. `args` are read at each step.
     """
 
     def __init__(self, args: ContrastiveTrainingArguments):

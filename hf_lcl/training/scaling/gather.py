@@ -11,16 +11,9 @@ from ...losses.objective import Candidates
 
 def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
     """
-    The batch of all processes, as candidates of the anchors of this one.
-
-    Args:
-        embeddings (`torch.Tensor` of shape `(batch, hidden)`): those of this process's anchors. Each process may have
-            any number.
-        labels (`torch.LongTensor` of shape `(batch,)`): their classes; or indicator rows.
-
-    Returns:
-        [`Candidates`]: in the order of the ranks. The gradient of an embedding is the sum over the processes' losses,
-        so that the mean of the processes' gradients (as `DistributedDataParallel` takes it) is that of the mean loss.
+    The batch of all processes in the order of their ranks, as candidates of the anchors of this one, of which each may
+    have any number. The gradient of an embedding is the sum over the processes' losses, so that the mean of the
+    processes' gradients (as `DistributedDataParallel` takes it) is that of the mean loss.
     """
     own = torch.tensor([len(labels)], device=labels.device)
     counts = [torch.zeros_like(own) for _ in range(dist.get_world_size())]

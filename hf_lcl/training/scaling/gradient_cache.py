@@ -26,31 +26,16 @@ class _MiniBatch(NamedTuple):
 
 class GradientCache:
     """
-    Steps over a batch in mini-batches, exactly.
+    Steps over a batch in mini-batches of `mini_batch_size` texts, exactly.
 
     A contrastive loss needs the embeddings of the whole batch, but not their graphs at once. So
     [`~GradientCache.forward`] computes all outputs without a graph, the loss is taken on them, and
     [`~GradientCache.backward`] computes each mini-batch a second time, from the same random state, and sends the
     loss's gradient through it. The price is one more forward pass: 4/3 of the arithmetic. Texts of like length share a
-    mini-batch, which is padded to its own longest text, so that a part of the price comes back.
+    mini-batch, which is padded to its own longest text, so that a part of the price comes back; architectures that
+    need one length want `trim=False`.
 
     Paper: [Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup](https://huggingface.co/papers/2101.06983).
-
-    Args:
-        mini_batch_size (`int`): texts that are computed at once.
-        trim (`bool`, *optional*, defaults to `True`): whether mini-batches lose the columns that are padding for all
-            of their texts. `False` for architectures that need one length.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.training.scaling import GradientCache
-
-    >>> cache = GradientCache(mini_batch_size=32)
-    >>> outputs = cache.forward(model, inputs)
-    >>> loss_of(outputs).backward()  # reaches the outputs, and stops there
-    >>> cache.backward(model)  # goes on from there to the weights
-    ```
     """
 
     def __init__(self, mini_batch_size: int, trim: bool = True):
@@ -58,11 +43,8 @@ class GradientCache:
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> LCLOutput:
         """
-        The outputs of the whole batch, as leaves that gather the loss's gradient.
-
-        Args:
-            model (`nn.Module`): an [`LCLForSequenceClassification`], bare or wrapped for several processes.
-            inputs (`dict[str, Any]`): its keyword arguments; tensors have one row per text.
+        The outputs of the whole batch, as leaves that gather the loss's gradient: of an
+        [`LCLForSequenceClassification`], bare or wrapped for several processes, for tensors of one row per text.
         """
         outputs = []
         self._mini_batches: list[_MiniBatch] = []
@@ -81,18 +63,10 @@ class GradientCache:
         self._outputs = LCLOutput(**joined)
         return self._outputs
 
-    def backward(
-        self,
-        model: nn.Module,
-        no_sync: Callable[[], AbstractContextManager] = nullcontext,
-    ) -> None:
+    def backward(self, model: nn.Module, no_sync: Callable[[], AbstractContextManager] = nullcontext) -> None:
         """
-        Sends the gradient that the outputs have gathered on to the weights.
-
-        Args:
-            model (`nn.Module`): the same as in the forward pass.
-            no_sync (`Callable`, *optional*): context in which gradients stay in this process; entered for all
-                mini-batches but the last, so that processes wait for one another once.
+        Sends the gradient that the outputs have gathered on to the weights of the same model. In `no_sync`, which is
+        entered for all mini-batches but the last, gradients stay in this process, so that processes wait once.
         """
         gradients = {name: leaf.grad for name, leaf in self._outputs.items() if leaf.grad is not None}
         for mini_batch in self._mini_batches:
