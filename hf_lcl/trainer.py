@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import BestRun, EvalLoopOutput, HPSearchBackend, HubStrategy, TrainOutput
-from transformers.utils import PushInProgress, logging
+from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
@@ -108,6 +108,7 @@ class ContrastiveTrainer(Trainer):
     # What these hold, the Trainer's annotations do not say.
     hub_model_id: Any
     processing_class: Any
+    push_in_progress: Any = property(lambda self: self.publisher.in_progress)
     _signature_columns: Any
 
     def __init__(
@@ -190,8 +191,9 @@ class ContrastiveTrainer(Trainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
+        is_set = self._signature_columns is not None
+        super()._set_signature_columns_if_needed()
+        if not is_set:
             taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
             self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
@@ -200,13 +202,13 @@ class ContrastiveTrainer(Trainer):
         sampler = prepare_sampler(self.args, self._data, self._train_batch_size)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
-    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **kwargs: Any) -> DataLoader:
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         # Where all data sets come along: those of `predict` and `evaluate`, however they were given, and a stream to
         # train on, which no sampler can order. Nothing public makes a dataloader of another data set.
         dataset = self._raw(dataset, model=self._unwrapped)
-        if is_training and isinstance(dataset, IterableDataset):
+        if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
-        return super()._get_dataloader(dataset, *args, is_training=is_training, **kwargs)
+        return super()._get_dataloader(dataset, *args, **kwargs)
 
     # The run
 
@@ -270,8 +272,9 @@ class ContrastiveTrainer(Trainer):
         With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
         the new one. See [`start.fit_head`].
         """
+        names = dict(enumerate(class_names(self._unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
-        texts = texts_to_fit(self.train_dataset, self._unwrapped.config.id2label, tokenizer, self.args.seed)
+        texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
         # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
@@ -431,11 +434,6 @@ class ContrastiveTrainer(Trainer):
         if self.is_world_process_zero():
             self.publisher.prepare(token, private)
             self.hub_model_id = self.publisher.repo_id
-
-    @property
-    def push_in_progress(self) -> PushInProgress | None:
-        """The last push in the background, which the Trainer waits for."""
-        return self.publisher.in_progress
 
     def push_to_hub(
         self,
