@@ -46,7 +46,7 @@ class StartingPoint:
     """What is known of the weights that training starts from."""
 
     has_new_head: bool = False  # whether the classifier has random weights, so that nothing is lost by fitting it
-    pools_mean: bool = False  # whether sentence-transformers trained the encoder with mean pooling
+    pools_mean: bool | None = False  # whether sentence-transformers trained the encoder with mean pooling, if known
 
 
 def check_architecture(model_type: str) -> None:
@@ -88,11 +88,14 @@ def _file(name: str | PathLike, file: str, **kwargs: Any) -> Path | None:
     return None if path is None else Path(path)
 
 
-def pools_mean(name: str | PathLike, **kwargs: Any) -> bool:
-    """Whether sentence-transformers trained the encoder in a folder or on the Hub with mean pooling."""
+def pools_mean(name: str | PathLike, **kwargs: Any) -> bool | None:
+    """
+    Whether sentence-transformers trained the encoder in a folder or on the Hub with mean pooling; `None` for one of
+    theirs without the file that says so, which a cache lacks that plain transformers has filled.
+    """
     path = _file(name, "1_Pooling/config.json", **kwargs)
-    if path is None:  # no sentence-transformers model
-        return False
+    if path is None:
+        return None if str(name).startswith("sentence-transformers/") else False
     pooling = json.loads(path.read_text(encoding="utf-8"))
     # The second is how older versions write it.
     return pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens", False)

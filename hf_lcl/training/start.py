@@ -47,6 +47,12 @@ class Start(TrainerCallback):
         if state.global_step == 0:
             wanted = {"distill_mean": distills_mean, "head_start": fits_head}
             parts = [name for name, is_wanted in wanted.items() if is_wanted(args, model, dataset)]
+            if "head_start" in parts and args.distill_mean is None and model.starting_point.pools_mean is None:
+                name = model.native.name_or_path
+                logger.warning_once(
+                    f"distill_mean is left out: there is no 1_Pooling/config.json of {name}, which says whether it is "
+                    f"of use. Fetch it by: hf download {name} 1_Pooling/config.json"
+                )
             if parts:
                 batch_size = (state.train_batch_size or args.train_batch_size) * args.world_size
                 shares = start_shares(args, parts, len(dataset), batch_size, state.max_steps)
@@ -122,7 +128,7 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
 
 def can_distill(model: LCLForSequenceClassification) -> bool:
     """Whether a model starts with [`start.distill_mean`] by default, where its objective starts at all."""
-    return model.starting_point.pools_mean and _reads_first_token(model) and _learns(model)
+    return bool(model.starting_point.pools_mean) and _reads_first_token(model) and _learns(model)
 
 
 def _reads_first_token(model: LCLForSequenceClassification) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,24 @@ def test_the_mean_of_a_sentence_transformer_goes_into_its_first_token(
     model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}), "none")
     before, after, _ = weights_at_first_step(model, objective=objective, head_start=False)
     assert changed(before, after) == parts
+
+
+@pytest.mark.parametrize(("organisation", "is_told"), [("sentence-transformers", True), ("somebody", False)])
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_cache_without_the_file_of_the_pooling_is_told_of_once(
+    weights_at_first_step, as_sentence_transformer, tmp_path, caplog, organisation, is_told, has_file
+):
+    folder, cached = as_sentence_transformer({"pooling_mode": "mean"}), tmp_path / f"models--{organisation}--tiny"
+    kept = None if has_file else shutil.ignore_patterns("1_Pooling")
+    shutil.copytree(folder, cached / "snapshots" / ("0" * 40), ignore=kept)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    where = {"cache_dir": tmp_path, "local_files_only": True}
+    model = LCLForSequenceClassification.from_encoder(f"{organisation}/tiny", num_labels=4, **where)
+    before, after, _ = weights_at_first_step(model, objective="lcl")
+    assert ("encoder" in changed(before, after)) == has_file
+    command = f"hf download {organisation}/tiny 1_Pooling/config.json"
+    assert caplog.text.count(command) == (is_told and not has_file)
 
 
 def test_the_first_token_then_says_what_the_mean_said(make_trainer, splits, bert, ten_passes):
