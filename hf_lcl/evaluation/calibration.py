@@ -16,9 +16,13 @@ NUM_BINS = 15
 @dataclass(frozen=True)
 class ReliabilityBins:
     """
-    Texts by the probability of their predicted class, in bins of equal width: the `edges` `(bins + 1,)` from 0 to 1;
-    of each bin `(bins,)` how many texts it has (`counts`), their mean probability (`confidence`) and the share that is
-    classified correctly (`accuracy`), both NaN in an empty bin.
+    Texts by the probability of their predicted class, in bins of equal width.
+
+    Args:
+        edges (`np.ndarray` of shape `(bins + 1,)`): from 0 to 1.
+        counts (`np.ndarray` of shape `(bins,)`): number of texts.
+        confidence (`np.ndarray` of shape `(bins,)`): their mean probability; NaN in an empty bin.
+        accuracy (`np.ndarray` of shape `(bins,)`): the share that is classified correctly; NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -37,7 +41,7 @@ def reliability_bins(
     logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> ReliabilityBins:
     """
-    Confidence against accuracy; raises a `ValueError` without texts.
+    Confidence against accuracy.
 
     Args:
         logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
@@ -45,6 +49,9 @@ def reliability_bins(
             which is a decision by itself.
         temperature (`float`, *optional*, defaults to 1.0): divides the logits.
         bins (`int`, *optional*, defaults to 15): number of bins.
+
+    Raises:
+        ValueError: without texts.
 
     Example:
 
@@ -85,12 +92,20 @@ def expected_calibration_error(
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
-    The temperature that logits have to be divided by for the lowest cross-entropy, from 0.01 to 100: above 1 for a
-    classifier that is overconfident. Predictions stay the same. [Paper](https://huggingface.co/papers/1706.04599).
+    The temperature that logits have to be divided by for the lowest cross-entropy. Predictions stay the same.
 
-    Fit it on texts that the model is neither trained nor tested on. Where all are classified right, they would have it
-    grow sure without end, and the temperature is 1. Logits and references are as for [`reliability_bins`]. Raises a
-    `ValueError` without texts.
+    [Paper](https://huggingface.co/papers/1706.04599). Fit it on texts that the model is neither trained nor tested on.
+
+    Args:
+        logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
+        references (`np.ndarray` of shape `(rows,)`): true class ids.
+
+    Returns:
+        `float`: above 1 for a classifier that is overconfident; from 0.01 to 100. 1.0 where all texts are classified
+        right: they would have it grow sure without end.
+
+    Raises:
+        ValueError: without texts.
 
     Example:
 
@@ -119,9 +134,15 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
 
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
-    Divides the last layer of a classifier by the `temperature` from [`fit_temperature`], in place, so that whoever
-    loads the model gets calibrated probabilities. Predictions stay the same (in half precision, up to the rounding of
-    the layer). Raises a `ValueError` if it does not end in a `nn.Linear`, or `temperature` is not positive.
+    Divides the last layer of a classifier by `temperature`, so that whoever loads the model gets calibrated
+    probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
+
+    Args:
+        classifier (`PreTrainedModel`): a sequence classifier that ends in a `nn.Linear`, which is changed in place.
+        temperature (`float`): from [`fit_temperature`].
+
+    Raises:
+        ValueError: if there is no such layer, or `temperature` is not positive.
 
     Example:
 

@@ -12,8 +12,13 @@ MOST_CLASSES_IN_MATRIX, CLASSES_OF_SUBMATRIX = 30, 20
 
 class ConfusedPair(NamedTuple):
     """
-    The class `predicted` for so many texts of the class `true`: their `count`, and their `share` of the texts of that
-    class, from 0 to 1.
+    Two classes and how often one was predicted for the other.
+
+    Args:
+        true (`str`): the true class of the texts.
+        predicted (`str`): the class that was predicted.
+        count (`int`): number of texts.
+        share (`float`): of the texts of class `true`, from 0 to 1.
     """
 
     true: str
@@ -46,7 +51,7 @@ def confused_pairs(
     references: np.ndarray, predictions: np.ndarray, names: list[str], top: int = 5
 ) -> list[ConfusedPair]:
     """
-    The most frequent errors, the most frequent first, then by class id; pairs that do not occur are left out.
+    The most frequent errors.
 
     Args:
         references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`.
@@ -54,6 +59,9 @@ def confused_pairs(
             pair is one that is missed and one that is added to the same text, or `NOTHING`.
         names (`list[str]`): class names by id.
         top (`int`, *optional*, defaults to 5): the largest number of pairs.
+
+    Returns:
+        `list[ConfusedPair]`: most frequent first, then by class id; pairs that do not occur are left out.
 
     Example:
 

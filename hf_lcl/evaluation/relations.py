@@ -17,8 +17,11 @@ LEAST_ENTROPY_LOSS = 0.05
 @dataclass(frozen=True)
 class ClassTree:
     """
-    Hierarchical clustering: the `order` of the class ids, in which close classes stand next to each other, and the
-    merges as scipy writes them, a `linkage` of shape `(num_labels - 1, 4)`.
+    Hierarchical clustering of the classes.
+
+    Args:
+        order (`list[int]`): class ids; close classes stand next to each other.
+        linkage (`np.ndarray` of shape `(num_labels - 1, 4)`): the merges, as scipy writes them.
     """
 
     order: list[int]
@@ -32,8 +35,12 @@ def label_relations(weighting_logits: np.ndarray, references: np.ndarray) -> np.
     In the label-aware contrastive loss ([paper](https://huggingface.co/papers/2109.05427)) this is how hard the class
     `y'` is pushed away from the class `y`: the larger, the closer the two are.
 
-    Of logits `(rows, num_labels)` and true class ids `(rows,)`, the result is `(num_labels, num_labels)`. Its rows add
-    up to 1; NaN stands for a class without texts.
+    Args:
+        weighting_logits (`np.ndarray` of shape `(rows, num_labels)`): the weighting network's.
+        references (`np.ndarray` of shape `(rows,)`): true class ids.
+
+    Returns:
+        `np.ndarray` of shape `(num_labels, num_labels)`: rows add up to 1; NaN for a class without texts.
 
     Example:
 
@@ -75,10 +82,13 @@ def is_nearly_uniform(affinity: np.ndarray) -> bool:
 
 def class_tree(affinity: np.ndarray) -> ClassTree:
     """
-    Hierarchical clustering of the classes (average linkage, optimal leaf order) by an affinity from 0 to 1 of shape
-    `(num_labels, num_labels)`, such as [`label_relations`] or a row-normalised confusion matrix; NaN for a class
-    without texts. The distance of two classes is `-log` of their mean affinity in both directions: half the affinity
-    is 0.69 farther. The diagonal does not count.
+    Hierarchical clustering of the classes (average linkage, optimal leaf order).
+
+    The distance of two classes is `-log` of their mean affinity in both directions: half the affinity is 0.69 farther.
+
+    Args:
+        affinity (`np.ndarray` of shape `(num_labels, num_labels)`): from 0 to 1, such as [`label_relations`] or a
+            row-normalised confusion matrix; NaN for a class without texts. The diagonal does not count.
     """
     distance = -np.log(np.clip(_symmetric(affinity), LEAST_AFFINITY, 1))
     np.fill_diagonal(distance, 0)

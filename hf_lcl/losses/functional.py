@@ -109,9 +109,20 @@ def label_aware_contrastive_loss(
     With equal weights `1/C` it is `(SCL - log C) / C`. It can be negative (not below -1/e with one positive), so its
     sign says nothing about the health of a run. `reduction="sum"` is the paper's form.
 
-    Arguments, what is returned and the errors raised are as in [`supervised_contrastive_loss`], with labels in
-    `[0, num_labels)`. `weighting_logits` `(batch, num_labels)` are the weighting network's, before the softmax;
-    `detach_weights=True` keeps this loss's gradient from that network. In the paper it flows.
+    Args:
+        embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
+        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`. Or, with several
+            labels per text, 0 or 1 for each class: `(batch, num_labels)`, of any dtype.
+        weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`): the weighting network's, before the softmax.
+        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): this and all others but `detach_weights`,
+            what is returned and the errors raised are as in [`supervised_contrastive_loss`].
+        normalize (`bool`, *optional*, defaults to `True`): see there.
+        detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
+            weighting network. In the paper it flows.
+        reduction (`str`, *optional*, defaults to `"mean"`): see there.
+        candidate_embeddings (`torch.Tensor`, *optional*): see there.
+        candidate_labels (`torch.LongTensor`, *optional*): see there.
+        anchor_positions (`torch.LongTensor`, *optional*): see there.
 
     Example:
 
