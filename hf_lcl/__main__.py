@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 from .commands import COMMANDS
-from .commands.exits import one_line_errors
+from .commands.exits import UsageError, one_line_errors
 from .support.likely import did_you_mean
 from .support.version import __version__
 
@@ -18,25 +18,19 @@ Begin with: python -m hf_lcl train --help"""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """
-    Runs one of the commands.
-
-    Args:
-        argv (`list[str]`, *optional*): the command and its flags; defaults to those of this process.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
+    """Runs the command that `argv` begins with, by default the command line of this process."""
+    command, *flags = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help"):
         print(USAGE)
         return
-    if argv[0] == "--version":
+    if command == "--version":
         print(f"hf_lcl {__version__}")
         return
-    if argv[0] not in COMMANDS:
-        guess = did_you_mean(argv[0], COMMANDS)
-        print(f"error: {argv[0]!r} is no command. {guess}Use one of {', '.join(COMMANDS)}.", file=sys.stderr)
-        sys.exit(2)
     with one_line_errors():
-        import_module(f".commands.{argv[0]}", __package__).main(argv[1:])
+        if command not in COMMANDS:
+            guess = did_you_mean(command, COMMANDS)
+            raise UsageError(f"{command!r} is no command. {guess}Use one of {', '.join(COMMANDS)}.")
+        import_module(f".commands.{command}", __package__).main(flags)
 
 
 if __name__ == "__main__":

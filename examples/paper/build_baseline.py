@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     (args,) = parse_arguments((BaselineArguments,), argv)
     settings = dict(vars(args))
     data = DataArguments(train_file=settings.pop("train_file"), text_column_names=settings.pop("text_column_names"))
-    splits = data.load()
+    splits = data.load(["train"])
     columns = {name: splits["train"][name] for name in data.text_columns}
     for name, column in columns.items():
         check_texts(column, "train", (f"row {row}" for row in range(len(column))), f"column {name!r}")

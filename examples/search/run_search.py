@@ -36,7 +36,7 @@ from hf_lcl.commands.data import read_data
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.model_arguments import ModelArguments
 from hf_lcl.commands.parsing import parse_arguments
-from hf_lcl.commands.search import trainer_of_trials
+from hf_lcl.commands.train import make_trainer
 from hf_lcl.support.extras import load_extra
 from hf_lcl.support.tables import format_table
 from hf_lcl.training.search import validation_metric, wide_space
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
 
     training_args.do_train, training_args.do_eval, training_args.do_predict = True, True, False
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
-    trainer = trainer_of_trials(model_args, training_args, splits, names, tokenizer)
+    trainer = make_trainer(model_args, training_args, splits, names, tokenizer, for_trials=True)
     metric, direction = validation_metric(training_args, classification_metrics, len(names))
     study = SharedStudy(
         Path(search_args.study_db or folder / "search.db"),

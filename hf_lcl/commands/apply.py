@@ -1,7 +1,6 @@
 """`python -m hf_lcl apply`: a labelled file as people corrected it, in a new file."""
 
 import json
-from argparse import ArgumentParser
 from pathlib import Path
 
 from ..data.corrections import apply_corrections, read_corrections
@@ -10,7 +9,7 @@ from ..support.files import check_output, open_whole, write_csv
 from .columns import columns_of_file
 from .exits import wrong_usage
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments
-from .parsing import HelpFormatter, parse_strictly
+from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
@@ -23,9 +22,9 @@ The decisions are the list of `audit` with its column `decision` filled in (keep
 `suggested`, drop), or the corrections.csv of `demo`, whose texts that stand nowhere in the file are added."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    parser = ArgumentParser("python -m hf_lcl apply", description=DESCRIPTION, formatter_class=HelpFormatter)
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
+    parser = command_parser("apply", DESCRIPTION)
     parser.add_argument("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
     parser.add_argument("train_file", metavar="FILE", help="the labelled file that they are about")
     parser.add_argument("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")

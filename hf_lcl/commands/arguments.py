@@ -15,7 +15,7 @@ from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
 from ..evaluation.decisions import check_goal
 from ..evaluation.scope import Rule
-from .parsing import Checked, flag
+from .parsing import flag
 
 
 # Of each split, the flag that limits its rows.
@@ -23,7 +23,7 @@ LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test"
 
 
 @dataclass
-class DataArguments(Checked):
+class DataArguments:
     """Which texts and labels, and how they are read. Every field is a flag; its `help` says what it means."""
 
     _argument_group_name = "the data"
@@ -46,9 +46,7 @@ class DataArguments(Checked):
         None, "Column of class names or ids, or of lists of them (several labels per text); default: label."
     )
     label_delimiter: str | None = flag(None, "Between the labels of a text, where one cell holds several: '|'.")
-    label_columns: list[str] | None = field(
-        default=None, metadata={"help": "Columns of 0 and 1, one for each of several labels."}
-    )
+    label_columns: list[str] | None = flag(None, "Columns of 0 and 1, one for each of several labels.")
     fold_thresholds: str | None = flag(
         None,
         "Of several labels: decide each at its best cut on the validation texts, which then is the probability 0.5 of "
@@ -78,9 +76,7 @@ class DataArguments(Checked):
     skip_bad_rows: bool = flag(False, "Leave out rows that are broken or lack a text or a label, and count them.")
     audit: bool = flag(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
     license: str | None = flag(None, "Licence of the classifier, such as apache-2.0, for its card.")
-    widget_texts: list[str] | None = field(
-        default=None, metadata={"help": "Texts to try it with on its page on the Hub: they become public."}
-    )
+    widget_texts: list[str] | None = flag(None, "Texts to try it with on its page on the Hub: they become public.")
     verbose: bool = flag(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
     # Whether few lines are printed.
     is_brief: bool = field(default=False, init=False)
@@ -120,15 +116,14 @@ class DataArguments(Checked):
             except ValueError as error:
                 found.append(str(error))
                 continue
-            label = [self.label_column_name] * (split == "train" and self.label_column_name is not None)
-            for kind, option, names in (("text", "text_column_names", texts), ("label", "label_column_name", label)):
-                found += [
-                    lacks(
-                        f"The {split} file {path}", f"{kind} column", str(name), columns, f"Name it with --{option}."
-                    )
-                    for name in names
-                    if columns and name not in columns  # none: no rows, which is told when they are read
-                ]
+            wanted = [("text", "text_column_names", name) for name in texts]
+            if split == "train" and self.label_column_name is not None:
+                wanted.append(("label", "label_column_name", self.label_column_name))
+            found += [
+                lacks(f"The {split} file {path}", f"{kind} column", name, columns, f"Name it with --{option}.")
+                for kind, option, name in wanted
+                if columns and name not in columns  # none: no rows, which is told when they are read
+            ]
         return found
 
     @property
@@ -163,28 +158,22 @@ class DataArguments(Checked):
         columns = (split[name][:] for name in self.text_columns)
         return [self.text_column_delimiter.join(parts) for parts in zip(*columns)]
 
-    def load(
-        self,
-        needed: Sequence[str] = (),
-        *,
-        may_lack_labels: bool = False,
-        cache_dir: str | None = None,
-        token: str | None = None,
-    ) -> DatasetDict:
+    def load(self, needed: Sequence[str], *, may_lack_labels: bool = False, **hub_options: Any) -> DatasetDict:
         """
         Reads all splits, cut and stripped as the flags say, and sets `text_columns`. Of files, only the columns that
         are used are read, and each row keeps its line in the column `__line__`. Raises a `ValueError` where no file or
-        data set was named, it cannot be read, or a split that is `needed` is missing.
+        data set was named, it cannot be read, or a split that is `needed` is missing. `hub_options` are those of
+        `datasets.load_dataset`.
         """
         self.dropped.clear()
         if self.dataset_name is not None:
-            splits = load_dataset(self.dataset_name, self.dataset_config_name, cache_dir=cache_dir, token=token)
+            splits = load_dataset(self.dataset_name, self.dataset_config_name, **hub_options)
             columns = next(iter(splits.values())).column_names
         elif self.files:
             split, path = next(iter(self.files.items()))
             columns = self.reader.columns(path, split)
         else:
-            names = [f"--{split}_file" for split in needed or LIMITS]
+            names = [f"--{split}_file" for split in needed]
             raise ValueError(f"No data: give {', '.join(names)}, or --dataset_name.")
         texts = named_columns(self.text_column_names, columns)
         labels = self.label_columns or [self.label_column]
@@ -216,7 +205,7 @@ class DataArguments(Checked):
         self.text_columns = [f"{name} (text)" if name in taken else name for name in texts]
         splits = splits.rename_columns({old: new for old, new in zip(texts, self.text_columns) if old != new})
         if self.oos_file is not None:
-            splits["oos"] = self._load_oos(texts)
+            splits["oos"] = self._load_oos(self.oos_file, texts)
         for name in _names(self.remove_splits):
             _pop(splits, name)
         for split in LIMITS:
@@ -236,24 +225,19 @@ class DataArguments(Checked):
                 splits[split] = splits[split].select(range(limit))
         return splits
 
-    def _load_oos(self, texts: list[str]) -> Dataset:
+    def _load_oos(self, path: str, texts: list[str]) -> Dataset:
         """Texts without labels; where they stand in a column of another name than those of training, that is taken."""
-        path = str(self.oos_file)
         columns = self.reader.columns(path, "oos")
         found = texts if len(texts) > 1 or texts[0] in columns else named_columns(None, columns)
         options = {"return_lines": True, "dropped": self.dropped, **asdict(self.reader)}
         loaded = load_splits({"oos": path}, columns=found, text_columns=found, **options)["oos"]
-        return loaded.rename_columns({old: new for old, new in zip(found, texts) if old != new})
+        return loaded.rename_columns(dict(zip(found, self.text_columns)))
 
 
 def without(splits: DatasetDict, *names: str) -> DatasetDict:
     """The splits without some columns, which not all of them need have."""
-    return DatasetDict(
-        {
-            split: dataset.remove_columns([name for name in dataset.column_names if name in names])
-            for split, dataset in splits.items()
-        }
-    )
+    dropped = {split: [name for name in rows.column_names if name in names] for split, rows in splits.items()}
+    return DatasetDict({split: rows.remove_columns(dropped[split]) for split, rows in splits.items()})
 
 
 def _revision(splits: DatasetDict) -> str | None:

@@ -1,7 +1,7 @@
 """`python -m hf_lcl audit`: which rows of a labelled file to look at."""
 
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .columns import columns_of_file
 from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
 from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
-from .parsing import HelpFormatter, parse_strictly
+from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
@@ -37,9 +37,9 @@ The texts are embedded once, and each label is judged by a logistic regression t
 an encoder or a finished classifier; one that was trained on the same file has learned its errors, and finds fewer."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    parser = ArgumentParser("python -m hf_lcl audit", description=DESCRIPTION, formatter_class=HelpFormatter)
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
+    parser = command_parser("audit", DESCRIPTION)
     parser.add_argument("train_file", metavar="FILE", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     parser.add_argument("--model", help="Hub id or folder of an encoder or a classifier; default: all-MiniLM-L6-v2")
     parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; beside it, its page")

@@ -49,24 +49,13 @@ def choose_work(
 ) -> set[str]:
     """
     Completes the arguments of `train FILE`: which columns are texts and labels, which parts are held out, what is done
-    and where the results go. Says so, and returns the names of what was chosen.
-
-    Args:
-        data_args ([`DataArguments`]): with a training file.
-        training_args ([`ContrastiveTrainingArguments`]): without `do_train`, `do_eval` and `do_predict`.
-        given (`Collection[str]`): flags of the user, which stay as they are.
-
-    Raises:
-        ValueError: where the columns cannot be told.
+    and where the results go. Says so, and returns the names of what was chosen; flags that were `given` stay as they
+    are. Raises a `ValueError` where the columns cannot be told.
     """
     path = str(data_args.train_file)
     first = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
     (text, label, reasons), num_rows = columns_of_file(
-        data_args.reader,
-        path,
-        text=data_args.text_column_names,
-        label=first,
-        split="train",
+        data_args.reader, path, text=data_args.text_column_names, label=first, split="train"
     )
     _say(*reasons)
     data_args.text_column_names = text
@@ -94,25 +83,15 @@ def choose_settings(
     config: PreTrainedConfig,
     given: Collection[str],
 ) -> set[str]:
-    """
-    Takes the recipe for what the user left open, says so, and returns the names of what was chosen.
-
-    Args:
-        training_args ([`ContrastiveTrainingArguments`]): are changed.
-        splits (`DatasetDict`): with `"train"`.
-        names (`list[str]`): class names.
-        config (`PreTrainedConfig`): of the encoder.
-        given (`Collection[str]`): flags of the user, which stay as they are.
-    """
+    """Takes the recipe for what was not `given`, says so, and returns the names of what was chosen."""
     recipe = choose_recipe(len(splits["train"]), len(names), config.get_text_config().hidden_size)
     for name, (value, reason) in recipe.items():
         if name not in given:
             setattr(training_args, name, value)
             _say(f"{name} {value:g}: {reason}; --{name} overrides")
     quiet = {"save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
-    for name, value in quiet.items():
-        if name not in given:
-            setattr(training_args, name, value)
+    for name in quiet.keys() - given:
+        setattr(training_args, name, quiet[name])
     if "save_strategy" not in given:
         training_args.set_save(strategy="epoch", total_limit=training_args.save_total_limit)
     return {*recipe, *quiet, "save_strategy"}
@@ -122,12 +101,8 @@ def write_settings(
     arguments: tuple[ModelArguments, DataArguments, ContrastiveTrainingArguments], names: Collection[str]
 ) -> None:
     """
-    Writes `settings.yaml` into the output folder: `train settings.yaml` does the same again, and the other commands
-    read texts as it says.
-
-    Args:
-        arguments (`tuple`): of the run.
-        names (`Collection[str]`): of the fields to write: what was given, and what was chosen.
+    Writes the fields of these names, given or chosen, into `settings.yaml` in the output folder: `train settings.yaml`
+    does the same again, and the other commands read texts as it says.
     """
     values: dict[str, Any] = {}
     for part in arguments:
@@ -136,9 +111,7 @@ def write_settings(
             for name, value in vars(part).items()
             if name in names and name not in SECRETS and value is not None
         }
-    folder = Path(arguments[2].output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
+    write_whole(Path(arguments[2].output_dir) / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
 
 
 def _say(*lines: str) -> None:

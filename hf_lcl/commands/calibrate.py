@@ -25,8 +25,8 @@ classifier of transformers. Its probabilities are calibrated first (temperature 
 Validation texts are others than those of training. Rows labelled out_of_scope count as texts of --oos_file."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("calibrate", DESCRIPTION, writes_into_folder=True)
     add_data_flags(
         parser, "the texts and their labels", "validation_file", "label_column_name", "out_of_scope", "oos_file"

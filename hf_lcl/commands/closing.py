@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score
 from torch import Tensor
-from transformers import ProgressCallback
+from transformers import EvalPrediction, ProgressCallback
 
-from ..evaluation import confused_pairs
+from ..evaluation import classification_metrics, confused_pairs
 from ..evaluation.audit.findings import count_suspects
 from ..evaluation.decisions import decided, label_text, probabilities
 from ..evaluation.intervals import share_interval
 from ..evaluation.summary import FOLDER
+from ..evaluation.thresholds import F1_NAMES, REMARK
 from ..support.files import write_csv
 from ..trainer import ContrastiveTrainer
 from ..training.start import MAX_TEXTS, Start
@@ -73,16 +73,9 @@ def write_predictions(
     """
     Writes `predictions.csv`: `text`, `truth`, `prediction` and its `probability`. Errors stand first, the most
     confident one on top; then what is right, the least confident first. The file stays on this machine: `push` leaves
-    it out.
-
-    Args:
-        folder (`Path`): of the classifier.
-        texts (`Sequence[str]`): of the split.
-        logits (`np.ndarray` of shape `(texts, num_labels)`): of the classifier.
-        labels (`np.ndarray` of shape `(texts,)`): true class ids; or rows of 0 and 1 `(texts, num_labels)`, of which a
-            cell names all labels of a text with `|` between them. The confidence then is that of the surest wrong
-            decision, or of the least sure one.
-        names (`list[str]`): class names by id.
+    it out. Logits are `(texts, num_labels)`, labels class ids `(texts,)`, or rows of 0 and 1 `(texts, num_labels)`: a
+    cell then names all labels of a text with `|` between them, and the confidence is that of the surest wrong
+    decision, or of the least sure one.
     """
     several = labels.ndim == 2
     predicted, found = decided(logits, several), probabilities(logits, several)
@@ -106,27 +99,35 @@ def write_predictions(
     write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], rows)
 
 
-def summary_lines(folder: Path, predicted: np.ndarray, labels: np.ndarray, names: list[str]) -> list[str]:
-    """The closing lines: accuracy with its 95 % interval, macro F1, what is confused most, where things are."""
-    several = labels.ndim == 2
-    labels = labels.astype(predicted.dtype)
-    macro_f1 = f1_score(labels, predicted, average="macro", zero_division=0)
-    right = int((predicted == labels).reshape(len(labels), -1).all(axis=1).sum())
-    low, high = share_interval(right, len(labels))
-    pairs = confused_pairs(labels, predicted, names, top=3)
-    confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
-    what, micro_f1 = "accuracy  ", ""
+def summary_lines(
+    folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str], cuts: np.ndarray | None
+) -> list[str]:
+    """
+    The closing lines: accuracy with its 95 % interval, macro F1, what the `cuts` did that were taken from the logits,
+    what is confused most, where things are.
+    """
+    several, total = labels.ndim == 2, len(labels)
+    found = classification_metrics(EvalPrediction(logits, labels))
+    right = found["subset_accuracy" if several else "accuracy"]
+    low, high = share_interval(round(right * total), total)
+    lines = [
+        f"{'all right ' if several else 'accuracy  '} {right:.3f} on {total:,} texts (95 % interval {low:.3f} to "
+        f"{high:.3f}), macro F1 {found['macro_f1']:.3f}"
+    ]
     if several:
-        micro_f1 = f", micro F1 {f1_score(labels, predicted, average='micro', zero_division=0):.3f}"
-        what = "all right "  # all labels of a text
+        lines[0] += f", micro F1 {found['micro_f1']:.3f}"
+    if cuts is not None:
+        before = classification_metrics(EvalPrediction(logits + cuts, labels))
+        change = (f"{name.replace('_f1', ' F1')} {before[name]:.3f} to {found[name]:.3f}" for name in F1_NAMES)
+        lines.append(f"thresholds {', '.join(change)}; {REMARK}")
+    pairs = confused_pairs(labels, decided(logits, several), names, top=3)
+    confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
     page = folder / FOLDER / "index.html"
-    quoted = shlex.quote(str(folder))
     return [
-        f"{what} {right / len(labels):.3f} on {len(labels):,} texts (95 % interval {low:.3f} to {high:.3f}), "
-        f"macro F1 {macro_f1:.3f}{micro_f1}",
+        *lines,
         f"{'missed    ' if several else 'confused  '} {confused or 'nothing'}",
         f"misread    {folder / PREDICTIONS}, the most confident errors first",
         f"report     {page}" if page.is_file() else 'report     none: pip install "hf_lcl[plots]"',
         f"model      {folder}, an ordinary classifier of transformers",
-        f"next       hf-lcl predict {quoted} FILE --output_file labelled.csv",
+        f"next       hf-lcl predict {shlex.quote(str(folder))} FILE --output_file labelled.csv",
     ]

@@ -19,47 +19,24 @@ MIN_ROWS_PER_LABEL = 3
 
 
 class Columns(NamedTuple):
-    """
-    The columns of a file that training needs.
-
-    Args:
-        text (`str`): name of the column of texts.
-        label (`str`): name of the column of labels.
-        reasons (`list[str]`): a line for each column that was not named by the user.
-    """
+    """The names of the columns of a file that training needs."""
 
     text: str
     label: str
-    reasons: list[str]
+    reasons: list[str]  # a line for each that was not named by the user
 
 
 def find_columns(
     rows: Iterable[Mapping[str, Any]], *, text: str | None = None, label: str | None = None, source: str = "The file"
 ) -> Columns:
     """
-    Finds the column of texts and that of labels. A column of texts has three words or more in a cell on average, and
-    seldom the same cell twice; one of labels has at least two values, each in three rows or more on average. Where
-    several columns are such, one whose name says so (`text`, `body`, `label`, `queue`, ...) is taken.
-
-    Args:
-        rows (`Iterable[Mapping[str, Any]]`): the first rows of the file; 2,000 are enough.
-        text (`str`, *optional*): the column of texts, where it is known.
-        label (`str`, *optional*): the column of labels, where it is known.
-        source (`str`, *optional*): what errors call the file.
+    Finds the column of texts and that of labels in the first rows of a file, where they are not known. A column of
+    texts has three words or more in a cell on average, and seldom the same cell twice; one of labels has at least two
+    values, each in three rows or more on average. Where several columns are such, one whose name says so (`text`,
+    `body`, `label`, `queue`, ...) is taken.
 
     Raises:
         ValueError: where no column, or more than one, may be it; says which, and what to write.
-
-    Example:
-
-    ```python
-    >>> from hf_lcl.commands.columns import find_columns
-
-    >>> rows = [{"id": str(i), "Body": f"my card number {i} is lost", "Queue": "AB"[i % 2]} for i in range(9)]
-    >>> found = find_columns(rows)
-    >>> found.text, found.label
-    ('Body', 'Queue')
-    ```
     """
     cells = _cells(rows)
     reasons = []
@@ -121,12 +98,7 @@ def _holds_labels(cells: list[str]) -> bool:
 
 
 def _only(
-    candidates: dict[str, list[str]],
-    known: tuple[str, ...],
-    kind: str,
-    flag: str,
-    columns: Iterable[str],
-    source: str,
+    candidates: dict[str, list[str]], known: tuple[str, ...], kind: str, flag: str, columns: Iterable[str], source: str
 ) -> str:
     """The one candidate, or the one that has a known name: that which stands first among them."""
     by_name = {name.strip().lower(): name for name in candidates}

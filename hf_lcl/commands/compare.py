@@ -1,6 +1,5 @@
 """`python -m hf_lcl compare`: what the objectives are worth on one data set, with one budget."""
 
-import sys
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -79,9 +78,8 @@ class CompareArguments:
                 raise ValueError(f"{name}={values} holds one twice: leave it out.")
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    argv = sys.argv[1:] if argv is None else argv
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
     if training_args.world_size > 1:
         raise ValueError("A comparison runs in one process: leave torchrun out.")
@@ -96,15 +94,12 @@ def main(argv: list[str] | None = None) -> None:
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
         raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
-    identity = {name: fingerprint(data, ("input_ids", "labels")) for name, data in splits.items() if name != "oos"}
-    if data_args.rule is not None:
-        identity |= {"out_of_scope": str(data_args.rule)}
-    if data_args.fold_thresholds is not None:
-        identity |= {"fold_thresholds": data_args.fold_thresholds}
-    if "oos" in splits:
-        identity["oos"] = fingerprint(splits["oos"], ("input_ids",))
+    columns = {name: ("input_ids",) if name == "oos" else ("input_ids", "labels") for name in splits}
+    identity = {name: fingerprint(data, columns[name]) for name, data in splits.items()}
+    decided_by = {"out_of_scope": data_args.rule, "fold_thresholds": data_args.fold_thresholds}
+    identity |= {name: str(value) for name, value in decided_by.items() if value is not None}
     ledger = Ledger(folder / "runs.jsonl")
-    settings = [_settings(model_args, system, args, identity, split) for system, args in planned]
+    settings = [_settings(model_args, *run) | {"data": identity, "split": split} for run in planned]
     with telling_what_is_kept(lambda: f"Finished runs are in {ledger.path}; to go on: {own_command()}"):
         for number, ((system, args), known_by) in enumerate(zip(planned, settings), start=1):
             title = f"run {number} of {len(planned)}: {system}, seed {args.seed}"
@@ -141,14 +136,8 @@ def _arguments_of_run(argv: list[str], folder: Path, system: str, seed: int) -> 
     return args
 
 
-def _settings(
-    model_args: ModelArguments,
-    system: str,
-    args: ContrastiveTrainingArguments,
-    identity: dict[str, str],
-    split: str,
-) -> dict[str, Any]:
-    """What makes a run this one and no other."""
+def _settings(model_args: ModelArguments, system: str, args: ContrastiveTrainingArguments) -> dict[str, Any]:
+    """What makes a run this one and no other, but for the data."""
     best = {name: getattr(args, name) for name in ("eval_strategy", "eval_steps") if args.load_best_model_at_end}
     return {
         "objective": system,
@@ -159,8 +148,6 @@ def _settings(
             "weighting": model_args.weighting if args.objective == "lcl" else "none",
         },
         "training": training_settings(args) | best,
-        "data": identity,
-        "split": split,
     }
 
 
@@ -194,13 +181,11 @@ def _write_baselines(planned: list[tuple[str, ContrastiveTrainingArguments]]) ->
     """Puts the figures of cross-entropy into the cards and pages of the other objectives, seed by seed."""
     found = {(name, args.seed): read_summary(args.output_dir) for name, args in planned if name in BASELINES}
     for name, args in planned:
-        summaries = {title: found.get((other, args.seed)) for other, title in BASELINES.items()}
-        baselines = {
-            title: {"metrics": summary["metrics"], "intervals": summary["intervals"]}
-            for title, summary in summaries.items()
-            if summary is not None
-        }
-        if name in BASELINES or not baselines:
+        baselines = {}
+        for other, title in BASELINES.items():
+            if name not in BASELINES and (summary := found.get((other, args.seed))) is not None:
+                baselines[title] = {key: summary[key] for key in ("metrics", "intervals")}
+        if not baselines:
             continue
         add_findings(args.output_dir, baselines=baselines)
         refresh_card(args.output_dir)

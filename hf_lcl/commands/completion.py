@@ -2,12 +2,11 @@
 
 import io
 import re
-from argparse import ArgumentParser
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 
 from . import COMMANDS
-from .parsing import HelpFormatter, parse_strictly
+from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
@@ -33,9 +32,9 @@ complete -o filenames -F _hf_lcl hf-lcl
 FOR_ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    parser = ArgumentParser("python -m hf_lcl completion", description=DESCRIPTION, formatter_class=HelpFormatter)
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
+    parser = command_parser("completion", DESCRIPTION)
     parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
     shell = parse_strictly(parser, argv).shell
     flags = {name: flags_of(name) for name in COMMANDS if name != "completion"}

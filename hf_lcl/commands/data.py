@@ -1,7 +1,7 @@
 """From files to what a trainer or a finished model takes: class ids and tokens."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -19,7 +19,7 @@ from ..model.configuration import SEVERAL
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
 from ..training_args import ContrastiveTrainingArguments
-from .arguments import DataArguments, without
+from .arguments import LIMITS, DataArguments, without
 from .closing import PREDICTIONS
 from .exits import wrong_usage
 from .model_arguments import ModelArguments
@@ -41,16 +41,9 @@ def read_data(
     model_args: ModelArguments, data_args: DataArguments, training_args: ContrastiveTrainingArguments
 ) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase]:
     """
-    From files to tokens, with a table that tells what the data holds.
-
-    Args:
-        model_args ([`ModelArguments`]): names the tokenizer, and the classes where there is no training split.
-        data_args ([`DataArguments`]): names the files.
-        training_args ([`ContrastiveTrainingArguments`]): `do_train`, `do_eval` and `do_predict` say which splits must
-            be there.
-
-    Returns:
-        `tuple[DatasetDict, list[str], PreTrainedTokenizerBase]`: tokenised splits, class names by id, the tokenizer.
+    From files to tokenised splits, class names by id (those of the model where there is no training split) and the
+    tokenizer, with a table that tells what the data holds. `do_train`, `do_eval` and `do_predict` say which splits
+    must be there.
 
     Raises:
         ValueError: for a model or data that cannot be read, data that lacks a split or a column or would be written
@@ -63,12 +56,8 @@ def read_data(
             raise ValueError(f"--report_to {name} {fault} use none, or one of {known}.")
         for name in OUTPUTS:
             refuse_overwriting(Path(training_args.output_dir) / name, [*data_args.files.values(), data_args.oos_file])
-        wanted = {
-            "train": training_args.do_train,
-            "validation": training_args.do_eval,
-            "test": training_args.do_predict,
-        }
-        needed = [split for split, is_wanted in wanted.items() if is_wanted]
+        wanted = (training_args.do_train, training_args.do_eval, training_args.do_predict)
+        needed = list(compress(LIMITS, wanted))
         if not needed:
             raise ValueError("There is nothing to do: give --do_train, --do_eval or --do_predict, or several of them.")
         config = model_args.load_config()
@@ -118,10 +107,9 @@ def labelled_texts(
     if labels and isinstance(labels[0], list):
         labels = [*chain.from_iterable(labels)]
     known = known_classes(names)
-    if names[:known] == [f"LABEL_{index}" for index in range(known)] and not set(map(str, labels)) & set(
-        names[:known]
-    ):
-        names = [*(str(index) for index in range(known)), *names[known:]]
+    made_up = [f"LABEL_{index}" for index in range(known)]
+    if names[:known] == made_up and not set(map(str, labels)) & set(made_up):
+        names = [*map(str, range(known)), *names[known:]]
     names += [name for name in also if name not in names]
     labelled = [split for split in splits if split != "oos"]
     splits, _, summary = _encode(data_args, splits, tokenizer, labelled, names, several)

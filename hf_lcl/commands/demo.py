@@ -50,23 +50,15 @@ Runs [{repo_id}](https://huggingface.co/{repo_id}).
 """
 
 
-def main(argv: list[str] | None = None) -> None:
-    """
-    The command.
-
-    Args:
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-    """
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("demo", DESCRIPTION)
     add = parser.add_argument_group("the page").add_argument
     add("--train_file", help="the training texts, of which the closest ones are shown")
     add("--label_column_name", help="its column of class names; default: label")
     add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
-    add(
-        "--audit_file",
-        type=Path,
-        help="the list that `audit` wrote: its flagged rows are shown one by one, to decide on",
-    )
+    listed = "the list that `audit` wrote: its flagged rows are shown one by one, to decide on"
+    add("--audit_file", type=Path, help=listed)
     add("--port", type=int, default=7860, help="of the page on 127.0.0.1")
     add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
     flags = parse_flags(parser, argv)
@@ -75,9 +67,8 @@ def main(argv: list[str] | None = None) -> None:
         print(flags.space)
         return
     data_args = data_arguments(flags)
-    rows = []
+    rows, column = [], data_args.label_column
     if flags.train_file is not None:
-        column = data_args.label_column_name or "label"
         rows = list(data_args.reader.rows(flags.train_file, data_args.text_column_names, label_column=column))
     suspects = [] if flags.audit_file is None else undecided(flags.audit_file, flags.corrections)
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
@@ -95,11 +86,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def misread(folder: Path) -> list[dict[str, str]]:
     """The rows of `predictions.csv` whose prediction is wrong; none where there is no such file."""
-    path = folder / PREDICTIONS
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["truth"] != row["prediction"]]
+    return [row for row in _table(folder / PREDICTIONS) if row["truth"] != row["prediction"]]
 
 
 def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
@@ -109,37 +96,31 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
     if not audit.is_file():
         raise ValueError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
-    with audit.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-            raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
-        listed = [row for row in rows if row["flag"]]
-    decided = set()
-    if corrections.is_file():
-        with corrections.open(encoding="utf-8", newline="") as file:
-            decided = {(row.get("line"), row["text"]) for row in csv.DictReader(file)}
-    return [row for row in listed if (row["line"], row["text"].strip()) not in decided]
+    rows = _table(audit)
+    if missing := [name for name in COLUMNS if rows and name not in rows[0]]:
+        raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
+    decided = {(row.get("line"), row["text"]) for row in _table(corrections)}
+    return [row for row in rows if row["flag"] and (row["line"], row["text"].strip()) not in decided]
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file of ours; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def write_space(folder: Path, model: str) -> None:
     """
-    Writes a Space that runs on a published classifier with transformers alone. No training text is in it.
-
-    Args:
-        folder (`Path`): a new or empty one.
-        model (`str`): id of the classifier on the Hub, or the folder that is to be published under its name.
-
-    Raises:
-        ValueError: for a folder that holds something.
+    Writes a Space into a new or empty folder, which runs on a published classifier with transformers alone. `model` is
+    its id, or the folder that is to be published under its name. No training text is in it.
     """
-    repo_id = model
-    if Path(model).is_dir():
-        repo_id = f"USER/{Path(model).resolve().name}"
-        print(f"Replace USER in {folder}/app.py and {folder}/README.md by your name on the Hub.", file=sys.stderr)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: name another folder for --space.")
-    folder.mkdir(parents=True, exist_ok=True)
-    title = repo_id.partition("/")[2]
-    write_whole(folder / "app.py", SPACE_APP.format(repo_id=repo_id, title=title))
-    write_whole(folder / "README.md", SPACE_CARD.format(repo_id=repo_id, title=title))
+    if Path(model).is_dir():
+        model = f"USER/{Path(model).resolve().name}"
+        print(f"Replace USER in {folder}/app.py and {folder}/README.md by your name on the Hub.", file=sys.stderr)
+    for name, content in ("app.py", SPACE_APP), ("README.md", SPACE_CARD):
+        write_whole(folder / name, content.format(repo_id=model, title=model.partition("/")[2]))
     write_whole(folder / "requirements.txt", "gradio\ntorch\ntransformers\n")

@@ -30,8 +30,8 @@ of the same."""
 MODEL_FILES = ("config.json", "*.safetensors*", "*token*.json", "vocab*", "merges.txt", "README.md")
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("evaluate", DESCRIPTION)
     add_labelled_data(parser)
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")

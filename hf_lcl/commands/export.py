@@ -58,8 +58,8 @@ TOLERANCE = 1e-4
 CHANGED_PER_DROP = 10
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("export", DESCRIPTION, writes_into_folder=True)
     parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
     parser.add_argument("--format", default="onnx", help="of the graph: onnx, which OpenVINO reads, too")

@@ -12,9 +12,9 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, ProgressCallba
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
-from ..evaluation import classification_metrics, confused_pairs, per_class_table
+from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.decisions import decided, label_text
-from ..evaluation.thresholds import F1_NAMES, REMARK, check_bias, fold_cuts, fold_line
+from ..evaluation.thresholds import check_bias, fold_cuts, fold_line
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
@@ -38,11 +38,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     Trains, evaluates and predicts, as `do_train`, `do_eval` and `do_predict` say, and writes all of it into
     `output_dir`: classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, where the texts have
     labels, `predictions.csv`, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its pictures.
-
-    Args:
-        trainer ([`ContrastiveTrainer`]): with its data sets and `compute_metrics`.
-        splits (`DatasetDict`): as from [`data.read_data`].
-        data_args ([`DataArguments`]): what the card says of the data.
+    `splits` are those of [`data.read_data`].
 
     Returns:
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
@@ -84,11 +80,12 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             names = [*names, OUT_OF_SCOPE]
             predicted = predicted and predicted._replace(predictions=widen(np.asarray(predicted.predictions)))
         if predicted is not None and trainer.is_world_process_zero():
-            texts = data_args.texts(splits[split])
-            classes = _write_tables(trainer, predicted, texts, names, is_brief)
-            if args.do_train and predicted.label_ids is not None:
+            texts, logits = data_args.texts(splits[split]), np.asarray(predicted.predictions)
+            labels = None if predicted.label_ids is None else np.asarray(predicted.label_ids)
+            _write_tables(trainer, texts, logits, labels, names, is_brief)
+            if args.do_train and labels is not None:
                 _write_report(trainer, splits, split, texts, widen is not None)
-                _say_what_was_reached(trainer, predicted, classes, names, cuts)
+                print("", *summary_lines(Path(args.output_dir), logits, labels, names, cuts), sep="\n")
                 if check is not None:
                     check.say()
         if args.push_to_hub and data_args.rule is not None:
@@ -176,46 +173,29 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
 
 
 def _write_tables(
-    trainer: ContrastiveTrainer, predicted: PredictionOutput, texts: list[str], names: list[str], is_brief: bool
-) -> np.ndarray:
-    """
-    Writes the predictions and, where the texts have labels, writes and prints how each class fares. Returns the
-    predicted class ids.
-    """
+    trainer: ContrastiveTrainer,
+    texts: list[str],
+    logits: np.ndarray,
+    labels: np.ndarray | None,
+    names: list[str],
+    is_brief: bool,
+) -> None:
+    """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
     folder = Path(trainer.args.output_dir)
-    classes = decided(np.asarray(predicted.predictions), trainer.model.config.has_several_labels)
+    classes = decided(logits, trainer.model.config.has_several_labels)
     with open_whole(folder / "predict_results.txt") as file:
         file.write("index\tprediction\n")
         found = (label_text(index, names).translate(LINE_ENDS) for index in classes)
         file.writelines(f"{row}\t{name}\n" for row, name in enumerate(found))
-    if predicted.label_ids is None:
-        return classes
-    labels = np.asarray(predicted.label_ids)
-    write_predictions(folder, texts, np.asarray(predicted.predictions), labels, names)
+    if labels is None:
+        return
+    write_predictions(folder, texts, logits, labels, names)
     pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
     for title, rows in (("per_class", per_class_table(labels, classes, names)), ("confused_pairs", pairs)):
         if rows:
             if not is_brief:
                 print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
             write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
-    return classes
-
-
-def _say_what_was_reached(
-    trainer: ContrastiveTrainer,
-    predicted: PredictionOutput,
-    classes: np.ndarray,
-    names: list[str],
-    cuts: np.ndarray | None,
-) -> None:
-    folder = Path(trainer.args.output_dir)
-    logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-    lines = summary_lines(folder, classes, labels, names)
-    if cuts is not None:
-        before, after = (classification_metrics(EvalPrediction(z, labels)) for z in (logits + cuts, logits))
-        change = (f"{name.replace('_f1', ' F1')} {before[name]:.3f} to {after[name]:.3f}" for name in F1_NAMES)
-        lines.insert(1, f"thresholds {', '.join(change)}; {REMARK}")
-    print("", *lines, sep="\n")
 
 
 def _write_report(

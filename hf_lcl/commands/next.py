@@ -13,8 +13,7 @@ from ..support.files import check_output, write_csv
 from .audit import embedder
 from .automatic import few_lines
 from .exits import UsageError, wrong_usage
-from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
-from .parsing import SETTINGS, read_settings
+from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags, remembered
 
 
 DESCRIPTION = """\
@@ -28,8 +27,8 @@ next.csv has the columns of the training file, with the classifier's guess as th
 files. Beside them stand the line in the pool, the second guess and the probability."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("next", DESCRIPTION)
     add = parser.add_argument
     add("pool", help="texts without labels: csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
@@ -39,10 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     flags = parse_flags(parser, argv)
     if flags.n < 1:
         raise UsageError(f"--n {flags.n} leaves no text: use 1 or more.")
-    settings = Path(flags.model) / SETTINGS
-    remembered = read_settings(settings).get("train_file") if settings.is_file() else None
-    if flags.train_file is None and remembered and Path(remembered).is_file():
-        flags.train_file = remembered
+    trained_on = remembered(Path(flags.model), {"train_file"}).get("train_file")
+    if flags.train_file is None and trained_on and Path(trained_on).is_file():
+        flags.train_file = trained_on
     data_args = data_arguments(flags)
     with wrong_usage():
         check_output(flags.output_file, [flags.pool, flags.train_file])

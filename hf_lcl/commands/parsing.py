@@ -62,24 +62,22 @@ def flag(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
+def command_parser(command: str, description: str) -> ArgumentParser:
+    """A parser for the flags of a command."""
+    return ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
+
+
 def parse_arguments(
     dataclasses: Iterable[Any], argv: list[str] | None = None, **parser_arguments: Any
 ) -> tuple[Any, ...]:
     """
-    Fills dataclasses from the command line, which may begin with a JSON or YAML file of settings; later flags override
-    it.
-
-    Args:
-        dataclasses (`Iterable[type]`): every field of each is a flag.
-        argv (`list[str]`, *optional*): the command line; defaults to that of this process.
-        **parser_arguments: of `argparse.ArgumentParser` (`usage`, `description`, ...).
-
-    Returns:
-        `tuple`: one instance per dataclass.
+    Fills dataclasses, of which every field is a flag, from the command line (by default that of this process). It may
+    begin with a JSON or YAML file of settings, which later flags override. `parser_arguments` are those of
+    `argparse.ArgumentParser`.
 
     Raises:
         UsageError: for flags that are unknown or were removed, values that cannot be read or that a dataclass refuses,
-            what `Checked.problems` finds, and a file of settings that is missing: all in one message.
+            what its method `problems` finds, if it has one, and a missing file of settings: all in one message.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
@@ -100,17 +98,9 @@ def parse_arguments(
         except (ValueError, TypeError) as error:
             problems.append(_with_flags(str(error), flags))
         else:
-            problems += parts[-1].problems() if isinstance(parts[-1], Checked) else []
+            problems += parts[-1].problems() if hasattr(parts[-1], "problems") else []
     refuse(problems)
     return tuple(parts)
-
-
-class Checked:
-    """Arguments that can say what is wrong with them beside the values of their fields."""
-
-    def problems(self) -> list[str]:
-        """Whole sentences; none where all is right."""
-        raise NotImplementedError
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -119,7 +109,7 @@ def refuse(problems: Iterable[str]) -> None:
         raise UsageError(" ".join(told))
 
 
-def parse_all(parser: ArgumentParser, argv: list[str] | None, problems: list[str]) -> Namespace:
+def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> Namespace:
     """
     Reads what can be read of a command line. `problems` gets a sentence for each flag that is unknown or whose value
     cannot be read, and these are left out. Raises a `UsageError` with all of them where an argument is missing.
@@ -129,7 +119,7 @@ def parse_all(parser: ArgumentParser, argv: list[str] | None, problems: list[str
         raise UsageError(" ".join([*problems, f"{message}."]))
 
     parser.exit_on_error, parser.error = False, end  # type: ignore[method-assign]  # which would print the usage
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = list(argv)
     for word, following in zip(tuple(argv), [*argv[1:], ""]):
         name, is_joined, value = word.partition("=")
         if name.startswith("--") and (fault := _json_fault(value if is_joined else following)):
@@ -152,7 +142,7 @@ def parse_all(parser: ArgumentParser, argv: list[str] | None, problems: list[str
     return found
 
 
-def parse_strictly(parser: ArgumentParser, argv: list[str] | None = None) -> Namespace:
+def parse_strictly(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """The flags of a command line; raises a `UsageError` that tells all problems."""
     problems = list[str]()
     found = parse_all(parser, argv, problems)

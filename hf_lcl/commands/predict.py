@@ -4,17 +4,19 @@ import io
 import secrets
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
+from transformers.utils import logging
 
 from ..data.formats import Row
-from ..evaluation.decisions import probabilities
+from ..evaluation.decisions import SEPARATOR, label_text, probabilities
 from ..serving.onnx_classifier import OnnxClassifier
 from ..serving.parts import KINDS, PartedTable, file_kind, planned, read_plan, write_records
 from ..serving.processes import Processes, started_processes
@@ -24,8 +26,9 @@ from .arguments import DataArguments
 from .exits import telling_what_is_kept, wrong_usage
 from .model_flags import data_arguments, model_parser, parse_flags
 from .parsing import given_names
-from .predictions import prediction_records
 
+
+logger = logging.get_logger(__name__)
 
 DESCRIPTION = """\
 Gives each text of files, or of the standard input, a class and its probability.
@@ -45,9 +48,8 @@ same command goes on from there. Several processes, also on several machines tha
 ROWS_AT_ONCE = 4096  # that are read, sorted by length, run and written together
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    argv = sys.argv[2:] if argv is None else argv
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     flags = parse_flags(_parser(), argv)
     is_txt = flags.input_format == "txt" if "-" in flags.files else ".txt" in Path(flags.files[0]).suffixes
     if is_txt and "text_column_names" not in given_names(argv):
@@ -103,12 +105,7 @@ def _check(flags: Namespace) -> None:
         raise ValueError("--csv_safe changes cells of a csv file: name one with --output_file.")
     if "-" in flags.files and len(flags.files) > 1:
         raise ValueError("- is the standard input, which cannot be read beside files: name one or the other.")
-    sources: list[Any] = flags.files
-    if "-" in flags.files:
-        sources = []
-        with suppress(OSError):  # what is no file
-            sources = [sys.stdin.fileno()]
-    refuse_overwriting(flags.output_file, sources)
+    refuse_overwriting(flags.output_file, ["/dev/stdin" if file == "-" else file for file in flags.files])
 
 
 def _read(flags: Namespace, data_args: DataArguments) -> Iterator[tuple[str, Row]]:
@@ -151,7 +148,8 @@ def _predict(
         if output is not None:
             stack.enter_context(telling_what_is_kept(lambda: _kept(output, done, "-" in flags.files)))
         classifier = _load(flags)
-        if classifier.has_several_labels and (flags.top_k > 1 or flags.reject_below is not None):
+        several = classifier.has_several_labels
+        if several and (flags.top_k > 1 or flags.reject_below is not None):
             flag = "--top_k" if flags.top_k > 1 else "--reject_below"
             raise ValueError(f"{flag} ranks classes, but {flags.model} decides each: use --all_probabilities.")
         if output is not None:
@@ -160,15 +158,8 @@ def _predict(
             processes.wait()
             plan = read_plan(output)
         kind = "jsonl" if output is None else file_kind(output)
-        header, record = prediction_records(
-            plan["columns"],
-            classifier.names,
-            is_flat=kind != "jsonl",
-            of_files=len(flags.files) > 1,
-            top_k=flags.top_k,
-            all_probabilities=flags.all_probabilities,
-            reject_below=flags.reject_below,
-            several=classifier.has_several_labels,
+        header, record = _records_of(
+            flags, plan["columns"], classifier.names, is_flat=kind != "jsonl", several=several
         )
         table = None if output is None else PartedTable(output, header, flags.csv_safe)
         if table is None and isinstance(sys.stdout, io.TextIOWrapper):
@@ -186,9 +177,9 @@ def _predict(
                 bar.initial += len(window)  # or else it would count for the speed
                 bar.update(len(window))
             else:
-                texts = [_text(row, data_args) for _, row in window]
-                found = probabilities(logits(texts), classifier.has_several_labels)
-                records = [record(file, row.line, row.values, p) for (file, row), p in zip(window, found)]
+                texts = [row.texts if data_args.sentence_pair else data_args.text_of(row) for _, row in window]
+                found = probabilities(logits(texts), several)
+                records = [record(file, row, values) for (file, row), values in zip(window, found)]
                 if table is None:
                     write_records(sys.stdout, kind, records, header)
                 else:
@@ -204,19 +195,69 @@ def _load(flags: Namespace) -> Any:
         return OnnxClassifier(Path(flags.model))
     from ..serving.torch_classifier import TorchClassifier  # torch takes seconds, which an exported one need not
 
-    return TorchClassifier(
-        flags.model,
-        trust_remote_code=flags.trust_remote_code,
-        revision=flags.revision,
-        may_have_several_labels=True,
-    )
-
-
-def _text(row: Row, data_args: DataArguments) -> str | tuple[str, ...]:
-    return row.texts if data_args.sentence_pair else data_args.text_of(row)
+    options = {"trust_remote_code": flags.trust_remote_code, "revision": flags.revision}
+    return TorchClassifier(flags.model, may_have_several_labels=True, **options)
 
 
 def _kept(output: Path, done: int, is_stream: bool) -> str:
     if is_stream or not done:
         return f"{output} is as it was."
     return f"{output} is as it was; {done:,} predictions are kept beside it, and the same command goes on from there."
+
+
+def _records_of(
+    flags: Namespace, columns: Sequence[str], names: Sequence[str], *, is_flat: bool, several: bool
+) -> tuple[list[str], Callable[[str, Row, np.ndarray], dict[str, Any]]]:
+    """
+    The columns of the predictions for an input with such `columns`, and what makes a record, given the file of a text,
+    its row and the probabilities of all classes.
+
+    A record has the line (of several files, also the file), all `columns` of the row as they are, `label` and
+    `probability`, and what the flags ask for: `label_2`, `probability_2`, ...; the probabilities of all classes,
+    `p(NAME)` where a record `is_flat`, as those of csv files, else `probabilities`; the `decision`. With `several`
+    labels per text, `label` holds all above 0.5 with `|` between them, and `probability` theirs. One of ours whose
+    name is a column of the input gets `predicted_` in front. A row of no flat record may have others.
+    """
+    top_k = min(flags.top_k, len(names))
+    places = ["file", "line"] if len(flags.files) > 1 else ["line"]
+    wanted = [*places, "label", "probability"]
+    wanted += [f"{what}_{rank}" for rank in range(2, top_k + 1) for what in ("label", "probability")]
+    if flags.all_probabilities:
+        wanted += [f"p({name})" for name in names] if is_flat else ["probabilities"]
+    if flags.reject_below is not None:
+        wanted.append("decision")
+    ours: dict[str, str] = {}
+    for name in wanted:
+        new = name
+        while new in columns or new in ours.values():
+            new = f"predicted_{new}"
+        ours[name] = new
+    if renamed := [f"{name} is in the column {new}" for name, new in ours.items() if name != new]:
+        logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
+    if several and not flags.all_probabilities and (unclear := [name for name in names if SEPARATOR in name]):
+        logger.warning(
+            f"The label {unclear[0]!r} holds the {SEPARATOR!r} that stands between labels: --all_probabilities tells "
+            "them apart."
+        )
+    before, after = [*ours.values()][: len(places)], [*ours.values()][len(places) :]
+
+    def record(file: str, row: Row, values: np.ndarray) -> dict[str, Any]:
+        new = [name for name in row.values if name not in columns]
+        if new and (is_flat or set(new) & set(ours.values())):
+            raise ValueError(
+                f"Line {row.line} has a column {new[0]!r}, which the rows before it lack: give a file instead of the "
+                "standard input, or columns of the same names in each row."
+            )
+        rounded = [round(float(value), 6) for value in values]
+        best = np.argsort(-values, kind="stable")[:top_k]
+        found: list[Any] = [value for index in best for value in (names[index], rounded[index])]
+        if several:
+            found = [label_text(values > 0.5, names), label_text(values > 0.5, [str(value) for value in rounded])]
+        if flags.all_probabilities:
+            found += rounded if is_flat else [dict(zip(names, rounded))]
+        if flags.reject_below is not None:
+            found.append("review" if rounded[best[0]] < flags.reject_below else "accept")
+        place = (file, row.line) if "file" in places else (row.line,)
+        return {**dict(zip(before, place)), **row.values, **dict(zip(after, found))}
+
+    return [*before, *columns, *after], record

@@ -1,9 +1,7 @@
 """`python -m hf_lcl push`: a finished classifier onto the Hub."""
 
-from argparse import ArgumentParser
-
 from ..hub import push_folder
-from .parsing import HelpFormatter, parse_strictly
+from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
@@ -14,9 +12,9 @@ Publishes the classifier in a folder, its tokenizer and its card on the Hub, and
 Log in first (hf auth login), or set HF_TOKEN. What the Hub has already is not sent again."""
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """The command, which is [`push_folder`]; `argv` defaults to the command line of this process."""
-    parser = ArgumentParser("python -m hf_lcl push", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = command_parser("push", DESCRIPTION)
     add = parser.add_argument
     add("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")
     add("repo_id", metavar="USER/NAME", help="repository on the Hub; created where it does not exist")

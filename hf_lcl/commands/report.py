@@ -22,8 +22,8 @@ these are told from the others; with --train_file, also by the embeddings. `trai
 Needs matplotlib: pip install "hf_lcl[plots]"."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
     add_labelled_data(parser, "validation_file", "train_file", "oos_file")
     parser.add_argument(

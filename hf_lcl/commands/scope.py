@@ -24,8 +24,6 @@ def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: Dat
         raise ValueError(
             "out_of_scope changes the classifier that is trained: give --do_train, or use python -m hf_lcl calibrate."
         )
-    if trainer.model.config.has_several_labels:
-        raise ValueError("out_of_scope is for one label per text: with several, a text of no class has none of them.")
     if "validation" not in splits:
         raise ValueError("out_of_scope is chosen on validation texts: give --validation_file or --validation_split.")
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)

@@ -1,25 +1,17 @@
 """`python -m hf_lcl search`: better settings for one's own texts, by trials that validation texts decide."""
 
-import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict
-from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from ..evaluation import classification_metrics
 from ..support.extras import load_extra
-from ..trainer import ContrastiveTrainer
-from ..training_args import ContrastiveTrainingArguments
 from .automatic import choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .exits import wrong_usage
-from .model_arguments import ModelArguments
 from .parsing import SETTINGS, flag, given_names, parse_arguments
-from .train import ARGUMENTS, naming_file
+from .train import ARGUMENTS, make_trainer, naming_file
 
 
 USAGE = "python -m hf_lcl search FILE [--n_trials 20] [--FLAG VALUE ...]"
@@ -48,9 +40,9 @@ class SearchArguments:
             raise ValueError(f"n_trials={self.n_trials} searches nothing: use at least 1.")
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    argv = naming_file(sys.argv[1:] if argv is None else argv)
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
+    argv = naming_file(argv)
     *arguments, search_args = parse_arguments(
         (*ARGUMENTS, SearchArguments), argv, usage=USAGE, description=DESCRIPTION
     )
@@ -70,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         if not training_args.head_refit:
             training_args.eval_strategy = IntervalStrategy.EPOCH
         save_strategy, training_args.save_strategy = training_args.save_strategy, SaveStrategy.NO
-        trainer = trainer_of_trials(model_args, training_args, splits, names, tokenizer)
+        trainer = make_trainer(model_args, training_args, splits, names, tokenizer, for_trials=True)
         folder.mkdir(parents=True, exist_ok=True)
         best: Any = trainer.hyperparameter_search(
             n_trials=search_args.n_trials,
@@ -86,21 +78,3 @@ def main(argv: list[str] | None = None) -> None:
     print(f"best       {best.objective:.4f} on the validation texts, trial {best.run_id}")
     print(f"settings   {', '.join(f'{name} {value:.3g}' for name, value in best.hyperparameters.items())}")
     print(f"next       hf-lcl train {folder / 'best' / SETTINGS}")
-
-
-def trainer_of_trials(
-    model_args: ModelArguments,
-    training_args: ContrastiveTrainingArguments,
-    splits: DatasetDict,
-    names: list[str],
-    tokenizer: PreTrainedTokenizerBase,
-) -> ContrastiveTrainer:
-    """A trainer that makes a new model for each trial of a search."""
-    return ContrastiveTrainer(
-        model_init=partial(model_args.build_model, names, training_args.objective),
-        args=training_args,
-        train_dataset=splits["train"],
-        eval_dataset=splits["validation"],
-        processing_class=tokenizer,
-        compute_metrics=classification_metrics,
-    )

@@ -1,6 +1,6 @@
 """`python -m hf_lcl train`: from files to an ordinary classifier."""
 
-import sys
+from functools import partial
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -49,9 +49,9 @@ Beside those above, these are the flags that matter most:
 examples/run_classification.py is this command as a script of one page, to copy and to change."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The command; `argv` defaults to the command line of this process."""
-    argv = naming_file(sys.argv[1:] if argv is None else argv)
+def main(argv: list[str]) -> None:
+    """The command, by its flags."""
+    argv = naming_file(argv)
     arguments = model_args, data_args, training_args = parse_arguments(
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
     )
@@ -82,13 +82,19 @@ def make_trainer(
     splits: DatasetDict,
     names: list[str],
     tokenizer: PreTrainedTokenizerBase,
+    *,
+    for_trials: bool = False,
 ) -> ContrastiveTrainer:
-    """A trainer with a new model, whose random weights are those of the seed. Its loss is logged 20 times or more."""
-    if training_args.logging_steps == UNSEEN_LOGGING_STEPS:
+    """
+    A trainer with a new model, whose random weights are those of the seed, or one that makes a model for each trial of
+    a search. The loss of a training is logged 20 times or more.
+    """
+    if training_args.logging_steps == UNSEEN_LOGGING_STEPS and not for_trials:
         training_args.logging_steps = 0.05
+    build = partial(model_args.build_model, names, training_args.objective)
     set_seed(training_args.seed)
     return ContrastiveTrainer(
-        model=model_args.build_model(names, training_args.objective),
+        **({"model_init": build} if for_trials else {"model": build()}),
         args=training_args,
         train_dataset=splits.get("train"),
         eval_dataset=splits.get("validation"),

@@ -21,10 +21,7 @@ from .export import save_sequence_classifier
 def check_out_of_scope(classifier: PreTrainedModel) -> None:
     """Raises a `ValueError` where a classifier cannot get the class."""
     if classifier.config.problem_type == "multi_label_classification":
-        raise ValueError(
-            f"{type(classifier).__name__} has several labels per text, and none of them may fit as it is: leave "
-            "--out_of_scope out."
-        )
+        raise ValueError("out_of_scope is for one label per text: with several, a text of no class has none of them.")
     if OUT_OF_SCOPE in class_names(classifier.config):
         raise ValueError(
             f"There is a class {OUT_OF_SCOPE} already, which is learned from texts like the others: leave "
