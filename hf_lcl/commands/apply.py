@@ -8,7 +8,7 @@ from ..data.reading import Reader, named_columns
 from ..support.files import check_output, open_whole, write_csv
 from .columns import columns_of_file
 from .exits import wrong_usage
-from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, data_arguments
+from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, data_arguments
 from .parsing import command_parser, parse_strictly
 
 
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--corrections_encoding", default="utf-8", help="of the corrections; of old spreadsheets: cp1252"
     )
-    add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
+    add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     flags = parse_strictly(parser, argv)
     data_args = data_arguments(flags)
     with wrong_usage():

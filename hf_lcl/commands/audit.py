@@ -17,7 +17,7 @@ from .automatic import few_lines
 from .columns import columns_of_file
 from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
-from .model_flags import HOW_TEXTS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
+from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
 from .parsing import command_parser, parse_strictly
 
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; beside it, its page")
     parser.add_argument("--near_equal", type=float, default=SAME, help="cosine from which on texts are near-equal")
     parser.add_argument("--no_labels", action="store_true", help="the file has none: duplicates and outliers alone")
-    add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ, "label_column_name")
+    add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     add_data_flags(parser, "another part of the data", "validation_file")
     add_running(parser)
     flags = parse_strictly(parser, argv)
@@ -80,8 +80,7 @@ def main(argv: list[str]) -> None:
     else:
         print('page        none: pip install "hf_lcl[plots]"')
     new = Path(flags.train_file).name.partition(".")[0] + "_2.csv"
-    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output", new]
-    command += given_flags(vars(flags), *HOW_TEXTS_ARE_READ, "label_column_name")
+    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output", new, *given_flags(vars(flags))]
     print(f"next        fill in its column decision (keep, change, drop); {shlex.join(command)}")
 
 

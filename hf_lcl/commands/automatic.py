@@ -5,12 +5,12 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 from datasets import DatasetDict, are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import PreTrainedConfig
+from transformers.trainer_utils import SaveStrategy
 from transformers.utils import logging
 
 from ..data.holding_out import test_share
@@ -89,12 +89,11 @@ def choose_settings(
         if name not in given:
             setattr(training_args, name, value)
             _say(f"{name} {value:g}: {reason}; --{name} overrides")
-    quiet = {"save_total_limit": 1, "dataloader_pin_memory": torch.cuda.is_available()}
+    quiet = {"save_strategy": SaveStrategy.EPOCH, "save_total_limit": 1}
+    quiet["dataloader_pin_memory"] = torch.cuda.is_available()
     for name in quiet.keys() - given:
         setattr(training_args, name, quiet[name])
-    if "save_strategy" not in given:
-        training_args.set_save(strategy="epoch", total_limit=training_args.save_total_limit)
-    return {*recipe, *quiet, "save_strategy"}
+    return {*recipe, *quiet}
 
 
 def write_settings(
@@ -104,13 +103,12 @@ def write_settings(
     Writes the fields of these names, given or chosen, into `settings.yaml` in the output folder: `train settings.yaml`
     does the same again, and the other commands read texts as it says.
     """
-    values: dict[str, Any] = {}
-    for part in arguments:
-        values |= {
-            name: getattr(value, "value", value)
-            for name, value in vars(part).items()
-            if name in names and name not in SECRETS and value is not None
-        }
+    values = {
+        name: getattr(value, "value", value)
+        for part in arguments
+        for name, value in vars(part).items()
+        if name in names and name not in SECRETS and value is not None
+    }
     write_whole(Path(arguments[2].output_dir) / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
 
 

@@ -20,7 +20,7 @@ from ..trainer import ContrastiveTrainer
 from ..training.start import MAX_TEXTS, Start
 from .arguments import DataArguments
 from .model_arguments import default_encoder
-from .model_flags import HOW_TEXTS_ARE_READ, given_flags
+from .model_flags import given_flags
 
 
 PREDICTIONS = "predictions.csv"
@@ -61,8 +61,7 @@ class LabelCheck:
         if not found:
             return
         values = vars(data_args) | {"label_column_name": data_args.label_column}
-        command = ["hf-lcl", "audit", str(data_args.train_file)]
-        command += given_flags(values, *HOW_TEXTS_ARE_READ, "label_column_name")
+        command = ["hf-lcl", "audit", str(data_args.train_file), *given_flags(values)]
         command += ["--model", encoder] if encoder and encoder != default_encoder() else []
         print(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
 

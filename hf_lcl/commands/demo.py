@@ -10,7 +10,7 @@ from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
 from ..support.files import write_whole
 from .closing import PREDICTIONS
-from .model_flags import data_arguments, model_parser, parse_flags
+from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
 
 
 DESCRIPTION = """\
@@ -53,9 +53,8 @@ Runs [{repo_id}](https://huggingface.co/{repo_id}).
 def main(argv: list[str]) -> None:
     """The command, by its flags."""
     parser = model_parser("demo", DESCRIPTION)
+    add_data_flags(parser, "the training texts, whose closest ones are shown", "train_file", "label_column_name")
     add = parser.add_argument_group("the page").add_argument
-    add("--train_file", help="the training texts, of which the closest ones are shown")
-    add("--label_column_name", help="its column of class names; default: label")
     add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
     listed = "the list that `audit` wrote: its flagged rows are shown one by one, to decide on"
     add("--audit_file", type=Path, help=listed)

@@ -8,19 +8,20 @@ from typing import Any
 
 from .arguments import DataArguments
 from .exits import UsageError, wrong_usage
-from .parsing import SETTINGS, HelpFormatter, parse_strictly, read_settings, refuse
+from .parsing import SETTINGS, command_parser, parse_strictly, read_settings, refuse
 
 
 HOW_TEXTS_ARE_READ = (
     *("text_column_names", "text_column_delimiter", "sentence_pair", "max_seq_length"),
     *("encoding", "delimiter", "json_field", "skip_bad_rows"),
 )
+HOW_ROWS_ARE_READ = (*HOW_TEXTS_ARE_READ, "label_column_name")
 HOW_LABELS_ARE_READ = ("label_column_name", "label_delimiter", "label_columns")
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
     """A parser with these flags; with `writes_into_folder`, the model cannot be one on the Hub."""
-    parser = ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
+    parser = command_parser(command, description)
     name, where = ("OUTPUT_DIR", "folder") if writes_into_folder else ("MODEL", "folder or Hub id")
     parser.add_argument("model", metavar=name, help=f"{where} of any finished sequence classifier")
     add_data_flags(parser, "how the texts are read", *HOW_TEXTS_ARE_READ)
@@ -48,11 +49,11 @@ def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
             group.add_argument(f"--{item.name}", **kind)
 
 
-def given_flags(values: Mapping[str, Any], *names: str) -> list[str]:
-    """Those of the flags of [`add_data_flags`] that have another value than by default, as they would be typed."""
+def given_flags(values: Mapping[str, Any]) -> list[str]:
+    """The flags of a labelled file that have another value than by default, as they would be typed."""
     typed = []
     for item in fields(DataArguments):
-        if item.name in names and values[item.name] != item.default:
+        if item.name in HOW_ROWS_ARE_READ and values[item.name] != item.default:
             typed += [f"--{item.name}", *([] if item.type is bool else [str(values[item.name])])]
     return typed
 
@@ -63,7 +64,7 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
     add_data_flags(parser, "the texts and their labels", *names)
 
 
-def parse_flags(parser: ArgumentParser, argv: list[str] | None) -> Namespace:
+def parse_flags(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
     parser.set_defaults(**remembered(Path(model), names))

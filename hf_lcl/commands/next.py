@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 
 from ..data.reading import named_columns
 from ..evaluation.audit.choosing import choose_next
 from ..evaluation.audit.findings import same_words
+from ..evaluation.decisions import probabilities
 from ..model.classes import class_names
 from ..support.files import check_output, write_csv
 from .audit import embedder
@@ -47,9 +47,8 @@ def main(argv: list[str]) -> None:
     column = data_args.text_column_names
     known = set()
     if flags.train_file is not None:
-        known = {
-            same_words(data_args.text_of(row)) for row in data_args.reader.rows(flags.train_file, column, columns=[])
-        }
+        trained = data_args.reader.rows(flags.train_file, column, columns=[])
+        known = {same_words(data_args.text_of(row)) for row in trained}
     is_txt = ".txt" in Path(flags.pool).suffixes  # whose only column has a name of its own
     rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
@@ -62,7 +61,7 @@ def main(argv: list[str]) -> None:
     chosen, passed_over = choose_next(logits, embeddings, texts, flags.n, known=known)
     if not chosen:
         raise ValueError(f"{flags.pool} has no text that does not stand in {flags.train_file}: give other texts.")
-    names, found = class_names(embed.model.config), softmax(logits[chosen].astype(np.float64), axis=1)
+    names, found = class_names(embed.model.config), probabilities(logits[chosen], several=False)
     write_csv(
         flags.output_file,
         [*text_columns, data_args.label_column, "line", "second_guess", "probability"],

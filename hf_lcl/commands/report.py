@@ -25,18 +25,9 @@ Needs matplotlib: pip install "hf_lcl[plots]"."""
 def main(argv: list[str]) -> None:
     """The command, by its flags."""
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
-    add_labelled_data(parser, "validation_file", "train_file", "oos_file")
-    parser.add_argument(
-        "--fold_temperature",
-        action="store_true",
-        help="divide the last layer of the classifier by the temperature, where that helps: its own probabilities "
-        "are then calibrated",
-    )
-    parser.add_argument(
-        "--fold_thresholds",
-        metavar="f1|precision=P",
-        help="of several labels: decide each at its best cut on the validation texts, from now on",
-    )
+    add_labelled_data(parser, "validation_file", "train_file", "oos_file", "fold_thresholds")
+    folding = "divide the last layer by the temperature, where that helps: its own probabilities are then calibrated"
+    parser.add_argument("--fold_temperature", action="store_true", help=folding)
     flags = parse_flags(parser, argv)
     if flags.fold_temperature and flags.fold_thresholds:
         raise UsageError(f"--fold_temperature and --fold_thresholds exclude one another: with the latter, {REMARK}.")
@@ -45,8 +36,7 @@ def main(argv: list[str]) -> None:
     data_args, folder = data_arguments(flags), Path(flags.model)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
-    options = {"trust_remote_code": flags.trust_remote_code, "may_have_several_labels": True}
-    model, tokenizer = load_finished(folder, **options)
+    model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     splits = labelled_texts(data_args, model, tokenizer)
     if flags.fold_thresholds is not None:
         validation, goal = splits.get("validation"), flags.fold_thresholds
