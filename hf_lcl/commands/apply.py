@@ -6,7 +6,7 @@ from pathlib import Path
 from ..data.corrections import apply_corrections, read_corrections
 from ..data.reading import Reader, named_columns
 from ..support.files import check_output, open_whole, write_csv
-from .columns import columns_of_file
+from .columns import set_columns
 from .exits import wrong_usage
 from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, data_arguments
 from .parsing import command_parser, parse_strictly
@@ -45,13 +45,11 @@ def main(argv: list[str]) -> None:
             )
     corrections_reader = Reader(encoding=flags.corrections_encoding)
     corrections = read_corrections(flags.corrections, corrections_reader.rows(flags.corrections, ["text"], columns=[]))
-    reader = data_args.reader
-    (text, label, _), _ = columns_of_file(
-        reader, flags.train_file, text=data_args.text_column_names, label=data_args.label_column_name
-    )
-    read = reader.rows(flags.train_file, text, columns=[])
+    set_columns(data_args, flags.train_file)
+    text_columns = named_columns(data_args.text_column_names, columns)
+    read = data_args.reader.rows(flags.train_file, text_columns, columns=[])
     texts = ((row, data_args.text_of(row)) for row in read)
-    rows, counts = apply_corrections(texts, corrections, named_columns(text, columns)[0], label)
+    rows, counts = apply_corrections(texts, corrections, text_columns[0], data_args.label_column)
     if kind == ".csv":
         write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))
     else:

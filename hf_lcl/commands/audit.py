@@ -14,7 +14,7 @@ from ..evaluation.audit.writing import Audit
 from ..support.files import check_output, refuse_overwriting
 from .arguments import DataArguments
 from .automatic import few_lines
-from .columns import columns_of_file
+from .columns import set_columns
 from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
 from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
@@ -95,16 +95,13 @@ def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -
     The rows of a file with a text and a label. Columns are found as `train FILE` finds them, are said where they are
     not named by the user or usual, and set in `data_args`.
     """
-    columns = data_args.reader.columns(path)
-    label = data_args.label_column_name
-    if has_labels and (label or len(columns) > 1):
-        found, _ = columns_of_file(data_args.reader, path, text=data_args.text_column_names, label=label)
-        data_args.text_column_names, label, reasons = found
+    if not has_labels:
+        data_args.label_column_name = None
+    elif data_args.label_column_name or len(data_args.reader.columns(path)) > 1:
+        reasons, _ = set_columns(data_args, path)
         print(*reasons, sep="\n", end="\n" * bool(reasons))
-    data_args.label_column_name = label = label if has_labels else None
-    return list(
-        data_args.reader.rows(path, data_args.text_column_names, columns=[label] if label else [], label_column=label)
-    )
+    text, label = data_args.text_column_names, data_args.label_column_name
+    return list(data_args.reader.rows(path, text, columns=[label] if label else [], label_column=label))
 
 
 def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.ndarray | None]:

@@ -18,7 +18,7 @@ from ..support.files import write_whole
 from ..training.recipe import choose_recipe
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments
-from .columns import columns_of_file
+from .columns import set_columns
 from .model_arguments import ModelArguments
 from .parsing import SETTINGS
 
@@ -53,14 +53,8 @@ def choose_work(
     are. Raises a `ValueError` where the columns cannot be told.
     """
     path = str(data_args.train_file)
-    first = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
-    (text, label, reasons), num_rows = columns_of_file(
-        data_args.reader, path, text=data_args.text_column_names, label=first, split="train"
-    )
+    reasons, num_rows = set_columns(data_args, path)
     _say(*reasons)
-    data_args.text_column_names = text
-    if not data_args.label_columns:
-        data_args.label_column = data_args.label_column_name = label
     if data_args.validation_file is None and data_args.validation_split is None:
         data_args.validation_split = VALIDATION_SHARE
     if data_args.test_file is None and data_args.test_split is None:

@@ -41,29 +41,28 @@ class LossInBar(ProgressCallback):
             self.training_bar.set_postfix_str(f"loss {logs['loss']:.3g}")
 
 
-class LabelCheck:
-    """Counts the labels that look wrong, by the embeddings of the head start of a trainer that has one."""
+def label_check(trainer: ContrastiveTrainer, data_args: DataArguments) -> list[str]:
+    """
+    A list that gets a closing line at the head start of a trainer that has one, if labels look wrong by its
+    embeddings: how many, and the command that lists them.
+    """
+    lines = list[str]()
 
-    def __init__(self, trainer: ContrastiveTrainer, data_args: DataArguments):
-        self._trainer, self._data_args, self._found = trainer, data_args, (0, 0)
-        for callback in trainer.callback_handler.callbacks:
-            if isinstance(callback, Start):
-                callback.listener = self._look
-
-    def _look(self, features: Tensor, labels: Tensor) -> None:
-        total = min(len(self._trainer.train_dataset), MAX_TEXTS)  # names of classes may follow
-        if labels.dim() == 1 and self._trainer.is_world_process_zero():
-            self._found = count_suspects(features[:total].numpy(), labels[:total].numpy()), total
-
-    def say(self) -> None:
-        """Prints how many were found and the command that lists them; nothing without a head start or a finding."""
-        (found, total), data_args, encoder = self._found, self._data_args, self._trainer.model.config.name_or_path
-        if not found:
+    def look(features: Tensor, labels: Tensor) -> None:
+        total = min(len(trainer.train_dataset), MAX_TEXTS)  # names of classes may follow
+        if labels.dim() > 1 or not trainer.is_world_process_zero():
             return
-        values = vars(data_args) | {"label_column_name": data_args.label_column}
-        command = ["hf-lcl", "audit", str(data_args.train_file), *given_flags(values)]
-        command += ["--model", encoder] if encoder and encoder != default_encoder() else []
-        print(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
+        if found := count_suspects(features[:total].numpy(), labels[:total].numpy()):
+            values, encoder = vars(data_args), trainer.model.config.name_or_path
+            command = ["hf-lcl", "audit", str(data_args.train_file)]
+            command += given_flags(values | {"label_column_name": data_args.label_column})
+            command += ["--model", encoder] if encoder and encoder != default_encoder() else []
+            lines.append(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
+
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, Start):
+            callback.listener = look
+    return lines
 
 
 def write_predictions(
@@ -86,16 +85,13 @@ def write_predictions(
     else:
         is_right, best = predicted == labels, found.max(axis=1)
     order = np.lexsort((np.where(is_right, best, -best), is_right))
-    rows = (
-        (
-            texts[row],
-            label_text(labels[row], names),
-            label_text(predicted[row], names),
-            label_text(predicted[row], rounded[row]),
-        )
-        for row in order
-    )
-    write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], rows)
+
+    def cells(row: int) -> list[str]:
+        answer = predicted[row]
+        truth = label_text(labels[row], names)
+        return [texts[row], truth, label_text(answer, names), label_text(answer, rounded[row])]
+
+    write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], map(cells, order))
 
 
 def summary_lines(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..data.reading import Reader
+from .arguments import DataArguments
 
 
 TEXT_NAMES = ("text", "sentence", "body", "message", "content", "utterance", "query", "question", "review", "tweet")
@@ -52,22 +52,25 @@ def find_columns(
     return Columns(text, label, reasons)
 
 
-def columns_of_file(
-    reader: Reader, path: str, *, text: str | None = None, label: str | None = None, split: str | None = None
-) -> tuple[Columns, int]:
+def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
     """
-    The columns of a file, and its number of rows: where they are not given, `text` or `sentence` and `label` if there
-    are such, else what [`find_columns`] finds.
+    Names the columns of a labelled file in the arguments: where they are not given, `text` or `sentence` and `label`
+    if there are such, else what [`find_columns`] finds. Returns its reasons, and the number of rows.
     """
-    with reader.opened(path, split) as (source, table):
+    with data_args.reader.opened(path) as (source, table):
         names = table.columns
         first = [row.values for row in islice(table.rows, ROWS)]
         num_rows = len(first) + sum(1 for _ in table.rows)
-    text = text or next((name for name in ("text", "sentence") if name in names), None)
-    label = label or next((name for name in ("label", "labels") if name in names), None)
-    if text is not None and label is not None:
-        return Columns(text, label, []), num_rows
-    return find_columns(first, text=text, label=label, source=source), num_rows
+    given = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
+    text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
+    label = given or next((name for name in ("label", "labels") if name in names), None)
+    reasons = list[str]()
+    if text is None or label is None:
+        text, label, reasons = find_columns(first, text=text, label=label, source=source)
+    data_args.text_column_names = text
+    if not data_args.label_columns:
+        data_args.label_column = data_args.label_column_name = label
+    return reasons, num_rows
 
 
 def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
-from .closing import LabelCheck, LossInBar, summary_lines, write_predictions
+from .closing import LossInBar, label_check, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
 from .scope import add_scope, check_scope, publish_scope
 
@@ -58,7 +58,7 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),
         telling_what_is_kept(lambda: _what_is_kept(trainer, is_finished)),
     ):
-        check = LabelCheck(trainer, data_args) if is_brief and data_args.audit else None
+        lines = label_check(trainer, data_args) if is_brief and data_args.audit else []
         if args.do_train:
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
@@ -85,16 +85,13 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             _write_tables(trainer, texts, logits, labels, names, is_brief)
             if args.do_train and labels is not None:
                 _write_report(trainer, splits, split, texts, widen is not None)
-                print("", *summary_lines(Path(args.output_dir), logits, labels, names, cuts), sep="\n")
-                if check is not None:
-                    check.say()
-        if args.push_to_hub and data_args.rule is not None:
-            trainer.create_model_card(**data_args.card_facts(splits))
-            publish_scope(trainer)
-        elif args.push_to_hub:
+                print("", *summary_lines(Path(args.output_dir), logits, labels, names, cuts), *lines, sep="\n")
+        if args.push_to_hub and data_args.rule is None:
             trainer.push_to_hub(**data_args.card_facts(splits))
-        elif args.do_train:
+        elif args.push_to_hub or args.do_train:
             trainer.create_model_card(**data_args.card_facts(splits))
+            if args.push_to_hub:
+                publish_scope(trainer)
     return predicted
 
 
@@ -163,13 +160,12 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
     folder = Path(trainer.args.output_dir)
     write_json(folder / f"{split}_results.json", metrics)
     everything = folder / "all_results.json"
-    before: dict[str, float] = {}
     if split != "train" and everything.is_file():  # another training is another model
         try:
-            before = read_json(everything)
+            metrics = read_json(everything) | metrics
         except ValueError as error:
             logger.warning(str(error))
-    write_json(everything, before | metrics)
+    write_json(everything, metrics)
 
 
 def _write_tables(

@@ -30,18 +30,9 @@ SETTINGS = "settings.yaml"  # what `train` writes beside a classifier
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
-    """Help with paragraphs as they were written, and each flag under one name: `--max_steps`, not `--max-steps`."""
-
-    def _format_action_invocation(self, action: Action) -> str:
-        # argparse has no public way to leave out a flag's other spelling.
-        flags = action.option_strings
-        names = [flag for flag in flags if "-" not in flag[2:] or f"--{flag[2:].replace('-', '_')}" not in flags]
-        if not flags or action.nargs == 0:
-            return ", ".join(names) or super()._format_action_invocation(action)
-        return f"{', '.join(names)} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
+    """Help with paragraphs as they were written, and without defaults that say nothing."""
 
     def _get_help_string(self, action: Action) -> str | None:
-        # Nor is there one to leave out defaults that say nothing.
         return action.help if action.default in (None, False, "", " ") else super()._get_help_string(action)
 
 
@@ -83,6 +74,8 @@ def parse_arguments(
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
     parser.add_argument("--help_all", "--help-all", action="help", help="every flag")
     flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
+    for action in parser._actions:  # --max-steps will do, but help shows --max_steps alone
+        action.option_strings = [name for name in action.option_strings if "-" not in name[2:]]
     argv = sys.argv[1:] if argv is None else argv
     with wrong_usage():
         settings = _settings(argv)
