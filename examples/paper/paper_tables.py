@@ -1,5 +1,6 @@
 """The tables of the later paper: what was measured here, beside what it prints."""
 
+import json
 from collections import defaultdict
 from statistics import mean, stdev
 from typing import Any
@@ -51,7 +52,7 @@ def markdown(runs: list[dict[str, Any]]) -> str:
     """
     A table of the emotions and one of the other data sets, the printed figures under those of the same system.
 
-    Runs share a cell if they differ in nothing but the seed.
+    Runs share a cell if they differ in nothing but the seed and the precision.
 
     Args:
         runs (`list[dict]`): of a [`hf_lcl.evaluation.ledger.Ledger`], as `reproduce_paper.py` writes them.
@@ -91,8 +92,9 @@ def _row(settings: dict[str, Any]) -> tuple[str, ...]:
     epochs, batch = training["num_train_epochs"], training["per_device_train_batch_size"]
     shown = f"epochs {epochs:g}, rate {training['learning_rate']:g}, batch {batch}"
     rest = {name: value for name, value in settings.items() if name not in ("dataset", "seed")}
+    rest["training"] = {name: value for name, value in training.items() if name != "bf16"}
     texts = "all" if limit is None else f"at most {limit:,}"
-    return settings["system"], settings["encoder"], texts, shown, str(sorted(rest.items()))
+    return settings["system"], settings["encoder"], texts, shown, json.dumps(rest, sort_keys=True)
 
 
 def _figure(values: list[float]) -> str:

@@ -62,12 +62,12 @@ def test_the_table_alone_runs_nothing(paper, flags, tmp_path):
     assert not (tmp_path / "paper.jsonl").exists()
 
 
-def test_runs_share_a_cell_only_if_they_differ_in_nothing_but_the_seed(paper):
-    def finished(seed, rate, accuracy):
-        args = paper.PaperArguments(results=Path("paper.jsonl"), learning_rate=rate)
+def test_runs_share_a_cell_only_if_they_differ_in_nothing_but_seed_and_precision(paper):
+    def finished(seed, rate, accuracy, bf16=False):
+        args = paper.PaperArguments(results=Path("paper.jsonl"), learning_rate=rate, bf16=bf16)
         return {"settings": paper.settings_of(args, "ce", "sst5", seed), "metrics": {"accuracy": accuracy}}
 
-    table = paper.markdown([finished(0, 1e-4, 0.5), finished(1, 1e-4, 0.6), finished(0, 2e-4, 0.3)])
+    table = paper.markdown([finished(0, 1e-4, 0.5), finished(1, 1e-4, 0.6, bf16=True), finished(0, 2e-4, 0.3)])
     assert [line.split(" | ")[3:5] for line in table.splitlines() if line.startswith("| ce | electra")] == [
         ["epochs 5, rate 0.0001, batch 32", "55.0 ± 7.1 (2)"],
         ["epochs 5, rate 0.0002, batch 32", "30.0 (1)"],
