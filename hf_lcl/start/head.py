@@ -175,10 +175,9 @@ def fit_head(
             labels.append(classes.cpu())
         if head is None:
             raise ValueError("There are no texts to fit the classifier to.")
-        of_texts, fit = torch.cat(labels), _one_against_rest if labels[0].dim() == 2 else _logistic_regression
-        weight, bias = fit(
+        weight, bias = _fit(
             torch.cat(features).double().numpy(),
-            of_texts.numpy(),
+            torch.cat(labels).numpy(),
             len(class_names(model.config)),
             class_weights,
             with_bias=head.output.bias is not None,
@@ -197,6 +196,23 @@ def fit_head(
     return torch.cat(features), torch.cat(labels)
 
 
+def _fit(
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_labels: int,
+    class_weights: list[float] | None,
+    with_bias: bool,
+    inverse_penalty: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight `(num_labels, features)` and bias `(num_labels,)` for class ids, or for rows of 0 and 1."""
+    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
+    mean = features.mean(axis=0) * with_bias
+    scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
+    fit = _one_against_rest if labels.ndim == 2 else _logistic_regression
+    weight, bias = fit((features - mean) / scale, labels, num_labels, class_weights, with_bias, inverse_penalty)
+    return weight / scale, bias - weight @ mean / scale
+
+
 def _logistic_regression(
     features: np.ndarray,
     labels: np.ndarray,
@@ -205,24 +221,20 @@ def _logistic_regression(
     with_bias: bool,
     inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight `(num_labels, features)` and bias `(num_labels,)`; a class without texts gets a low logit."""
+    """As above for class ids; a class without texts gets a low logit."""
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
 
-    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
-    mean = features.mean(axis=0) * with_bias
-    scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
     present = np.unique(labels)
     weights = None if class_weights is None else {label: class_weights[label] for label in present}
     regression = LogisticRegression(
         C=inverse_penalty, max_iter=1000, fit_intercept=with_bias, class_weight=weights
-    ).fit((features - mean) / scale, labels)
+    ).fit(features, labels)
     rows, constants = regression.coef_, np.broadcast_to(regression.intercept_, len(regression.coef_))
     if len(present) == 2:
         rows, constants = np.concatenate([-rows, rows]) / 2, np.concatenate([-constants, constants]) / 2
     weight = np.zeros((num_labels, features.shape[1]))
     bias = np.full(num_labels, constants.min() - 10)
-    weight[present] = rows / scale
-    bias[present] = constants - rows @ mean / scale
+    weight[present], bias[present] = rows, constants
     return weight, bias
 
 

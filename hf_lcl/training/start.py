@@ -47,9 +47,10 @@ class Start(TrainerCallback):
         if state.global_step == 0:
             wanted = {"distill_mean": distills_mean, "head_start": fits_head}
             parts = [name for name, is_wanted in wanted.items() if is_wanted(args, model, dataset)]
-            if "head_start" in parts and args.distill_mean is None and model.starting_point.pools_mean is None:
+            is_unknown = args.distill_mean is None and model.starting_point.pools_mean is None
+            if "head_start" in parts and is_unknown and state.is_world_process_zero:
                 name = model.native.name_or_path
-                logger.warning_once(
+                logger.warning(
                     f"distill_mean is left out: there is no 1_Pooling/config.json of {name}, which says whether it is "
                     f"of use. Fetch it by: hf download {name} 1_Pooling/config.json"
                 )

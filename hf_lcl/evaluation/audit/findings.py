@@ -88,8 +88,9 @@ def look_at(
         flags[DUPLICATE] |= leaks
     suggested, margins, probabilities, singles = given, *np.full((2, len(texts)), np.nan), np.array([], dtype=int)
     if labels is not None:
-        suggested, margins, probabilities = _judge(embeddings, given, groups)
-        singles = np.flatnonzero(_texts_of_class(given, groups) == 1)
+        counts = _texts_of_class(given, groups)
+        suggested, margins, probabilities = _judge(embeddings, given, groups, counts)
+        singles = np.flatnonzero(counts == 1)
     flags = {LABEL: margins >= WRONG} | flags
     return Findings(given, suggested, margins, probabilities, neighbours, flags, singles.tolist(), leaks)
 
@@ -101,7 +102,7 @@ def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:
     features, labels = features[drawn], labels[drawn]
     # Equal texts have nearly the same features, whatever they were padded to.
     groups = np.unique(features.round(2), axis=0, return_inverse=True)[1].reshape(-1)
-    _, margins, _ = _judge(features, labels, groups)
+    _, margins, _ = _judge(features, labels, groups, _texts_of_class(labels, groups))
     return round(float((margins >= WRONG).sum()) * total / len(drawn))
 
 
@@ -112,11 +113,14 @@ def _texts_of_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _judge(
-    embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The likeliest class, the margin and the probability of the label, as [`Findings`] has them."""
+    """
+    The likeliest class, the margin and the probability of the label, as [`Findings`] has them, given how many texts
+    each class has.
+    """
     suggested, margins, probabilities = labels.copy(), *np.full((2, len(labels)), np.nan)
-    judged = np.flatnonzero(_texts_of_class(labels, groups)[labels] > 1)
+    judged = np.flatnonzero(counts[labels] > 1)
     if len(np.unique(labels[judged])) < 2:
         return suggested, margins, probabilities
     found = out_of_fold(embeddings, labels, groups, judged)
