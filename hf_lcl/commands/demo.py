@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.audit.writing import COLUMNS
@@ -95,19 +96,20 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
     if not audit.is_file():
         raise ValueError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
-    rows = _table(audit)
-    if missing := [name for name in COLUMNS if rows and name not in rows[0]]:
-        raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
+    rows = _table(audit, COLUMNS)
     decided = {(row.get("line"), row["text"]) for row in _table(corrections)}
     return [row for row in rows if row["flag"] and (row["line"], row["text"].strip()) not in decided]
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    """The rows of a csv file of ours; none where there is no such file."""
+def _table(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
+    """The rows of a csv file of ours; none where there is no such file. Columns that are `needed` must be there."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = csv.DictReader(file)
+        if missing := [name for name in needed if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"{path} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
+        return list(rows)
 
 
 def write_space(folder: Path, model: str) -> None:

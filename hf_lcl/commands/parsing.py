@@ -80,9 +80,10 @@ def parse_arguments(
     with wrong_usage():
         settings = _settings(argv)
     problems = [f"The settings file {argv[0]}: {_no_flag(name, flags)}" for name in settings if name not in flags]
+    problems += [f"--{name} {fault}" for name, value in settings.items() if (fault := _json_fault(value))]
     for name in settings.keys() & flags.keys():
         flags[name].required = False
-    parser.set_defaults(**settings)
+    parser.set_defaults(**{name: value for name, value in settings.items() if not _json_fault(value)})
     values, parts = vars(parse_all(parser, argv[1:] if settings else argv, problems)), list[Any]()
     for kind in dataclasses:
         try:
@@ -170,9 +171,9 @@ def _with_flags(message: str, flags: Iterable[str]) -> str:
     return re.sub(rf"(?<![\w.-])({'|'.join(flags)})=(?=\S)", r"--\1 ", message)
 
 
-def _json_fault(value: str) -> str:
+def _json_fault(value: Any) -> str:
     """What is wrong with a value that begins as JSON does, if anything."""
-    if value.startswith("{"):
+    if isinstance(value, str) and value.startswith("{"):
         try:
             json.loads(value)
         except ValueError as error:

@@ -129,7 +129,7 @@ def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:
         return None
     with path.open(encoding="utf-8", newline="") as file:
         (_, *columns), *rows = csv.reader(file)
-    if sorted(columns) != sorted(names):
+    if sorted(columns) != sorted(names) or sorted(row[0] for row in rows) != sorted(names):
         return None
-    order = [columns.index(name) for name in names]  # of rows, too
-    return np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])[np.ix_(order, order)]
+    values = {row[0]: dict(zip(columns, row[1:])) for row in rows}
+    return np.array([[float(values[true][other] or "nan") for other in names] for true in names])
