@@ -16,8 +16,8 @@ one thing about `lcl` at a time; each runs where `--systems` names it.
 The rule, the same for all: settings are fixed beforehand, nobody sees a text of the validation or test set, and the
 last epoch counts. All who fine-tune have the cell's epochs, batch size and learning rate, but `lcl-tenth`, which has a
 tenth of the epochs, sentence-transformers, which has its own learning rate, and SetFit, which has its own of all; a
-penalty of logistic regression is picked by cross-validation on the training texts. To choose a setting, use
-`--tested_on validation`.
+penalty of logistic regression is picked by cross-validation on the training texts. `trainer-ce-tuned` alone may look
+at validation texts: they pick its learning rate. To choose a setting, use `--tested_on validation`.
 
 A finished run is one line of the results; a rerun skips it. Several processes may work on one file: a run is one
 process's, and each has a process of its own, so that its peak of memory is its own. Needs Linux.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from recipes import recipe_names
-from study import ingredients
-from study.cells import CELLS, few_of_each, load_cell
+from study import ingredients, rivals
+from study.cells import CELLS, Task, few_of_each, load_cell
 from study.cost import seconds_to
 from study.regret import holm, regret_tables
 from study.rivals import RIVALS
@@ -79,6 +79,18 @@ def test_each_seed_draws_its_own_texts(data_dir):
     assert drawn[0]["train"].to_list() == drawn[1]["train"].to_list() != drawn[2]["train"].to_list()
     assert len(drawn[0]["test"]) == 60
     assert len(few_of_each(drawn[0]["train"], 100, seed=0)) == 32
+
+
+def test_the_names_of_classes_are_texts_of_a_regression_that_is_given_them(data_dir, encoder_folder, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(rivals, "fit_regression", lambda task, *args, **settings: fitted.append(task.splits["train"]))
+    splits = load_cell(CELLS[CELL], str(data_dir), "test", seed=0)
+    task = Task(str(encoder_folder), CELLS[CELL], splits, seed=0, bf16=False, max_seq_length=128)
+    for name in ("logistic-regression", "logistic-regression-names"):
+        RIVALS[name].fit(task, **RIVALS[name].options)
+    plain, named = fitted
+    assert named[: len(plain)] == plain[:]
+    assert named[len(plain) :] == {"text": task.names, "label": [0, 1, 2, 3]}
 
 
 def test_a_default_that_changes_makes_another_run_and_an_option_that_is_off_does_not():
@@ -239,11 +251,14 @@ def test_every_system_learns(name, flags, monkeypatch):
     monkeypatch.setitem(CELLS, CELL, replace(CELLS[CELL], learning_rate=5e-3, epochs=20))
     if "training" in accuracy.ALL_SYSTEMS[name].options:
         monkeypatch.setitem(accuracy.ALL_SYSTEMS[name].options["training"], "learning_rate", 5e-3)
+    if name == "trainer-ce-tuned":
+        monkeypatch.setitem(accuracy.ALL_SYSTEMS[name].options, "learning_rates", [1e-6, 5e-3])
     for package in accuracy.ALL_SYSTEMS[name].packages:
         pytest.importorskip(package.replace("-", "_"))
     (settings,) = accuracy.parse_arguments((accuracy.Settings,), flags)
     run = accuracy.result(settings, CELL, name, seed=0)
     assert run["metrics"]["accuracy"] > 0.35
-    assert run["steps"] > 0 or name == "logistic-regression"
+    assert run["steps"] > 0 or name.startswith("logistic-regression")
     assert name != "lcl-tenth" or run["steps"] == 4  # of 40
+    assert name != "trainer-ce-tuned" or run["details"]["learning_rate"] == 5e-3
     assert run["texts"] == {"train": 32, "test": 60}
