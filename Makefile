@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Extras that another one holds: what is installed with it is not installed again.
+HELD_BY_test := demo
+HELD_BY_dev := demo test
+
 # Or each process, of which there are many, would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -30,7 +34,7 @@ mutants: $(VENV)/.test
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: setup.cfg pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$*]"
-	touch $@
+	touch $(patsubst %,$(VENV)/.%,$(HELD_BY_$*) $*)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage
