@@ -111,6 +111,13 @@ def test_gains_are_paired_by_text_and_seed():
     assert "| lcl | +0.0 [+0.0, +0.0] p = 1.00 |" in markdown(runs, [CELL], ["ce", "lcl"])
 
 
+def test_what_was_learned_and_what_forgotten_is_counted_from_the_frozen_encoder():
+    frozen = {0: finished(1, 1, 1, 0, 0, 0, 0, 0), 1: finished(*[1] * 8)}
+    runs = {(CELL, "logistic-regression"): frozen, (CELL, "lcl"): {0: finished(0, 1, 1, 1, 1, 1, 0, 0)}}
+    page = markdown(runs, [CELL], ["logistic-regression", "lcl"]).partition("## Learned and forgotten")[2]
+    assert "| logistic-regression |  |\n| lcl | +37.5 -12.5 |" in page
+
+
 def test_regret_is_the_distance_to_the_best_of_each_draw():
     systems = dict(zip(("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"), (1, 2, 3, 4, 5, 6)))
     other = "banking77, 5 each"

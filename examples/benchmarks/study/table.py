@@ -16,6 +16,7 @@ from .runs import Runs, correct
 
 # What gains are counted from.
 REFERENCES = ("trainer-ce", "ce", "lcl")
+FROZEN = "logistic-regression"  # what the encoder knows before it learns
 MIB = 2**20
 
 
@@ -35,6 +36,7 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
             for reference in REFERENCES
             if reference in rows
         ),
+        *([("Learned and forgotten", _ABOUT_LEARNING, partial(_learning, runs))] if FROZEN in rows else []),
     ]
     measured_on = sorted({run["settings"]["tested_on"] for seeds in runs.values() for run in seeds.values()})
     lines = ["# What fine-tunes best, and by how much", ""]
@@ -59,6 +61,10 @@ _ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seed
 _ABOUT_INTERVALS = (
     "Points over the seeds that both ran with, and their 95 % interval over other texts of that kind (paired "
     "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
+)
+_ABOUT_LEARNING = (
+    "Percent of the test texts that a system has right and logistic regression on the frozen encoder has wrong, and "
+    "the other way round: mean over the seeds that both ran with."
 )
 _ABOUT_COST = (
     "Seconds from texts to a finished classifier, and MiB that the process grew by on the way (on a GPU: that it took "
@@ -89,6 +95,15 @@ def _gain(runs: Runs, cell: str, system: str, reference: str) -> str:
     text = f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
     text = f"**{text}**" if low > 0 or high < 0 else text
     return text if found.p_seeds is None else f"{text} p = {found.p_seeds:.2f}"
+
+
+def _learning(runs: Runs, cell: str, system: str) -> str:
+    mine, frozen = runs.get((cell, system), {}), runs.get((cell, FROZEN), {})
+    changes = [correct(mine[seed]) - correct(frozen[seed]) for seed in mine.keys() & frozen.keys()]
+    if not changes or system == FROZEN:
+        return ""
+    learned, forgotten = (100 * mean(float((sign * change > 0).mean()) for change in changes) for sign in (1, -1))
+    return f"+{learned:.1f} -{forgotten:.1f}"
 
 
 def _costs(runs: Runs, cells: list[str], systems: list[str], machine: str, title: str) -> list[str]:
