@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
+from ..support.files import read_csv
 from .inference import run_on_texts
 from .summary import FOLDER, read_summary
 
@@ -59,7 +60,8 @@ class Explorer:
         self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
         report, summary = Path(folder) / FOLDER, read_summary(folder) or {}
         self.cuts: list[dict[str, float]] = summary.get("selective", {}).get("cuts", [])
-        self.curve = _read_rows(report / "risk_coverage.csv")
+        rows = read_csv(report / "risk_coverage.csv")
+        self.curve = [{name: float(value) for name, value in row.items()} for row in rows]
         self._cut = next((row for row in self.cuts if row["wanted"] == ACCURACY), None)
         self._matrices = {
             "measured": _read_matrix(report / "confusion_matrix.csv", self.names),
@@ -113,14 +115,6 @@ class Explorer:
             progress=tqdm(total=len(texts), desc=description, unit=" texts", disable=len(texts) == 1),
         )
         return softmax(outputs.logits, axis=1), normalize(outputs.embeddings)
-
-
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    """Rows of numbers as the report writes them; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:

@@ -74,6 +74,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
 
+def is_standard(folder: Path, model: LCLForSequenceClassification) -> bool:
+    """Whether a folder's model is the standard classifier that it holds: no adapter, and no training model."""
+    return not is_adapter(folder) and model.config.weighting == "none"
+
+
 def load_training_model(folder: Path) -> LCLForSequenceClassification | None:
     """The training model in the last checkpoint of the run that a folder's model comes from; `None` without one."""
     checkpoint = checkpoint_of(folder)

@@ -13,7 +13,7 @@ from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import last_layer, shift_logits
 from ..support.files import staged
 from .decisions import check_goal
-from .finished import is_adapter
+from .finished import is_standard
 from .inference import run_model
 from .metrics import classification_metrics
 
@@ -118,7 +118,7 @@ def fold_into_folder(
         raise ValueError(f"fold_thresholds is for several labels per text: {folder} gives each text one class.")
     if validation is None:
         raise ValueError("fold_thresholds chooses on validation texts: give --validation_file.")
-    if is_adapter(folder) or model.config.weighting != "none":
+    if not is_standard(folder, model):
         raise ValueError(f"{folder} holds no standard classifier that thresholds could be folded into.")
     logits = run_model(model, validation, tokenizer, batch_size=batch_size, description="validation").logits
     found = fold_cuts(model.native, logits, np.asarray(validation["labels"][:]), goal)

@@ -28,10 +28,6 @@ OBJECTIVE_NAMES = {
     "scl": "cross-entropy and supervised contrastive loss",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
-METRIC_NAMES = {
-    **{f"{average}_f1": f"{average} F1" for average in ("macro", "micro", "weighted")},
-    **{name: name.replace("_", " ") for name in ("subset_accuracy", "hamming_loss", "mean_average_precision")},
-}
 # What begins HTML, an entity, code, a formula or a link becomes an entity. Other markup is escaped, but not the _ in
 # snake_case.
 ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")
@@ -71,7 +67,6 @@ def render_card(facts: CardFacts) -> ModelCard:
         base_model=base_model,
         dataset=dataset,
         objective=facts.objective and OBJECTIVE_NAMES[facts.objective],
-        metric_names=METRIC_NAMES,
         splits=list(dict.fromkeys([*facts.splits, *facts.fingerprints])),
         trust=", trust_remote_code=True" if facts.remote_code else "",
     )

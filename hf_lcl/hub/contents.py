@@ -8,13 +8,12 @@ from typing import Any
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
-from ..support.files import check_weights, read_json
+from ..support.files import WEIGHTS, check_weights, read_json
 
 
 Files = dict[str, Path | bytes]  # name on the Hub -> where the content is, or the content
 
 CARD = "README.md"
-CLASSIFIER_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 ADAPTER = re.compile(r"adapter_(model\.safetensors|config\.json)")
 TOKENIZER_CONFIG = "tokenizer_config.json"
 # Of every tokenizer; the names of vocabulary files depend on its class.
@@ -61,7 +60,7 @@ def published_files(folder: str | Path) -> Files:
         raise ValueError(f"{folder} is a checkpoint of a run, not a classifier: {remedy}.")
     check_weights(folder)
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    weights = {name for name in names if CLASSIFIER_WEIGHTS.fullmatch(name)}
+    weights = {name for name in names if WEIGHTS.fullmatch(name)}
     adapter = {name for name in names if ADAPTER.fullmatch(name)}
     if bool(weights) == bool(adapter):
         found = "both a classifier and an adapter" if weights else "neither a classifier nor an adapter"
@@ -89,7 +88,7 @@ def training_state_files(checkpoint: str | Path) -> Files:
     files: Files = {
         f"{TRAINING_STATE}/{path.name}": _inside(folder, path)
         for path in sorted(checkpoint.iterdir())
-        if CLASSIFIER_WEIGHTS.fullmatch(path.name)
+        if WEIGHTS.fullmatch(path.name)
     }
     return files | {f"{TRAINING_STATE}/config.json": json.dumps(without_folders(config), indent=2).encode()}
 
@@ -107,7 +106,7 @@ def without_folders(settings: Any) -> Any:
 def is_weights(name: str) -> bool:
     """Whether a file of this name on the Hub holds weights, or says how they are loaded."""
     base = name.rpartition("/")[2]
-    return bool(CLASSIFIER_WEIGHTS.fullmatch(base) or ADAPTER.fullmatch(base))
+    return bool(WEIGHTS.fullmatch(base) or ADAPTER.fullmatch(base))
 
 
 def read_text(file: Path | bytes, name: str = CARD) -> str:

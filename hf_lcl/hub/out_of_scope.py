@@ -73,9 +73,10 @@ def add_out_of_scope(
 ) -> dict[str, Any]:
     """
     Gives the exported classifier in a folder a class `out_of_scope`, whose logit is the same for every text. Its last
-    layer is first divided by a temperature, see [`fit_temperature`]. A class that an earlier call gave it is replaced.
+    layer is first divided by a temperature, see [`fit_temperature`].
 
-    The `model` is that of the folder, from [`load_finished`], and is changed, too. The `rule` says which logit, by
+    The `model` is that of the folder, from [`load_finished`], has no such class ([`remove_out_of_scope`]) and can get
+    it ([`check_out_of_scope`]); it is changed, too. The `rule` says which logit, by
     tokenised `validation` texts with `labels` that were not trained on, of which those whose id is one more than the
     last are out of scope, and by other texts out of scope (`foreign`).
 
@@ -83,12 +84,10 @@ def add_out_of_scope(
     validation texts the share that is `kept`, and of out-of-scope texts the share that is `found`.
 
     Raises:
-        ValueError: for a model that cannot have the class, and too few texts. The folder is left as it was.
+        ValueError: for a folder without a whole classifier, and too few texts. The folder is left as it was.
     """
     folder = Path(folder)
     check_folder(folder)
-    remove_out_of_scope(model)
-    check_out_of_scope(model.native)
 
     def logits_of(dataset: Dataset, what: str) -> np.ndarray:
         return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what).logits

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,16 +55,12 @@ class Publisher:
         self.args = args  # `output_dir` and the fields that begin with `hub_` are read at every call
         self.repo_id: str | None = None  # the full name, once the Hub has returned it
         self.in_progress: PushInProgress | None = None  # the last push in the background
+        self.queue = HfApi()  # whose single thread runs the pushes in the background, one after the other
 
     @property
     def name(self) -> str:
         """The name of the repository as far as it is known."""
         return self.repo_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
-
-    @cached_property
-    def queue(self) -> HfApi:
-        """Its single thread runs the pushes in the background, one after the other."""
-        return HfApi()
 
     def prepare(self, token: str | None = None, private: bool | None = None) -> None:
         """Creates the repository before a training. A transient fault is logged, any other is a [`PushError`]."""

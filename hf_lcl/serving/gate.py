@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..evaluation.decisions import decided
 from ..support.files import GRAPH
 from .graph import layers, quantize
 from .onnx_classifier import OnnxClassifier
@@ -31,10 +32,9 @@ def check(logits: np.ndarray, original: np.ndarray, references: np.ndarray) -> C
     Compares logits, both of shape `(texts, num_labels)`, by class ids `(texts,)` or, where a text may have several
     labels, by zeros and ones `(texts, num_labels)`: an answer is then right where all of them are.
     """
-    if references.ndim == 2:
-        found, before, right = (values > limit for values, limit in ((logits, 0), (original, 0), (references, 0.5)))
-    else:
-        found, before, right = logits.argmax(axis=1)[:, None], original.argmax(axis=1)[:, None], references[:, None]
+    several, rows = references.ndim == 2, (len(references), -1)
+    found, before = (decided(values, several).reshape(rows) for values in (logits, original))
+    right = references.reshape(rows)
     accuracy, accuracy_before = (100 * (answers == right).all(axis=1).mean() for answers in (found, before))
     changed = 100 * (found != before).any(axis=1).mean()
     return Checked(float(accuracy), float(accuracy_before - accuracy), float(changed))

@@ -51,7 +51,7 @@ class OnnxClassifier:
         self.tokenizer.no_padding()
         settings = read_json(folder / "tokenizer_config.json")
         self.max_length = int(settings.get("model_max_length", 10**30))
-        self.pads_left = settings.get("padding_side") == "left"
+        self.padding_side = settings.get("padding_side", "right")
         pad = settings.get("pad_token") or ""
         self.pad_id = self.tokenizer.token_to_id(pad["content"] if isinstance(pad, dict) else pad) or 0
         options = onnxruntime.SessionOptions()
@@ -111,11 +111,7 @@ class OnnxClassifier:
 
     def _padded(self, encodings: Sequence[Encoding]) -> dict[str, np.ndarray]:
         """A batch of what the graph takes."""
-        width, batch = max(map(len, encodings)), {}
-        for name in self.inputs:
-            rows = np.full((len(encodings), width), self.pad_id if name == "input_ids" else 0)
-            for row, encoding in zip(rows, encodings):
-                values = getattr(encoding, FEATURES[name])
-                row[width - len(values) if self.pads_left else 0 :][: len(values)] = values
-            batch[name] = rows
-        return batch
+        width = max(map(len, encodings))
+        for encoding in encodings:
+            encoding.pad(width, direction=self.padding_side, pad_id=self.pad_id)
+        return {name: np.array([getattr(one, FEATURES[name]) for one in encodings]) for name in self.inputs}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedConfig, TrainerCallback
 from transformers.utils import logging
 
 from .files import check_weights, read_json
@@ -28,11 +28,9 @@ ENCODER_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size"
 class RunMark(TrainerCallback):
     """Notes in the Trainer's state, and so in each checkpoint, which run it is: `id`, `started` and `objective`."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Marks a run that begins; one that goes on has the mark of its checkpoint."""
-        marks: Any = state.stateful_callbacks  # a dict, whatever its annotation says
+        marks = state.stateful_callbacks
         if state.global_step == 0 or MARK not in marks:
             mark = {"id": secrets.token_hex(8), "started": time.time(), "objective": getattr(args, "objective", None)}
             marks[MARK] = {"args": {}, "attributes": mark}

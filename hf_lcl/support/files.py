@@ -17,7 +17,7 @@ from typing import IO, Any
 from safetensors import SafetensorError, safe_open
 
 
-WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 GRAPH = "model.onnx"
 CONFIGURATIONS = ("adapter_config.json", "config.json")  # without which nothing is loaded
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # wide forms included
@@ -98,6 +98,14 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Ite
             write(row)
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that we wrote; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | os.PathLike | None]) -> None:
     """Raises a `ValueError` where `output` is one of the files that are read, by this or by another name."""
     for source in inputs:
@@ -175,7 +183,7 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
             os.replace(path, folder / path.name)
         if any(WEIGHTS.fullmatch(name) for name in names):
             for path in folder.iterdir():
-                if path.name not in names and WEIGHTS.fullmatch(path.name.removesuffix(".index.json")):
+                if path.name not in names and WEIGHTS.fullmatch(path.name):
                     path.unlink()
 
 

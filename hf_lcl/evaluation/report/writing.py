@@ -13,7 +13,7 @@ from ...model.classes import OUT_OF_SCOPE, class_names
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
-from ..finished import is_adapter, load_finished, load_training_model, log_history
+from ..finished import is_standard, load_finished, load_training_model, log_history
 from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
 from ..summary import FOLDER, read_summary, write_summary
@@ -89,7 +89,7 @@ def write_report(
         raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if model is None:
         model, _ = load_finished(output_dir, may_have_several_labels=True)
-    if fold and (is_adapter(output_dir) or model.config.weighting != "none"):
+    if fold and not is_standard(output_dir, model):
         raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
     names = class_names(model.config)
     # The class of that name counts where it was fitted, and not learned from texts.
