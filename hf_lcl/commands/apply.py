@@ -8,8 +8,8 @@ from ..data.reading import Reader, named_columns
 from ..support.files import check_output, open_whole, write_csv
 from .columns import set_columns
 from .exits import wrong_usage
-from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, data_arguments
-from .parsing import command_parser, parse_strictly
+from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, parse_flags
+from .parsing import command_parser
 
 
 DESCRIPTION = """\
@@ -23,17 +23,14 @@ The decisions are the list of `audit` with its column `decision` filled in (keep
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = command_parser("apply", DESCRIPTION)
-    parser.add_argument("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
-    parser.add_argument("train_file", metavar="FILE", help="the labelled file that they are about")
-    parser.add_argument("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
-    parser.add_argument(
-        "--corrections_encoding", default="utf-8", help="of the corrections; of old spreadsheets: cp1252"
-    )
+    add = parser.add_argument
+    add("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
+    add("train_file", metavar="FILE", help="the labelled file that they are about")
+    add("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
+    add("--corrections_encoding", default="utf-8", help="of the corrections; of old spreadsheets: cp1252")
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
-    flags = parse_strictly(parser, argv)
-    data_args = data_arguments(flags)
+    flags, data_args = parse_flags(parser, argv)
     with wrong_usage():
         kind = check_output(flags.output, [flags.train_file, flags.corrections], ".csv", ".jsonl")
         if flags.corrections.resolve() == Path(flags.train_file).resolve():
@@ -43,8 +40,8 @@ def main(argv: list[str]) -> None:
             raise ValueError(
                 f"{flags.train_file} is a list that `audit` wrote: name it first, then the labelled file."
             )
-    corrections_reader = Reader(encoding=flags.corrections_encoding)
-    corrections = read_corrections(flags.corrections, corrections_reader.rows(flags.corrections, ["text"], columns=[]))
+    decided = Reader(encoding=flags.corrections_encoding).rows(flags.corrections, ["text"], columns=[])
+    corrections = read_corrections(flags.corrections, decided)
     set_columns(data_args, flags.train_file)
     text_columns = named_columns(data_args.text_column_names, columns)
     read = data_args.reader.rows(flags.train_file, text_columns, columns=[])

@@ -17,8 +17,8 @@ from .automatic import few_lines
 from .columns import set_columns
 from .exits import wrong_usage
 from .model_arguments import ModelArguments, default_encoder
-from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, add_running, data_arguments, given_flags
-from .parsing import command_parser, parse_strictly
+from .model_flags import HOW_ROWS_ARE_READ, add_data_flags, add_running, given_flags, parse_flags
+from .parsing import command_parser
 
 
 DESCRIPTION = """\
@@ -38,7 +38,6 @@ an encoder or a finished classifier; one that was trained on the same file has l
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = command_parser("audit", DESCRIPTION)
     parser.add_argument("train_file", metavar="FILE", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     parser.add_argument("--model", help="Hub id or folder of an encoder or a classifier; default: all-MiniLM-L6-v2")
@@ -48,8 +47,7 @@ def main(argv: list[str]) -> None:
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     add_data_flags(parser, "another part of the data", "validation_file")
     add_running(parser)
-    flags = parse_strictly(parser, argv)
-    data_args = data_arguments(flags)
+    flags, data_args = parse_flags(parser, argv)
     page = flags.output_file.with_suffix(".html")
     with wrong_usage():
         if not 0 < flags.near_equal <= 1:

@@ -19,6 +19,7 @@ from ..training.recipe import choose_recipe
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments
 from .columns import set_columns
+from .exits import wrong_usage
 from .model_arguments import ModelArguments
 from .parsing import SETTINGS
 
@@ -44,13 +45,14 @@ def few_lines(is_brief: bool) -> Iterator[None]:
             enable_progress_bars()
 
 
+@wrong_usage()
 def choose_work(
     data_args: DataArguments, training_args: ContrastiveTrainingArguments, given: Collection[str]
 ) -> set[str]:
     """
     Completes the arguments of `train FILE`: which columns are texts and labels, which parts are held out, what is done
     and where the results go. Says so, and returns the names of what was chosen; flags that were `given` stay as they
-    are. Raises a `ValueError` where the columns cannot be told.
+    are. Raises a `UsageError` where the columns cannot be told.
     """
     path = str(data_args.train_file)
     reasons, num_rows = set_columns(data_args, path)

@@ -8,7 +8,7 @@ from ..hub.export import save_sequence_classifier
 from ..hub.out_of_scope import add_out_of_scope, check_folder, check_out_of_scope, describe, remove_out_of_scope
 from ..model.classes import OUT_OF_SCOPE, class_names
 from .data import labelled_texts
-from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
+from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -26,13 +26,12 @@ Validation texts are others than those of training. Rows labelled out_of_scope c
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("calibrate", DESCRIPTION, writes_into_folder=True)
     add_data_flags(
         parser, "the texts and their labels", "validation_file", "label_column_name", "out_of_scope", "oos_file"
     )
-    flags = parse_flags(parser, argv)
-    data_args, folder = data_arguments(flags), Path(flags.model)
+    flags, data_args = parse_model_flags(parser, argv)
+    folder = Path(flags.model)
     if data_args.out_of_scope is None:
         raise ValueError("There is nothing to do: give --out_of_scope keep=0.95, recall=0.9, f1 or none.")
     check_folder(folder)
@@ -49,14 +48,9 @@ def main(argv: list[str]) -> None:
     if data_args.validation_file is None:
         raise ValueError("The cut is chosen on labelled texts that were not trained on: give --validation_file.")
     splits = labelled_texts(data_args, model, tokenizer, "validation", also=[OUT_OF_SCOPE])
+    validation, foreign = splits["validation"], splits.get("oos")
     facts = add_out_of_scope(
-        folder,
-        model,
-        tokenizer,
-        data_args.rule,
-        splits["validation"],
-        splits.get("oos"),
-        batch_size=flags.batch_size,
+        folder, model, tokenizer, data_args.rule, validation, foreign, batch_size=flags.batch_size
     )
     print(describe(facts))
     print(f"To measure it: python -m hf_lcl report {folder} --test_file FILE")

@@ -36,7 +36,6 @@ class LossInBar(ProgressCallback):
             self.training_bar.set_description("training")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Shows the loss."""
         if self.training_bar is not None and "loss" in (logs or {}):
             self.training_bar.set_postfix_str(f"loss {logs['loss']:.3g}")
 

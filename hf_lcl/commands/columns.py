@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from .arguments import DataArguments
 
@@ -18,22 +18,14 @@ MIN_WORDS_PER_TEXT = 3
 MIN_ROWS_PER_LABEL = 3
 
 
-class Columns(NamedTuple):
-    """The names of the columns of a file that training needs."""
-
-    text: str
-    label: str
-    reasons: list[str]  # a line for each that was not named by the user
-
-
 def find_columns(
     rows: Iterable[Mapping[str, Any]], *, text: str | None = None, label: str | None = None, source: str = "The file"
-) -> Columns:
+) -> tuple[str, str, list[str]]:
     """
-    Finds the column of texts and that of labels in the first rows of a file, where they are not known. A column of
-    texts has three words or more in a cell on average, and seldom the same cell twice; one of labels has at least two
-    values, each in three rows or more on average. Where several columns are such, one whose name says so (`text`,
-    `body`, `label`, `queue`, ...) is taken.
+    The column of texts and that of labels, found in the first rows of a file where they are not known, and a reason
+    for each that was found. A column of texts has three words or more in a cell on average, and seldom the same cell
+    twice; one of labels has at least two values, each in three rows or more on average. Where several columns are
+    such, one whose name says so (`text`, `body`, `label`, `queue`, ...) is taken.
 
     Raises:
         ValueError: where no column, or more than one, may be it; says which, and what to write.
@@ -49,7 +41,7 @@ def find_columns(
         labels = {name: values for name, values in cells.items() if name != text and _holds_labels(values)}
         label = _only(labels, LABEL_NAMES, "label", "--label_column_name", cells, source)
         reasons.append(f"label column: {label} ({len(set(cells[label]))} values); --label_column_name overrides")
-    return Columns(text, label, reasons)
+    return text, label, reasons
 
 
 def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
@@ -64,10 +56,7 @@ def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
     given = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
     text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
     label = given or next((name for name in ("label", "labels") if name in names), None)
-    reasons = list[str]()
-    if text is None or label is None:
-        text, label, reasons = find_columns(first, text=text, label=label, source=source)
-    data_args.text_column_names = text
+    data_args.text_column_names, label, reasons = find_columns(first, text=text, label=label, source=source)
     if not data_args.label_columns:
         data_args.label_column = data_args.label_column_name = label
     return reasons, num_rows

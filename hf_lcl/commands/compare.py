@@ -79,7 +79,6 @@ class CompareArguments:
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
     if training_args.world_size > 1:
         raise ValueError("A comparison runs in one process: leave torchrun out.")

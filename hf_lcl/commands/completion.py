@@ -33,7 +33,6 @@ FOR_ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = command_parser("completion", DESCRIPTION)
     parser.add_argument("shell", choices=["bash", "zsh"], help="the shell")
     shell = parse_strictly(parser, argv).shell

@@ -1,17 +1,15 @@
 """`python -m hf_lcl demo`: a page on which people try a finished classifier; or a Space that does."""
 
-import csv
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.audit.writing import COLUMNS
 from ..evaluation.demo_page import build_page
 from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
-from ..support.files import write_whole
+from ..support.files import read_csv, write_whole
 from .closing import PREDICTIONS
-from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags
+from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -52,7 +50,6 @@ Runs [{repo_id}](https://huggingface.co/{repo_id}).
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("demo", DESCRIPTION)
     add_data_flags(parser, "the training texts, whose closest ones are shown", "train_file", "label_column_name")
     add = parser.add_argument_group("the page").add_argument
@@ -61,12 +58,11 @@ def main(argv: list[str]) -> None:
     add("--audit_file", type=Path, help=listed)
     add("--port", type=int, default=7860, help="of the page on 127.0.0.1")
     add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
-    flags = parse_flags(parser, argv)
+    flags, data_args = parse_model_flags(parser, argv)
     if flags.space is not None:
         write_space(flags.space, flags.model)
         print(flags.space)
         return
-    data_args = data_arguments(flags)
     rows, column = [], data_args.label_column
     if flags.train_file is not None:
         rows = list(data_args.reader.rows(flags.train_file, data_args.text_column_names, label_column=column))
@@ -86,7 +82,7 @@ def main(argv: list[str]) -> None:
 
 def misread(folder: Path) -> list[dict[str, str]]:
     """The rows of `predictions.csv` whose prediction is wrong; none where there is no such file."""
-    return [row for row in _table(folder / PREDICTIONS) if row["truth"] != row["prediction"]]
+    return [row for row in read_csv(folder / PREDICTIONS) if row["truth"] != row["prediction"]]
 
 
 def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
@@ -96,20 +92,11 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
     if not audit.is_file():
         raise ValueError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
-    rows = _table(audit, COLUMNS)
-    decided = {(row.get("line"), row["text"]) for row in _table(corrections)}
+    rows = read_csv(audit)
+    if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
+        raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
+    decided = {(row.get("line"), row["text"]) for row in read_csv(corrections)}
     return [row for row in rows if row["flag"] and (row["line"], row["text"].strip()) not in decided]
-
-
-def _table(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
-    """The rows of a csv file of ours; none where there is no such file. Columns that are `needed` must be there."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if missing := [name for name in needed if name not in (rows.fieldnames or ())]:
-            raise ValueError(f"{path} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
-        return list(rows)
 
 
 def write_space(folder: Path, model: str) -> None:

@@ -15,7 +15,7 @@ from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
 from .data import labelled_texts
-from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
+from .model_flags import add_labelled_data, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -31,12 +31,10 @@ MODEL_FILES = ("config.json", "*.safetensors*", "*token*.json", "vocab*", "merge
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("evaluate", DESCRIPTION)
     add_labelled_data(parser)
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
-    flags = parse_flags(parser, argv)
-    data_args = data_arguments(flags)
+    flags, data_args = parse_model_flags(parser, argv)
     model_files = [path for pattern in MODEL_FILES for path in Path(flags.model).glob(pattern)]
     refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])
     options = {"trust_remote_code": flags.trust_remote_code, "revision": flags.revision}

@@ -1,5 +1,7 @@
 """`python -m hf_lcl export`: a finished classifier as an ONNX graph, checked against PyTorch."""
 
+from argparse import Namespace
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import yaml
 
 from ..evaluation.finished import load_finished
 from ..evaluation.inference import run_model
-from ..serving.gate import attempts, check
+from ..serving.gate import Checked, attempts, check
 from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
 from ..serving.onnx_classifier import OnnxClassifier
 from ..support.files import GRAPH, staged
@@ -17,9 +19,8 @@ from .model_flags import (
     HOW_LABELS_ARE_READ,
     HOW_TEXTS_ARE_READ,
     add_data_flags,
-    data_arguments,
     model_parser,
-    parse_flags,
+    parse_model_flags,
     remembered,
 )
 from .parsing import SETTINGS
@@ -56,10 +57,10 @@ Needs onnx, onnxruntime and onnxscript: pip install "hf_lcl[onnx]"."""
 TOLERANCE = 1e-4
 # Of a hundred answers, for each point of accuracy that may be lost: some of those that change become right.
 CHANGED_PER_DROP = 10
+INT8 = "int8.onnx"
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("export", DESCRIPTION, writes_into_folder=True)
     parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
     parser.add_argument("--format", default="onnx", help="of the graph: onnx, which OpenVINO reads, too")
@@ -67,40 +68,21 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--check_file", metavar="FILE", help="labelled texts that the graph must answer as well")
     parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may cost on them")
     add_data_flags(parser, "the labels of --check_file", *HOW_LABELS_ARE_READ)
-    flags = parse_flags(parser, argv)
-    data_args = data_arguments(flags)
+    flags, data_args = parse_model_flags(parser, argv)
+    _check(flags)
     folder, source = flags.output_folder, Path(flags.model)
-
-    if flags.format != "onnx":
-        raise ValueError(
-            f"--format {flags.format} is unknown: use onnx. OpenVINO reads that graph as it is, in int8, too: "
-            f'openvino.compile_model("{folder / GRAPH}").'
-        )
-    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
-    if missing:
-        raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')
-    if not source.is_dir():  # or else transformers would ask the Hub for a model of this name
-        raise ValueError(f"{source} is no folder: name the one that trainer.save_model() wrote.")
-    if any(folder.glob("*.safetensors")) or (folder.exists() and folder.samefile(source)):
-        raise ValueError(f"{folder} holds a classifier, whose files would be written over: name another folder.")
-    if flags.int8 and flags.check_file is None:
-        raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
-    if not 0 <= flags.max_drop <= 100:
-        raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
     model, tokenizer = load_finished(source, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     if not tokenizer.is_fast:
         raise ValueError(f"{source} has a {type(tokenizer).__name__}, which has no tokenizer.json: use a fast one.")
     model.float().cpu().eval()
     native = model.to_sequence_classifier().eval()
-    data_args.test_file, test = flags.check_file, None
-    if flags.check_file is not None:
-        test = labelled_texts(data_args, model, tokenizer)["test"]
+    data_args.test_file = flags.check_file
+    test = None if flags.check_file is None else labelled_texts(data_args, model, tokenizer)["test"]
 
     with staged(folder) as scratch:
         tokenizer.save_pretrained(scratch)
         native.config.save_pretrained(scratch)
-        known = remembered(source, {*HOW_TEXTS_ARE_READ})
-        if known:
+        if known := remembered(source, {*HOW_TEXTS_ARE_READ}):
             (scratch / SETTINGS).write_text(yaml.safe_dump(known, allow_unicode=True), encoding="utf-8")
         export_graph(native, tokenizer, scratch / GRAPH)
         classifier = OnnxClassifier(scratch)
@@ -109,6 +91,7 @@ def main(argv: list[str]) -> None:
             columns = (test[name][:] for name in data_args.text_columns)
             texts = list(zip(*columns)) if data_args.sentence_pair else data_args.texts(test)
             original = run_model(model, test, tokenizer, batch_size=flags.batch_size, description="check").logits
+            references = np.asarray(test["labels"])
             pairs.append((classifier.logits(texts, max_length=data_args.max_seq_length), original))
         difference = max(np.abs(logits - expected).max() for logits, expected in pairs)
         allowed = TOLERANCE * max(1, *(np.abs(expected).max() for _, expected in pairs))
@@ -119,20 +102,41 @@ def main(argv: list[str]) -> None:
             )
         told = f"the logits differ from PyTorch's by {difference:.1e} at most"
         if test is not None:
-            references = np.asarray(test["labels"])
             told += f"; accuracy {check(pairs[-1][0], original, references).accuracy:.1f}"
         if flags.int8:
-            tried = attempts(scratch, scratch / "int8.onnx", texts, original, references, data_args.max_seq_length)
-            for kept, found in tried:
-                print(f"int8{', but for ' + ', '.join(kept) if kept else ''}: {found}", flush=True)
-                if found.drop <= flags.max_drop and found.changed <= CHANGED_PER_DROP * flags.max_drop:
-                    break
-            else:
-                raise ValueError(
-                    f"No int8 graph answers as well as {source} on {flags.check_file}: {folder / GRAPH} was not "
-                    "written. Leave --int8 out, or raise --max_drop."
-                )
-            sizes = [path.stat().st_size / 2**20 for path in (scratch / GRAPH, scratch / "int8.onnx")]
-            told = f"{sizes[1]:.1f} MiB instead of {sizes[0]:.1f}; before int8, {told}"
-            (scratch / "int8.onnx").replace(scratch / GRAPH)
+            tried = attempts(scratch, scratch / INT8, texts, original, references, data_args.max_seq_length)
+            told = f"{_quantise(scratch, tried, flags)}; before int8, {told}"
     print(f"{folder / GRAPH}: {told}. --help shows how to serve it.")
+
+
+def _check(flags: Namespace) -> None:
+    folder, source = flags.output_folder, Path(flags.model)
+    if flags.format != "onnx":
+        raise ValueError(
+            f"--format {flags.format} is unknown: use onnx. OpenVINO reads that graph as it is, in int8, too: "
+            f'openvino.compile_model("{folder / GRAPH}").'
+        )
+    if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
+        raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')
+    if not source.is_dir():  # or else transformers would ask the Hub for a model of this name
+        raise ValueError(f"{source} is no folder: name the one that trainer.save_model() wrote.")
+    if any(folder.glob("*.safetensors")) or (folder.exists() and folder.samefile(source)):
+        raise ValueError(f"{folder} holds a classifier, whose files would be written over: name another folder.")
+    if flags.int8 and flags.check_file is None:
+        raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
+    if not 0 <= flags.max_drop <= 100:
+        raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
+
+
+def _quantise(scratch: Path, tried: Iterable[tuple[list[str], Checked]], flags: Namespace) -> str:
+    """Puts the first graph in int8 that answers well enough in the place of the other, and says how large both are."""
+    for kept, found in tried:
+        print(f"int8{', but for ' + ', '.join(kept) if kept else ''}: {found}", flush=True)
+        if found.drop <= flags.max_drop and found.changed <= CHANGED_PER_DROP * flags.max_drop:
+            before, after = (path.stat().st_size / 2**20 for path in (scratch / GRAPH, scratch / INT8))
+            (scratch / INT8).replace(scratch / GRAPH)
+            return f"{after:.1f} MiB instead of {before:.1f}"
+    raise ValueError(
+        f"No int8 graph answers as well as {flags.model} on {flags.check_file}: {flags.output_folder / GRAPH} was not "
+        "written. Leave --int8 out, or raise --max_drop."
+    )

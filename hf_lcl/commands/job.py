@@ -4,17 +4,17 @@ import shlex
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from datasets import DatasetDict
-from transformers import EvalPrediction, PreTrainedTokenizerBase, ProgressCallback
+from transformers import EvalPrediction, ProgressCallback
 from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.decisions import decided, label_text
 from ..evaluation.thresholds import check_bias, fold_cuts, fold_line
+from ..hub.publisher import Push
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
@@ -23,7 +23,7 @@ from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 from .closing import LossInBar, label_check, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept
-from .scope import add_scope, check_scope, publish_scope
+from .scope import add_scope, check_scope
 
 
 logger = logging.get_logger(__name__)
@@ -90,8 +90,8 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             trainer.push_to_hub(**data_args.card_facts(splits))
         elif args.push_to_hub or args.do_train:
             trainer.create_model_card(**data_args.card_facts(splits))
-            if args.push_to_hub:
-                publish_scope(trainer)
+            if args.push_to_hub and trainer.is_world_process_zero():
+                trainer.publisher.publish(Push())  # as it is there: `push_to_hub` would write the classifier anew
     return predicted
 
 
@@ -211,7 +211,7 @@ def _write_report(
         trainer.args.output_dir,
         splits[split],
         splits.get("validation") if split == "test" else None,
-        tokenizer=cast(PreTrainedTokenizerBase, trainer.processing_class),  # from read_data
+        tokenizer=trainer.processing_class,
         split=split,
         batch_size=trainer.args.per_device_eval_batch_size,
         out_of_scope=splits.get("oos"),

@@ -64,27 +64,26 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
     add_data_flags(parser, "the texts and their labels", *names)
 
 
-def parse_flags(parser: ArgumentParser, argv: list[str]) -> Namespace:
-    """The flags; what was not given is taken from the `settings.yaml` that `train` left beside a model in a folder."""
+def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
+    """[`parse_flags`]; what was not given is taken from the `settings.yaml` that `train` left beside a model."""
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
     parser.set_defaults(**remembered(Path(model), names))
-    return parse_strictly(parser, argv)
+    return parse_flags(parser, argv)
 
 
 def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
     """Those of the settings that `train` left in a folder which have these names."""
-    path = folder / SETTINGS
-    if not path.is_file():
-        return {}
-    return {name: value for name, value in read_settings(path).items() if name in names}
+    settings = read_settings(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    return {name: value for name, value in settings.items() if name in names}
 
 
-def data_arguments(flags: Namespace) -> DataArguments:
-    """Those of the flags that [`DataArguments`] has. Raises a `UsageError` for a wrong value, file or column."""
+def parse_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
+    """The flags, and those that [`DataArguments`] has. Raises a `UsageError` for a wrong value, file or column."""
+    flags = parse_strictly(parser, argv)
     if getattr(flags, "batch_size", 1) < 1:
         raise UsageError(f"--batch_size {flags.batch_size} must be at least 1.")
     known = {item.name for item in fields(DataArguments)}
     with wrong_usage():
         data_args = DataArguments(**{name: value for name, value in vars(flags).items() if name in known})
     refuse(data_args.problems())
-    return data_args
+    return flags, data_args

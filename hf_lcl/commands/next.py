@@ -13,7 +13,7 @@ from ..support.files import check_output, write_csv
 from .audit import embedder
 from .automatic import few_lines
 from .exits import UsageError, wrong_usage
-from .model_flags import add_data_flags, data_arguments, model_parser, parse_flags, remembered
+from .model_flags import add_data_flags, model_parser, parse_model_flags, remembered
 
 
 DESCRIPTION = """\
@@ -28,26 +28,24 @@ files. Beside them stand the line in the pool, the second guess and the probabil
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("next", DESCRIPTION)
     add = parser.add_argument
     add("pool", help="texts without labels: csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     add("--n", type=int, default=100, help="how many texts to choose")
     add("--output_file", type=Path, default=Path("next.csv"), help="a csv file")
     add_data_flags(parser, "the training texts", "train_file", "label_column_name")
-    flags = parse_flags(parser, argv)
+    flags, data_args = parse_model_flags(parser, argv)
     if flags.n < 1:
         raise UsageError(f"--n {flags.n} leaves no text: use 1 or more.")
     trained_on = remembered(Path(flags.model), {"train_file"}).get("train_file")
-    if flags.train_file is None and trained_on and Path(trained_on).is_file():
-        flags.train_file = trained_on
-    data_args = data_arguments(flags)
+    if data_args.train_file is None and trained_on and Path(trained_on).is_file():
+        data_args.train_file = trained_on
     with wrong_usage():
-        check_output(flags.output_file, [flags.pool, flags.train_file])
+        check_output(flags.output_file, [flags.pool, data_args.train_file])
     column = data_args.text_column_names
     known = set()
-    if flags.train_file is not None:
-        trained = data_args.reader.rows(flags.train_file, column, columns=[])
+    if data_args.train_file is not None:
+        trained = data_args.reader.rows(data_args.train_file, column, columns=[])
         known = {same_words(data_args.text_of(row)) for row in trained}
     is_txt = ".txt" in Path(flags.pool).suffixes  # whose only column has a name of its own
     rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
@@ -60,7 +58,7 @@ def main(argv: list[str]) -> None:
         embeddings, logits = embed.run(texts, "pool")
     chosen, passed_over = choose_next(logits, embeddings, texts, flags.n, known=known)
     if not chosen:
-        raise ValueError(f"{flags.pool} has no text that does not stand in {flags.train_file}: give other texts.")
+        raise ValueError(f"{flags.pool} has no text that does not stand in {data_args.train_file}: give other texts.")
     names, found = class_names(embed.model.config), probabilities(logits[chosen], several=False)
     write_csv(
         flags.output_file,
@@ -70,8 +68,8 @@ def main(argv: list[str]) -> None:
             for row, values, best in zip(chosen, found, np.argsort(-found, axis=1, kind="stable"))
         ),
     )
-    told = [f"{passed_over['known']:,} stand in {flags.train_file}"] if flags.train_file else []
+    told = [f"{passed_over['known']:,} stand in {data_args.train_file}"] if data_args.train_file else []
     told += [f"{passed_over['near-equal']:,} were near-equal to a chosen one"]
     print(f"{flags.output_file}: {len(chosen):,} of {len(rows):,} texts, the hardest first; {', '.join(told)}")
-    if flags.train_file is None:
+    if data_args.train_file is None:
         print("Texts that stand in the training file are not passed over: name it with --train_file.")

@@ -40,7 +40,6 @@ class BriefHelp(Action):
     """Prints usage and description alone, where there is one; `--help_all` prints all flags."""
 
     def __call__(self, parser: ArgumentParser, *args: Any) -> None:
-        """Prints, and ends the process."""
         if parser.description is None:
             parser.print_help()
         else:
@@ -54,7 +53,6 @@ def flag(default: Any, help: str) -> Any:
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:
-    """A parser for the flags of a command."""
     return ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
 
 
@@ -68,7 +66,7 @@ def parse_arguments(
 
     Raises:
         UsageError: for flags that are unknown or were removed, values that cannot be read or that a dataclass refuses,
-            what `Checked.problems` finds, and a missing file of settings: all in one message.
+            what its `problems()` finds, if it has such, and a missing file of settings: all in one message.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
@@ -91,17 +89,9 @@ def parse_arguments(
         except (ValueError, TypeError) as error:
             problems.append(_with_flags(str(error), flags))
         else:
-            problems += parts[-1].problems() if isinstance(parts[-1], Checked) else []
+            problems += parts[-1].problems() if hasattr(parts[-1], "problems") else []
     refuse(problems)
     return tuple(parts)
-
-
-class Checked:
-    """Arguments that can say what is wrong with them beside the values of their fields."""
-
-    def problems(self) -> list[str]:
-        """Whole sentences; none where all is right."""
-        raise NotImplementedError
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from ..support.files import is_exported, refuse_overwriting
 from ..support.version import __version__
 from .arguments import DataArguments
 from .exits import telling_what_is_kept, wrong_usage
-from .model_flags import data_arguments, model_parser, parse_flags
+from .model_flags import model_parser, parse_model_flags
 from .parsing import given_names
 
 
@@ -49,27 +49,24 @@ ROWS_AT_ONCE = 4096  # that are read, sorted by length, run and written together
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
-    flags = parse_flags(_parser(), argv)
+    flags, data_args = parse_model_flags(_parser(), argv)
     is_txt = flags.input_format == "txt" if "-" in flags.files else ".txt" in Path(flags.files[0]).suffixes
     if is_txt and "text_column_names" not in given_names(argv):
-        flags.text_column_names = None  # the columns of training are of another kind of file
-    data_args = data_arguments(flags)
-    with wrong_usage():
-        _check(flags)
+        data_args.text_column_names = None  # the columns of training are of another kind of file
+    _check(flags, data_args)
     with started_processes() as processes:
         if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
             raise ValueError("Several processes divide the rows of files, and need an --output_file.")
+        rows, plan = _read(flags, data_args), dict[str, Any]()
         if "-" in flags.files:
-            rows = _read(flags, data_args)
             first = list(islice(rows, ROWS_AT_ONCE))
             _, columns = _columns(first)
             plan = {"columns": columns, "rows": None, "window": ROWS_AT_ONCE, "run": secrets.token_hex(8)}
-            _predict(flags, data_args, processes, plan, chain(first, rows))
-        else:
+            rows = chain(first, rows)
+        elif processes.index == 0:
             # Files are read twice: broken rows are told of before anything is predicted, and all columns are known.
-            plan = _plan(flags, data_args, processes) if processes.index == 0 else {}
-            _predict(flags, data_args, processes, plan, _read(flags, data_args))
+            plan = _plan(flags, data_args, processes)
+        _predict(flags, data_args, processes, plan, rows)
 
 
 def _parser() -> ArgumentParser:
@@ -88,8 +85,9 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _check(flags: Namespace) -> None:
-    if flags.sentence_pair and len((flags.text_column_names or "").split(",")) != 2:
+@wrong_usage()
+def _check(flags: Namespace, data_args: DataArguments) -> None:
+    if data_args.sentence_pair and len((data_args.text_column_names or "").split(",")) != 2:
         raise ValueError("--sentence_pair needs two columns, such as --text_column_names premise,hypothesis.")
     kind = None if flags.output_file is None else file_kind(flags.output_file)
     if kind not in (None, *KINDS) or (kind == "parquet" and flags.output_file.suffix.lower() == ".gz"):
@@ -111,7 +109,7 @@ def _check(flags: Namespace) -> None:
 def _read(flags: Namespace, data_args: DataArguments) -> Iterator[tuple[str, Row]]:
     """The rows of all files, one after the other."""
     for file in flags.files:
-        for row in data_args.reader.rows(file, flags.text_column_names, stream_kind=flags.input_format):
+        for row in data_args.reader.rows(file, data_args.text_column_names, stream_kind=flags.input_format):
             yield file, row
 
 
@@ -147,8 +145,7 @@ def _predict(
     with ExitStack() as stack:
         if output is not None:
             stack.enter_context(telling_what_is_kept(lambda: _kept(output, done, "-" in flags.files)))
-        classifier = _load(flags)
-        several = classifier.has_several_labels
+        names, several, run = _load(flags)
         if several and (flags.top_k > 1 or flags.reject_below is not None):
             flag = "--top_k" if flags.top_k > 1 else "--reject_below"
             raise ValueError(f"{flag} ranks classes, but {flags.model} decides each: use --all_probabilities.")
@@ -158,17 +155,13 @@ def _predict(
             processes.wait()
             plan = read_plan(output)
         kind = "jsonl" if output is None else file_kind(output)
-        header, record = _records_of(
-            flags, plan["columns"], classifier.names, is_flat=kind != "jsonl", several=several
-        )
+        header, record = _records_of(flags, plan["columns"], names, is_flat=kind != "jsonl", several=several)
         table = None if output is None else PartedTable(output, header, flags.csv_safe)
         if table is None and isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         own = plan["rows"] and -(-plan["rows"] // processes.count)
         bar = stack.enter_context(tqdm(total=own, desc="predict", unit=" texts", disable=processes.index > 0))
-        logits = partial(
-            classifier.logits, max_length=data_args.max_seq_length, batch_size=flags.batch_size, progress=bar
-        )
+        logits = partial(run, max_length=data_args.max_seq_length, batch_size=flags.batch_size, progress=bar)
         index = -1
         for index, window in enumerate(iter(lambda: list(islice(rows, plan["window"])), [])):
             if index % processes.count != processes.index:
@@ -190,13 +183,22 @@ def _predict(
             table.merge(index + 1)
 
 
-def _load(flags: Namespace) -> Any:
+def _load(flags: Namespace) -> tuple[list[str], bool, Callable[..., np.ndarray]]:
+    """The names of a model's classes, whether it decides each by itself, and what gives the logits of texts."""
     if is_exported(Path(flags.model)):
-        return OnnxClassifier(Path(flags.model))
-    from ..serving.torch_classifier import TorchClassifier  # torch takes seconds, which an exported one need not
+        exported = OnnxClassifier(Path(flags.model))
+        return exported.names, exported.has_several_labels, exported.logits
+    from ..evaluation.finished import load_finished  # torch takes seconds, which an exported one need not
+    from ..evaluation.inference import run_on_texts
+    from ..model.classes import class_names
 
     options = {"trust_remote_code": flags.trust_remote_code, "revision": flags.revision}
-    return TorchClassifier(flags.model, may_have_several_labels=True, **options)
+    model, tokenizer = load_finished(flags.model, may_have_several_labels=True, **options)
+
+    def logits(texts: Sequence[Any], **settings: Any) -> np.ndarray:
+        return run_on_texts(model, tokenizer, texts, **settings).logits
+
+    return class_names(model.config), model.config.has_several_labels, logits
 
 
 def _kept(output: Path, done: int, is_stream: bool) -> str:

@@ -13,7 +13,6 @@ Log in first (hf auth login), or set HF_TOKEN. What the Hub has already is not s
 
 
 def main(argv: list[str]) -> None:
-    """The command, which is [`push_folder`]; `argv` defaults to the command line of this process."""
     parser = command_parser("push", DESCRIPTION)
     add = parser.add_argument
     add("output_dir", metavar="OUTPUT_DIR", help="folder of a finished training")

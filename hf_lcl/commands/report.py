@@ -8,7 +8,7 @@ from ..evaluation.thresholds import REMARK, fold_into_folder, fold_line
 from ..hub.card import refresh_card
 from .data import labelled_texts
 from .exits import UsageError
-from .model_flags import add_labelled_data, data_arguments, model_parser, parse_flags
+from .model_flags import add_labelled_data, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -23,17 +23,16 @@ Needs matplotlib: pip install "hf_lcl[plots]"."""
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
     add_labelled_data(parser, "validation_file", "train_file", "oos_file", "fold_thresholds")
     folding = "divide the last layer by the temperature, where that helps: its own probabilities are then calibrated"
     parser.add_argument("--fold_temperature", action="store_true", help=folding)
-    flags = parse_flags(parser, argv)
+    flags, data_args = parse_model_flags(parser, argv)
     if flags.fold_temperature and flags.fold_thresholds:
         raise UsageError(f"--fold_temperature and --fold_thresholds exclude one another: with the latter, {REMARK}.")
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra
 
-    data_args, folder = data_arguments(flags), Path(flags.model)
+    folder = Path(flags.model)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
     model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)

@@ -11,7 +11,6 @@ from ..evaluation.finished import load_finished
 from ..evaluation.scope import with_out_of_scope
 from ..hub.export import saves_adapter
 from ..hub.out_of_scope import add_out_of_scope, check_out_of_scope, describe
-from ..hub.publisher import Push
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 
@@ -57,9 +56,3 @@ def add_scope(
             EvalPrediction(widen(np.asarray(found.predictions)), found.label_ids)
         )
     return widen
-
-
-def publish_scope(trainer: ContrastiveTrainer) -> None:
-    """Publishes the classifier in `output_dir` as it is there; `trainer.push_to_hub` would write it anew."""
-    if trainer.is_world_process_zero():
-        trainer.publisher.publish(Push())

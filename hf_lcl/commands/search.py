@@ -41,7 +41,6 @@ class SearchArguments:
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     argv = naming_file(argv)
     *arguments, search_args = parse_arguments(
         (*ARGUMENTS, SearchArguments), argv, usage=USAGE, description=DESCRIPTION

@@ -12,7 +12,6 @@ from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments
 from .automatic import WORK, choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
-from .exits import wrong_usage
 from .job import run_job
 from .model_arguments import ModelArguments
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
@@ -50,7 +49,6 @@ examples/run_classification.py is this command as a script of one page, to copy 
 
 
 def main(argv: list[str]) -> None:
-    """The command, by its flags."""
     argv = naming_file(argv)
     arguments = model_args, data_args, training_args = parse_arguments(
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
@@ -60,8 +58,7 @@ def main(argv: list[str]) -> None:
     data_args.is_brief = chooses and not data_args.verbose
     with few_lines(data_args.is_brief):
         if chooses:
-            with wrong_usage():
-                given |= choose_work(data_args, training_args, given)
+            given |= choose_work(data_args, training_args, given)
         splits, names, tokenizer = read_data(model_args, data_args, training_args)
         if chooses:
             given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
