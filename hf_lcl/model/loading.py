@@ -1,8 +1,6 @@
 """From a checkpoint of any kind (bare encoder, pretraining head, fine-tuned classifier) to a sequence classifier."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -129,21 +127,6 @@ def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
         )
 
 
-@contextmanager
-def _naming_model(name: str | PathLike, **kwargs: Any) -> Iterator[None]:
-    """Puts the name of a model in front of what makes it impossible to load."""
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error)
-        if _file(name, "adapter_config.json", **kwargs) is not None:
-            reason = (
-                "it holds an adapter. Start from the plain encoder with peft_config=LoraConfig(...), or merge the "
-                "adapter first, PeftModel.from_pretrained(...).merge_and_unload()"
-            )
-        raise ValueError(f"No model can be loaded from {name}: {reason}") from error
-
-
 def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
 ) -> tuple[PreTrainedModel, StartingPoint]:
@@ -161,7 +144,7 @@ def load_classifier(
     where = hub_arguments(kwargs)
     is_mean = pools_mean(name, **where)
     name = transformer_folder(name)
-    with _naming_model(name, **where):
+    try:
         if config is None:
             config = AutoConfig.from_pretrained(name, **where)
         check_architecture(config.model_type)
@@ -186,6 +169,14 @@ def load_classifier(
         ]
         if faults:
             raise ValueError(f"its config.json and its weights do not belong together, {faults[0]}.")
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error)
+        if _file(name, "adapter_config.json", **where) is not None:
+            reason = (
+                "it holds an adapter. Start from the plain encoder with peft_config=LoraConfig(...), or merge the "
+                "adapter first, PeftModel.from_pretrained(...).merge_and_unload()"
+            )
+        raise ValueError(f"No model can be loaded from {name}: {reason}") from error
     if absent == 0:
         reorder_classes(native, class_order(names_before, class_names(config)))
     logger.warning(head_line(name, report, names_before, class_names(config)))

@@ -1,6 +1,7 @@
 """The weighting network of the label-aware loss: which classes is a text likely to be confused with?"""
 
 import copy
+from collections import OrderedDict
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,26 +19,15 @@ def embedding_size(config: PreTrainedConfig) -> int:
     return 2 * hidden_size if config.model_type == "reformer" else hidden_size
 
 
-class WeightingHead(nn.Module):
-    """Dense, activation, linear: from embeddings `(batch, hidden_size)` to weighting logits `(batch, num_labels)`."""
-
-    def __init__(self, hidden_size: int, num_labels: int):
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.activation = nn.GELU()
-        self.out_proj = nn.Linear(hidden_size, num_labels)
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        return self.out_proj(self.activation(self.dense(embeddings)))
-
-
 def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:
     """
     The module behind a value of `LCLConfig.weighting`; `None` for the two that have no parameters. Where the
     classifier has its weights already, `"encoder"` starts from them, with a classification head of its own.
     """
     if weighting == "head":
-        head = WeightingHead(embedding_size(native.config), len(class_names(native.config))).to(native.dtype)
+        width, num_labels = embedding_size(native.config), len(class_names(native.config))
+        layers = {"dense": nn.Linear(width, width), "activation": nn.GELU(), "out_proj": nn.Linear(width, num_labels)}
+        head = nn.Sequential(OrderedDict(layers)).to(native.dtype)
         return head.to(native.device) if native_is_loaded else head
     if weighting == "encoder":
         if not native_is_loaded:
