@@ -108,9 +108,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     if TYPE_CHECKING:  # transformers declares `str | None`, and fills in a default
         output_dir: str = ""
 
-    objective: str = option(
-        "lcl", "lcl (label-aware contrastive), scl (supervised contrastive) or ce (cross-entropy alone)."
-    )
+    objective: str = option("lcl", "lcl (label-aware contrastive), scl (supervised contrastive), ce (cross-entropy).")
     alpha: float = option(0.5, "Share of cross-entropy in the loss, from 0 to 1; the rest is contrastive.")
     temperature: float = option(0.3, "Temperature of the contrastive loss: low values stress the closest texts.")
     normalize_embeddings: bool = option(True, "Compare cosines (default) instead of plain dot products of embeddings.")
@@ -119,31 +117,19 @@ class ContrastiveTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
     )
-    distill_mean: bool | None = option(
-        None, "Teach the first token what the mean says, before training (default: where it helps)."
-    )
-    head_start: bool | None = option(
-        None, "Fit a new classifier to the frozen encoder before training (default: unless ce)."
-    )
-    stop_when_learned: bool | None = option(
-        None, "End when the training texts are learned, with the mean of the weights (default: after a head_start)."
-    )
+    distill_mean: bool | None = option(None, "Teach the first token what the mean says (default: where it helps).")
+    head_start: bool | None = option(None, "Fit a new classifier before training (default: unless ce).")
+    stop_when_learned: bool | None = option(None, "End when the texts are learned (default: after a head_start).")
     head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
     names_as_texts: bool = option(True, "Let the name of a class be a text of it where the classifier is fitted.")
     num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
     view: str = option("dropout", "A further view: dropout (the text again), or column (one of your own).")
-    sampler: str = option(
-        "auto", "balanced (several texts per class in each batch), random, or auto (balanced unless ce)."
-    )
+    sampler: str = option("auto", "balanced (several texts per class in a batch), random, auto (balanced unless ce).")
     samples_per_class: int = option(2, "Texts of one class in a balanced batch, at least 2.")
     group_lengths: bool = option(True, "Let texts of like length share a balanced batch: little padding.")
-    mini_batch_size: int | None = option(
-        None, "Compute a batch in mini-batches of this size, with the gradients of the whole batch."
-    )
+    mini_batch_size: int | None = option(None, "Compute a batch in mini-batches of this size, which saves memory.")
     gather_across_devices: bool = option(True, "Compare the texts of all processes with one another.")
-    merge_adapter: bool = option(
-        True, "With peft_config: save the merged standard classifier instead of the adapter alone."
-    )
+    merge_adapter: bool = option(True, "With peft_config: save the merged standard classifier, not the adapter alone.")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "ContrastiveTrainingArguments":
         refuse_removed(kwargs)
