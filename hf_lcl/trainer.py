@@ -27,20 +27,19 @@ from .hub.run_facts import run_facts, trainer_facts
 from .losses import Objective
 from .losses.meter import PartMeter
 from .model.classes import class_names
-from .model.configuration import LCLConfig
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
 from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .support.files import naming_disk_faults, share_weights, write_json
-from .training.batching import check_stream, order_stream, passes, prepare_sampler
+from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT, StopWhenLearned
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
-from .training.start import Start, distillation_batches, distills_mean, texts_to_fit
+from .training.start import Start, distillation_batches, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -136,24 +135,22 @@ class ContrastiveTrainer(Trainer):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
         self._raw = RawRows(model, processing_class, text_column, label_column)
         train_dataset, eval_dataset = self._raw(train_dataset, "train"), self._raw(eval_dataset, "evaluation")
-        processing_class = self._raw.tokenizer
+        tokenizer = self._raw.tokenizer
         if self._raw.found_some:
             kwargs.setdefault("compute_metrics", classification_metrics)
-        check_stream(train_dataset, args)
         self._peft_config = peft_config
         self._data = TrainingSet(train_dataset, self._raw.names)
-        self.processing_class = processing_class  # the Trainer keeps it only after model_init has run
         self._step, self._eval_parts = Step(args), PartMeter()
         self.publisher = Publisher(args)
         self._past_optimizer: torch.optim.Optimizer | None = None  # what a training before made for itself
         if model is not None:
-            model = prepare_model(model, args, self._data, processing_class, peft_config)
-        if data_collator is None and processing_class is not None:
-            data_collator = ContrastiveDataCollator(processing_class)
+            model = prepare_model(model, args, self._data, tokenizer, peft_config)
+        if data_collator is None and tokenizer is not None:
+            data_collator = ContrastiveDataCollator(tokenizer)
         with warnings.catch_warnings():
             # The Trainer's own smoothing is left out, but that of the objective is not.
             warnings.filterwarnings("ignore", "Label smoothing is not compatible")
-            super().__init__(model, args, data_collator, train_dataset, eval_dataset, processing_class, **kwargs)
+            super().__init__(model, args, data_collator, train_dataset, eval_dataset, tokenizer, **kwargs)
         start = Start(self.distill_mean, self.fit_classifier)
         self._learned = StopWhenLearned()
         for callback in (RunMark(), SamplerEpochCallback(), start, self._learned, CollapseMonitor()):
@@ -172,7 +169,6 @@ class ContrastiveTrainer(Trainer):
             self._look_at_training_set(dataset)
 
     def _look_at_training_set(self, dataset: Any) -> None:
-        check_stream(dataset, self.args)
         data = TrainingSet(dataset, self._raw.names)
         if self.model is not None:  # the Trainer drops that of a trial
             check_model(self._unwrapped, self.args, data)
@@ -191,11 +187,10 @@ class ContrastiveTrainer(Trainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        is_set = self._signature_columns is not None
+        self._signature_columns = None  # those of a training before, perhaps with other views
         super()._set_signature_columns_if_needed()
-        if not is_set:
-            taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
-            self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
+        taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
+        self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # The public way to a batch structure that survives sharding over processes is an order of indices.
@@ -223,13 +218,10 @@ class ContrastiveTrainer(Trainer):
         self._look_again()
         resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
         if resume_from_checkpoint is not None:
-            config = self._unwrapped.config
-            check_checkpoint(resume_from_checkpoint, config, self.args.objective)
+            saved = check_checkpoint(resume_from_checkpoint, self._unwrapped.config, self.args.objective)
             # The Trainer loads weights alone; what was done before the first step stands in the configuration.
-            config.start = LCLConfig.from_pretrained(resume_from_checkpoint).start
+            self._unwrapped.config.start = saved.get("start")
         self._learned.checkpoint = resume_from_checkpoint
-        if self.optimizer is self._past_optimizer:
-            self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
         is_made = self.optimizer is None
         try:
             with pruning(self.hp_search_backend):
@@ -248,25 +240,25 @@ class ContrastiveTrainer(Trainer):
         args = self.args
         args.check()
         self._step, self.publisher.args = Step(args), args
-        self._signature_columns = None
         if not args.auto_find_batch_size:  # which goes on with the size that it has found
             self._train_batch_size = args.train_batch_size
         self._look_at_training_set(self.train_dataset)
+        if self.optimizer is self._past_optimizer:
+            self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
         if self.model is not None:
             self.eval_dataset = self._eval_dataset
-            distills_mean(args, self._unwrapped, self.train_dataset)  # refuses what cannot be done
-            if self.optimizer not in (None, self._past_optimizer):
+            if self.optimizer is not None:
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
-    def distill_mean(self, description: str = "mean into first token") -> None:
+    def distill_mean(self) -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
         num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
         batches = map(texts_alone, passes(self.get_train_dataloader()))
         average = partial(self.accelerator.reduce, reduction="mean")
-        distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
+        distill_mean(self._unwrapped, batches, num_batches, average=average)
 
-    def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
+    def fit_classifier(self, keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
@@ -279,8 +271,7 @@ class ContrastiveTrainer(Trainer):
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
-        options: Any = {"class_weights": weights, "gather": gather, "description": description}
-        return fit_head(self._unwrapped, batches, keep=keep, **options)
+        return fit_head(self._unwrapped, batches, keep=keep, class_weights=weights, gather=gather)
 
     # Steps
 
@@ -360,15 +351,6 @@ class ContrastiveTrainer(Trainer):
         """The whole weights where processes hold shards of them (FSDP, ZeRO); every process takes part."""
         return self.accelerator.get_state_dict(self.model_wrapped) if self._is_sharded else None
 
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # Writes the arguments beside a checkpoint; there is no public hook that could keep the token from them.
-        token, self.args.hub_token = self.args.hub_token, None
-        try:
-            super()._save(output_dir, state_dict)
-        finally:
-            self.args.hub_token = token
-        share_weights(output_dir or self.args.output_dir)
-
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         # There is no public hook around all that a checkpoint consists of.
         with naming_disk_faults(self.args.output_dir):
@@ -390,8 +372,13 @@ class ContrastiveTrainer(Trainer):
         """
         # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
         if _internal_call and output_dir is not None:
-            super().save_model(output_dir, _internal_call)
+            token, self.args.hub_token = self.args.hub_token, None  # the arguments are written too
+            try:
+                super().save_model(output_dir, _internal_call)
+            finally:
+                self.args.hub_token = token
             if self.args.should_save:
+                share_weights(output_dir)
                 self._learned.save(output_dir)
             return
         self._finish_current_push()  # which still reads the files
@@ -515,7 +502,7 @@ class ContrastiveTrainer(Trainer):
             self._hp_search_setup(trial)
             set_seed(self.args.seed)
         model: Any = super().call_model_init(trial)
-        model = prepare_model(model, self.args, self._data, self.processing_class, self._peft_config)
+        model = prepare_model(model, self.args, self._data, self._raw.tokenizer, self._peft_config)
         if trial is not None:
             set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
         return model

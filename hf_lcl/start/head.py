@@ -131,7 +131,6 @@ def fit_head(
     keep: float = 0.0,
     class_weights: list[float] | None = None,
     gather: Callable[[Any], Any] = lambda tensors: tensors,
-    description: str = "features",
 ) -> tuple[Tensor, Tensor]:
     """
     Fits the last layer of the classifier by cross-entropy (logistic regression) on the features of the frozen encoder,
@@ -146,7 +145,6 @@ def fit_head(
             any, the layer before it stays as it is.
         class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
-        description (`str`, *optional*): of the progress bar.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor]`: what it was fitted to, on the CPU: features `(texts, features)` in fp32
@@ -161,7 +159,7 @@ def fit_head(
     before: dict[str, Tensor] = {}
     features, labels = [], []
     try:
-        for batch in tqdm(batches, desc=description, leave=False):
+        for batch in tqdm(batches, "texts for the classifier", leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             if head is None:
                 head = find_head(model, inputs)
@@ -208,8 +206,18 @@ def _fit(
     # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
     mean = features.mean(axis=0) * with_bias
     scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
-    fit = _one_against_rest if labels.ndim == 2 else _logistic_regression
-    weight, bias = fit((features - mean) / scale, labels, num_labels, class_weights, with_bias, inverse_penalty)
+    regress = partial(
+        _logistic_regression, (features - mean) / scale, with_bias=with_bias, inverse_penalty=inverse_penalty
+    )
+    if labels.ndim == 1:
+        weight, bias = regress(labels, num_labels, class_weights)
+    else:  # each class against the rest; one of no text, or of all, is a bias alone
+        shares = labels.mean(axis=0)
+        weight, bias = np.zeros((num_labels, features.shape[1])), np.where(shares > 0.5, 10.0, -10.0)
+        for index in np.flatnonzero((shares > 0) & (shares < 1)):
+            weights = None if class_weights is None else [1.0, class_weights[index]]
+            rows, constants = regress(labels[:, index].astype(int), 2, weights)
+            weight[index], bias[index] = rows[1] - rows[0], constants[1] - constants[0]
     return weight / scale, bias - weight @ mean / scale
 
 
@@ -221,7 +229,7 @@ def _logistic_regression(
     with_bias: bool,
     inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As above for class ids; a class without texts gets a low logit."""
+    """Weight and bias for class ids; a class without texts gets a low logit."""
     from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
 
     present = np.unique(labels)
@@ -235,24 +243,4 @@ def _logistic_regression(
     weight = np.zeros((num_labels, features.shape[1]))
     bias = np.full(num_labels, constants.min() - 10)
     weight[present], bias[present] = rows, constants
-    return weight, bias
-
-
-def _one_against_rest(
-    features: np.ndarray,
-    labels: np.ndarray,
-    num_labels: int,
-    class_weights: list[float] | None,
-    with_bias: bool,
-    inverse_penalty: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """As above for rows of 0 and 1: one regression a class; a class of no text, or of all, is a bias alone."""
-    shares = labels.mean(axis=0)
-    weight, bias = np.zeros((num_labels, features.shape[1])), np.where(shares > 0.5, 10.0, -10.0)
-    for index in np.flatnonzero((shares > 0) & (shares < 1)):
-        weights = None if class_weights is None else [1.0, class_weights[index]]
-        rows, constants = _logistic_regression(
-            features, labels[:, index].astype(int), 2, weights, with_bias, inverse_penalty
-        )
-        weight[index], bias[index] = rows[1] - rows[0], constants[1] - constants[0]
     return weight, bias

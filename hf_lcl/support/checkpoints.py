@@ -128,22 +128,24 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
     raise ValueError(f"resume_from_checkpoint={resume!r} {fault}: use {use}, or `last`.")
 
 
-def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> None:
+def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> dict[str, Any]:
     """
-    Raises a `ValueError` where a run cannot go on from a checkpoint, whose model has other classes, another weighting
-    network, another encoder or another number of labels per text than `config`, or was trained for another objective.
+    The configuration in a checkpoint; of shards alone, which their library checks, it is empty. Raises a `ValueError`
+    where a run cannot go on from it: its model has other classes, another weighting network, another encoder or
+    another number of labels per text than `config`, or was trained for another objective.
     """
     if not (Path(checkpoint) / "config.json").is_file():
-        return  # shards alone, which their library checks
+        return {}
+    saved = read_json(Path(checkpoint) / "config.json")
     saved_objective = mark_of(read_state(checkpoint)).get("objective", objective)
-    saved = _what_must_agree(read_json(Path(checkpoint) / "config.json"), saved_objective)
     here = _what_must_agree(config.to_dict(), objective)
-    for what, value in saved.items():
+    for what, value in _what_must_agree(saved, saved_objective).items():
         if value != here.get(what):
             raise ValueError(
                 f"{checkpoint} cannot be resumed: its {what} is {value!r}, that of this run {here.get(what)!r}. Give "
                 "the settings and the data that it was trained with, or begin anew in another output_dir."
             )
+    return saved
 
 
 def _what_must_agree(config: dict[str, Any], objective: str) -> dict[str, Any]:

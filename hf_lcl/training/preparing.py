@@ -14,6 +14,7 @@ from ..model.configuration import SEVERAL, LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
 from ..training_args import ContrastiveTrainingArguments
+from .batching import check_stream
 from .splits import TrainingSet, check_fit
 from .start import distills_mean
 
@@ -41,7 +42,7 @@ def prepare_model(
     """
     wrapped = _wrap(model, args, data)
     check_model(wrapped, args, data)
-    _warn_of_settings(wrapped, args)
+    _warn_of_equal_views(wrapped, args)
     if tokenizer is not None:
         _fit_tokenizer(wrapped, tokenizer)
     if peft_config is not None:
@@ -77,6 +78,7 @@ def _wrap(
 
 def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
     """Raises a `ValueError` where model, objective and training set do not fit together; names the model's classes."""
+    check_stream(data.dataset, args)
     config, known = model.config, class_names(model.config)
     if args.objective == "lcl" and config.weighting == "none":
         raise ValueError(
@@ -103,13 +105,8 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         )
 
 
-def _warn_of_settings(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
-    """Says so where a batch of one leaves no positives, or where a model without dropout makes equal views."""
-    if args.is_contrastive and args.per_device_train_batch_size == 1:
-        logger.warning_once(
-            f"per_device_train_batch_size=1 leaves objective={args.objective!r} without positives: only "
-            "cross-entropy is learned. Use a batch of 16 or more."
-        )
+def _warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
+    """Says so where a model without dropout would make them."""
     config = model.config.text_config
     rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
     if args.num_views > 1 and args.view == "dropout" and not any(rate > 0 for rate in rates):

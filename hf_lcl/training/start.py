@@ -31,19 +31,17 @@ class Start(TrainerCallback):
     What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a resumed
     run, nor a second training, nor another trainer does it again.
 
-    `distill_mean` and `fit_head` are given the title of their progress bar; the latter returns the features and labels
-    that the classifier was fitted to, which `listener` is given, where it is set.
+    `fit_head` returns the features and labels that the classifier was fitted to, which `listener` is given, where it
+    is set.
     """
 
-    def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):
+    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], Any]):
         self._parts = {"distill_mean": distill_mean, "head_start": fit_head}
         self.listener: Callable[[Tensor, Tensor], None] | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Says what comes and what it costs, distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
         model, dataset = kwargs["model"], kwargs["train_dataloader"].dataset
-        if args.fsdp or args.deepspeed:
-            return
         if state.global_step == 0:
             wanted = {"distill_mean": distills_mean, "head_start": fits_head}
             parts = [name for name, is_wanted in wanted.items() if is_wanted(args, model, dataset)]
@@ -61,16 +59,13 @@ class Start(TrainerCallback):
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
-                for place, (name, share) in enumerate(shares.items(), 1):
-                    title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
-                    self._do(name, title, args, model)
+                for name in parts:
+                    self._do(name, args, model)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
-    def _do(
-        self, name: str, title: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
-    ) -> None:
+    def _do(self, name: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification) -> None:
         try:
-            made = self._parts[name](title)
+            made = self._parts[name]()
         except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise
@@ -116,7 +111,7 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
     if args.distill_mean is False or "distill_mean" in (model.config.start or ()):
         return False
     if not args.distill_mean:
-        return can_distill(model) and _starts_by_default(args, dataset)
+        return _starts_by_default(args, dataset) and can_distill(model)
     if not _reads_first_token(model):
         raise ValueError(
             "distill_mean=True teaches the first token, which the classifier of "
@@ -144,7 +139,7 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
     """Whether the classifier is fitted before the first step."""
     if args.head_start is not None:
         return args.head_start and "head_start" not in (model.config.start or ())
-    return model.starting_point.has_new_head and _starts_by_default(args, dataset)
+    return _starts_by_default(args, dataset) and model.starting_point.has_new_head
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
