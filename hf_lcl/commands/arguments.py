@@ -15,7 +15,7 @@ from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
 from ..evaluation.decisions import check_goal
 from ..evaluation.scope import Rule
-from .parsing import flag
+from .parsing import CheckedArguments, flag
 
 
 # Of each split, the flag that limits its rows.
@@ -23,7 +23,7 @@ LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test"
 
 
 @dataclass
-class DataArguments:
+class DataArguments(CheckedArguments):
     """Which texts and labels, and how they are read. Every field is a flag; its `help` says what it means."""
 
     _argument_group_name = "the data"
@@ -107,7 +107,7 @@ class DataArguments:
         self.text_columns: list[str] = []
 
     def problems(self) -> list[str]:
-        """Which files cannot be read, and which columns that were named they lack: whole sentences."""
+        """Which files cannot be read, and which columns that were named they lack."""
         found = []
         for split, path in self.files.items():
             try:

@@ -66,7 +66,7 @@ def parse_arguments(
 
     Raises:
         UsageError: for flags that are unknown or were removed, values that cannot be read or that a dataclass refuses,
-            what its `problems()` finds, if it has such, and a missing file of settings: all in one message.
+            what `CheckedArguments.problems` finds, and a missing file of settings: all in one message.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
@@ -89,9 +89,17 @@ def parse_arguments(
         except (ValueError, TypeError) as error:
             problems.append(_with_flags(str(error), flags))
         else:
-            problems += parts[-1].problems() if hasattr(parts[-1], "problems") else []
+            problems += parts[-1].problems() if isinstance(parts[-1], CheckedArguments) else []
     refuse(problems)
     return tuple(parts)
+
+
+class CheckedArguments:
+    """Arguments that can say what is wrong with them beside the values of their fields."""
+
+    def problems(self) -> list[str]:
+        """Whole sentences; none where all is right."""
+        raise NotImplementedError
 
 
 def refuse(problems: Iterable[str]) -> None:
