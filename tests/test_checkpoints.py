@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from hf_lcl import encode_labels, tokenize_texts
 from hf_lcl.evaluation.finished import load_training_model, log_history
 from hf_lcl.hub import push_folder
-from hf_lcl.support.checkpoints import checkpoint_of, fault_of, newest_checkpoint, resume_point
+from hf_lcl.support.checkpoints import check_checkpoint, checkpoint_of, fault_of, newest_checkpoint, resume_point
 
 
 SETTINGS = {"objective": "lcl", "save_strategy": "steps", "save_steps": 2, "max_steps": 4}
@@ -29,6 +29,15 @@ def finished(trainer_in, tmp_path_factory):
 def out(finished, tmp_path):
     """A copy of that folder, where `make_trainer` trains."""
     return shutil.copytree(finished, tmp_path / "out")
+
+
+def test_shards_alone_hold_no_configuration_and_are_left_to_their_library(out):
+    model = load_training_model(out)
+    assert check_checkpoint(out / "checkpoint-4", model.config, "lcl")["weighting"] == "head"
+    (out / "checkpoint-4" / "config.json").unlink()
+    (out / "checkpoint-4" / "model.safetensors").rename(out / "checkpoint-4" / "pytorch_model_fsdp_0")
+    assert fault_of(out / "checkpoint-4") is None
+    assert check_checkpoint(out / "checkpoint-4", model.config, "lcl") == {}
 
 
 def cut(path):
