@@ -8,6 +8,7 @@ from ..hub.export import save_sequence_classifier
 from ..hub.out_of_scope import add_out_of_scope, check_folder, check_out_of_scope, describe, remove_out_of_scope
 from ..model.classes import OUT_OF_SCOPE, class_names
 from .data import labelled_texts
+from .exits import UsageError
 from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
     flags, data_args = parse_model_flags(parser, argv)
     folder = Path(flags.model)
     if data_args.out_of_scope is None:
-        raise ValueError("There is nothing to do: give --out_of_scope keep=0.95, recall=0.9, f1 or none.")
+        raise UsageError("There is nothing to do: give --out_of_scope keep=0.95, recall=0.9, f1 or none.")
     check_folder(folder)
     model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
     was_there = remove_out_of_scope(model)
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
         return
     check_out_of_scope(model.native)
     if data_args.validation_file is None:
-        raise ValueError("The cut is chosen on labelled texts that were not trained on: give --validation_file.")
+        raise UsageError("The cut is chosen on labelled texts that were not trained on: give --validation_file.")
     splits = labelled_texts(data_args, model, tokenizer, "validation", also=[OUT_OF_SCOPE])
     validation, foreign = splits["validation"], splits.get("oos")
     facts = add_out_of_scope(

@@ -25,7 +25,7 @@ from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments
 from .data import read_data
 from .evaluate import measure
-from .exits import own_command, telling_what_is_kept
+from .exits import UsageError, own_command, telling_what_is_kept
 from .job import run_job
 from .model_arguments import ModelArguments
 from .parsing import parse_arguments
@@ -81,9 +81,9 @@ class CompareArguments:
 def main(argv: list[str]) -> None:
     compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
     if training_args.world_size > 1:
-        raise ValueError("A comparison runs in one process: leave torchrun out.")
+        raise UsageError("A comparison runs in one process: leave torchrun out.")
     if training_args.push_to_hub:
-        raise ValueError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
+        raise UsageError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
     folder = Path(training_args.output_dir)
     # Checks the arguments of all runs before the first one.
     runs = product(compare_args.seeds, compare_args.objectives)
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
-        raise ValueError("A comparison needs labelled texts that it does not train on: give --test_file.")
+        raise UsageError("A comparison needs labelled texts that it does not train on: give --test_file.")
     columns = {name: ("input_ids",) if name == "oos" else ("input_ids", "labels") for name in splits}
     identity = {name: fingerprint(data, columns[name]) for name, data in splits.items()}
     decided_by = {"out_of_scope": data_args.rule, "fold_thresholds": data_args.fold_thresholds}

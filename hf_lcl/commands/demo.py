@@ -9,6 +9,7 @@ from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
 from ..support.files import read_csv, write_whole
 from .closing import PREDICTIONS
+from .exits import UsageError
 from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
@@ -91,7 +92,7 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     for a file that is not there, or no such list.
     """
     if not audit.is_file():
-        raise ValueError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
+        raise UsageError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
     rows = read_csv(audit)
     if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
         raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
@@ -105,7 +106,7 @@ def write_space(folder: Path, model: str) -> None:
     its id, or the folder that is to be published under its name. No training text is in it.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty: name another folder for --space.")
+        raise UsageError(f"{folder} is not empty: name another folder for --space.")
     if Path(model).is_dir():
         model = f"USER/{Path(model).resolve().name}"
         print(f"Replace USER in {folder}/app.py and {folder}/README.md by your name on the Hub.", file=sys.stderr)

@@ -15,6 +15,7 @@ from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
 from ..serving.onnx_classifier import OnnxClassifier
 from ..support.files import GRAPH, staged
 from .data import labelled_texts
+from .exits import wrong_usage
 from .model_flags import (
     HOW_LABELS_ARE_READ,
     HOW_TEXTS_ARE_READ,
@@ -109,6 +110,7 @@ def main(argv: list[str]) -> None:
     print(f"{folder / GRAPH}: {told}. --help shows how to serve it.")
 
 
+@wrong_usage()
 def _check(flags: Namespace) -> None:
     folder, source = flags.output_folder, Path(flags.model)
     if flags.format != "onnx":

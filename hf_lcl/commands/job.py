@@ -22,7 +22,7 @@ from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 from .closing import LossInBar, label_check, summary_lines, write_predictions
-from .exits import own_command, telling_what_is_kept
+from .exits import own_command, telling_what_is_kept, wrong_usage
 from .scope import add_scope, check_scope
 
 
@@ -95,8 +95,9 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     return predicted
 
 
+@wrong_usage()
 def check_foldable(trainer: ContrastiveTrainer) -> None:
-    """Raises a `ValueError` where thresholds cannot be chosen or folded: before training."""
+    """Raises a `UsageError` where thresholds cannot be chosen or folded: before training."""
     if not trainer.model.config.has_several_labels:
         raise ValueError("fold_thresholds is for several labels per text: this classifier gives each text one class.")
     if trainer.eval_dataset is None:
@@ -136,8 +137,9 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
     return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
 
 
+@wrong_usage()
 def check_best_metric(trainer: ContrastiveTrainer) -> None:
-    """Raises a `ValueError` where `metric_for_best_model` is none that an evaluation gives."""
+    """Raises a `UsageError` where `metric_for_best_model` is none that an evaluation gives."""
     args, number = trainer.args, len(class_names(trainer.model.config))
     known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl"), "runtime"]
     if args.is_contrastive:

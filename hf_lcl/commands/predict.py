@@ -23,7 +23,7 @@ from ..serving.processes import Processes, started_processes
 from ..support.files import is_exported, refuse_overwriting
 from ..support.version import __version__
 from .arguments import DataArguments
-from .exits import telling_what_is_kept, wrong_usage
+from .exits import UsageError, telling_what_is_kept, wrong_usage
 from .model_flags import model_parser, parse_model_flags
 from .parsing import given_names
 
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     _check(flags, data_args)
     with started_processes() as processes:
         if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
-            raise ValueError("Several processes divide the rows of files, and need an --output_file.")
+            raise UsageError("Several processes divide the rows of files, and need an --output_file.")
         rows, plan = _read(flags, data_args), dict[str, Any]()
         if "-" in flags.files:
             first = list(islice(rows, ROWS_AT_ONCE))

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
 
     folder = Path(flags.model)
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+        raise UsageError(f"{folder} holds no model (config.json): name a folder that does.")
     model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     splits = labelled_texts(data_args, model, tokenizer)
     if flags.fold_thresholds is not None:

@@ -13,10 +13,12 @@ from ..hub.export import saves_adapter
 from ..hub.out_of_scope import add_out_of_scope, check_out_of_scope, describe
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
+from .exits import wrong_usage
 
 
+@wrong_usage()
 def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> None:
-    """Raises a `ValueError` where `--out_of_scope` cannot be done after the training that is about to begin."""
+    """Raises a `UsageError` where `--out_of_scope` cannot be done after the training that is about to begin."""
     if data_args.rule is None:
         return
     if not trainer.args.do_train:

@@ -1,8 +1,13 @@
 """What is wrong with a command line is told at once, in one line and before any work, with exit status 2."""
 
+from pathlib import Path
+
 import pytest
 
 from hf_lcl.__main__ import main
+
+
+TEXTS = Path(__file__).parents[2] / "examples" / "data" / "feelings_test.jsonl"
 
 
 @pytest.fixture
@@ -88,6 +93,9 @@ def test_columns_that_cannot_be_told(refused, tmp_path):
         (["evaluate", "out", "--test_fiel", "x"], "Did you mean --test_file?"),
         (["evaluate", "out", "--batch_size", "0"], "--batch_size 0 must be at least 1"),
         (["push", "out"], "required: USER/NAME"),
+        (["calibrate", "out"], "give --out_of_scope keep=0.95"),
+        (["export", "nowhere", "graph"], "nowhere is no folder"),
+        (["report", "nowhere", "--test_file", str(TEXTS)], "nowhere holds no model"),
     ],
 )
 def test_other_commands(refused, argv, words):
