@@ -64,10 +64,8 @@ def reliability_bins(
     0.3
     ```
     """
-    if len(logits) == 0:
-        raise ValueError("There are no texts to measure calibration on.")
-    logits, references = _as_classes(logits, references)
-    probabilities = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
+    logits, references = _decisions(logits, references)
+    probabilities = softmax(logits / temperature, axis=1)
     confidence, correct = probabilities.max(axis=1), (probabilities.argmax(axis=1) == references).astype(float)
     edges = np.linspace(0, 1, bins + 1)
     counts, sums, hits = (np.histogram(confidence, edges, weights=of)[0] for of in (None, confidence, correct))
@@ -75,12 +73,14 @@ def reliability_bins(
         return ReliabilityBins(edges, counts, sums / counts, hits / counts)
 
 
-def _as_classes(logits: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of 0 and 1 `(rows, num_labels)`, and their logits, as so many decisions between two classes."""
+def _decisions(logits: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits in float64 and class ids; of rows of 0 and 1, and their logits, so many decisions between two classes."""
+    logits = np.asarray(logits, dtype=np.float64)
+    if not len(logits):
+        raise ValueError("There are no texts to measure calibration on, or to fit a temperature on.")
     if np.ndim(references) == 1:
         return logits, references
-    flat = np.asarray(logits, dtype=np.float64).reshape(-1)
-    return np.stack([np.zeros_like(flat), flat], axis=1), np.asarray(references).reshape(-1).astype(int)
+    return np.stack([np.zeros(logits.size), logits.ravel()], axis=1), np.ravel(references).astype(int)
 
 
 def expected_calibration_error(
@@ -118,15 +118,12 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     3.641
     ```
     """
-    if len(logits) == 0:
-        raise ValueError("There are no texts to fit the temperature on.")
-    logits, references = _as_classes(logits, references)
-    scores = np.asarray(logits, dtype=np.float64)
-    if not np.ptp(scores, axis=1).any() or (scores.argmax(axis=1) == references).all():
+    logits, references = _decisions(logits, references)
+    if not np.ptp(logits, axis=1).any() or (logits.argmax(axis=1) == references).all():
         return 1.0  # all temperatures are equally good, or the lower the better
 
     def cross_entropy(exponent: float) -> float:
-        return -log_softmax(scores / np.exp(exponent), axis=1)[np.arange(len(scores)), references].mean()
+        return -log_softmax(logits / np.exp(exponent), axis=1)[np.arange(len(logits)), references].mean()
 
     bounds = np.log([0.01, 100.0])
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))

@@ -29,20 +29,19 @@ class ClassificationSummary(evaluate.Metric):
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         if self.config_name == "several":
             return _of_several_labels(np.asarray(predictions), np.asarray(references))
-        return {
-            "accuracy": float(accuracy_score(references, predictions)),
-            "macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
-            "weighted_f1": float(f1_score(references, predictions, average="weighted", zero_division=0)),
-        }
+        accuracy = float(accuracy_score(references, predictions))
+        return {"accuracy": accuracy} | _f1(predictions, references, "macro", "weighted")
+
+
+def _f1(predictions: Any, references: Any, *averages: str) -> dict[str, float]:
+    return {f"{name}_f1": float(f1_score(references, predictions, average=name, zero_division=0)) for name in averages}
 
 
 def _of_several_labels(logits: np.ndarray, references: np.ndarray) -> dict[str, float]:
     predictions = (logits > 0).astype(int)
-    averages = ("micro", "macro", "weighted")
-    f1 = {f"{name}_f1": float(f1_score(references, predictions, average=name, zero_division=0)) for name in averages}
     present = references.any(axis=0)  # the average precision of a class without texts is not defined
     precisions = average_precision_score(references[:, present], logits[:, present], average=None)
-    return f1 | {
+    return _f1(predictions, references, "micro", "macro", "weighted") | {
         "subset_accuracy": float(accuracy_score(references, predictions)),
         "hamming_loss": float(hamming_loss(references, predictions)),
         "mean_average_precision": float(np.mean(precisions)) if present.any() else 0.0,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from torch import nn
@@ -46,8 +45,8 @@ def run_model(
     Returns the outputs on the CPU, in fp32. Raises a `ValueError` for a token id that the model does not know, since
     the tokenizer is another model's.
     """
-    _check_token_ids(dataset, model)
     model.eval()
+    known_ids = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
     accepted = inspect.signature(model.native.forward).parameters
     columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in accepted]
     rows = dataset.select_columns(columns).with_format(None)
@@ -59,7 +58,13 @@ def run_model(
     with own_bar as bar:
         for picked in batches_by_length(token_counts(dataset), batch_size, max_tokens):
             order.extend(picked)
-            output = model(**BatchEncoding(collate(rows[picked])).to(model.device))
+            batch = BatchEncoding(collate(rows[picked]))
+            if (largest := int(batch["input_ids"].max())) >= known_ids:
+                raise ValueError(
+                    f"The tokenizer gives a text the token id {largest}, but the model's embedding has {known_ids:,} "
+                    "rows: use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
+                )
+            output = model(**batch.to(model.device))
             for name in ("logits", "embeddings", "weighting_logits"):
                 if name in output:
                     parts[name].append(output[name].float().cpu().numpy())
@@ -85,14 +90,3 @@ def run_on_texts(
     encoded = tokenizer(*columns, truncation=True, max_length=limit)
     warn_of_cut_texts(map(len, encoded["input_ids"]), limit)
     return run_model(model, Dataset.from_dict(dict(encoded)), tokenizer, **options)
-
-
-def _check_token_ids(dataset: Dataset, model: LCLForSequenceClassification) -> None:
-    size = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
-    for batch in dataset.select_columns("input_ids").with_format("arrow").iter(10_000):
-        largest = pc.max(pc.list_flatten(batch["input_ids"])).as_py()
-        if largest is not None and largest >= size:
-            raise ValueError(
-                f"The tokenizer gives a text the token id {largest}, but the model's embedding has {size:,} rows: "
-                "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer))."
-            )

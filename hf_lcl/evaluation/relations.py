@@ -112,5 +112,4 @@ def closest_pairs(affinity: np.ndarray, names: list[str], top: int = 10) -> list
 def _symmetric(affinity: np.ndarray) -> np.ndarray:
     """The mean of both directions; of one if the other is NaN, and 0 if both are."""
     both = np.stack([affinity, affinity.T])
-    known = np.isfinite(both).sum(axis=0)
-    return np.nan_to_num(both).sum(axis=0) / known.clip(min=1)
+    return np.ma.masked_invalid(both).mean(axis=0).filled(0)

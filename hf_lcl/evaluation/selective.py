@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
+
+from .decisions import probabilities
 
 
 WANTED = (0.8, 0.9, 0.95, 0.98, 0.99)  # accuracies of the answers
@@ -31,8 +32,8 @@ class RiskCoverage:
 
 def risk_coverage(logits: np.ndarray, references: np.ndarray) -> RiskCoverage:
     """The curve of a classifier from its logits `(rows, num_labels)` and the true class ids `(rows,)`."""
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    found = probabilities(logits, several=False)
+    confidence, right = found.max(axis=1), found.argmax(axis=1) == references
     order = np.argsort(-confidence, kind="stable")
     confidence, right = confidence[order], right[order]
     # Texts of one probability are answered together.

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from math import ceil
 
 import numpy as np
-from scipy.special import softmax
 
+from ..decisions import probabilities
 from .findings import SAME, same_words
 
 
@@ -26,10 +26,10 @@ def choose_next(
     Logits are `(rows, num_labels)`, embeddings of length 1 `(rows, hidden)`; texts that have a label already are
     `known`, as [`same_words`] writes them.
     """
-    probabilities = softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    *_, second, first = np.partition(probabilities, -2, axis=1).T
-    best, order = probabilities.argmax(axis=1), np.argsort(first - second, kind="stable")
-    cap, of_class, counts = ceil(2 * number / probabilities.shape[1]), Counter[int](), Counter[str]()
+    found = probabilities(logits, several=False)
+    *_, second, first = np.partition(found, -2, axis=1).T
+    best, order = found.argmax(axis=1), np.argsort(first - second, kind="stable")
+    cap, of_class, counts = ceil(2 * number / found.shape[1]), Counter[int](), Counter[str]()
     known, chosen, waiting = set(known), list[int](), list[int]()
     vectors = np.empty((number, embeddings.shape[1]), dtype=np.float32)
     fresh = [row for row in order if same_words(texts[row]) not in known]

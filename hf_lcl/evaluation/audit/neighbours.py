@@ -38,9 +38,7 @@ def nearest(embeddings: np.ndarray, number: int = 10, *, others: np.ndarray | No
             block = torch.from_numpy(among[first : first + COLUMNS]).to(device, dtype)
             scores = (queries @ block.T).float()
             if others is None:
-                own = torch.arange(start, start + len(queries), device=device) - first
-                inside = (own >= 0) & (own < len(block))
-                scores[inside, own[inside]] = -2  # below every cosine
+                scores.diagonal(start - first).fill_(-2)  # of each with itself: below every cosine
             values, places = scores.topk(min(number, len(block)), dim=1)
             best, order = torch.cat([best, values], dim=1).topk(number, dim=1)
             found = torch.cat([found, places + first], dim=1).gather(1, order)
