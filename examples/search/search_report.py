@@ -10,7 +10,7 @@ import numpy as np
 from paper_space import PAPER_VALUES
 
 from hf_lcl.evaluation.plots.matrices import readable_on
-from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
+from hf_lcl.evaluation.plots.theme import new_figure, save_picture
 from hf_lcl.support.extras import load_extra
 from hf_lcl.support.files import write_csv, write_json
 
@@ -109,7 +109,7 @@ def save_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, 
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    return save_picture(lambda theme: plot_heat_map(trials, metric, direction, theme), folder, "heat_map")
+    return save_picture(lambda: plot_heat_map(trials, metric, direction), folder, "heat_map")
 
 
 def heat_map_values(trials: Sequence["FrozenTrial"]) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def heat_map_values(trials: Sequence["FrozenTrial"]) -> tuple[np.ndarray, np.nda
     return values, pruned
 
 
-def plot_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, theme: Theme) -> "Figure":
+def plot_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str) -> "Figure":
     """
     The value by alpha and temperature, one panel per batch size. Values in brackets are of trials that were pruned.
 
@@ -144,26 +144,24 @@ def plot_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, 
         trials (`Sequence[FrozenTrial]`): of [`paper_space`], one of them completed.
         metric (`str`): what their value is.
         direction (`str`): `"maximize"` or `"minimize"`; the best is farthest from the background.
-        theme ([`Theme`]): the colours.
     """
     values, pruned = heat_map_values(trials)
-    colors = load_extra("matplotlib.colors", extra="plots")
-    shades = theme.sequential if direction == "maximize" else theme.sequential[::-1]
-    colormap = colors.LinearSegmentedColormap.from_list("", shades)
+    colormap = load_extra("matplotlib", extra="plots").colormaps.get_cmap(None)  # that of the style
+    if direction == "minimize":
+        colormap = colormap.reversed()
     found = values[np.isfinite(values)]
-    norm = colors.Normalize(found.min(), found.max())
     figure = new_figure(3.4 * len(values) + 0.8, 2.6)
     panels = figure.subplots(1, len(values), sharey=True)
     alphas, temperatures = PAPER_VALUES["alpha"], PAPER_VALUES["temperature"]
     for axes, size, grid, cut in zip(panels, PAPER_VALUES["per_device_train_batch_size"], values, pruned):
-        image = axes.imshow(grid, cmap=colormap, norm=norm, aspect="auto")
+        image = axes.imshow(grid, cmap=colormap, vmin=found.min(), vmax=found.max(), aspect="auto")
         axes.set(title=f"batch size {size}", xlabel="temperature")
         axes.set_xticks(range(len(temperatures)), [f"{value:g}" for value in temperatures])
         axes.set_yticks(range(len(alphas)), [f"{value:g}" for value in alphas])
         axes.grid(False)
         for row, column in np.argwhere(np.isfinite(grid)):
             text = f"({grid[row, column]:.3f})" if cut[row, column] else f"{grid[row, column]:.3f}"
-            color = readable_on(colormap(norm(grid[row, column])))
+            color = readable_on(image.cmap(image.norm(grid[row, column])))
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     panels[0].set_ylabel("alpha")
     figure.colorbar(image, ax=list(panels), label=metric)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from .decisions import is_right
+
 
 # Resamples of the bootstrap and of the permutation test; of these, a batch at a time is in memory.
 RESAMPLES, BATCH = 9999, 100
@@ -86,8 +88,7 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _correct(runs: Mapping[int, Mapping[str, Any]], seeds: list[int], references: np.ndarray) -> np.ndarray:
-    is_right = np.array([np.asarray(runs[seed]["predictions"]) == references for seed in seeds])
-    return is_right.reshape(*is_right.shape[:2], -1).all(axis=2).astype(float)
+    return np.array([is_right(runs[seed]["predictions"], references) for seed in seeds], dtype=float)
 
 
 def _spread(values: list[float], digits: int = 1) -> str:

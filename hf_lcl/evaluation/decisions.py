@@ -24,6 +24,11 @@ def decided(logits: np.ndarray, several: bool) -> np.ndarray:
     return logits > 0 if several else logits.argmax(axis=-1)
 
 
+def is_right(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Of each text, whether its class, or all its labels, are those that were predicted, `(texts,)`."""
+    return (np.asarray(predictions) == references).reshape(len(references), -1).all(axis=1)
+
+
 def label_text(labels: np.ndarray | int, names: Sequence[str]) -> str:
     """The name of a class id, or the names of those that are 1 in a row."""
     if np.ndim(labels) == 0:

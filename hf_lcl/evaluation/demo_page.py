@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
-
 from ..data.corrections import CHANGE, DECISIONS, append_correction
 from ..support.extras import load_extra
 from .explorer import MARGIN, Explorer
@@ -80,7 +78,7 @@ def build_page(
             pairs = sorted({_pair(row) for row in misread})
             chosen = gr.Dropdown([EVERY_PAIR, *pairs], value=EVERY_PAIR, label="Truth and prediction")
             rows = gr.Dataframe(of_pair(EVERY_PAIR), headers=MISREAD, label="Most confident errors first", wrap=True)
-        if explorer.curve:
+        if explorer.curve is not None:
             with gr.Tab("When to ask a person"):
                 _add_curve(gr, explorer)
         if suspects:
@@ -95,7 +93,7 @@ def build_page(
 def _add_curve(gr: Any, explorer: Explorer) -> None:
     """The accuracy of the surest answers, and the cuts for some accuracies, as the report has measured them."""
     gr.LinePlot(
-        Dataset.from_list(explorer.curve).to_pandas(),
+        explorer.curve,
         x="answered",
         y="accuracy",
         x_title="share of texts that are answered, the surest first",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 from sklearn.preprocessing import normalize
 from tqdm.auto import tqdm
@@ -13,7 +14,6 @@ from transformers import PreTrainedTokenizerBase
 
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
-from ..support.files import read_csv
 from .inference import run_on_texts
 from .summary import FOLDER, read_summary
 
@@ -60,12 +60,12 @@ class Explorer:
         self._embeddings = self._run(self._texts, "training texts")[1] if self._texts else np.empty((0, 0))
         report, summary = Path(folder) / FOLDER, read_summary(folder) or {}
         self.cuts: list[dict[str, float]] = summary.get("selective", {}).get("cuts", [])
-        rows = read_csv(report / "risk_coverage.csv")
-        self.curve = [{name: float(value) for name, value in row.items()} for row in rows]
+        curve = report / "risk_coverage.csv"
+        self.curve = pd.read_csv(curve) if curve.is_file() else None
         self._cut = next((row for row in self.cuts if row["wanted"] == ACCURACY), None)
-        self._matrices = {
-            "measured": _read_matrix(report / "confusion_matrix.csv", self.names),
-            "learned": _read_matrix(report / "label_relations.csv", self.names),
+        self._shares = {
+            "measured": _read_shares(report / "confusion_matrix.csv", self.names),
+            "learned": _read_shares(report / "label_relations.csv", self.names),
         }
 
     def ask(self, text: str) -> Answer:
@@ -92,18 +92,12 @@ class Explorer:
         return f"Ask a person: below {self._cut['reject_below']:.0%}, the cut for {ACCURACY:.0%} of right answers."
 
     def _confused(self, index: int) -> list[tuple[str, str, str, float]]:
-        found = []
-        for kind, matrix in self._matrices.items():
-            if matrix is None or not matrix[index].sum() > 0:
-                continue
-            shares = matrix[index] / matrix[index].sum()
-            shares[index] = 0
-            found += [
-                (self.names[index], self.names[other], kind, float(shares[other]))
-                for other in np.argsort(-shares)[:3]
-                if shares[other] > 0
-            ]
-        return found
+        return [
+            (self.names[index], self.names[other], kind, float(shares[index, other]))
+            for kind, shares in self._shares.items()
+            for other in np.argsort(-shares[index])[:3]
+            if shares[index, other] > 0
+        ]
 
     def _run(self, texts: list[str], description: str) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities, and embeddings of length 1."""
@@ -117,13 +111,20 @@ class Explorer:
         return softmax(outputs.logits, axis=1), normalize(outputs.embeddings)
 
 
-def _read_matrix(path: Path, names: list[str]) -> np.ndarray | None:
-    """A matrix of classes as the report writes it, in the order of the names; `None` where there is none of these."""
+def _read_shares(path: Path, names: list[str]) -> np.ndarray:
+    """
+    The shares of each class (row) that go to others, by a matrix as the report writes it; 0 where it has no such
+    classes, or is not there.
+    """
+    shares = np.zeros((len(names), len(names)))
     if not path.is_file():
-        return None
+        return shares
     with path.open(encoding="utf-8", newline="") as file:
         (_, *columns), *rows = csv.reader(file)
     if sorted(columns) != sorted(names) or sorted(row[0] for row in rows) != sorted(names):
-        return None
-    values = {row[0]: dict(zip(columns, row[1:])) for row in rows}
-    return np.array([[float(values[true][other] or "nan") for other in names] for true in names])
+        return shares
+    for true, *cells in rows:
+        values = np.array([float(cell or 0) for cell in cells])[[columns.index(name) for name in names]]
+        shares[names.index(true)] = values / values.sum().clip(min=1e-12)
+    np.fill_diagonal(shares, 0)
+    return shares

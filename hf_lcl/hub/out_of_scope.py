@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
-from ..evaluation.scope import Rule
+from ..evaluation.scope import Rule, fitted_class
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
@@ -46,8 +46,8 @@ def check_folder(folder: Path) -> None:
 def remove_out_of_scope(model: LCLForSequenceClassification) -> bool:
     """Takes what [`add_out_of_scope`] did back, up to the rounding of the last layer; whether there was something."""
     native: Any = model.native
-    fitted = getattr(native.config, OUT_OF_SCOPE, None)
-    if fitted is None or class_names(native.config)[-1] != OUT_OF_SCOPE:
+    fitted = fitted_class(native.config)
+    if fitted is None:
         return False
     remove_last_class(native)
     scale_logits(native, fitted["temperature"])

@@ -211,26 +211,33 @@ def test_a_plain_classifier_gets_an_escaped_report_that_says_what_is_missing(
     assert {row["scaling"] for row in read_csv(plain / "report" / "reliability.csv")} == {"before"}
 
 
-def evaluated(folder, logits, labels, split="validation"):
-    outputs = ModelOutputs(logits, np.random.default_rng(0).normal(size=(len(labels), 3)))
-    return sections.Evaluated(split, labels, outputs, NAMES, folder)
+def evaluated(logits, labels, split="validation", weighting_logits=None):
+    embeddings = np.random.default_rng(0).normal(size=(len(labels), 3))
+    return sections.Evaluated(split, labels, ModelOutputs(logits, embeddings, weighting_logits), NAMES)
 
 
-def test_a_network_that_has_learned_nothing_ranks_no_classes(tmp_path):
+def test_a_network_that_has_learned_nothing_ranks_no_classes():
     rng = np.random.default_rng(0)
     labels = np.arange(80) % 4
     sure = rng.normal(size=(80, 4)) + 3 * np.eye(4)[labels]
-    test, validation = evaluated(tmp_path, np.zeros((80, 4)), labels, "test"), evaluated(tmp_path, sure, labels)
-    section = sections.relations(test, validation, rng.normal(size=(80, 4)) / 10, "")
+    test = evaluated(np.zeros((80, 4)), labels, "test", rng.normal(size=(80, 4)) / 10)
+    section = sections.relations(test, evaluated(sure, labels), "")
     assert section.text.startswith("Not learned yet")
     assert "validation texts" in section.text
-    for row in read_csv(tmp_path / "label_relations.csv"):
+    for _, row in section.numbers["label_relations"].iterrows():
         mean = softmax(sure[labels == NAMES.index(row["true"])], axis=1).mean(axis=0)
-        np.testing.assert_allclose([float(row[name]) for name in NAMES], mean, rtol=1e-4)
-    nothing = sections.relations(test, test, None, "No network.")
+        np.testing.assert_allclose(row[NAMES].astype(float), mean, rtol=1e-4)
+    test = evaluated(np.zeros((80, 4)), labels, "test")
+    nothing = sections.relations(test, test, "No network.")
     assert nothing.text.startswith("No network. Nor does the classifier")
     assert not nothing.tables
-    assert nothing.picture is None
+    assert not nothing.pictures
+
+
+def test_two_texts_make_no_map():
+    section = sections.embeddings(evaluated(np.eye(4)[:2], np.arange(2)))
+    assert section.text == "A map needs at least three texts."
+    assert not section.pictures
 
 
 def test_the_outputs_are_those_of_one_text_at_a_time_in_their_order(bert, splits, tokenizer):

@@ -18,14 +18,14 @@ SYSTEMS = {"cross-entropy": {"metrics": {"accuracy": 0.5}, "intervals": {}}}
 
 
 @pytest.fixture(scope="module")
-def test_split(tmp_path_factory):
+def test_split():
     """Many classes with long names, of which the first is always read as the second."""
     rng, labels = np.random.default_rng(0), np.arange(TEXTS) % CLASSES
     logits = rng.normal(size=(TEXTS, CLASSES)) + 4 * np.eye(CLASSES)[labels]
     logits[labels == 0, 1] = 9 + np.arange(10)
     outputs = ModelOutputs(logits, np.eye(CLASSES)[labels] + rng.normal(size=(TEXTS, CLASSES)) / 3)
     texts = [f"text {row} {LONG if row == 0 else ''} <i>" for row in range(TEXTS)]
-    return sections.Evaluated("test", labels, outputs, NAMES, tmp_path_factory.mktemp("report"), texts)
+    return sections.Evaluated("test", labels, outputs, NAMES, texts)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,13 @@ def facts(test_split):
 
 
 @pytest.fixture(scope="module")
-def page(test_split, facts):
+def page(test_split, facts, tmp_path_factory):
     curve = [{"step": step, "loss": 1 / step} for step in range(1, 21)]
     parts = [glance(test_split, facts), sections.results(test_split)[0], sections.confusion(test_split)]
-    parts.append(sections.training_curves(test_split, curve))
-    path = test_split.folder / "index.html"
-    path.write_text(
-        render_page("my_classifier", headline(test_split), parts, test_split.folder, "footer"), encoding="utf-8"
-    )
+    parts.append(sections.training_curves(curve))
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    text = render_page("my_classifier", headline(test_split), parts, path.parent, "footer")
+    path.write_text(text, encoding="utf-8")
     return SimpleNamespace(path=path, sections=parts)
 
 
@@ -61,11 +60,11 @@ def test_the_costliest_confusion_comes_with_the_texts_that_were_misread_most_con
 
 
 @pytest.mark.slow
-def test_many_classes_leave_the_twenty_with_the_most_errors_and_the_file_holds_all(test_split, page):
+def test_many_classes_leave_the_twenty_with_the_most_errors_and_the_file_holds_all(page):
     section = page.sections[2]
     assert section.text.startswith("The 20 of 34 classes with the most errors")
     assert f"The largest error: {NAMES[0]} read as {NAMES[1]}, 100%." in section.alt
-    assert len((test_split.folder / "confusion_matrix.csv").read_text().splitlines()) == CLASSES + 1
+    assert len((page.path.parent / "confusion_matrix.csv").read_text().splitlines()) == CLASSES + 1
 
 
 def test_another_system_is_put_into_the_table_and_nothing_else_changes(page, facts, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from hf_lcl.evaluation.plots.theme import Theme, new_figure, save_picture
+from hf_lcl.evaluation.plots.theme import new_figure, save_picture
 from hf_lcl.support.extras import load_extra
 
 from .cost import REFERENCE, goal_of
@@ -28,7 +28,7 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
 
     ticker = load_extra("matplotlib.ticker", extra="plots")
 
-    def draw(theme: Theme) -> "Figure":
+    def draw() -> "Figure":
         rows = -(-len(started) // COLUMNS)
         figure = new_figure(3.2 * COLUMNS, 2.6 * rows + 0.8)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
@@ -43,7 +43,7 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
                         median(run["seconds"] for run in timed),
                         100 * mean(run["metrics"]["accuracy"] for run in runs[cell, system].values()),
                         MARKERS[index % len(MARKERS)],
-                        color=theme.colors[index % len(theme.colors)],
+                        color=f"C{index}",
                         label=system,
                     )
             panel.set_xscale("log", subs=[])
@@ -68,16 +68,16 @@ def plot_curves(runs: Runs, cells: list[str], systems: list[str], path: Path) ->
     if not started:
         return
 
-    def draw(theme: Theme) -> "Figure":
+    def draw() -> "Figure":
         figure = new_figure(7.5, 3.8 * len(started) + 0.6)
         for panel, cell in zip(figure.subplots(len(started), 1, squeeze=False).flat, started):
             for index, system in enumerate(systems):
                 if (cell, system) not in runs:
                     continue
                 seconds, accuracies = zip(*next(iter(runs[cell, system].values()))["curve"])
-                style = {"color": theme.colors[index % len(theme.colors)], "label": system, "markersize": 4}
+                style = {"color": f"C{index}", "label": system, "markersize": 4}
                 panel.plot(seconds, [100 * each for each in accuracies], f"{MARKERS[index % len(MARKERS)]}-", **style)
-            panel.axhline(100 * goal_of(runs, cell), color=theme.grid, linewidth=1)
+            panel.axhline(100 * goal_of(runs, cell), color="0.7", linewidth=1)
             panel.set_xscale("log")
             panel.xaxis.set_major_formatter("{x:g}")
             panel.set_title(cell)

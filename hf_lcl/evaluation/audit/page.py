@@ -1,6 +1,7 @@
 """The page on which people go through what was found. Needs matplotlib, which is an extra."""
 
 import re
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +11,6 @@ from ...support.files import write_whole
 from ...support.tables import shortened
 from ..confusion import shown_in_matrix
 from ..plots.matrices import plot_confusion_matrix
-from ..plots.theme import save_picture
 from ..relations import class_tree
 from ..report.page import LONGEST_TEXT, Card, Section, render_page
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER
@@ -31,10 +31,10 @@ def write_page(audit: Audit, path: Path, title: str) -> None:
     found = [re.sub(" {2,}", ": ", line.strip(), count=1) for line in audit.summary()]
     sections = [Section("In short", lists={"": found})]
     sections += [_rows(audit, flag) for flag, has_it in audit.findings.flags.items() if has_it.any()]
+    if not np.isnan(audit.findings.margins).all():
+        sections.append(_classes(audit))
+    note = f"The {len(audit.texts):,} texts of {title}, as {path.with_suffix('.csv').name} lists them."
     with TemporaryDirectory() as folder:
-        if not np.isnan(audit.findings.margins).all():
-            sections.append(_classes(audit, Path(folder)))
-        note = f"The {len(audit.texts):,} texts of {title}, as {path.with_suffix('.csv').name} lists them."
         write_whole(path, render_page(f"Audit of {title}", note, sections, Path(folder)))
 
 
@@ -60,7 +60,7 @@ def _card(audit: Audit, row: int) -> Card:
     return Card(shortened(cells["text"], LONGEST_TEXT), " · ".join(about), beside)
 
 
-def _classes(audit: Audit, folder: Path) -> Section:
+def _classes(audit: Audit) -> Section:
     """Which classes look like which others; of many classes the picture shows those with the most suspect labels."""
     names, counts = audit.names, audit.counts()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -68,7 +68,6 @@ def _classes(audit: Audit, folder: Path) -> Section:
     what = "Each row holds the texts of one label, by the class that they look like."
     if len(shown) < len(names):
         what = f"The {len(shown)} of {len(names)} classes with the most labels that look wrong. {what}"
-    words = {"columns": "looks like", "rows": "label given"}
-    words["title"] = "Share of the texts of a label that look like which class"
-    save_picture(lambda theme: plot_confusion_matrix(shares, names, shown, theme, **words), folder, "noise")
-    return Section("Classes", what, "noise", tables={"Per class": audit.classes()}, alt=what)
+    title = "Share of the texts of a label that look like which class"
+    plot = partial(plot_confusion_matrix, shares, names, shown, columns="looks like", rows="label given", title=title)
+    return Section("Classes", what, {"noise": plot}, tables={"Per class": audit.classes()}, alt=what)

@@ -1,8 +1,9 @@
 """
-Plots of a classifier. Each function draws one figure in one theme; `theme.save_picture` writes it in both.
+Plots of a classifier. Each function draws one figure in the colours of matplotlib's present style;
+`theme.save_picture` writes it in those for light and for dark pages.
 
 They share these arguments: `names` (`list[str]`) are the class names by id; `order` (`list[int]`) are the class ids in
-the order to draw, as in [`ClassTree`]; `theme` ([`Theme`]) has the colours.
+the order to draw, as in [`ClassTree`].
 """
 
 from ...support.extras import load_extra

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -13,7 +14,7 @@ from ...support.extras import load_extra
 from ...support.tables import shortened
 from ..relations import class_means
 from .fonts import use_fonts
-from .theme import Theme, new_figure
+from .theme import new_figure
 
 
 # Each class that is to be told apart has a colour and a shape.
@@ -27,10 +28,8 @@ def project(embeddings: np.ndarray, method: str | None = None) -> tuple[np.ndarr
     """
     Embeddings `(rows, hidden)` in two dimensions, and the names of the two axes. They are L2-normalised first, as in
     the contrastive loss. The method is `"pca"` or `"umap"`; by default UMAP where the extra `umap` is installed and
-    there are more than 15 texts. Raises a `ValueError` for fewer than three.
+    there are more than 15 texts.
     """
-    if len(embeddings) < 3:
-        raise ValueError(f"{len(embeddings)} texts make no map: give at least 3.")
     unit = normalize(embeddings)
     if method is None:
         method = "umap" if find_spec("umap") and len(embeddings) > UMAP_NEIGHBORS else "pca"
@@ -51,7 +50,6 @@ def plot_embedding_map(
     references: np.ndarray,
     names: list[str],
     highlighted: list[int],
-    theme: Theme,
 ) -> Figure:
     """
     A scatter plot of the texts with the name of each class at its centroid: `points` and `axis_labels` from
@@ -62,34 +60,29 @@ def plot_embedding_map(
     axes = figure.subplots()
     size = np.clip(4000 / len(points), 6, 24)
     centroids = class_means(points, references, len(names))
+    groups, labels = [], [shortened(names[label], LONGEST_NAME) for label in highlighted]
     others = points[~np.isin(references, highlighted)]
     if len(others):
         x, y = others.T
-        axes.scatter(x, y, s=size / 3, color=theme.muted, alpha=0.5, linewidths=0, label="other classes")
+        groups.append(axes.scatter(x, y, s=size / 3, color="0.55", alpha=0.5, linewidths=0))
+        labels.insert(0, "other classes")
     for rank, label in enumerate(highlighted):
-        (x, y), color = points[references == label].T, theme.colors[rank % len(theme.colors)]
-        axes.scatter(x, y, s=size, color=color, marker=MARKERS[rank], alpha=0.55, linewidths=0, label=f"{rank}")
+        x, y = points[references == label].T
+        groups.append(axes.scatter(x, y, s=size, color=f"C{rank}", marker=MARKERS[rank], alpha=0.55, linewidths=0))
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title="Embeddings of the texts, names at the centroids")
-    legend = figure.legend(loc="outside right upper", fontsize=8)
-    # The names come last: matplotlib leaves out labels that begin with a low line.
-    shown = [
-        *(["other classes"] if len(others) else []),
-        *(shortened(names[label], LONGEST_NAME) for label in highlighted),
-    ]
-    for name, text, handle in zip(shown, legend.get_texts(), legend.legend_handles):
-        text.set_text(name)
-        if handle is not None:
-            handle.set(alpha=1, sizes=[30])
+    legend = figure.legend(groups, labels, loc="outside right upper", fontsize=8)
+    for handle in filter(None, legend.legend_handles):
+        handle.set(alpha=1, sizes=[30])
     first = [label for label in [*highlighted, *range(len(names))] if np.isfinite(centroids[label]).all()]
     figure.draw_without_rendering()  # the layout must be known
-    _write_names(axes, {label: centroids[label] for label in first}, names, set(highlighted), theme)
+    _write_names(axes, {label: centroids[label] for label in first}, names, set(highlighted))
     return figure
 
 
-def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bold: set[int], theme: Theme) -> None:
+def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bold: set[int]) -> None:
     """Writes names near their places, the first ones the nearest, where they cover no other."""
-    outline = [withStroke(linewidth=2.5, foreground=theme.background)]
-    line = {"arrowstyle": "-", "color": theme.text, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+    outline = [withStroke(linewidth=2.5, foreground=rcParams["axes.facecolor"])]
+    line = {"arrowstyle": "-", "color": rcParams["text.color"], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
     turns = np.arange(400)  # a spiral, in points
     offsets = 6 * np.sqrt(turns)[:, None] * np.stack([1.6 * np.cos(2.4 * turns), np.sin(2.4 * turns)], axis=1)
     centers, sizes = np.empty((0, 2)), np.empty((0, 2))

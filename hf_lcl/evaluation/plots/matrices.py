@@ -1,14 +1,16 @@
 """Heat maps of class by class: the confusion matrix and the label relations."""
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize, PowerNorm
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from scipy.cluster.hierarchy import dendrogram
 
 from ...support.tables import shortened
 from ..relations import ClassTree
-from .theme import Theme, new_figure
+from .theme import new_figure
 
 
 # Up to this many classes each cell shows its number.
@@ -22,7 +24,6 @@ def plot_confusion_matrix(
     shares: np.ndarray,
     names: list[str],
     order: list[int],
-    theme: Theme,
     columns: str = "predicted",
     rows: str = "true",
     title: str = "Share of the texts of a class that is given which class",
@@ -35,15 +36,13 @@ def plot_confusion_matrix(
     figure = new_figure(*_size([names[index] for index in order]))
     axes = figure.subplots()
     # The square root lets small shares of errors be seen.
-    image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1), theme)
+    image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1))
     axes.set(xlabel=columns, ylabel=rows, title=title)
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=[0, 0.05, 0.25, 0.5, 1], format="{x:.0%}")
     return figure
 
 
-def plot_label_relations(
-    weights: np.ndarray, names: list[str], tree: ClassTree, theme: Theme, quantity: str = "weight"
-) -> Figure:
+def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree, quantity: str = "weight") -> Figure:
     """
     The `weights` from [`label_relations`] in multiples of equal weights, beside their [`class_tree`]. The title calls
     them `quantity`.
@@ -51,14 +50,21 @@ def plot_label_relations(
     width, height = _size(names)
     branch_width = max(1.6, 0.16 * width)
     figure = new_figure(width + branch_width, height)
-    branches, axes = figure.subplots(1, 2, width_ratios=[branch_width, width], sharey=True)
+    branches, axes = figure.subplots(1, 2, width_ratios=[branch_width, width])
     norm = LogNorm(RELATION_TICKS[0], RELATION_TICKS[-1])
-    image = _heat_map(axes, weights * len(names), names, tree.order, norm, theme)
+    image = _heat_map(axes, weights * len(names), names, tree.order, norm)
     axes.set_xlabel("is given to")
     title = f"Mean {quantity} that texts of a class give to each class, in multiples of 1/{len(names)}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)  # of the figure: the axes of few classes are narrower
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=list(RELATION_TICKS), format="{x:.2g}").minorticks_off()
-    _draw_tree(branches, tree, theme)
+    # The merges as brackets, with the leaves at the right, on the rows of the heat map beside it.
+    color = {"color_threshold": 0, "above_threshold_color": rcParams["text.color"]}
+    dendrogram(tree.linkage, orientation="left", no_labels=True, ax=branches, **color)
+    branches.collections[0].set_linewidth(0.9)
+    branches.invert_yaxis()
+    branches.set_xlabel("distance")
+    branches.grid(False)
+    branches.spines[["left", "right", "top"]].set_visible(False)
     return figure
 
 
@@ -69,13 +75,10 @@ def _size(names: list[str]) -> tuple[float, float]:
     return height + 0.9, height
 
 
-def _heat_map(
-    axes: Axes, values: np.ndarray, names: list[str], order: list[int], norm: Normalize, theme: Theme
-) -> AxesImage:
+def _heat_map(axes: Axes, values: np.ndarray, names: list[str], order: list[int], norm: Normalize) -> AxesImage:
     ordered, lowest = values[np.ix_(order, order)], norm.vmin or 0.0
-    colormap = LinearSegmentedColormap.from_list("", theme.sequential)
     # Zeros have no logarithm, and would look like missing values.
-    image = axes.imshow(np.maximum(ordered, lowest), cmap=colormap, norm=norm, aspect="auto")
+    image = axes.imshow(np.maximum(ordered, lowest), norm=norm, aspect="auto")
     is_numbered = len(order) <= MOST_NUMBERED_CLASSES
     size = 9 if is_numbered else 7
     shown = [shortened(names[index], LONGEST_NAME) for index in order]
@@ -85,7 +88,7 @@ def _heat_map(
     axes.grid(False)
     for row, column in np.argwhere(ordered > 0) if is_numbered else ():
         value = ordered[row, column]
-        color = readable_on(colormap(norm(max(value, lowest))))
+        color = readable_on(image.cmap(norm(max(value, lowest))))
         text = "<.01" if value < 0.01 else f"{value:.2f}".lstrip("0")
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     return image
@@ -95,19 +98,3 @@ def readable_on(color: tuple[float, ...]) -> str:
     """Black or white, whichever can be read on a colour."""
     red, green, blue, _ = color
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"
-
-
-def _draw_tree(axes: Axes, tree: ClassTree, theme: Theme) -> None:
-    """The merges as brackets, with the leaves at the right, on the rows of the heat map beside it."""
-    places = {label: (0.0, float(row)) for row, label in enumerate(tree.order)}
-    for step, (left, right, distance, _) in enumerate(tree.linkage, start=len(tree.order)):
-        (left_x, left_y), (right_x, right_y) = places[int(left)], places[int(right)]
-        bracket = [left_x, distance, distance, right_x], [left_y, left_y, right_y, right_y]
-        axes.plot(*bracket, color=theme.text, linewidth=0.9, solid_joinstyle="miter")
-        places[step] = (distance, (left_y + right_y) / 2)
-    axes.invert_xaxis()
-    axes.set_xlim(right=0)
-    axes.set_xlabel("distance")
-    axes.yaxis.set_tick_params(labelleft=False, length=0)
-    axes.grid(False)
-    axes.spines[["left", "right", "top"]].set_visible(False)

@@ -1,8 +1,10 @@
 """The sections on what a classifier should not answer: texts of no class, and answers that it is not sure of."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..inference import ModelOutputs
 from ..plots.curves import plot_risk_coverage, plot_scope
@@ -16,12 +18,12 @@ def scope(
     test: Evaluated,
     num_known: int,
     foreign: ModelOutputs | None,
-    trained: tuple[np.ndarray, np.ndarray] | None,
+    trained: Evaluated | None,
     fitted: dict[str, Any] | None,
 ) -> tuple[list[Section], dict[str, Any]]:
     """
     What tells texts of the first `num_known` classes from others: those of `foreign`, and of the test split that are
-    of another class. `trained` are embeddings and class ids of training texts. Nothing where there are no others.
+    of another class. `trained` are training texts. Nothing where there are no others.
     """
     known = test.references < num_known
     sources = [(test.outputs.logits[~known], test.outputs.embeddings[~known])]
@@ -29,8 +31,9 @@ def scope(
     logits, embeddings = (np.concatenate(parts) for parts in zip(*sources))
     if not known.any() or not len(logits):
         return [], {}
-    scores = scope_scores(test.outputs.logits[known, :num_known], test.outputs.embeddings[known], trained)
-    strangers = scope_scores(logits[:, :num_known], embeddings, trained)
+    rows = None if trained is None else (trained.outputs.embeddings, trained.references)
+    scores = scope_scores(test.outputs.logits[known, :num_known], test.outputs.embeddings[known], rows)
+    strangers = scope_scores(logits[:, :num_known], embeddings, rows)
     table = scope_table(scores, strangers)
     largest, cut = scores["largest_logit"], np.quantile(scores["largest_logit"], 1 - KEPT)
     text = f"The cut keeps {KEPT:.0%} of the {known.sum():,} texts of a class."
@@ -47,8 +50,8 @@ def scope(
         "Out of scope",
         f"{text} The classifier itself can carry the first score alone; the last column says what each of the others "
         f"would gain. Figures at {KEPT:.0%} are those where so many texts of a class are kept.",
-        test.draw("scope", plot_scope, largest, strangers["largest_logit"], float(cut)),
-        [test.write_csv("scope.csv", list(table[0]), (row.values() for row in table))],
+        {"scope": partial(plot_scope, largest, strangers["largest_logit"], float(cut))},
+        {"scope": pd.DataFrame(table)},
         {"Texts of a class told from others": table},
         alt=f"Histograms of the largest logit: {known.sum():,} texts of a class, {len(logits):,} others, and the cut.",
     )
@@ -60,15 +63,15 @@ def selective(test: Evaluated, validation: Evaluated | None) -> tuple[Section, d
     chosen_on = validation or test
     curve, other = (risk_coverage(split.outputs.logits, split.references) for split in (test, chosen_on))
     table = cut_table(other, curve)
-    points = zip(curve.cuts, curve.coverage, curve.accuracy)
+    numbers = pd.DataFrame({"reject_below": curve.cuts, "answered": curve.coverage, "accuracy": curve.accuracy})
     remark = "" if validation is not None else " They were chosen on the very texts they are measured on."
     section = Section(
         "When to ask a person",
         f"Answers below a probability may be left to a person: predict --reject_below says which. The cuts of the "
         f"table were chosen on the {chosen_on.split} split and measured on the {test.split} split.{remark} The area "
         f"over the curve (AURC) is {curve.area:.4f}.",
-        test.draw("risk_coverage", plot_risk_coverage, curve),
-        [test.write_csv("risk_coverage.csv", ["reject_below", "answered", "accuracy"], points)],
+        {"risk_coverage": partial(plot_risk_coverage, curve)},
+        {"risk_coverage": numbers},
         {"The cut for a wanted accuracy": table},
         alt=f"Line of accuracy by share of texts that are answered; {curve.accuracy[-1]:.1%} where all are.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from ...support.tables import shortened
 from ..advice import advice
 from ..confusion import confused_pairs
-from ..decisions import probabilities
+from ..decisions import is_right, probabilities
 from ..intervals import share_interval
 from ..summary import FOLDER, read_summary
 from .page import LONGEST_TEXT, Section, replace_table
@@ -22,7 +22,7 @@ COSTLIEST, EXAMPLES = 3, 3
 
 def headline(test: Evaluated) -> str:
     """The result in a sentence."""
-    right, texts = int(test.is_right.sum()), len(test.references)
+    right, texts = int(is_right(test.predictions, test.references).sum()), len(test.references)
     what = "All labels right" if test.has_several_labels else "Accuracy"
     low, high = share_interval(right, texts)
     return f"{what} {right / texts:.1%} (95 % interval {low:.1%} to {high:.1%}) on {texts:,} {test.split} texts."

@@ -2,14 +2,17 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, Template
+from matplotlib.figure import Figure
 
 from ...support.files import write_whole
+from ..plots.theme import save_picture
 
 
 # Longer tables, and cards behind the first ones, are folded.
@@ -28,20 +31,25 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of the page."""
+    """One heading of the page, and the files beside it."""
 
     title: str
     text: str = ""
-    picture: str | None = None  # its name without .png
-    files: Sequence[str] = ()  # names of those that hold the same as numbers
+    pictures: dict[str, Callable[[], Figure]] = field(default_factory=dict)  # name without .png to what draws it
+    numbers: dict[str, pd.DataFrame] = field(default_factory=dict)  # name without .csv to what the file holds
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # caption to rows of equal keys
     lists: dict[str, list[str]] = field(default_factory=dict)  # heading, or "", to sentences or quoted texts
     cards: Sequence[Card] = ()
-    alt: str = ""  # what the picture shows
+    alt: str = ""  # what the pictures show
 
 
 def render_page(title: str, headline: str, sections: Sequence[Section], folder: Path, footer: str = "") -> str:
-    """The page as HTML. It holds the pictures, which [`save_picture`] has written into `folder`."""
+    """The page as HTML. It holds the pictures, which are written into `folder`, as the numbers are."""
+    for section in sections:
+        for name, draw in section.pictures.items():
+            save_picture(draw, folder, name)
+        for name, table in section.numbers.items():
+            write_whole(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return _template(folder).render(
         title=title, headline=headline, sections=sections, footer=footer, long_table=LONGEST_OPEN_TABLE
     )

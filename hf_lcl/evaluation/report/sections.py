@@ -1,15 +1,14 @@
-"""The sections of a report: each function writes pictures and numbers into the folder and returns its section."""
+"""The sections of a report."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 from transformers import EvalPrediction
 
-from ...support.files import write_csv
 from ..calibration import fit_temperature, reliability_bins
 from ..confusion import confused_pairs, confusion_counts, most_confused, per_class_table, shown_in_matrix
 from ..decisions import decided
@@ -19,7 +18,6 @@ from ..metrics import classification_metrics
 from ..plots.curves import plot_reliability, plot_training_curves
 from ..plots.embedding_map import plot_embedding_map, project
 from ..plots.matrices import plot_confusion_matrix, plot_label_relations
-from ..plots.theme import save_picture
 from ..relations import class_means, class_tree, closest_pairs, is_nearly_uniform, label_relations
 from .page import Section
 
@@ -35,7 +33,6 @@ class Evaluated:
     references: np.ndarray  # true class ids (rows,), or rows of 0 and 1 (rows, num_labels)
     outputs: ModelOutputs
     names: list[str]  # of the classes by id
-    folder: Path  # for pictures and numbers
     texts: Sequence[str] = ()  # as they are read by people; may be missing
 
     @property
@@ -55,50 +52,29 @@ class Evaluated:
 
     def of_first(self, classes: int) -> "Evaluated":
         """The texts of the first classes, as of a classifier without the others."""
-        rows, outputs = self.references < classes, self.outputs
-        outputs = replace(outputs, logits=outputs.logits[rows, :classes], embeddings=outputs.embeddings[rows])
+        rows, weighting_logits = self.references < classes, self.outputs.weighting_logits
+        logits, embeddings = self.outputs.logits[rows, :classes], self.outputs.embeddings[rows]
+        outputs = ModelOutputs(logits, embeddings, None if weighting_logits is None else weighting_logits[rows])
         return replace(self, references=self.references[rows], outputs=outputs, names=self.names[:classes], texts=())
 
-    def with_logits(self, logits: np.ndarray) -> "Evaluated":
-        """The same texts with other logits."""
-        return replace(self, outputs=replace(self.outputs, logits=logits))
-
-    @property
-    def is_right(self) -> np.ndarray:
-        """Of each text, whether its class, or all its labels, are those that were predicted, `(rows,)`."""
-        return (self.predictions == self.references).reshape(len(self.references), -1).all(axis=1)
+    def with_outputs(self, **outputs: Any) -> "Evaluated":
+        """The same texts with some other [`ModelOutputs`]."""
+        return replace(self, outputs=replace(self.outputs, **outputs))
 
     def is_confused(self, true: str, predicted: str) -> np.ndarray:
         """Of each text, whether it has one class and got the other, as in [`confused_pairs`], `(rows,)`."""
-        missed = self.names.index(true)
-        added = self.names.index(predicted) if predicted in self.names else -1
         if not self.has_several_labels:
-            return (self.references == missed) & (self.predictions == added)
-        wrong, given = self.predictions != self.references, self.predictions > 0
-        is_added = ~(wrong & given).any(axis=1) if added < 0 else (wrong & given)[:, added]
-        return (wrong & ~given)[:, missed] & is_added
-
-    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-        """Writes a table into the folder and returns its name; NaN is an empty cell."""
-        write_csv(self.folder / name, header, ([_cell(value) for value in row] for row in rows))
-        return name
-
-    def write_matrix(self, name: str, values: np.ndarray, order: list[int]) -> str:
-        """Writes a matrix of classes by classes into the folder and returns its name."""
-        names = [self.names[index] for index in order]
-        rows = zip(names, values[np.ix_(order, order)])
-        return self.write_csv(name, ["true", *names], ([label, *row] for label, row in rows))
-
-    def draw(self, name: str, plot: Callable[..., Figure], *args: Any, **options: Any) -> str:
-        """Draws `plot(*args, theme=theme)` in both themes into the folder and returns its name."""
-        save_picture(lambda theme: plot(*args, theme=theme, **options), self.folder, name)
-        return name
+            return (self.references == self.names.index(true)) & (self.predictions == self.names.index(predicted))
+        missed, added = self.references > self.predictions, self.predictions > self.references
+        is_added = added[:, self.names.index(predicted)] if predicted in self.names else ~added.any(axis=1)
+        return missed[:, self.names.index(true)] & is_added
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.6g}"
-    return value
+def matrix(values: np.ndarray, names: list[str], order: list[int]) -> pd.DataFrame:
+    """Numbers of each class (row) and class, in an order, after a column with the name of the row."""
+    shown = [names[index] for index in order]
+    table = pd.DataFrame(values[np.ix_(order, order)], pd.Index(shown, name="true"), shown)
+    return table.reset_index(allow_duplicates=True)  # a class may be called "true"
 
 
 def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
@@ -107,10 +83,8 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     per_class = per_class_table(test.references, test.predictions, test.names)
     pairs = confused_pairs(test.references, test.predictions, test.names, top=10)
     errors = [pair._asdict() for pair in pairs]
-    files = [
-        test.write_csv("per_class.csv", list(per_class[0]), (row.values() for row in per_class)),
-        test.write_csv("confused_pairs.csv", ["true", "predicted", "count", "share"], pairs),
-    ]
+    numbers = {"per_class": pd.DataFrame(per_class)}
+    numbers["confused_pairs"] = pd.DataFrame(errors, columns=["true", "predicted", "count", "share"])
     title = f"{test.split.capitalize()} split, {len(test.references):,} texts"
     if test.has_several_labels:
         intervals = several_labels_intervals(test.outputs.logits, test.references)
@@ -122,7 +96,7 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
     ]
     tables = {title: rows, "The most frequent errors": errors, "Per class": per_class}
     facts = {"metrics": metrics, "intervals": intervals, "per_class": per_class, "confused_pairs": errors}
-    return Section("Results", tables=tables, files=files), facts
+    return Section("Results", numbers=numbers, tables=tables), facts
 
 
 def confusion(test: Evaluated) -> Section:
@@ -138,17 +112,16 @@ def confusion(test: Evaluated) -> Section:
     return Section(
         "Confusion matrix",
         f"{what} Classes that the classifier finds similar are neighbours. The file holds numbers of texts.",
-        test.draw("confusion_matrix", plot_confusion_matrix, shares, test.names, shown),
-        [test.write_matrix("confusion_matrix.csv", counts, order)],
+        {"confusion_matrix": partial(plot_confusion_matrix, shares, test.names, shown)},
+        {"confusion_matrix": matrix(counts, test.names, order)},
         alt=f"Heat map of {len(shown)} true by {len(shown)} predicted classes. From {np.nanmin(diagonal):.0%} to "
         f"{np.nanmax(diagonal):.0%} of the texts of a class are read right.{largest}",
     )
 
 
-def relations(
-    test: Evaluated, validation: Evaluated | None, weighting_logits: np.ndarray | None, remark: str
-) -> Section:
+def relations(test: Evaluated, validation: Evaluated | None, remark: str) -> Section:
     """How close the classes are: to the weighting network if it has learned that, else to the classifier."""
+    weighting_logits = test.outputs.weighting_logits
     weights = None if weighting_logits is None else label_relations(weighting_logits, test.references)
     if weights is not None and not is_nearly_uniform(weights):
         quantity = "weight"
@@ -176,8 +149,8 @@ def relations(
     return Section(
         "Label relations",
         f"{text} The distance in the tree is minus the logarithm of the mean {quantity} in both directions.",
-        test.draw("label_relations", plot_label_relations, weights, test.names, tree, quantity=quantity),
-        [test.write_matrix("label_relations.csv", weights, tree.order)],
+        {"label_relations": partial(plot_label_relations, weights, test.names, tree, quantity=quantity)},
+        {"label_relations": matrix(weights, test.names, tree.order)},
         {"The closest classes": closest},
         alt="Heat map of the classes beside their tree. The closest: "
         + "; ".join(f"{pair['label']} and {pair['other']}" for pair in closest[:3]),
@@ -188,9 +161,10 @@ def embeddings(test: Evaluated) -> Section:
     """The embeddings in two dimensions, or why there are none."""
     if len(test.references) < 3:
         return Section("Embeddings", "A map needs at least three texts.")
-    projected = points, _ = project(test.outputs.embeddings)
+    points, axis_labels = project(test.outputs.embeddings)
     true, predicted = ([test.names[index] for index in ids] for ids in (test.references, test.predictions))
-    rows = zip(range(len(points)), *points.T, true, predicted)
+    x, y = points.T
+    numbers = pd.DataFrame({"row": range(len(x)), "x": x, "y": y, "true": true, "predicted": predicted})
     confused = most_confused(test.counts, HIGHLIGHTED)
     few = len(test.names) <= HIGHLIGHTED
     told_apart = "" if few else f"Colours and shapes tell the {HIGHLIGHTED} most confused classes apart."
@@ -198,8 +172,8 @@ def embeddings(test: Evaluated) -> Section:
         "Embeddings",
         f"One point for each text, names at the centroids of the classes. {told_apart} Two dimensions show "
         "only a part of the distances.",
-        test.draw("embedding_map", plot_embedding_map, *projected, test.references, test.names, confused),
-        [test.write_csv("embedding_map.csv", ["row", "x", "y", "true", "predicted"], rows)],
+        {"embedding_map": partial(plot_embedding_map, points, axis_labels, test.references, test.names, confused)},
+        {"embedding_map": numbers},
         alt=f"Scatter plot of {len(points):,} texts of {len(test.names)} classes. Told apart by colour and shape: "
         + ", ".join(test.names[label] for label in confused),
     )
@@ -229,6 +203,7 @@ def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "")
     errors = "; ".join(
         f"{titles[name]}: calibration error {bins.calibration_error:.3f}" for name, bins in panels.items()
     )
+    columns = ["scaling", "from", "to", "texts", "confidence", "accuracy"]
     rows = (
         (name, *row)
         for name, bins in panels.items()
@@ -237,26 +212,23 @@ def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "")
     section = Section(
         "Calibration",
         f"{remark}{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
-        test.draw("reliability", plot_reliability, {titles[name]: bins for name, bins in panels.items()}),
-        [test.write_csv("reliability.csv", ["scaling", "from", "to", "texts", "confidence", "accuracy"], rows)],
+        {"reliability": partial(plot_reliability, {titles[name]: bins for name, bins in panels.items()})},
+        {"reliability": pd.DataFrame(rows, columns=columns)},
         alt=f"Bars of accuracy by the probability of the predicted class. {errors}.",
     )
     return section, facts
 
 
-def training_curves(test: Evaluated, log_history: list[dict[str, Any]]) -> Section:
+def training_curves(log_history: list[dict[str, Any]]) -> Section:
     """The training curves, or why there are none."""
     if not any("loss" in line for line in log_history):
         return Section("Training", "No trainer_state.json with a logged loss is in the folder or its checkpoints.")
     losses = [line["loss"] for line in log_history if "loss" in line]
-    numbers = [{name: value for name, value in line.items() if isinstance(value, int | float)} for line in log_history]
-    columns = list(dict.fromkeys(name for line in numbers for name in line))
-    rows = ([line.get(name, "") for name in columns] for line in numbers)
     return Section(
         "Training",
         "With a contrastive objective the loss is alpha times the cross-entropies plus 1 - alpha times the "
         "contrastive loss, which may be negative.",
-        test.draw("training_curves", plot_training_curves, log_history),
-        [test.write_csv("training_curves.csv", columns, rows)],
+        {"training_curves": partial(plot_training_curves, log_history)},
+        {"training_curves": pd.DataFrame(log_history).select_dtypes("number")},
         alt=f"Lines by step: the training loss goes from {losses[0]:.3g} to {losses[-1]:.3g} in {len(losses)} points.",
     )

@@ -1,6 +1,9 @@
 """The sections of a report that stand for others where texts have several labels."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 from sklearn.metrics import f1_score
 
 from ..decisions import probabilities
@@ -8,7 +11,7 @@ from ..plots.curves import plot_thresholds
 from ..plots.matrices import plot_confusion_matrix
 from ..relations import class_means, class_tree
 from .page import Section
-from .sections import Evaluated
+from .sections import Evaluated, matrix
 
 
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
@@ -21,9 +24,9 @@ def labels_together(test: Evaluated, learned: Evaluated) -> list[Section]:
     order = class_tree(together).order
 
     def section(name: str, shares: np.ndarray, title: str, text: str, columns: str) -> Section:
-        picture = test.draw(name, plot_confusion_matrix, shares, test.names, order, columns=columns, title=title)
+        plot = partial(plot_confusion_matrix, shares, test.names, order, columns=columns, title=title)
         alt = f"Heat map of {len(order)} by {len(order)} labels: {columns}, of the texts of the label of a row."
-        return Section(title, text, picture, [test.write_matrix(f"{name}.csv", shares, order)], alt=alt)
+        return Section(title, text, {name: plot}, {name: matrix(shares, test.names, order)}, alt=alt)
 
     return [
         section(
@@ -58,7 +61,7 @@ def thresholds(test: Evaluated, are_folded: bool) -> Section:
         "Thresholds",
         f"A label is given to a text where its {what} is above 0.5. One threshold for all labels does best in macro "
         f"F1 at {THRESHOLDS[best]:.2f} on these texts ({macro[best]:.4f}){remedy}.",
-        test.draw("thresholds", plot_thresholds, THRESHOLDS, {"micro F1": micro, "macro F1": macro}),
-        [test.write_csv("thresholds.csv", ["threshold", "micro_f1", "macro_f1"], zip(THRESHOLDS, micro, macro))],
+        {"thresholds": partial(plot_thresholds, THRESHOLDS, {"micro F1": micro, "macro F1": macro})},
+        {"thresholds": pd.DataFrame({"threshold": THRESHOLDS, "micro_f1": micro, "macro_f1": macro})},
         alt=f"Lines of F1 by threshold: macro F1 is {macro.min():.3f} to {macro.max():.3f}.",
     )

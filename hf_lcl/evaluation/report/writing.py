@@ -1,9 +1,9 @@
 """From a finished classifier and labelled texts to the report about it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -16,11 +16,13 @@ from ..calibration import fold_temperature
 from ..finished import is_standard, load_finished, load_training_model, log_history
 from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
+from ..scope import fitted_class
 from ..summary import FOLDER, read_summary, write_summary
 from ..thresholds import REMARK, unfolded
 from . import deciding, sections, several_labels
 from .glance import glance, headline
-from .page import Section, render_page
+from .page import render_page
+from .sections import Evaluated
 
 
 logger = logging.get_logger(__name__)
@@ -85,97 +87,99 @@ def write_report(
     ```
     """
     output_dir = Path(output_dir)
-    if fold and validation is None:
-        raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if model is None:
         model, _ = load_finished(output_dir, may_have_several_labels=True)
-    if fold and not is_standard(output_dir, model):
-        raise ValueError(f"{output_dir} holds no standard classifier that could be divided by a temperature.")
-    names = class_names(model.config)
-    # The class of that name counts where it was fitted, and not learned from texts.
-    fitted = getattr(model.native.config, OUT_OF_SCOPE, None) if names[-1] == OUT_OF_SCOPE else None
-    num_known = len(names) - bool(fitted)
-    if fold and fitted:
-        raise ValueError(f"{output_dir} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
-    has_cuts = bool(getattr(model.native.config, "folded_thresholds", None))
-    if fold and has_cuts:
-        raise ValueError(f"{output_dir} has folded thresholds: {REMARK}. Leave --fold_temperature out.")
-    before = read_summary(output_dir)
-    folder = output_dir / FOLDER
-    folder.mkdir(exist_ok=True)
+    if fold:
+        _check_fold(output_dir, model, validation)
+    config, names = model.native.config, class_names(model.config)
+    has_cuts = bool(getattr(config, "folded_thresholds", None))
+    run = partial(run_model, tokenizer=tokenizer, batch_size=batch_size)
 
-    def outputs_of(dataset: Dataset, what: str) -> ModelOutputs:
-        return run_model(model, dataset, tokenizer, batch_size=batch_size, description=what)
-
-    def evaluated(dataset: Dataset, split: str, texts: Sequence[str] = ()) -> sections.Evaluated:
+    def evaluated(dataset: Dataset, split: str, texts: Sequence[str] = ()) -> Evaluated:
         labels = dataset.with_format("numpy")["labels"][:]
-        return sections.Evaluated(split, labels, outputs_of(dataset, split), names, folder, texts)
+        return Evaluated(split, labels, run(model, dataset, description=split), names, texts)
 
     on_test = evaluated(test, split, texts)
     on_validation = None if validation is None else evaluated(validation, "validation")
+
     results, facts = sections.results(on_test)
-    # The scores after that are decisions; what can be calibrated are the probabilities that they were.
-    config = model.native.config
-    learned = on_test.with_logits(unfolded(on_test.outputs.logits, config))
-    validated = on_validation and on_validation.with_logits(unfolded(on_validation.outputs.logits, config))
+    # The scores of folded thresholds are decisions; what can be calibrated are the probabilities that they were.
+    learned = on_test.with_outputs(logits=unfolded(on_test.outputs.logits, config))
+    validated = on_validation and on_validation.with_outputs(logits=unfolded(on_validation.outputs.logits, config))
     calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "")
     found["folded"] = fold and found["error_after"] < found["error_before"]
-    decisions: list[Section] = []
     if on_test.has_several_labels:
         of_classes = several_labels.labels_together(on_test, learned)
         of_classes.append(several_labels.thresholds(on_test, has_cuts))
+        decisions = []
     else:
+        fitted = fitted_class(config)
+        num_known = len(names) - bool(fitted)
+        weighted, remark = _with_weighting_logits(on_test, test, output_dir, run)
         known_validation = on_validation and on_validation.of_first(num_known)
-        weighting_logits, remark = on_test.outputs.weighting_logits, ""
-        if weighting_logits is None:
-            weighting_logits, remark = _weighting_logits(output_dir, test, tokenizer, batch_size)
-        if weighting_logits is not None:
-            weighting_logits = weighting_logits[on_test.references < num_known]
-        relations = sections.relations(on_test.of_first(num_known), known_validation, weighting_logits, remark)
+        relations = sections.relations(weighted.of_first(num_known), known_validation, remark)
         of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
-        foreign = None if out_of_scope is None else outputs_of(out_of_scope, "out of scope")
+        foreign = None if out_of_scope is None else run(model, out_of_scope, description="out of scope")
         trained = None
         if train is not None and foreign is not None:
             some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
-            trained = outputs_of(some, "training texts").embeddings, some.with_format("numpy")["labels"][:]
-        asked, cuts = deciding.selective(on_test, on_validation)
+            trained = evaluated(some, "training texts")
         told, scores = deciding.scope(on_test, num_known, foreign, trained, fitted)
+        asked, cuts = deciding.selective(on_test, on_validation)
         decisions = [asked, *told]
         facts |= cuts | scores
-    identity = fingerprint(test, ("input_ids", "labels"))
-    facts |= {"split": split, "rows": len(test), "fingerprints": {split: identity}}
-    if before is not None and before["fingerprints"] == facts["fingerprints"] and "baselines" in before:
+
+    facts |= {"split": split, "rows": len(test)}
+    facts["fingerprints"] = {split: fingerprint(test, ("input_ids", "labels"))}
+    before = read_summary(output_dir) or {}
+    if before.get("fingerprints") == facts["fingerprints"] and "baselines" in before:
         facts["baselines"] = before["baselines"]
-    curves = sections.training_curves(on_test, log_history(output_dir))
+    curves = sections.training_curves(log_history(output_dir))
     parts = [glance(on_test, facts), results, *of_classes, calibration, *decisions, curves]
     footer = (
         f"{type(model.native).__name__} with {len(names)} classes. Fingerprint of the tokens and labels of the "
-        f"{split} texts: {identity}.{' The quoted texts are never published.' if texts else ''}"
+        f"{split} texts: {facts['fingerprints'][split]}.{' The quoted texts are never published.' if texts else ''}"
     )
     if fonts := missing_fonts("".join(names)):
         lack = f"No installed font has all letters of the class names: the pictures need {' and '.join(fonts)}."
         logger.warning(lack)
         footer += f" {lack}"
-    page = folder / "index.html"
-    write_whole(page, render_page(output_dir.absolute().name, headline(on_test), parts, folder, footer))
+
+    page = output_dir / FOLDER / "index.html"
+    write_whole(page, render_page(output_dir.absolute().name, headline(on_test), parts, page.parent, footer))
     if found["folded"]:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
-    pictures = {part.title: f"{FOLDER}/{part.picture}.png" for part in parts if part.picture}
+    pictures = {part.title: f"{FOLDER}/{name}.png" for part in parts for name in part.pictures}
     write_summary(output_dir, facts | {"calibration": found, "pictures": pictures})
     return page
 
 
-def _weighting_logits(
-    folder: Path, test: Dataset, tokenizer: PreTrainedTokenizerBase, batch_size: int
-) -> tuple[np.ndarray | None, str]:
-    """The weighting logits of the training model in the last checkpoint, or `None` and why there are none."""
+def _check_fold(folder: Path, model: LCLForSequenceClassification, validation: Dataset | None) -> None:
+    """Raises a `ValueError` where no temperature can be folded into the classifier in a folder."""
+    if validation is None:
+        raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
+    if not is_standard(folder, model):
+        raise ValueError(f"{folder} holds no standard classifier that could be divided by a temperature.")
+    if fitted_class(model.native.config):
+        raise ValueError(f"{folder} was calibrated with its class {OUT_OF_SCOPE}: leave --fold_temperature out.")
+    if getattr(model.native.config, "folded_thresholds", None):
+        raise ValueError(f"{folder} has folded thresholds: {REMARK}. Leave --fold_temperature out.")
+
+
+def _with_weighting_logits(
+    on_test: Evaluated, test: Dataset, folder: Path, run: Callable[..., ModelOutputs]
+) -> tuple[Evaluated, str]:
+    """The texts with the weighting logits of the training model in the last checkpoint, if need be, and a remark."""
+    if on_test.outputs.weighting_logits is not None:
+        return on_test, ""
     model = load_training_model(folder)
     if model is None or model.config.weighting == "none":
-        return None, (
+        return on_test, (
             "There is no weighting network here. Only the objective lcl trains one, and it is in the training model "
             "of a checkpoint-*, not in the finished classifier."
         )
-    outputs = run_model(model, test, tokenizer, batch_size=batch_size, description="label relations")
-    return outputs.weighting_logits, "The weighting network is that of the last checkpoint."
+    outputs = run(model, test, description="label relations")
+    remark = "The weighting network is that of the last checkpoint."
+    return on_test.with_outputs(weighting_logits=outputs.weighting_logits), remark
