@@ -250,6 +250,14 @@ def test_the_outputs_are_those_of_one_text_at_a_time_in_their_order(bert, splits
                 torch.testing.assert_close(torch.from_numpy(one), other[0], atol=1e-5, rtol=1e-4)
 
 
+def test_a_token_of_another_models_tokenizer_is_named(bert, splits, tokenizer):
+    ids = [*splits["test"]["input_ids"]]
+    ids[3] = [*ids[3][:-1], bert.config.vocab_size]
+    other = splits["test"].remove_columns("input_ids").add_column("input_ids", ids)
+    with pytest.raises(ValueError, match=f"gives a text the token id {bert.config.vocab_size}"):
+        run_model(LCLForSequenceClassification.from_native(bert), other, tokenizer)
+
+
 def test_no_temperature_is_folded_into_a_training_model(trained, splits, tokenizer):
     folder = f"{trained.args.output_dir}/checkpoint-2"
     with pytest.raises(ValueError, match="holds no standard classifier"):
