@@ -1,7 +1,6 @@
 """How sure a number is: its 95 % interval over the texts that it was measured on."""
 
 import numpy as np
-from scipy.stats import binomtest
 
 
 RESAMPLES = 1000
@@ -10,6 +9,8 @@ DRAWS_OF_TEXTS = 200  # each holds a number for every text
 
 def share_interval(hits: int, texts: int) -> tuple[float, float]:
     """Wilson's interval of the share `hits / texts`, such as an accuracy: 0.711 to 0.867 of 80 out of 100."""
+    from scipy.stats import binomtest  # takes a second to import
+
     found = binomtest(hits, texts).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 
