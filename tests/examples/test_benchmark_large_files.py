@@ -1,15 +1,20 @@
 """The benchmarks of large files and of several processes: every row and every byte is counted."""
 
 import json
+from types import SimpleNamespace
 
 import large_files
 import processes
 import pytest
+from launching import run_copy
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
-def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, suffix):
+def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, monkeypatch, suffix):
+    if suffix != ".jsonl":  # one command that begins anew is enough: the others are copies
+        copy = SimpleNamespace(run=lambda command, **_: run_copy(command[1:], tmp_path / "printed"))
+        monkeypatch.setattr(large_files, "subprocess", copy)
     make_texts(4, 3).to_json(tmp_path / "few.jsonl")
     flags = [f"--model={plain}", f"--texts={tmp_path / 'few.jsonl'}", "--rows=50", f"--suffix={suffix}"]
     flags.append(f"--results={tmp_path / 'runs.jsonl'}")
