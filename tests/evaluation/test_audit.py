@@ -148,20 +148,24 @@ def test_what_is_held_out_leaves_two_classes_to_learn_from():
             assert all(len(set(labels[folds != fold])) > 1 for fold in folds)
 
 
+# The memory that many rows take, where they are asked for, and what is found in few.
 MANY = """
-import resource
+import resource, sys
 import numpy as np
 import sklearn.linear_model
 from hf_lcl.evaluation.audit.findings import look_at
 
-rng = np.random.default_rng(0)
-labels, texts = rng.integers(0, 5, 14_000), [f"text {row % 13_000}" for row in range(14_000)]
-points = 4 * np.eye(16)[labels] + rng.normal(size=(14_000, 16))
-points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float16)
-look_at(points[:50], labels[:50], texts[:50])
+def rows(count):
+    rng = np.random.default_rng(0)
+    labels, texts = rng.integers(0, 5, count), [f"text {row % (13 * count // 14)}" for row in range(count)]
+    points = 4 * np.eye(16)[labels] + rng.normal(size=(count, 16))
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float16), labels, texts
+
+found = look_at(*rows(1_400)).margins.sum()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-margins = look_at(points, labels, texts).margins
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, margins.sum())
+if sys.argv[1:] == ["many"]:
+    look_at(*rows(14_000))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, found)
 """
 
 
@@ -169,9 +173,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, margins.sum()
 def test_memory_grows_with_blocks_and_not_with_the_square_of_the_rows():
     """All cosines of these rows would take 784 MB. Nor does what is found depend on how a process hashes texts."""
     found = []
-    for seed in ("1", "2"):
+    for seed, size in (("1", "many"), ("2", "few")):
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        ran = subprocess.run([sys.executable, "-c", MANY], env=environment, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", MANY, size]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         kilobytes, total = ran.stdout.split()
         assert int(kilobytes) < 300_000
         found.append(total)
