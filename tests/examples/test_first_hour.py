@@ -2,16 +2,31 @@
 
 import csv
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from launching import run_copy
 from transformers import pipeline
+
+import hf_lcl
 
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "first_hour.sh"
+# What stands for the program while the script runs: it writes down its arguments.
+NOTE = """#!/usr/bin/env bash
+printf '%q ' "$@" >> commands
+echo >> commands
+"""
 QUEUES = {"refund": "I want my money back for order", "delivery": "The parcel has not come yet, order"}
+
+
+def test_the_program_is_installed():
+    ran = subprocess.run([Path(sys.executable).parent / "hf-lcl", "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.strip().endswith(hf_lcl.__version__)
 
 
 @pytest.mark.slow
@@ -22,10 +37,17 @@ def test_a_csv_becomes_all_that_the_script_names(tmp_path):
         for row in range(40):
             queue = list(QUEUES)[row % 2]
             writer.writerow([f"T-{row}", f"2024-01-{row % 28 + 1:02d} 10:{row:02d}", f"{QUEUES[queue]} {row}", queue])
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "hf-lcl").write_text(NOTE)
+    (tmp_path / "bin" / "hf-lcl").chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command = ["bash", str(SCRIPT), "tickets.csv", "--max_steps", "2"]  # the only flag: not to train to the end
     ran = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-3000:]
+    commands = [shlex.split(line) for line in (tmp_path / "commands").read_text().splitlines()]
+    assert [name for name, *_ in commands] == ["train", "predict", "evaluate", "export", "demo"]
+    for words in commands:  # each in a process of its own, as the script would run them
+        run_copy(["-m", "hf_lcl", *words], tmp_path / "printed", tmp_path)
     out = tmp_path / "tickets_classifier"
     for name in ("report/index.html", "README.md", "predictions.csv", "settings.yaml", "model.safetensors"):
         assert (out / name).is_file()
