@@ -1,9 +1,6 @@
 """A classifier of ours in a server that knows nothing of hf_lcl."""
 
 import json
-import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +8,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
+from launching import free_port, start_copy
 
 from hf_lcl.__main__ import main
 
@@ -19,20 +17,18 @@ SERVER = Path(__file__).parents[2] / "examples" / "serve.py"
 
 
 @pytest.fixture
-def server(plain):
+def server(plain, tmp_path):
     """The address of a server on a free port of this machine, until the test ends."""
     pytest.importorskip("fastapi", reason="fastapi and uvicorn come with the extra web")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     absent = "import runpy, sys; sys.modules['hf_lcl'] = None; sys.argv = sys.argv[1:]; "
     code = absent + "runpy.run_path(sys.argv[0], run_name='__main__')"
-    process = subprocess.Popen([sys.executable, "-c", code, str(SERVER), str(plain), str(port)])
+    process = start_copy(["-c", code, str(SERVER), str(plain), str(port)], tmp_path / "said")
     try:
         yield f"http://localhost:{port}/predict"
     finally:
         process.terminate()
-        process.wait(30)
+        process.join(30)
 
 
 def ask(address: str, texts: list[str]) -> list[dict]:
