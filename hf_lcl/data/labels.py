@@ -186,7 +186,7 @@ def class_ids(dataset: Any) -> np.ndarray:
     """
     if isinstance(dataset, Dataset):
         name = _label_name(dataset.column_names)
-        values = dataset.select_columns(name).with_format("numpy")[name][:]
+        values = dataset.with_format("numpy")[name][:]
     else:
         name = _label_name(list(dataset[0]))
         values = [dataset[row][name] for row in range(len(dataset))]
