@@ -316,11 +316,11 @@ def test_another_search_in_the_same_file_is_refused(tmp_path):
 
 
 def work(path, taken) -> None:
-    study = shared(path, [{"x": value} for value in range(40)])
+    study = shared(path, [{"x": value} for value in range(20)])
     while any(trial.state.name == "WAITING" for trial in study.trials()):
         trial = study.study.ask()
         if "place" in trial.user_attrs:
-            taken.put(trial.suggest_int("x", 0, 39))
+            taken.put(trial.suggest_int("x", 0, 19))
             study.study.tell(trial, 1.0)
 
 
@@ -331,11 +331,11 @@ def test_processes_that_begin_at_once_plan_and_take_each_trial_once(tmp_path):
     workers = [context.Process(target=work, args=(tmp_path / "a.db", taken)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    values = sorted(taken.get(timeout=60) for _ in range(40))
+    values = sorted(taken.get(timeout=60) for _ in range(20))
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    assert values == list(range(40))
+    assert values == list(range(20))
     assert taken.empty()
 
 
