@@ -137,7 +137,7 @@ def wait_for_parameters(process: BaseProcess, database: Path) -> None:
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
-    flags |= {"n_trials": "3", "num_train_epochs": "6", "max_train_samples": "48", "prune": "false"}
+    flags |= {"n_trials": "3", "num_train_epochs": "3", "max_train_samples": "48", "prune": "false"}
     database = tmp_path / "out" / "search.db"
     command = [str(SEARCH), *command_line(flags)]
     process = start_copy(command, tmp_path / "killed")
