@@ -337,6 +337,8 @@ class ContrastiveTrainer(Trainer):
 
     @property
     def _unwrapped(self) -> LCLForSequenceClassification:
+        if isinstance(self.model, LCLForSequenceClassification):  # as nearly always; the other way takes its time
+            return self.model
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     @cached_property
