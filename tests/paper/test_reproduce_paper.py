@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from paper_systems import SYSTEMS
 
 from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective
@@ -31,7 +32,7 @@ def flags(tmp_path, make_data_dir, encoder_folder) -> list[str]:
         f"--results={tmp_path / 'paper.jsonl'}",
         "--per_device_train_batch_size=16",
         "--learning_rate=3e-3",
-        "--num_train_epochs=15",
+        "--num_train_epochs=8",
     ]
 
 
@@ -99,12 +100,14 @@ def test_what_is_trained_is_the_formula_of_the_system(paper, system, bert, split
 
 
 @pytest.mark.slow
-def test_the_command_trains_every_system_and_it_learns(paper, flags, tmp_path):
-    systems = [name for name in paper.SYSTEMS if name not in FAILURES]
-    paper.main([*flags, "--systems", *systems])
-    accuracies = {line["settings"]["system"]: line["metrics"]["accuracy"] for line in lines(tmp_path)}
-    assert set(accuracies) == set(systems)
-    assert {name: accuracy for name, accuracy in accuracies.items() if accuracy < 0.9} == {}
+@pytest.mark.parametrize("system", [name for name in SYSTEMS if name not in FAILURES])
+def test_the_command_trains_every_system_and_it_learns(paper, flags, tmp_path, system):
+    # Where cross-entropy trains no encoder, it takes longer.
+    longer = ["--num_train_epochs=15"] if system == "scl-two-phase" else []
+    paper.main([*flags, "--systems", system, *longer])
+    (line,) = lines(tmp_path)
+    assert line["settings"]["system"] == system
+    assert line["metrics"]["accuracy"] >= 0.9
 
 
 @pytest.mark.slow
