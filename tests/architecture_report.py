@@ -8,11 +8,11 @@ python tests/architecture_report.py
 ```
 """
 
-import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,18 +109,25 @@ class Measured:
     hidden_equal: bool
 
 
-def measure(names: list[str], folder: Path) -> list[Measured]:
-    """Takes the architectures through training and export into `folder`, one sub-folder each, and loads them."""
+def run_python(command: list[str]) -> None:
+    """What follows `python` in a command, as a new process."""
+    result = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    if result.returncode:
+        raise RuntimeError(result.stderr)
+
+
+def measure(names: list[str], folder: Path, run: Callable[[list[str]], object] = run_python) -> list[Measured]:
+    """
+    Takes the architectures through training and export into `folder`, one sub-folder each, and loads them in a process
+    that `run` starts and waits for.
+    """
     torch.set_num_threads(1)  # as in the process that loads: the last bit depends on it
     trained = {}
     for name in names:
         model, inputs = tiny_wrapper(name)
         train_one_step(model, inputs)
         trained[name] = model, inputs, export(model, inputs, folder / name)
-    command = [sys.executable, "-c", LOAD, str(folder), *OTHER_BASE_MODEL]
-    result = subprocess.run(command, env=os.environ, capture_output=True, text=True)
-    if result.returncode:
-        raise RuntimeError(result.stderr)
+    run(["-c", LOAD, str(folder), *OTHER_BASE_MODEL])
     found = []
     for name, (model, inputs, expected) in trained.items():
         loaded = torch.load(folder / name / "loaded.pt")

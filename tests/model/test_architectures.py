@@ -1,10 +1,12 @@
 """Every architecture of transformers' sequence-classification mapping goes in, and comes out to the last bit."""
 
 import warnings
+from functools import partial
 
 import architecture_report
 import pytest
 import torch
+from launching import run_copy
 from tiny_architectures import ARCHITECTURES, EVERY_ARCHITECTURE, tiny_config, tiny_inputs, tiny_wrapper
 from transformers import AutoModel, LayoutLMv2ForSequenceClassification, PreTrainedModel, set_seed
 
@@ -140,7 +142,9 @@ def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """What becomes of every architecture."""
-    return architecture_report.measure(ARCHITECTURES, tmp_path_factory.mktemp("exports"))
+    printed = tmp_path_factory.mktemp("printed") / "by_the_copy"
+    run = partial(run_copy, output=printed)
+    return architecture_report.measure(ARCHITECTURES, tmp_path_factory.mktemp("exports"), run)
 
 
 @pytest.mark.slow
