@@ -34,7 +34,7 @@ from .support.checkpoints import STATE, RunMark, check_checkpoint, resume_point
 from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
-from .training.learned import HEAD_KEPT, StopWhenLearned
+from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
@@ -230,7 +230,7 @@ class ContrastiveTrainer(Trainer):
             self._past_optimizer = self.optimizer if is_made else None
         if self.args.head_refit or self._learned.has_ended:
             try:
-                self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT)
+                self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT_SHARE)
             except ValueError as error:  # a frozen classifier, or one without a linear end: what was trained is kept
                 logger.warning(f"The classifier is not fitted at the end. {error}")
         return output

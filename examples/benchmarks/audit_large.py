@@ -14,7 +14,7 @@ from million_rows import KIB, Settings, write_rows
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from hf_lcl.evaluation.audit.embedding import on_disk
-from hf_lcl.evaluation.audit.findings import SAME
+from hf_lcl.evaluation.audit.findings import SAME_TEXT_COSINE
 from hf_lcl.evaluation.audit.neighbours import nearest
 
 
@@ -57,7 +57,7 @@ def search(run: dict[str, Any]) -> dict[str, Any]:
         asking = time_of(lambda: nearest(queries, NUMBER + 1, others=among))
     else:
         building, asking, found = by_faiss(run["by"], np.asarray(among, np.float32), queries.astype(np.float32))
-    is_near = (truth.cosines >= SAME) & (truth.rows != rows)
+    is_near = (truth.cosines >= SAME_TEXT_COSINE) & (truth.rows != rows)
     hit = (truth.rows[:, :, None] == found[:, None]).any(axis=2)
     return {
         "building": building,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.formats import Row
 from ..evaluation.audit.embedding import Embedder
-from ..evaluation.audit.findings import SAME, look_at
+from ..evaluation.audit.findings import SAME_TEXT_COSINE, look_at
 from ..evaluation.audit.writing import Audit
 from ..support.files import check_output, refuse_overwriting
 from .arguments import DataArguments
@@ -42,7 +42,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("train_file", metavar="FILE", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     parser.add_argument("--model", help="Hub id or folder of an encoder or a classifier; default: all-MiniLM-L6-v2")
     parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; beside it, its page")
-    parser.add_argument("--near_equal", type=float, default=SAME, help="cosine from which on texts are near-equal")
+    parser.add_argument(
+        "--near_equal", type=float, default=SAME_TEXT_COSINE, help="cosine from which on texts are near-equal"
+    )
     parser.add_argument("--no_labels", action="store_true", help="the file has none: duplicates and outliers alone")
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     add_data_flags(parser, "another part of the data", "validation_file")

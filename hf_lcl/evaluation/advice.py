@@ -7,10 +7,10 @@ from .intervals import share_interval
 
 
 # Such a probability for another class than that of the label is a reason to read the label again.
-SURE = 0.9
+SURE_PROBABILITY = 0.9
 # Two classes of whose texts such a share is read as the other class, and at least so many texts, may be one.
 MERGED_SHARE, LEAST_TEXTS = 0.15, 5
-MOST = 3  # pieces of advice of one kind
+MOST_OF_A_KIND = 3  # pieces of advice of one kind
 FEW_TEST_TEXTS = 10
 
 
@@ -24,16 +24,16 @@ def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) 
     support, right, texts = counts.sum(axis=1), np.diag(counts), len(references)
     found = []
     wrong = predicted != references
-    sure = int((wrong & (probabilities.max(axis=1) >= SURE)).sum())
+    sure = int((wrong & (probabilities.max(axis=1) >= SURE_PROBABILITY)).sum())
     if sure:
         found.append(
-            f"Relabel: {sure:,} of the {int(wrong.sum()):,} errors have a probability of {SURE:.0%} or more. Read "
-            "these texts first, and correct the labels that are wrong."
+            f"Relabel: {sure:,} of the {int(wrong.sum()):,} errors have a probability of {SURE_PROBABILITY:.0%} or more. "
+            "Read these texts first, and correct the labels that are wrong."
         )
     both = np.triu(counts + counts.T, k=1)
     shares = both / (support[:, None] + support).clip(min=1)
     pairs = np.argwhere((shares >= MERGED_SHARE) & (both >= LEAST_TEXTS) & (counts > 0) & (counts.T > 0))
-    for one, other in sorted(pairs, key=lambda pair: -shares[tuple(pair)])[:MOST]:
+    for one, other in sorted(pairs, key=lambda pair: -shares[tuple(pair)])[:MOST_OF_A_KIND]:
         found.append(
             f"Merge or define: {both[one, other]} of the {support[one] + support[other]:,} texts of {names[one]} and "
             f"{names[other]} are read as the other. Write down what tells the two apart, or make them one class."
@@ -42,10 +42,10 @@ def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) 
     worst = [label for label in rare if share_interval(right[label], support[label])[1] < right.sum() / texts]
     if worst:
         worst.sort(key=lambda label: right[label] / support[label])
-        listed = ", ".join(f"{names[label]} ({right[label]} of {support[label]})" for label in worst[:MOST])
+        listed = ", ".join(f"{names[label]} ({right[label]} of {support[label]})" for label in worst[:MOST_OF_A_KIND])
         found.append(f"Collect training texts of rare classes that are read right less often than the rest: {listed}.")
     if few := [label for label in range(len(names)) if support[label] < FEW_TEST_TEXTS]:
-        listed = ", ".join(f"{names[label]} ({support[label]})" for label in few[:MOST])
-        more = f" and {len(few) - MOST} others" if len(few) > MOST else ""
+        listed = ", ".join(f"{names[label]} ({support[label]})" for label in few[:MOST_OF_A_KIND])
+        more = f" and {len(few) - MOST_OF_A_KIND} others" if len(few) > MOST_OF_A_KIND else ""
         found.append(f"Collect test texts: {listed}{more} have fewer than {FEW_TEST_TEXTS}, too few to judge them by.")
     return found or ["Nothing stands out: the errors are few, or spread over all classes."]

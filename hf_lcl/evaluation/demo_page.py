@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.corrections import CHANGE, DECISIONS, append_correction
 from ..support.extras import load_extra
-from .explorer import MARGIN, Explorer
+from .explorer import UNSURE_MARGIN, Explorer
 
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def build_page(
             text = gr.Textbox(label="Text", lines=3, elem_id="text")
             button = gr.Button("Classify", variant="primary", elem_id="classify")
             verdict = gr.Markdown(elem_id="verdict")
-            classes = gr.Label(label=f"Likeliest classes (not sure below {MARGIN:.0%} between the first two)")
+            classes = gr.Label(label=f"Likeliest classes (not sure below {UNSURE_MARGIN:.0%} between the first two)")
             columns = ["training text", "label", "cosine"]
             neighbours = gr.Dataframe(headers=columns, label="Why: the closest training texts", wrap=True)
             columns = ["class", "other class", "how it is known", "share"]

@@ -19,9 +19,9 @@ from .summary import FOLDER, read_summary
 
 
 # The classifier is not sure where its two likeliest classes are closer than this.
-MARGIN = 0.2
-TOP = 5
-ACCURACY = 0.95  # of the answers that need no person
+UNSURE_MARGIN = 0.2
+MOST_SHOWN = 5
+ANSWER_ACCURACY = 0.95  # of the answers that need no person
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Explorer:
         self.cuts: list[dict[str, float]] = summary.get("selective", {}).get("cuts", [])
         curve = report / "risk_coverage.csv"
         self.curve = pd.read_csv(curve) if curve.is_file() else None
-        self._cut = next((row for row in self.cuts if row["wanted"] == ACCURACY), None)
+        self._cut = next((row for row in self.cuts if row["wanted"] == ANSWER_ACCURACY), None)
         self._shares = {
             "measured": _read_shares(report / "confusion_matrix.csv", self.names),
             "learned": _read_shares(report / "label_relations.csv", self.names),
@@ -73,13 +73,13 @@ class Explorer:
         if not text.strip():
             raise ValueError("There is no text: type one.")
         probabilities, embedding = self._run([text], "text")
-        order = np.argsort(-probabilities[0])[:TOP]
+        order = np.argsort(-probabilities[0])[:MOST_SHOWN]
         top = probabilities[0][order]
         cosines = self._embeddings @ embedding[0] if self._texts else np.empty(0)
         return Answer(
             {self.names[index]: float(probability) for index, probability in zip(order, top)},
-            bool(top[0] - top[1] >= MARGIN),
-            [(self._texts[row], self._labels[row], float(cosines[row])) for row in np.argsort(-cosines)[:TOP]],
+            bool(top[0] - top[1] >= UNSURE_MARGIN),
+            [(self._texts[row], self._labels[row], float(cosines[row])) for row in np.argsort(-cosines)[:MOST_SHOWN]],
             [pair for index in order[:2] for pair in self._confused(int(index))],
             self._remark(self.names[order[0]], float(top[0])),
         )
@@ -89,7 +89,9 @@ class Explorer:
             return "None of the classes fits."
         if self._cut is None or probability >= self._cut["reject_below"]:
             return ""
-        return f"Ask a person: below {self._cut['reject_below']:.0%}, the cut for {ACCURACY:.0%} of right answers."
+        return (
+            f"Ask a person: below {self._cut['reject_below']:.0%}, the cut for {ANSWER_ACCURACY:.0%} of right answers."
+        )
 
     def _confused(self, index: int) -> list[tuple[str, str, str, float]]:
         return [

@@ -11,10 +11,10 @@ from transformers import PreTrainedConfig
 from ..model.classes import OUT_OF_SCOPE, class_names
 
 
-KEPT = 0.95  # share of the known texts that the figures are for
-NEIGHBOUR = 5  # of so many, the farthest counts
+KEPT_SHARE = 0.95  # share of the known texts that the figures are for
+NEIGHBOUR_RANK = 5  # of so many, the farthest counts
 # Logits that differ by less may change places in a batch of another size.
-ALIKE = 1e-5
+SCORE_TOLERANCE = 1e-5
 # What the exported classifier can do by itself: the first is how it does.
 NAMES = {
     "largest_logit": "largest logit",
@@ -22,7 +22,7 @@ NAMES = {
     "largest_probability": "1 - largest probability",
     "mahalanobis": "relative Mahalanobis distance",
     "centroid": "nearest centroid",
-    "neighbours": f"{NEIGHBOUR} nearest texts",
+    "neighbours": f"{NEIGHBOUR_RANK} nearest texts",
 }
 
 
@@ -76,8 +76,8 @@ class Rule:
         known = np.sort(known.astype(np.float64))
         if self.kind == "keep":
             lowest = known[int((1 - self.share) * len(known) + 1e-9)]
-            below = known[known < lowest - ALIKE]
-            return float((below[-1] + lowest) / 2) if len(below) else float(lowest - ALIKE)
+            below = known[known < lowest - SCORE_TOLERANCE]
+            return float((below[-1] + lowest) / 2) if len(below) else float(lowest - SCORE_TOLERANCE)
         foreign = np.sort(np.asarray(foreign, dtype=np.float64))
         scores = np.sort(np.concatenate([known, foreign]))
         if self.kind == "recall":
@@ -85,8 +85,8 @@ class Rule:
         else:
             found, mistaken = (np.searchsorted(of, scores, side="right") for of in (foreign, known))
             highest = scores[np.argmax(2 * found / (found + mistaken + len(foreign)))]
-        above = scores[scores > highest + ALIKE]
-        return float((highest + above[0]) / 2) if len(above) else float(highest + ALIKE)
+        above = scores[scores > highest + SCORE_TOLERANCE]
+        return float((highest + above[0]) / 2) if len(above) else float(highest + SCORE_TOLERANCE)
 
 
 def fitted_class(config: PreTrainedConfig) -> dict[str, Any] | None:
@@ -123,7 +123,7 @@ def scope_scores(
         rows, texts = normalize(rows), normalize(embeddings)
         scores["centroid"] = (texts @ normalize(_centres(rows, labels)).T).max(axis=1)
         cosines = texts @ rows.T
-        place = max(0, cosines.shape[1] - NEIGHBOUR)
+        place = max(0, cosines.shape[1] - NEIGHBOUR_RANK)
         scores["neighbours"] = np.partition(cosines, place, axis=1)[:, place]
     return scores
 
@@ -157,7 +157,7 @@ def scope_metrics(known: np.ndarray, foreign: np.ndarray) -> dict[str, float]:
 
     scores = -np.concatenate([known, foreign])
     is_foreign = np.repeat([False, True], [len(known), len(foreign)])
-    passed = float((foreign >= np.quantile(known, 1 - KEPT, method="lower")).mean())
+    passed = float((foreign >= np.quantile(known, 1 - KEPT_SHARE, method="lower")).mean())
     return {
         "auroc": float(roc_auc_score(is_foreign, scores)),
         "aupr": float(average_precision_score(is_foreign, scores)),

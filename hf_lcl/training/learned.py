@@ -26,9 +26,9 @@ FILE = "weights_mean.safetensors"
 # weighting network learns more slowly than the classifier, and tells when there is little left to learn. Training goes
 # on for so many times the epochs until then. Chosen in examples/results/trajectories.md.
 CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
-GOES_ON = 1.5
-HEAD_KEPT = 0.5  # of the last layer, in the mean with one that is fitted to the encoder in the end
-SAMPLES = 200  # of the weights at most: their mean lies in the memory of the host, and costs the device nothing
+EPOCHS_FACTOR = 1.5
+HEAD_KEPT_SHARE = 0.5  # of the last layer, in the mean with one that is fitted to the encoder in the end
+MAX_SAMPLES = 200  # of the weights at most: their mean lies in the memory of the host, and costs the device nothing
 
 
 class StopWhenLearned(TrainerCallback):
@@ -71,7 +71,7 @@ class StopWhenLearned(TrainerCallback):
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Takes the weights into the mean."""
-        if not self._is_on or state.global_step % max(1, state.max_steps // SAMPLES):
+        if not self._is_on or state.global_step % max(1, state.max_steps // MAX_SAMPLES):
             return
         if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
             return  # one step behind the end, when a training that has ended is resumed
@@ -91,7 +91,7 @@ class StopWhenLearned(TrainerCallback):
         means = [math.fsum(values) / len(values) for values in zip(*self._losses)]
         self._losses = []
         if self._last_epoch is None and means and are_learned(means, len(class_names(kwargs["model"].config))):
-            self._last_epoch = math.ceil(GOES_ON * epoch)
+            self._last_epoch = math.ceil(EPOCHS_FACTOR * epoch)
             if state.is_world_process_zero and self._last_epoch < args.num_train_epochs:
                 with tqdm.external_write_mode():  # not into the progress bar
                     logger.warning(

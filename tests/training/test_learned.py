@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForSequenceClassification, TrainerCallback, TrainerControl, TrainerState
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
-from hf_lcl.training.learned import FILE, SAMPLES, StopWhenLearned, are_learned
+from hf_lcl.training.learned import FILE, MAX_SAMPLES, StopWhenLearned, are_learned
 
 
 FAST = {"learning_rate": 4e-3, "per_device_train_batch_size": 16, "logging_strategy": "epoch", "warmup_steps": 0}
@@ -73,8 +73,8 @@ def test_it_ends_half_as_late_again_with_a_mean_in_which_later_weights_count_mor
 
 @pytest.mark.slow
 def test_of_long_trainings_the_mean_takes_so_many_samples(learner, monkeypatch):
-    monkeypatch.setattr("hf_lcl.training.learned.SAMPLES", 20)
-    assert SAMPLES > 20
+    monkeypatch.setattr("hf_lcl.training.learned.MAX_SAMPLES", 20)
+    assert MAX_SAMPLES > 20
     steps = EachStep()
     trainer = learner(num_train_epochs=30, callbacks=[steps])
     trainer.train()

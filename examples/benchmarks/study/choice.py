@@ -29,7 +29,7 @@ CLOCKS = {
     "0.02": (0.02, float("inf")),
 }
 CHOSEN = "0.05, 0.6"
-GOES_ON = 1.5
+EPOCHS_FACTOR = 1.5
 BEST = 10
 # The head that was trained, those that are fitted anew to the features that it sees then, and a mean of both.
 HEADS = {
@@ -94,7 +94,7 @@ def end_of(run: Run, when: float | str) -> int:
     looked_at = [point["epoch"] for point in run["points"]]
     if isinstance(when, str):
         start = fired(run["losses"], CLOCKS[when])
-        wanted = epochs if start is None else min(epochs, GOES_ON * start)
+        wanted = epochs if start is None else min(epochs, EPOCHS_FACTOR * start)
     else:
         wanted = when * epochs
     return min(looked_at, key=lambda epoch: abs(epoch - wanted))

@@ -246,5 +246,6 @@ TRIALS = {
     "weights a tenth alike": changed("MixedWeights"),
     "learning rate 5e-5": changed(learning_rate=5e-5),
     "learning rate 2e-4": changed(learning_rate=2e-4),
+    "learning rate 2e-4, stops when learned": changed(learning_rate=2e-4, stop_when_learned=True),
     "head 20 times as fast": changed("FastHead"),
 }

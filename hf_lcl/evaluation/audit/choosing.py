@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 
 from ..decisions import probabilities
-from .findings import SAME, same_words
+from .findings import SAME_TEXT_COSINE, same_words
 
 
 def choose_next(
@@ -41,7 +41,7 @@ def choose_next(
             if is_capped and of_class[int(best[row])] >= cap:
                 waiting.append(row)
                 continue
-            if len(chosen) and (vectors[: len(chosen)] @ embeddings[row].astype(np.float32)).max() >= SAME:
+            if len(chosen) and (vectors[: len(chosen)] @ embeddings[row].astype(np.float32)).max() >= SAME_TEXT_COSINE:
                 counts["near-equal"] += 1
                 continue
             vectors[len(chosen)] = embeddings[row]

@@ -13,8 +13,8 @@ from .neighbours import Neighbours, nearest
 LABEL, DUPLICATE, CONFLICT, OUTLIER = "label?", "duplicate", "conflict", "outlier"
 WRONG = np.log(5)  # the margin from which on a label looks wrong: another class is five times as likely
 MOST_COUNTED = 5000
-SAME = 0.95  # the cosine from which on two texts say the same
-FAR = 3.5  # an outlier's nearest text is farther than usual by so many (robust) standard deviations
+SAME_TEXT_COSINE = 0.95  # the cosine from which on two texts say the same
+OUTLIER_DEVIATIONS = 3.5  # an outlier's nearest text is farther than usual by so many (robust) standard deviations
 SMALLEST = np.float32(1e-12)  # of probabilities
 
 
@@ -58,7 +58,7 @@ def look_at(
     labels: np.ndarray | None,
     texts: Sequence[str],
     *,
-    same: float = SAME,
+    same: float = SAME_TEXT_COSINE,
     others: np.ndarray | None = None,
 ) -> Findings:
     """
@@ -136,4 +136,4 @@ def _judge(
 def _far(cosines: np.ndarray) -> np.ndarray:
     """Which cosines are far below the usual ones."""
     below = np.median(cosines) - cosines
-    return below > FAR * 1.4826 * max(float(np.median(np.abs(below))), 1e-3)
+    return below > OUTLIER_DEVIATIONS * 1.4826 * max(float(np.median(np.abs(below))), 1e-3)

@@ -14,7 +14,7 @@ from ..plots.matrices import plot_confusion_matrix
 from ..relations import class_tree
 from ..report.page import LONGEST_TEXT, Card, Section, render_page
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER
-from .writing import SHOWN, Audit
+from .writing import NEIGHBOURS_SHOWN, Audit
 
 
 LONGEST_LIST = 1000  # rows of a section
@@ -51,7 +51,9 @@ def _card(audit: Audit, row: int) -> Card:
     if audit.findings.flags[LABEL][row]:
         about += [f"looks like {cells['suggested']}", f"margin {cells['margin']:.1f}"]
     about += ["stands in the validation file"] * bool(audit.findings.leaks[row])
-    near = ([cells[f"nearest_{rank}{what}"] for what in ("_line", "_label", "")] for rank in range(1, SHOWN + 1))
+    near = (
+        [cells[f"nearest_{rank}{what}"] for what in ("_line", "_label", "")] for rank in range(1, NEIGHBOURS_SHOWN + 1)
+    )
     beside = [
         f"line {line}{f' · {label}' if label else ''}: {shortened(text, LONGEST_TEXT)}"
         for line, label, text in near

@@ -12,10 +12,10 @@ from ..confusion import confused_pairs, confusion_counts
 from .findings import CONFLICT, DUPLICATE, LABEL, OUTLIER, Findings
 
 
-SHOWN = 3  # nearest texts
+NEIGHBOURS_SHOWN = 3  # nearest texts
 COLUMNS = [
     *("line", "text", "label", "suggested", "margin", "probability", "flag"),
-    *(f"nearest_{rank}{what}" for rank in range(1, SHOWN + 1) for what in ("", "_line", "_label")),
+    *(f"nearest_{rank}{what}" for rank in range(1, NEIGHBOURS_SHOWN + 1) for what in ("", "_line", "_label")),
     "decision",
 ]
 
@@ -36,9 +36,9 @@ class Audit:
     def row(self, row: int) -> dict[str, Any]:
         """What is said of a row."""
         found = self.findings
-        nearest = found.neighbours.rows[row][:SHOWN]
+        nearest = found.neighbours.rows[row][:NEIGHBOURS_SHOWN]
         near = [(self.texts[index], self.lines[index], self._name(index)) for index in nearest if index >= 0]
-        near += [("", "", "")] * (SHOWN - len(near))
+        near += [("", "", "")] * (NEIGHBOURS_SHOWN - len(near))
         margin, probability = (
             "" if np.isnan(values[row]) else round(float(values[row]), 6)
             for values in (found.margins, found.probabilities)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..inference import ModelOutputs
 from ..plots.curves import plot_risk_coverage, plot_scope
-from ..scope import KEPT, scope_scores, scope_table
+from ..scope import KEPT_SHARE, scope_scores, scope_table
 from ..selective import cut_table, risk_coverage
 from .page import Section
 from .sections import Evaluated
@@ -35,8 +35,8 @@ def scope(
     scores = scope_scores(test.outputs.logits[known, :num_known], test.outputs.embeddings[known], rows)
     strangers = scope_scores(logits[:, :num_known], embeddings, rows)
     table = scope_table(scores, strangers)
-    largest, cut = scores["largest_logit"], np.quantile(scores["largest_logit"], 1 - KEPT)
-    text = f"The cut keeps {KEPT:.0%} of the {known.sum():,} texts of a class."
+    largest, cut = scores["largest_logit"], np.quantile(scores["largest_logit"], 1 - KEPT_SHARE)
+    text = f"The cut keeps {KEPT_SHARE:.0%} of the {known.sum():,} texts of a class."
     if fitted:
         cut = fitted["cut"]
         text = (
@@ -49,7 +49,7 @@ def scope(
     section = Section(
         "Out of scope",
         f"{text} The classifier itself can carry the first score alone; the last column says what each of the others "
-        f"would gain. Figures at {KEPT:.0%} are those where so many texts of a class are kept.",
+        f"would gain. Figures at {KEPT_SHARE:.0%} are those where so many texts of a class are kept.",
         {"scope": partial(plot_scope, largest, strangers["largest_logit"], float(cut))},
         {"scope": pd.DataFrame(table)},
         {"Texts of a class told from others": table},

@@ -22,7 +22,7 @@ from ..relations import class_means, class_tree, closest_pairs, is_nearly_unifor
 from .page import Section
 
 
-HIGHLIGHTED = 10  # classes that the map tells apart
+CLASSES_HIGHLIGHTED = 10  # classes that the map tells apart
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ def embeddings(test: Evaluated) -> Section:
     true, predicted = ([test.names[index] for index in ids] for ids in (test.references, test.predictions))
     x, y = points.T
     numbers = pd.DataFrame({"row": range(len(x)), "x": x, "y": y, "true": true, "predicted": predicted})
-    confused = most_confused(test.counts, HIGHLIGHTED)
-    few = len(test.names) <= HIGHLIGHTED
-    told_apart = "" if few else f"Colours and shapes tell the {HIGHLIGHTED} most confused classes apart."
+    confused = most_confused(test.counts, CLASSES_HIGHLIGHTED)
+    few = len(test.names) <= CLASSES_HIGHLIGHTED
+    told_apart = "" if few else f"Colours and shapes tell the {CLASSES_HIGHLIGHTED} most confused classes apart."
     return Section(
         "Embeddings",
         f"One point for each text, names at the centroids of the classes. {told_apart} Two dimensions show "
