@@ -27,8 +27,8 @@ def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) 
     sure = int((wrong & (probabilities.max(axis=1) >= SURE_PROBABILITY)).sum())
     if sure:
         found.append(
-            f"Relabel: {sure:,} of the {int(wrong.sum()):,} errors have a probability of {SURE_PROBABILITY:.0%} or more. "
-            "Read these texts first, and correct the labels that are wrong."
+            f"Relabel: {sure:,} of the {int(wrong.sum()):,} errors have a probability of {SURE_PROBABILITY:.0%} "
+            "or more. Read these texts first, and correct the labels that are wrong."
         )
     both = np.triu(counts + counts.T, k=1)
     shares = both / (support[:, None] + support).clip(min=1)
