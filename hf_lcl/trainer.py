@@ -250,15 +250,15 @@ class ContrastiveTrainer(Trainer):
             if self.optimizer is not None:
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
-    def distill_mean(self) -> None:
+    def distill_mean(self, description: str = "mean into first token") -> None:
         """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
         num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
         batches = map(texts_alone, passes(self.get_train_dataloader()))
         average = partial(self.accelerator.reduce, reduction="mean")
-        distill_mean(self._unwrapped, batches, num_batches, average=average)
+        distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
 
-    def fit_classifier(self, keep: float = 0.0) -> tuple[Tensor, Tensor]:
+    def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
         With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
@@ -271,7 +271,8 @@ class ContrastiveTrainer(Trainer):
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
-        return fit_head(self._unwrapped, batches, keep=keep, class_weights=weights, gather=gather)
+        options: Any = {"class_weights": weights, "gather": gather, "description": description}
+        return fit_head(self._unwrapped, batches, keep=keep, **options)
 
     # Steps
 

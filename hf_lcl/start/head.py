@@ -131,6 +131,7 @@ def fit_head(
     keep: float = 0.0,
     class_weights: list[float] | None = None,
     gather: Callable[[Any], Any] = lambda tensors: tensors,
+    description: str = "features",
 ) -> tuple[Tensor, Tensor]:
     """
     Fits the last layer of the classifier by cross-entropy (logistic regression) on the features of the frozen encoder,
@@ -145,6 +146,7 @@ def fit_head(
             any, the layer before it stays as it is.
         class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
+        description (`str`, *optional*): of the progress bar.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor]`: what it was fitted to, on the CPU: features `(texts, features)` in fp32
@@ -159,7 +161,7 @@ def fit_head(
     before: dict[str, Tensor] = {}
     features, labels = [], []
     try:
-        for batch in tqdm(batches, "texts for the classifier", leave=False):
+        for batch in tqdm(batches, desc=description, leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             if head is None:
                 head = find_head(model, inputs)

@@ -37,6 +37,7 @@ def distill_mean(
     num_batches: int,
     *,
     average: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+    description: str = "mean into first token",
 ) -> None:
     """
     Trains the encoder, without labels, until its first token holds what the mean of its tokens held before.
@@ -50,6 +51,7 @@ def distill_mean(
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
         num_batches (`int`): how many of them are read.
         average (`Callable`, *optional*): the mean of a gradient over all processes.
+        description (`str`, *optional*): of the progress bar.
 
     Frozen parameters stay as they are; where it is interrupted, all do.
 
@@ -64,7 +66,7 @@ def distill_mean(
     optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, int(WARMUP_RATIO * num_batches), num_batches)
     try:
-        for batch in tqdm(islice(batches, num_batches), "mean into first token", num_batches, leave=False):
+        for batch in tqdm(islice(batches, num_batches), description, num_batches, leave=False):
             inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
             target = teacher(inputs)
             mask = token_mask(target, inputs.get("attention_mask"))

@@ -31,11 +31,12 @@ class Start(TrainerCallback):
     What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a resumed
     run, nor a second training, nor another trainer does it again.
 
-    `fit_head` returns the features and labels that the classifier was fitted to, which `listener` is given, where it
-    is set.
+    `distill_mean` and `fit_head` are given the title of their progress bar, which is all that `train FILE` shows of
+    them; the latter returns the features and labels that the classifier was fitted to, which `listener` is given,
+    where it is set.
     """
 
-    def __init__(self, distill_mean: Callable[[], None], fit_head: Callable[[], Any]):
+    def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):
         self._parts = {"distill_mean": distill_mean, "head_start": fit_head}
         self.listener: Callable[[Tensor, Tensor], None] | None = None
 
@@ -59,13 +60,16 @@ class Start(TrainerCallback):
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
-                for name in parts:
-                    self._do(name, args, model)
+                for place, (name, share) in enumerate(shares.items(), 1):
+                    title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
+                    self._do(name, title, args, model)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
-    def _do(self, name: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification) -> None:
+    def _do(
+        self, name: str, title: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
+    ) -> None:
         try:
-            made = self._parts[name]()
+            made = self._parts[name](title)
         except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,7 @@ def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_fo
     assert "held out: 10% of the rows for validation, 20% of the rows for the test" in captured.err
     assert "num_train_epochs 40: 160 steps at most, for 56 texts, 14 of a class; --num_train_epochs" in captured.err
     assert "learning_rate 0" not in captured.err
+    assert re.search(r"start 1/1, \d+% of the whole: classifier fitted", captured.err)
     assert "LOAD REPORT" not in captured.err
     assert "pin_memory" not in captured.err
     assert captured.out.splitlines()[0] == "56 train, 8 validation, 16 test texts; 4 classes of 14 to 14 texts"

@@ -427,7 +427,7 @@ class TestOnlyAFreshModelIsStarted:
         )
         starts, start = [], next(own for own in trainer.callback_handler.callbacks if isinstance(own, Start))
         fit = start._parts["head_start"]
-        monkeypatch.setitem(start._parts, "head_start", lambda: (starts.append("fit"), fit())[1])
+        monkeypatch.setitem(start._parts, "head_start", lambda title: (starts.append("fit"), fit(title))[1])
         trainer.train()
         assert trainer._train_batch_size < 16
         assert starts == ["fit"]

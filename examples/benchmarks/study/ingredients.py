@@ -27,17 +27,17 @@ class RisingAlpha(ContrastiveTrainer):
 class LongDistillation(ContrastiveTrainer):
     """The start reads few texts up to fifty times."""
 
-    def distill_mean(self) -> None:
+    def distill_mean(self, *args: str) -> None:
         with patch("hf_lcl.start.mean_distillation.MAX_PASSES", 50):
-            super().distill_mean()
+            super().distill_mean(*args)
 
 
 class PenalisedStart(ContrastiveTrainer):
     """The head starts with a penalty thirty times as strong, so that the training texts still teach the encoder."""
 
-    def fit_classifier(self, **options: float) -> None:
+    def fit_classifier(self, *args: str, **options: float) -> None:
         with patch("hf_lcl.start.head.INVERSE_PENALTY", 0.1):
-            super().fit_classifier(**options)
+            super().fit_classifier(*args, **options)
 
 
 class ChangedObjective(ContrastiveTrainer):
@@ -194,8 +194,8 @@ class FittedWeights(ContrastiveTrainer):
     """The weighting head begins as a logistic regression on the frozen encoder, as the classifier does."""
 
     @torch.no_grad()
-    def fit_classifier(self, **options: float) -> None:
-        super().fit_classifier(**options)
+    def fit_classifier(self, *args: str, **options: float) -> None:
+        super().fit_classifier(*args, **options)
         model = self.model.eval()
         head = model.weighting_network
         embeddings, labels = [], []
