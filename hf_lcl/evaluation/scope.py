@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from transformers import PreTrainedConfig
-
-from ..model.classes import OUT_OF_SCOPE, class_names
 
 
 KEPT_SHARE = 0.95  # share of the known texts that the figures are for
@@ -87,11 +84,6 @@ class Rule:
             highest = scores[np.argmax(2 * found / (found + mistaken + len(foreign)))]
         above = scores[scores > highest + SCORE_TOLERANCE]
         return float((highest + above[0]) / 2) if len(above) else float(highest + SCORE_TOLERANCE)
-
-
-def fitted_class(config: PreTrainedConfig) -> dict[str, Any] | None:
-    """What is known of the last class where it is `out_of_scope` and was fitted, and not learned from texts."""
-    return getattr(config, OUT_OF_SCOPE, None) if class_names(config)[-1] == OUT_OF_SCOPE else None
 
 
 def with_out_of_scope(logits: np.ndarray, temperature: float, cut: float) -> np.ndarray:

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
-from ..evaluation.scope import Rule, fitted_class
-from ..model.classes import OUT_OF_SCOPE, class_names
+from ..evaluation.scope import Rule
+from ..model.classes import OUT_OF_SCOPE, class_names, fitted_class
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
 from ..support.files import read_json

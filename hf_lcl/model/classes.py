@@ -47,6 +47,11 @@ def known_classes(names: Sequence[str]) -> int:
     return len(names) - (names[-1:] == [OUT_OF_SCOPE])
 
 
+def fitted_class(config: PreTrainedConfig) -> dict[str, Any] | None:
+    """What is known of the last class where it is `out_of_scope` and was fitted, and not learned from texts."""
+    return getattr(config, OUT_OF_SCOPE, None) if class_names(config)[-1] == OUT_OF_SCOPE else None
+
+
 def class_order(before: list[str], now: list[str]) -> list[int]:
     """
     For each class of `now` the one of `before`, which are as many: that of the same name, then that whose name differs

@@ -9,14 +9,13 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ...data.fingerprint import fingerprint
-from ...model.classes import OUT_OF_SCOPE, class_names
+from ...model.classes import OUT_OF_SCOPE, class_names, fitted_class
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import staged, write_whole
 from ..calibration import fold_temperature
 from ..finished import is_standard, load_finished, load_training_model, log_history
 from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
-from ..scope import fitted_class
 from ..summary import FOLDER, read_summary, write_summary
 from ..thresholds import REMARK, unfolded
 from . import deciding, sections, several_labels
