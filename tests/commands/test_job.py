@@ -2,12 +2,12 @@
 
 import json
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from launching import start_copy
 from transformers import AutoTokenizer
 
 from hf_lcl.__main__ import main
@@ -114,15 +114,14 @@ def test_a_stop_before_a_resumed_run_begins_is_no_new_beginning(make_trainer, mo
 def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_flags, tmp_path):
     flags = [flag for flag in training_flags if not flag.startswith(("--save_strategy", "--max_steps"))]
     flags += ["--do_train", "--save_steps=2", "--save_total_limit=2", "--objective=lcl", "--token=hf_secret"]
-    said = tmp_path / "said"
-    running = start_copy(["-m", "hf_lcl", "train", *flags, "--max_steps=100000"], said)
+    command = [sys.executable, "-m", "hf_lcl", "train", *flags]
+    running = subprocess.Popen([*command, "--max_steps=100000"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     while not list(tmp_path.glob("out/checkpoint-4*")):
-        assert running.is_alive(), said.read_text()
+        assert running.poll() is None, running.stderr.read()
         time.sleep(0.1)
     running.terminate()
-    running.join(60)
-    assert running.exitcode == 143
-    (line,) = (line for line in said.read_text().splitlines() if line.startswith("stopped: "))
+    line = running.communicate(timeout=60)[1].decode().splitlines()[-1]
+    assert running.returncode == 143
     assert line.startswith(f"stopped: {tmp_path / 'out' / 'checkpoint-'}")
     assert "is whole (of 100000 steps); to go on: python -m hf_lcl train" in line
     assert line.endswith("--resume_from_checkpoint last")
