@@ -14,6 +14,7 @@ from .audit import embedder
 from .automatic import few_lines
 from .exits import UsageError, wrong_usage
 from .model_flags import add_data_flags, model_parser, parse_model_flags, remembered
+from .parsing import refuse
 
 
 DESCRIPTION = """\
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> None:
     trained_on = remembered(Path(flags.model), {"train_file"}).get("train_file")
     if data_args.train_file is None and trained_on and Path(trained_on).is_file():
         data_args.train_file = trained_on
+        refuse(data_args.problems())
     with wrong_usage():
         check_output(flags.output_file, [flags.pool, data_args.train_file])
     column = data_args.text_column_names

@@ -78,10 +78,11 @@ def parse_arguments(
     with wrong_usage():
         settings = _settings(argv)
     problems = [f"The settings file {argv[0]}: {_no_flag(name, flags)}" for name in settings if name not in flags]
-    problems += [f"--{name} {fault}" for name, value in settings.items() if (fault := _json_fault(value))]
+    faults = {name: fault for name, value in settings.items() if (fault := _json_fault(value))}
+    problems += [f"--{name} {fault}" for name, fault in faults.items()]
     for name in settings.keys() & flags.keys():
         flags[name].required = False
-    parser.set_defaults(**{name: value for name, value in settings.items() if not _json_fault(value)})
+    parser.set_defaults(**{name: value for name, value in settings.items() if name not in faults})
     values, parts = vars(parse_all(parser, argv[1:] if settings else argv, problems)), list[Any]()
     for kind in dataclasses:
         try:

@@ -169,7 +169,12 @@ def texts_to_fit(
 
 
 def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    """The names of classes as tokenised texts with `labels`, without those that say nothing (`"LABEL_3"`, `"3"`)."""
-    words = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
+    """The [`words_of_names`] as tokenised texts with `labels`."""
     tokenizer = deepcopy(tokenizer)  # a call changes what is saved
-    return [{**tokenizer(name), "labels": label} for label, name in words.items() if any(map(str.isalpha, name))]
+    return [{**tokenizer(name), "labels": label} for label, name in words_of_names(id2label).items()]
+
+
+def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
+    """The names of classes as they are read, without those that say nothing (`"LABEL_3"`, `"3"`)."""
+    words = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
+    return {label: name for label, name in words.items() if any(map(str.isalpha, name))}

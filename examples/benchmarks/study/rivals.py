@@ -18,6 +18,8 @@ from transformers import (
     set_seed,
 )
 
+from hf_lcl.training.start import words_of_names
+
 from .cells import Task
 from .systems import Fitted, System, budget, fit_trainer, tokenized
 
@@ -26,8 +28,9 @@ def fit_frozen(task: Task, penalties: list[float], folds: int, names_as_texts: b
     """Logistic regression on the embeddings of the encoder as it is, of class names too where they count as texts."""
     if names_as_texts:
         train = task.splits["train"]
-        names = {"text": [name.replace("_", " ") for name in task.names], "label": list(range(len(task.names)))}
-        named = concatenate_datasets([train, Dataset.from_dict(names, features=train.features)])
+        words = words_of_names(dict(enumerate(task.names)))  # the same as in our start
+        names = Dataset.from_dict({"text": [*words.values()], "label": [*words]}, features=train.features)
+        named = concatenate_datasets([train, names])
         task = replace(task, splits=DatasetDict({**task.splits, "train": named}))
     return fit_regression(task, sentence_encoder(task), penalties, folds, steps=0)
 
@@ -35,14 +38,14 @@ def fit_frozen(task: Task, penalties: list[float], folds: int, names_as_texts: b
 def fit_tuned(task: Task, learning_rates: list[float]) -> Fitted:
     """transformers' `Trainer` with each of these learning rates: the one that has most validation texts right."""
     labels = np.array(task.splits["validation"]["label"][:])
-    found: dict[float, tuple[float, Fitted]] = {}
+    shares, best, kept = dict[float, float](), None, None
     for learning_rate in learning_rates:
         fitted = fit_trainer(replace(task, cell=replace(task.cell, learning_rate=learning_rate)))
-        found[learning_rate] = float((fitted.predict("validation") == labels).mean()), fitted
-    best = max(found, key=lambda learning_rate: found[learning_rate][0])
-    fitted = found[best][1]
-    validation = {f"{learning_rate:g}": round(share, 4) for learning_rate, (share, _) in found.items()}
-    return Fitted(fitted.predict, fitted.steps * len(found), {"learning_rate": best, "validation": validation})
+        shares[learning_rate] = float((fitted.predict("validation") == labels).mean())
+        if best is None or shares[learning_rate] > shares[best]:
+            best, kept = learning_rate, fitted  # the others are let go: memory is measured
+    validation = {f"{learning_rate:g}": round(share, 4) for learning_rate, share in shares.items()}
+    return Fitted(kept.predict, kept.steps * len(shares), {"learning_rate": best, "validation": validation})
 
 
 def fit_sentence_transformers(
