@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 from .data.views import VIEWS
 from .losses.checks import check_temperature
 from .losses.objective import OBJECTIVES
+from .support.fields import option
 from .support.removed import refuse_removed
 
 
@@ -19,11 +20,6 @@ else:
     ClassWeights = list[str] | None  # what the command line reads
 
 SAMPLERS = ("auto", "balanced", "random")
-
-
-def option(default: Any, help: str) -> Any:
-    """A field of the arguments, with what the command line says of it."""
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass

@@ -15,7 +15,8 @@ from ..data.reading import Reader, named_columns
 from ..data.several_labels import join_label_columns, split_labels
 from ..evaluation.decisions import check_goal
 from ..evaluation.scope import Rule
-from .parsing import CheckedArguments, flag
+from ..support.fields import option
+from .parsing import CheckedArguments
 
 
 # Of each split, the flag that limits its rows.
@@ -28,56 +29,56 @@ class DataArguments(CheckedArguments):
 
     _argument_group_name = "the data"
 
-    dataset_name: str | None = flag(None, "A data set on the Hub, instead of files.")
-    dataset_config_name: str | None = flag(None, "Its configuration.")
-    train_file: str | None = flag(None, "csv, tsv, json, jsonl, txt or parquet; all but parquet may end in .gz.")
-    validation_file: str | None = flag(None, "Of the same kinds.")
-    test_file: str | None = flag(None, "Of the same kinds.")
-    oos_file: str | None = flag(None, "Texts of none of the classes (out of scope), of the same kinds.")
-    out_of_scope: str | None = flag(
+    dataset_name: str | None = option(None, "A data set on the Hub, instead of files.")
+    dataset_config_name: str | None = option(None, "Its configuration.")
+    train_file: str | None = option(None, "csv, tsv, json, jsonl, txt or parquet; all but parquet may end in .gz.")
+    validation_file: str | None = option(None, "Of the same kinds.")
+    test_file: str | None = option(None, "Of the same kinds.")
+    oos_file: str | None = option(None, "Texts of none of the classes (out of scope), of the same kinds.")
+    out_of_scope: str | None = option(
         None,
         "Give the finished classifier a class out_of_scope: keep=0.95 keeps 95 %% of the validation texts, recall=0.9 "
         "finds 90 %% of those in oos_file, f1 has the best F1 on both, none gives no such class.",
     )
-    text_column_names: str | None = flag(None, "Text column(s), separated by commas; default: text, then sentence.")
-    text_column_delimiter: str = flag(" ", "What joins several text columns.")
-    sentence_pair: bool = flag(False, "Give two text columns to the tokenizer as a pair, instead of joined.")
-    label_column_name: str | None = flag(
+    text_column_names: str | None = option(None, "Text column(s), separated by commas; default: text, then sentence.")
+    text_column_delimiter: str = option(" ", "What joins several text columns.")
+    sentence_pair: bool = option(False, "Give two text columns to the tokenizer as a pair, instead of joined.")
+    label_column_name: str | None = option(
         None, "Column of class names or ids, or of lists of them (several labels per text); default: label."
     )
-    label_delimiter: str | None = flag(None, "Between the labels of a text, where one cell holds several: '|'.")
-    label_columns: list[str] | None = flag(None, "Columns of 0 and 1, one for each of several labels.")
-    fold_thresholds: str | None = flag(
+    label_delimiter: str | None = option(None, "Between the labels of a text, where one cell holds several: '|'.")
+    label_columns: list[str] | None = option(None, "Columns of 0 and 1, one for each of several labels.")
+    fold_thresholds: str | None = option(
         None,
         "Of several labels: decide each at its best cut on the validation texts, which then is the probability 0.5 of "
         "the classifier: f1, or precision=0.9.",
     )
-    drop_conflicts: bool = flag(False, "Leave out all training rows of a text that stands under several labels.")
-    view_column: str | None = flag(None, "Column with a second view of each training text, for --view column.")
-    train_split_name: str | None = flag(None, "Name of the train split on the Hub.")
-    validation_split_name: str | None = flag(None, "Likewise for validation.")
-    test_split_name: str | None = flag(None, "Likewise for test.")
-    remove_splits: str | None = flag(None, "Splits to drop, separated by commas.")
-    remove_columns: str | None = flag(None, "Columns to drop, separated by commas.")
-    max_seq_length: int = flag(128, "Longer texts are cut to this many tokens.")
-    pad_to_max_length: bool = flag(False, "Pad to max_seq_length instead of to the longest text of a batch.")
-    preprocessing_num_workers: int | None = flag(None, "Processes that tokenize.")
-    overwrite_cache: bool = flag(False, "Tokenize again although it was done before.")
-    shuffle_train_dataset: bool = flag(False, "Shuffle before max_train_samples cuts.")
-    shuffle_seed: int = flag(42, "Seed of that shuffle.")
-    validation_split: float | None = flag(None, "Share of the training rows to hold out for validation.")
-    test_split: float | None = flag(None, "Share of the training rows to hold out for the test.")
-    max_train_samples: int | None = flag(None, "Use the first so many training texts.")
-    max_eval_samples: int | None = flag(None, "Use the first so many validation texts.")
-    max_predict_samples: int | None = flag(None, "Use the first so many test texts.")
-    encoding: str = flag("utf-8", "Of the files: utf-8, cp1252, utf-16, ...")
-    delimiter: str | None = flag(None, "Between the cells of a csv; default: the one of , ; tab | in its header.")
-    json_field: str | None = flag(None, "Field of a JSON object that holds the list of rows.")
-    skip_bad_rows: bool = flag(False, "Leave out rows that are broken or lack a text or a label, and count them.")
-    audit: bool = flag(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
-    license: str | None = flag(None, "Licence of the classifier, such as apache-2.0, for its card.")
-    widget_texts: list[str] | None = flag(None, "Texts to try it with on its page on the Hub: they become public.")
-    verbose: bool = flag(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
+    drop_conflicts: bool = option(False, "Leave out all training rows of a text that stands under several labels.")
+    view_column: str | None = option(None, "Column with a second view of each training text, for --view column.")
+    train_split_name: str | None = option(None, "Name of the train split on the Hub.")
+    validation_split_name: str | None = option(None, "Likewise for validation.")
+    test_split_name: str | None = option(None, "Likewise for test.")
+    remove_splits: str | None = option(None, "Splits to drop, separated by commas.")
+    remove_columns: str | None = option(None, "Columns to drop, separated by commas.")
+    max_seq_length: int = option(128, "Longer texts are cut to this many tokens.")
+    pad_to_max_length: bool = option(False, "Pad to max_seq_length instead of to the longest text of a batch.")
+    preprocessing_num_workers: int | None = option(None, "Processes that tokenize.")
+    overwrite_cache: bool = option(False, "Tokenize again although it was done before.")
+    shuffle_train_dataset: bool = option(False, "Shuffle before max_train_samples cuts.")
+    shuffle_seed: int = option(42, "Seed of that shuffle.")
+    validation_split: float | None = option(None, "Share of the training rows to hold out for validation.")
+    test_split: float | None = option(None, "Share of the training rows to hold out for the test.")
+    max_train_samples: int | None = option(None, "Use the first so many training texts.")
+    max_eval_samples: int | None = option(None, "Use the first so many validation texts.")
+    max_predict_samples: int | None = option(None, "Use the first so many test texts.")
+    encoding: str = option("utf-8", "Of the files: utf-8, cp1252, utf-16, ...")
+    delimiter: str | None = option(None, "Between the cells of a csv; default: the one of , ; tab | in its header.")
+    json_field: str | None = option(None, "Field of a JSON object that holds the list of rows.")
+    skip_bad_rows: bool = option(False, "Leave out rows that are broken or lack a text or a label, and count them.")
+    audit: bool = option(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
+    license: str | None = option(None, "Licence of the classifier, such as apache-2.0, for its card.")
+    widget_texts: list[str] | None = option(None, "Texts to try it with on its page on the Hub: they become public.")
+    verbose: bool = option(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
     # Whether few lines are printed.
     is_brief: bool = field(default=False, init=False)
     # What the card says of the encoder, see `ModelArguments.card_facts`.

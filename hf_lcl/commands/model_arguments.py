@@ -14,9 +14,9 @@ from ..hub.contents import CARD
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
+from ..support.fields import option
 from ..support.files import check_weights
 from ..training_args import check_choice
-from .parsing import flag
 
 
 # Small, quick on two cores, and the encoder of the study (examples/results/accuracy.md). The extra `demo` brings it.
@@ -29,19 +29,19 @@ class ModelArguments:
 
     _argument_group_name = "the model"
 
-    model_name_or_path: str | None = flag(
+    model_name_or_path: str | None = option(
         None, "Hub id or folder of an encoder or a sequence classifier; default: all-MiniLM-L6-v2."
     )
-    pooling: str | None = flag(None, "cls, mean or last; defaults to what the architecture's own classifier uses.")
-    weighting: str = flag("head", "Weighting network of the lcl objective: head, encoder or classifier.")
-    config_name: str | None = flag(None, "Another name or path for the configuration.")
-    tokenizer_name: str | None = flag(None, "Another name or path for the tokenizer.")
-    cache_dir: str | None = flag(None, "Where downloads are kept.")
-    use_fast_tokenizer: bool = flag(True, "Use the tokenizers library where it can.")
-    model_revision: str = flag("main", "Branch, tag or commit of the model.")
-    token: str | None = flag(None, "Hub token; better set by `hf auth login`.")
-    trust_remote_code: bool = flag(False, "Run code that the model's repository holds.")
-    ignore_mismatched_sizes: bool = flag(
+    pooling: str | None = option(None, "cls, mean or last; defaults to what the architecture's own classifier uses.")
+    weighting: str = option("head", "Weighting network of the lcl objective: head, encoder or classifier.")
+    config_name: str | None = option(None, "Another name or path for the configuration.")
+    tokenizer_name: str | None = option(None, "Another name or path for the tokenizer.")
+    cache_dir: str | None = option(None, "Where downloads are kept.")
+    use_fast_tokenizer: bool = option(True, "Use the tokenizers library where it can.")
+    model_revision: str = option("main", "Branch, tag or commit of the model.")
+    token: str | None = option(None, "Hub token; better set by `hf auth login`.")
+    trust_remote_code: bool = option(False, "Run code that the model's repository holds.")
+    ignore_mismatched_sizes: bool = option(
         False, "Accepted because transformers' own script has it: a head of another size is always replaced."
     )
 

@@ -13,7 +13,7 @@ from argparse import (
     RawDescriptionHelpFormatter,
 )
 from collections.abc import Iterable
-from dataclasses import field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,11 +45,6 @@ class BriefHelp(Action):
         else:
             print(f"{parser.format_usage()}\n{parser.description}\n\n--help_all lists every flag.")
         parser.exit()
-
-
-def flag(default: Any, help: str) -> Any:
-    """A field of a dataclass with its default, and what `--help` says of it."""
-    return field(default=default, metadata={"help": help})
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:

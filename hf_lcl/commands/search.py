@@ -7,10 +7,11 @@ from typing import Any
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..support.extras import load_extra
+from ..support.fields import option
 from .automatic import choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .exits import wrong_usage
-from .parsing import SETTINGS, flag, given_names, parse_arguments
+from .parsing import SETTINGS, given_names, parse_arguments
 from .train import ARGUMENTS, make_trainer, naming_file
 
 
@@ -32,8 +33,8 @@ class SearchArguments:
 
     _argument_group_name = "the search"
 
-    n_trials: int = flag(20, "Trials of this command, beside those that were made before.")
-    timeout: float | None = flag(None, "Begin no trial after so many seconds.")
+    n_trials: int = option(20, "Trials of this command, beside those that were made before.")
+    timeout: float | None = option(None, "Begin no trial after so many seconds.")
 
     def __post_init__(self) -> None:
         if self.n_trials < 1:
