@@ -16,8 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
+# The fast tests; with SLOW=1 the slow ones too.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist worksteal $(COVERAGE)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(SLOW),-m "slow or not slow") $(COVERAGE)
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
@@ -31,9 +32,10 @@ lint: $(VENV)/.dev
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants.py
 
+# What is imported is compiled then; pip would compile all, which takes half of its time.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: setup.cfg pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable ".[$*]"
 	touch $(patsubst %,$(VENV)/.%,$(HELD_BY_$*) $*)
 
 clean:
