@@ -26,5 +26,5 @@ __all__ = [
     "tokenize_texts",
 ]
 
-# Reading files needs no torch, as some of these do.
+# Lazy, since some of these import torch, which reading files does not need.
 __getattr__, __dir__ = lazy_exports(__name__, __file__)

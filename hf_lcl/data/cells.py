@@ -1,4 +1,4 @@
-"""What stands in a cell of a file, as text."""
+"""The value of a cell of a file, as text."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -7,17 +7,17 @@ from typing import Any
 from ..support.likely import did_you_mean
 
 
-# What the Trainer and its collators take for labels, whatever stands there.
+# Names of columns that the Trainer and its collators take for labels, whatever they hold.
 LABEL_NAMES = ("labels", "label", "label_ids")
 
 
 def cell(value: Any) -> str | list[str | None] | None:
-    """What stands in a cell, or in each place of a list in it; see [`as_text`]."""
+    """A cell as text, or as a list of texts if it holds a list; see [`as_text`]."""
     return [as_text(part) for part in value] if isinstance(value, list) else as_text(value)
 
 
 def as_text(value: Any) -> str | None:
-    """A number's letters, JSON's words for booleans, lists and objects, `None` for what is missing."""
+    """A value as text: JSON for booleans, lists and objects, `str` for numbers, `None` for missing values."""
     if isinstance(value, bool | dict | list):
         return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, bytes):
@@ -31,12 +31,12 @@ def is_nested(value: Any) -> bool:
 
 
 def is_empty(value: str | list[str | None] | None) -> bool:
-    """Whether a cell is missing, blank or a list of nothing."""
+    """Whether a cell is missing, blank or an empty list."""
     return not value or (isinstance(value, str) and not value.strip())
 
 
 def undecodable(value: str | list[str | None] | None, encoding: str) -> str | None:
-    """What a cell, or a name, holds that is no text of an encoding, if anything."""
+    """A description of what cannot be decoded in a cell or a column name; `None` if all can."""
     for part in value if isinstance(value, list) else [value]:
         try:
             if part is not None and not part.isascii():
@@ -57,6 +57,6 @@ def listed(values: Iterable[Any], limit: int = 20) -> str:
 
 
 def lacks(where: str, what: str, name: str, columns: Collection[str], remedy: str = "") -> str:
-    """The message for a column, or `text column`, that is not there: what there is, and which was probably meant."""
+    """The message for a missing column, or `text column`: the columns that exist, and the one probably meant."""
     guess = did_you_mean(name, columns)
     return f"{where} has no {what} {name!r}; its columns are {listed(columns)}. {guess}{remedy}".rstrip()

@@ -1,4 +1,4 @@
-"""Rows of token ids to one padded batch."""
+"""Collates rows of token ids to one padded batch."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
     arguments of `DataCollatorWithPadding`: `tokenizer`, `padding`, `max_length`, `pad_to_multiple_of`.
 
     Called with a list of rows, it returns a `dict[str, torch.Tensor]` with `input_ids`, `attention_mask` and `labels`.
-    Rows with a second view (see [`tokenize_texts`]) also give `view_input_ids` and so on, padded to the same length:
-    every tensor has one row per text, whoever counts, slices or gathers them.
+    Rows with a second view (see [`tokenize_texts`]) also give `view_input_ids` and so on, padded to the same length,
+    so that every tensor has one row per text.
 
     Example:
 
@@ -29,7 +29,7 @@ class ContrastiveDataCollator(DataCollatorWithPadding):
     """
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Tensor]:
-        # Texts are no tensors; and what `label` or `label_ids` holds would replace `labels`.
+        # Strings cannot become tensors, and a column `label` or `label_ids` would replace `labels`.
         left_out = {name for row in features for name, value in row.items() if isinstance(value, str)}
         if "labels" in features[0]:
             left_out |= {"label", "label_ids"}

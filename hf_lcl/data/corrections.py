@@ -1,4 +1,4 @@
-"""What people decided of the rows of a labelled file, and the file that comes of it."""
+"""Decisions of people on rows of a labelled file, and how they are applied to it."""
 
 import csv
 from collections import Counter
@@ -14,19 +14,19 @@ COLUMNS = ("text", "label", "decision", "line")  # of a file of corrections
 
 
 class Correction(NamedTuple):
-    """What was decided of a text; without a line, of all rows that hold it."""
+    """A decision on one row or, without a line, on all rows with this text."""
 
     text: str
-    label: str  # the right one, where it is `change`
+    label: str  # the correct label, if the decision is `change`
     decision: str
     line: int | None
-    place: str  # where it stands, for messages
+    place: str  # where the decision was read, for messages
 
 
 def append_correction(path: Path, text: str, label: str, decision: str = CHANGE, line: str = "") -> int:
     """
-    Appends a row to a csv file of corrections, which is made where it is not there, and returns its number of rows.
-    Raises a `ValueError` for an older file, without decisions, where the decision is not `change`.
+    Appends a row to a csv file of corrections, which is created if needed, and returns its number of rows. Raises a
+    `ValueError` for any decision but `change` if the file is an older one without a column `decision`.
     """
     with path.open("a+", encoding="utf-8", newline="") as file:
         file.seek(0)
@@ -42,9 +42,9 @@ def append_correction(path: Path, text: str, label: str, decision: str = CHANGE,
 
 def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:
     """
-    The decisions of a file of corrections, with the columns `text`, `label` and perhaps `decision` and `line`, or of
-    the list that `audit` writes, whose `suggested` is the new label; rows without a decision are left out. Raises a
-    `ValueError` that names the line for a missing column, a decision that is none, and a change to no label.
+    Reads the decisions of a file of corrections (columns `text`, `label` and optionally `decision` and `line`), or of
+    the list that `audit` writes, whose `suggested` is the new label. Rows without a decision are skipped. Raises a
+    `ValueError` that names the line for a missing column, an unknown decision, or a change without a label.
     """
     found = []
     for number, (line, values, *_) in enumerate(rows):
@@ -77,10 +77,10 @@ def apply_corrections(
     rows: Iterable[tuple[Row, str]], corrections: Sequence[Correction], text_column: str, label_column: str
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """
-    The rows of a file, given with their texts, as the corrections say, and how many were `changed`, `dropped` and
-    `added`. The last decision on a row counts, and one on its line before one on its text. A text with a label that
-    stands nowhere is added. Raises a `ValueError` where a line holds another text than when the decision was made, or
-    there is no such line.
+    Applies corrections to the rows of a file, given with their texts. Returns the new rows, and how many were
+    `changed`, `dropped` and `added`. Later decisions override earlier ones, and decisions on a line those on a text. A
+    corrected text that is not in the file is added with its label. Raises a `ValueError` if a line does not exist, or
+    holds another text than when the decision was made.
     """
     by_line = {one.line: one for one in corrections if one.line is not None}
     by_text = {one.text: one for one in corrections if one.line is None}

@@ -1,4 +1,4 @@
-"""Lines of text files, and parquet, to rows with their lines; what is broken in one row does not hide the others."""
+"""Reads text files and parquet to rows with line numbers; a broken row does not hide the others."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -19,10 +19,10 @@ csv.field_size_limit(2**31 - 1)  # a cell may be a book; the module's own limit 
 class Row(NamedTuple):
     """A row of a file."""
 
-    line: int  # of the file, on which it begins, from 1; in a parquet file its number
+    line: int  # line of the file on which it begins, from 1; in a parquet file, the row number
     values: dict[str, Any]  # by column: strings in text files, else as JSON or parquet has them
-    texts: tuple[str, ...] = ()  # those of the text columns, in their order, once they were checked
-    fault: tuple[str, str] | None = None  # what is wrong with it: the kind of fault, and its words
+    texts: tuple[str, ...] = ()  # of the text columns, in their order, once they were checked
+    fault: tuple[str, str] | None = None  # of a bad row: the kind of fault, and its description
 
 
 class Table(NamedTuple):
@@ -30,13 +30,13 @@ class Table(NamedTuple):
 
     columns: list[str]
     rows: Iterator[Row]
-    classes: dict[str, ClassLabel] | None = None  # of a parquet file that knows the names of its class ids
-    shape: str = ""  # of a JSON file whose first object may hold the rows in a field
+    classes: dict[str, ClassLabel] | None = None  # of a parquet file that stores the names of its class ids
+    shape: str = ""  # description of a JSON file whose first object may hold the rows in a field
     delimiter: str = ""  # of a csv or tsv file
 
 
 class UnreadableError(ValueError):
-    """What is wrong with a file as a whole: what follows its name in a message."""
+    """A file that cannot be read as a whole; its text follows the name of the file in a message."""
 
 
 def begin(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
@@ -68,8 +68,8 @@ def _fasttext_row(number: int, line: str) -> Row:
 
 def csv_table(lines: Iterator[str], delimiter: str | None = None, usual: str = ",") -> Table:
     """
-    A first line of column names, then one row each. By default, the delimiter is what makes most cells of the first
-    line, and the `usual` one where several make as many.
+    A first line of column names, then one row each. The default delimiter is the one that splits the first line into
+    most cells; ties go to the `usual` one.
     """
     first, lines = begin(lines)
     if delimiter is None:
@@ -97,9 +97,9 @@ def _csv_rows(records: Iterator[tuple[int, list[str], str]], columns: list[str])
 
 
 def _csv_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
-    """Line, cells and what is wrong with the quotes of each record. After a quote that is not closed, rows go on."""
+    """Line, cells and quoting fault of each record. After an unclosed quote, reading goes on in the next line."""
     taken: list[str] = []  # lines of the record that is being read
-    unread: list[str] = []  # lines that a quote had swallowed, the next one last
+    unread: list[str] = []  # lines that an unclosed quote had swallowed, the next one last
 
     def feed() -> Iterator[str]:
         while (line := unread.pop() if unread else next(lines, None)) is not None:
@@ -131,7 +131,7 @@ def _csv_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, li
 
 
 def parquet_table(file: BinaryIO, columns: Sequence[str] | None = None) -> Table:
-    """The rows of a parquet file; only some `columns` of them, where these are given."""
+    """The rows of a parquet file, with only these `columns` if given."""
     content = pq.ParquetFile(file)
     schema = content.schema_arrow
     features = Features.from_arrow_schema(schema) if b"huggingface" in (schema.metadata or {}) else {}

@@ -1,4 +1,4 @@
-"""Parts of a training set that are kept apart, to validate and to test on."""
+"""Validation and test splits that are held out from the training set."""
 
 import numpy as np
 from datasets import Dataset, DatasetDict
@@ -8,13 +8,13 @@ from .repeats import text_keys
 from .several_labels import rarest_labels
 
 
-# Of a small set a larger part is tested on, so that about so many texts tell how good the classifier is.
+# The test split should have about this many texts, so a small data set holds out a larger share.
 TEST_TEXTS = 1000
 SHARES = (0.1, 0.2)  # at least, at most
 
 
 def test_share(rows: int) -> float:
-    """The share of so many rows that is held out to test on: 1,000 texts, but a tenth at least and a fifth at most."""
+    """The share of `rows` rows that is held out for testing: 1,000 texts, but at least 10% and at most 20%."""
     return float(np.clip(TEST_TEXTS / rows, *SHARES))
 
 
@@ -26,13 +26,13 @@ def hold_out(
     seed: int = 42,
 ) -> DatasetDict:
     """
-    Moves rows of the training split, which [`encode_labels`] made, into splits of their own, by the name and the share
-    of each. A split has its share of every class, as far as whole texts allow; rows of the same text stay together, so
-    that no text is both trained and tested on. A class with a single text stays in training. A text with several
-    labels counts for the rarest of them.
+    Moves rows of the training split, labelled by [`encode_labels`], into new splits; `shares` maps their names to
+    their shares. Splits are stratified by class as far as whole texts allow: rows with the same text stay together, so
+    that no text is both trained and tested on. A class with a single text stays in the training split. A text with
+    several labels is stratified by the rarest of them.
 
     Raises:
-        ValueError: for a share out of range, a split that is there already, and rows too few to be divided.
+        ValueError: if a share is out of range, a split exists already, or there are too few rows to hold any out.
     """
     train = splits["train"]
     labels, keys = class_ids(train), text_keys(train, text_columns)
@@ -55,7 +55,7 @@ def hold_out(
 
 
 def _draw(labels: np.ndarray, keys: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Which rows make up a part of so many texts: every n-th one of a shuffled list in which a class is a block."""
+    """A mask of the rows of `number` texts: every n-th of a list that is sorted by class and shuffled within it."""
     # Keys differ from process to process: nothing may depend on their order.
     _, first, text = np.unique(keys, return_index=True, return_inverse=True)
     classes = rarest_labels(labels)[first]
@@ -65,7 +65,7 @@ def _draw(labels: np.ndarray, keys: np.ndarray, number: int, rng: np.random.Gene
     chosen = np.zeros(len(first), dtype=bool)
     chosen[order[((np.arange(number) + rng.random()) * len(order) / max(number, 1)).astype(int)]] = True
     taken = chosen[text]
-    # A text under several labels may take the last one of a class along.
+    # A text with several labels may be the last training text of a class: such texts stay in training.
     if labels.ndim == 2:
         has_lost = labels[:, labels.any(axis=0) & ~labels[~taken].any(axis=0)].any(axis=1)
     else:

@@ -1,4 +1,4 @@
-"""JSON of any shape to rows with their lines: one object a line, a list of objects, or such a list in a field."""
+"""Reads JSON to rows with line numbers: one object per line, a list of objects, or such a list in a field."""
 
 import io
 import json
@@ -12,11 +12,11 @@ from .cells import listed
 from .formats import Row, Table, UnreadableError, begin
 
 
-PEEKED_ROWS = 1000  # rows whose keys are taken for the columns of the file
+PEEKED_ROWS = 1000  # rows whose keys become the columns of the file
 
 
 class _Float(float):
-    """A number that knows how it was written: `1.0` is another label than `1.00`."""
+    """A float that keeps its spelling: `1.0` and `1.00` are different labels."""
 
     def __init__(self, letters: str):
         self.letters = letters
@@ -33,13 +33,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-# NaN and infinities, which are no JSON, are what pandas writes for missing values.
+# pandas writes missing values as NaN and infinities, which are not valid JSON.
 _DECODER = json.JSONDecoder(parse_float=_Float, parse_constant=lambda _: None, object_pairs_hook=_object)
 _LETTER = re.compile(r"\S")
 
 
 def json_table(lines: Iterator[str], field: str | None = None) -> Table:
-    """The rows of the list in a `field` of one object, where it is given; else lines of objects, or a list of them."""
+    """The rows of the list in `field` of a single object, if given; else of one object per line, or of a list."""
     first, lines = begin(lines)
     if field is None and not first.startswith("[") and isinstance(_decoded(first), dict):
         rows = _json_lines(lines)
@@ -91,7 +91,7 @@ def _object_row(number: int, value: Any) -> Row:
 
 
 def _items(text: str, start: int) -> Iterator[Row]:
-    """The elements of the list that opens at a place of a JSON text, each with the line on which it begins."""
+    """The elements of the list that opens at `start`, each with the line on which it begins."""
     line, counted, position = 1, 0, _after_space(text, start + 1)
     mark = text[position : position + 1]
     while mark != "]":
@@ -114,7 +114,7 @@ def _after_space(text: str, position: int) -> int:
 
 
 def _start_of_field(text: str, field: str) -> int:
-    """Where the list opens that the outermost object has in a field."""
+    """The position at which the list in `field` of the outermost object opens."""
     root = _decoded(text)
     if not isinstance(root, dict):
         raise UnreadableError(f": json_field={field!r} needs a file of one JSON object that has such a field")
@@ -134,7 +134,7 @@ def _is_rows(value: Any) -> bool:
 
 
 def _shape(root: dict[str, Any]) -> str:
-    """What a JSON object holds that is no row, and what to do about it."""
+    """Describes a JSON object that is not a row, and how to read its rows."""
     fields, tables, pairs = [], [], []
     for name, value in root.items():
         kind = "an object" if isinstance(value, dict) else "a value"
@@ -148,9 +148,9 @@ def _shape(root: dict[str, Any]) -> str:
     remedy = "pandas writes that by DataFrame.to_json(path, orient='records', lines=True)"
     if tables:
         remedy = f"json_field={tables[0]!r} reads the rows of that field"
-    elif pairs and "columns" not in root:  # that is what pandas writes with orient="split"
+    elif pairs and "columns" not in root:  # with columns, pandas wrote it (orient="split")
         remedy = f'in Python, [{{"text": text, "label": label}} for text, label in data[{pairs[0]!r}]] are such rows'
     return (
-        f"is one object of {', '.join(fields[:5])}{', ...' * (len(fields) > 5)}; wanted is one object a row, such as "
-        f'{{"text": ..., "label": ...}}, each on a line or all in one list: {remedy}'
+        f"is one object of {', '.join(fields[:5])}{', ...' * (len(fields) > 5)}; write one object per row, such as "
+        f'{{"text": ..., "label": ...}}, one per line or all in one list: {remedy}'
     )

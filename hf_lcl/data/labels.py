@@ -1,4 +1,4 @@
-"""Class names and class ids: inferred from the training split, checked in every other."""
+"""Class names and class ids: inferred from the training split, checked in all others."""
 
 import re
 import unicodedata
@@ -26,29 +26,29 @@ def encode_labels(
     several: bool | None = None,
 ) -> tuple[Any, list[str]]:
     """
-    Turns a column of class names or ids into a `ClassLabel` column `labels`; and a column of lists of them, with
-    several labels per text or none, into one of indicator rows, 0.0 or 1.0 for each class.
+    Encodes a column of class names or ids as a `ClassLabel` column `labels`, and a column of lists of labels (several
+    per text, or none) as indicator rows with 0.0 or 1.0 for each class.
 
-    Names are sorted; where all labels of all splits are ids (`str(int(label)) == label`), these are, by number.
-    `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. A split without the column is left as it
-    is; of a test or validation split whose labels are all empty or -1, the column is dropped.
+    Names are sorted; if all labels of all splits are ids (`str(int(label)) == label`), they are sorted by number.
+    `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. A split without the column is left
+    unchanged; if all labels of a test or validation split are empty or -1, the column is dropped.
 
     Args:
-        splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split where it is missing.
-            Also a dict of, or one alone of, whatever [`load_splits`] takes.
+        splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split if there is no
+            `"train"`. Or anything that [`load_splits`] takes, as a dict of splits or a single data set.
         label_column (`str`, *optional*, defaults to `"label"`): strings, integers, booleans or a `ClassLabel`.
-        names (`list[str]`, *optional*): class names by id, where a trained model already knows them.
-        several (`bool`, *optional*): whether texts have several labels, where a trained model already knows it; by
-            default, whether the column holds lists.
+        names (`list[str]`, *optional*): class names by id, if a trained model has them already.
+        several (`bool`, *optional*): whether texts have several labels, if a trained model determines it; defaults to
+            whether the column holds lists.
 
     Returns:
-        `tuple[datasets.DatasetDict, list[str]]`: the splits with a `labels` column (a `datasets.Dataset` for one data
-        set alone), and the class names by id.
+        `tuple[datasets.DatasetDict, list[str]]`: the splits with a `labels` column (a `datasets.Dataset` for a single
+        data set), and the class names by id.
 
     Raises:
         ValueError: for a missing column, labels that are floats or null, a single class, or a label that does not
-            occur in the training split; of several labels, for one that stands twice in a row, and a class without
-            texts; says which row or line and label. For streams, whose labels cannot be looked through.
+            occur in the training split; with several labels per text, for a repeated label in a row, and a class
+            without texts. Names the row or line and the label. For all streams, whose labels are not known in advance.
 
     Example:
 
@@ -120,7 +120,7 @@ def encode_labels(
 
 
 def _single_labels(dataset: Dataset, split: str, column: str) -> list[list[str]]:
-    """The label of each text, as a string: `""` or `"-1"` throughout where a test or validation split has none."""
+    """The label of each text, as a string; a test or validation split without labels gives `""` or `"-1"` for all."""
     feature, values = dataset.features[column], dataset.with_format(None)[column][:]
     if all(value is None or value == -1 or not str(value).strip() for value in values) and split != "train":
         return [["-1" if value == -1 else ""] for value in values]
@@ -144,7 +144,7 @@ def _fault(value: Any, first: Any, feature: Any) -> str:
 
 
 def _class_names(occurring: dict[str, set[str]], split: str, title: str, feature: Any) -> list[str]:
-    """The names that a column knows, else all labels of a split, sorted: by number where those of all are ids."""
+    """The names of a `ClassLabel` column, else all labels of a split, sorted; by number if all splits hold ids."""
     present = occurring[split]
     if not present:
         raise ValueError(f"{title} has no labels: there is no class to learn.")
@@ -166,7 +166,7 @@ def _class_names(occurring: dict[str, set[str]], split: str, title: str, feature
 
 
 def _plain(label: str) -> str:
-    """What an eye sees of a label: without capitals, blanks at its ends and characters of no width."""
+    """A label as it looks to a reader: without case, extra blanks and characters of no width."""
     letters = (letter for letter in unicodedata.normalize("NFKC", label) if unicodedata.category(letter) != "Cf")
     return " ".join("".join(letters).casefold().split())
 
@@ -180,9 +180,9 @@ def _difference(label: str, twin: str) -> str:
 
 def class_ids(dataset: Any) -> np.ndarray:
     """
-    The column `labels` or `label` of tokenised rows that are no stream, read without touching their texts: of shape
-    `(rows,)` and dtype int64, or of shape `(rows, classes)` and dtype bool where texts have several labels. Raises a
-    `ValueError` for rows without a label, float labels, or several labels that are no rows of 0 and 1.
+    The column `labels` or `label` of a tokenised data set (no stream), read without its texts: class ids of shape
+    `(rows,)` and dtype int64, or, with several labels per text, indicator rows `(rows, classes)` of dtype bool. Raises
+    a `ValueError` if there is no such column, or it holds anything but integers or rows of 0 and 1.
     """
     if isinstance(dataset, Dataset):
         name = _label_name(dataset.column_names)
@@ -202,7 +202,7 @@ def class_ids(dataset: Any) -> np.ndarray:
 
 
 def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None:
-    """Raises a `ValueError` for labels that are not those of a model's classes; `where` is what holds them."""
+    """Raises a `ValueError` for labels that are not classes of the model; `where` names their source."""
     if labels is None:
         return
     if labels.ndim == 2 and labels.shape[1] != num_labels:
@@ -216,7 +216,7 @@ def check_labels(labels: np.ndarray | None, num_labels: int, where: str) -> None
 
 
 def label_names(dataset: Any) -> list[str] | None:
-    """The class names of a data set, or a stream, whose label column is known to be a `ClassLabel`, else `None`."""
+    """The class names of a data set or a stream whose label column is a known `ClassLabel`, else `None`."""
     if not isinstance(dataset, Dataset | IterableDataset) or dataset.features is None:
         return None
     feature = dataset.features[_label_name(dataset.column_names)]

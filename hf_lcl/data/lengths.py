@@ -1,4 +1,4 @@
-"""How long the texts of a tokenised data set are."""
+"""Lengths of the texts of a tokenised data set."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 logger = logging.get_logger(__name__)
 
-# Of a batch on a processor core: the activations of more of them leave its cache, and take a fifth longer.
+# Tokens per batch on a CPU core: with more, activations leave the cache, and each token takes a fifth longer.
 TOKENS_AT_ONCE = 256
 
 
@@ -23,16 +23,16 @@ def token_counts(dataset: Any) -> np.ndarray:
 
 
 def warn_of_cut_texts(lengths: Iterable[int], limit: int) -> None:
-    """Says once that texts are cut, where one has as many tokens as it may have."""
+    """Warns once that texts are truncated, if any has `limit` tokens."""
     if any(length == limit for length in lengths):
         logger.warning_once(f"Texts of more than {limit} tokens are cut: --max_seq_length.")
 
 
 def batches_by_length(lengths: np.ndarray, batch_size: int, max_tokens: int | None = None) -> Iterator[np.ndarray]:
     """
-    Batches of the rows of texts with so many tokens, the longest first: if memory runs out, it does so at once. Each
-    has `batch_size` rows, or fewer where these would be more than `max_tokens` with their padding: of the lengths
-    3, 9, 4, 2 and 1 the rows [1], [2, 0] and [3, 4] for a size of 3 and 8 tokens.
+    Batches of the row indices of texts with these `lengths`, longest first, so that memory runs out at once if at all.
+    A batch has `batch_size` rows, or fewer if it would exceed `max_tokens` with padding. Lengths of 3, 9, 4, 2 and 1,
+    a size of 3 and 8 tokens give the rows [1], [2, 0] and [3, 4].
     """
     order, start = np.argsort(-lengths, kind="stable"), 0
     while start < len(order):

@@ -1,4 +1,4 @@
-"""Files to data sets, one per split, whose cells are the strings that stand in the file; and rows in other forms."""
+"""Loads one data set per split, from files, whose cells become strings, or from rows in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from .reading import Reader
 
 logger = logging.get_logger(__name__)
 
-LINE = "__line__"  # the column that keeps on which line of its file a row begins
-CHUNK_ROWS = 10_000  # rows that are Python strings at a time
+LINE = "__line__"  # the column with the line of its file on which a row begins
+CHUNK_ROWS = 10_000  # rows that are held as Python strings at a time
 FORMS = "a Dataset, a pandas or polars frame, a list of dicts, a dict of columns, or the path of a file"
-INDEX = "__index_level_0__"  # what a frame of pandas, some of whose rows were dropped, calls their numbers
+INDEX = "__index_level_0__"  # the index that a pandas frame has after rows were dropped
 
 
 def load_splits(
@@ -36,32 +36,32 @@ def load_splits(
     **options: Any,
 ) -> DatasetDict:
     """
-    Reads one file per split: csv, tsv, json, jsonl, txt (one text a line, or fastText's `__label__name text`), each
-    of which may be gzipped, and parquet. Every cell is the string that stands in the file, so that `01` stays `01`; a
-    list becomes a list of strings. Nothing is cached: what stands in the file now is what is read.
+    Reads one file per split: csv, tsv, json, jsonl, txt (one text a line, or fastText's `__label__name text`), each of
+    which may be gzipped, and parquet. Cells are read as strings, so that `01` stays `01`; a list becomes a list of
+    strings. Nothing is cached, so that changes of a file always take effect.
 
     Args:
-        files (`Mapping[str, str]`): split name ("train", "validation", "test") to file. Names are no patterns. A file
-            alone is the training split. Instead of a file there may be a `Dataset`, a pandas or polars frame, a list
-            of dicts or a dict of columns, whose cells stay as they are; of what follows, only `columns` is for them.
-        columns (`Sequence[str]` or `str`, *optional*): those that are kept, where a file has them; defaults to all.
-        text_columns (`Sequence[str]`, *optional*): of these; a row without a text in one of them is a bad row.
-        label_column (`str`, *optional*): of these; so is one without a label. A file other than `"train"` whose labels
-            are all empty is read without them.
-        may_lack_labels (`bool`, *optional*, defaults to `False`): whether a row without a label is a good one, a text
-            with none of several labels; so is one with an empty list.
+        files (`Mapping[str, str]`): file of each split ("train", "validation", "test"); patterns are not expanded. A
+            single file is the training split. A `Dataset`, a pandas or polars frame, a list of dicts or a dict of
+            columns may replace a file; its cells are not converted, and only the argument `columns` applies to it.
+        columns (`Sequence[str]` or `str`, *optional*): columns to keep, where a file has them; defaults to all.
+        text_columns (`Sequence[str]`, *optional*): kept columns of texts; a row with an empty one is a bad row.
+        label_column (`str`, *optional*): kept column of labels; a row with an empty one is a bad row. If all labels of
+            a file other than `"train"` are empty, the column is dropped.
+        may_lack_labels (`bool`, *optional*, defaults to `False`): whether a row with an empty label is valid, as a
+            text with none of several labels. An empty list always is.
         return_lines (`bool`, *optional*, defaults to `False`): whether to add a column `__line__` with the line of the
-            file on which each row begins (the first row of a csv is on line 2); messages of [`encode_labels`] and
-            [`tokenize_texts`] then name it.
-        dropped (`dict[str, Counter]`, *optional*): gets, by split, the rows left out by the kind of fault.
+            file on which each row begins (the first row of a csv is on line 2), for the messages of [`encode_labels`]
+            and [`tokenize_texts`].
+        dropped (`dict[str, Counter]`, *optional*): is filled with the number of bad rows, by split and kind of fault.
         **options: of [`~data.reading.Reader`]: `encoding`, `delimiter`, `json_field`, `skip_bad_rows`.
 
     Returns:
         `datasets.DatasetDict`: one data set per split.
 
     Raises:
-        ValueError: for a file that is missing, empty, of an unknown kind or broken, and for bad rows: says which file,
-            how many rows, and the first lines.
+        ValueError: if a file is missing, empty, of an unknown kind or broken, or has bad rows; the message has the
+            file, the number of bad rows and their first lines.
 
     Example:
 
@@ -76,7 +76,7 @@ def load_splits(
     reader, splits = Reader(**options), DatasetDict()
     columns, text_columns = None if columns is None else as_names(columns), as_names(text_columns)
     files = files if is_by_split(files) else {"train": files}
-    for split, path in files.items():  # all are looked at before the first is read
+    for split, path in files.items():  # check all files before the first is read
         if isinstance(path, str | PathLike):
             reader.columns(path, split)
     for split, path in files.items():
@@ -113,8 +113,8 @@ def load_splits(
 
 def as_dataset(rows: Any) -> Dataset | IterableDataset:
     """
-    A data set with these rows, which are no file; what `datasets` made stays as it is. Raises a `TypeError` for what
-    is none of `FORMS`, and a `ValueError` for columns that hold values of different types.
+    Rows in memory as a data set; those of `datasets` are returned unchanged. Raises a `TypeError` for anything but
+    `FORMS`, and a `ValueError` if a column holds values of different types.
     """
     if isinstance(rows, Dataset | IterableDataset):
         return rows
@@ -135,7 +135,7 @@ def as_dataset(rows: Any) -> Dataset | IterableDataset:
 
 
 def is_by_split(data: Any) -> bool:
-    """Whether a dict holds data sets by name, and not the columns of one."""
+    """Whether a dict holds data sets by name, rather than the columns of one data set."""
     return isinstance(data, Mapping) and not (data and all(map(_is_column, data.values())))
 
 
@@ -146,7 +146,7 @@ def _is_column(values: Any) -> bool:
 
 
 def as_splits(data: Any) -> tuple[Any, bool]:
-    """Data of any form by split, and whether it is a single data set, which is then the training split."""
+    """Data of any form by split, and whether it was a single data set, which becomes the training split."""
     if isinstance(data, DatasetDict | IterableDatasetDict):
         return data, False
     if isinstance(data, IterableDataset):
@@ -155,7 +155,7 @@ def as_splits(data: Any) -> tuple[Any, bool]:
 
 
 def as_names(columns: Sequence[str] | str) -> list[str]:
-    """The names of columns, of which one may stand alone."""
+    """Names of columns as a list; a single name may be a string."""
     return [columns] if isinstance(columns, str) else list(columns)
 
 
@@ -164,7 +164,7 @@ def _kept(columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
 
 
 def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) -> pa.Array:
-    """A column of some rows, which holds strings or lists of strings throughout."""
+    """A column of some rows: strings throughout, or lists of strings throughout."""
     values = [cell(row.values.get(name)) for row in rows]
     for row, value in zip(rows, values):
         if value is not None and are_lists.setdefault(name, isinstance(value, list)) != isinstance(value, list):
@@ -177,12 +177,12 @@ def _column(title: str, name: str, rows: list[Row], are_lists: dict[str, bool]) 
 
 
 def title_of(dataset: Dataset, split: str) -> str:
-    """How messages call a split: by its file where it is known."""
+    """The name of a split in messages: its file if known."""
     is_of_file = LINE in dataset.column_names and dataset.info.description
     return dataset.info.description if is_of_file else f"The {split} split"
 
 
 def place(dataset: Dataset, row: int, split: str) -> str:
-    """How messages call a row: by its line where the file is known, else by its number."""
+    """The name of a row in messages: its line if the file is known, else its number."""
     where = f"line {dataset[row][LINE]}" if LINE in dataset.column_names else f"row {row}"
     return f"{title_of(dataset, split)}, {where}"

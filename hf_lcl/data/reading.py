@@ -1,4 +1,4 @@
-"""The one reader of all commands: files, or the standard input, to checked rows."""
+"""Reads files, or the standard input, to checked rows, for all commands."""
 
 import codecs
 import gzip
@@ -25,18 +25,18 @@ from .json_rows import json_table
 logger = logging.get_logger(__name__)
 
 KINDS = ("csv", "tsv", "json", "jsonl", "ndjson", "txt")  # of text files
-BEGINNINGS = {  # of files that are no text, or of another encoding, whatever their name
+BEGINNINGS = {  # first bytes of files that are not text, or have another encoding, whatever their name
     **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32 text, not UTF-8: encoding='utf-32' reads it"),
     **dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16 text, not UTF-8: encoding='utf-16' reads it"),
     b"\x1f\x8b": "gzipped: add .gz to its name",
     b"PK\3\4": "a spreadsheet or a zip archive: save it as csv, or unpack it",
     b"PAR1": "a parquet file: let its name end in .parquet",
 }
-REMEDIES = {  # of faults, where leaving out the row is not the best
+REMEDIES = {  # for faults that are better repaired than skipped
     "another number of cells than the header": "A cell that holds the delimiter or a line end needs quotes around it.",
     "quotes": 'In a cell between quotes, a quote is written twice ("").',
 }
-TOLD_ROWS = 5  # bad rows that a message tells of one by one
+TOLD_ROWS = 5  # bad rows that a message lists
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Reader:
     """How files are read; see [`load_splits`] for their kinds."""
 
     encoding: str = "utf-8"  # of text files
-    delimiter: str | None = None  # of csv and tsv; default: the one of , ; tab | that makes most cells of the header
+    delimiter: str | None = None  # of csv and tsv; default: the one of , ; tab | that gives the header most cells
     json_field: str | None = None  # field of a JSON object that holds the list of rows
-    skip_bad_rows: bool = False  # whether rows that cannot be used are left out and counted, instead of refused
+    skip_bad_rows: bool = False  # whether unusable rows are skipped and counted, instead of raising an error
 
     def __post_init__(self) -> None:
         try:
@@ -59,7 +59,7 @@ class Reader:
         self.delimiter = delimiter
 
     def columns(self, path: str | PathLike, split: str | None = None) -> list[str]:
-        """Names of the columns of a file; raises a `ValueError` where it cannot be read."""
+        """Names of the columns of a file; raises a `ValueError` if it cannot be read."""
         with self.opened(path, split) as (_, table):
             return table.columns
 
@@ -75,14 +75,14 @@ class Reader:
         counts: Counter[str] | None = None,
     ) -> Iterator[Row]:
         """
-        The rows that can be used, one by one, each with the texts of its `text_columns` (a string of names is taken as
-        in [`named_columns`]). Of the others, `columns` are used and must be decodable (default: all), and the
-        `label_column` must not be empty. The source `"-"` is the standard input, which holds `stream_kind` (txt, csv,
-        tsv or jsonl). `counts` gets the number of bad rows by the kind of fault.
+        Yields the usable rows, each with the texts of its `text_columns` (a string is parsed by [`named_columns`]).
+        The other `columns` (default: all) must be decodable, and the `label_column` must not be empty. The source
+        `"-"` is the standard input in the format `stream_kind` (txt, csv, tsv or jsonl). The number of bad rows of
+        each kind of fault is added to `counts`.
 
         Raises:
-            ValueError: for a file that cannot be read as a whole or has no rows; for bad rows without
-                `skip_bad_rows`, after the last row of a file, at the first bad one of the standard input.
+            ValueError: if a file cannot be read as a whole or has no rows. Without `skip_bad_rows` also for bad rows:
+                after the last row of a file, or at the first bad row of the standard input.
         """
         found, told, good = Counter[str](), list[str](), 0
         with self.opened(source, split, stream_kind, columns) as (title, table):
@@ -109,10 +109,10 @@ class Reader:
             counts.update(found)
 
     def _checked(self, row: Row, texts: Sequence[str], columns: Sequence[str] | None, label_column: str | None) -> Row:
-        """The row with its texts, or with what is wrong with it."""
+        """The row with its `texts` or its `fault`."""
         if row.fault is not None:
             return row
-        if columns is None:  # bytes beside the texts may be a picture
+        if columns is None:  # bytes in other columns may be an image
             columns = [name for name, value in row.values.items() if not isinstance(value, bytes)]
         cells = {name: cell(row.values.get(name)) for name in (*texts, *columns)}
         for name, value in cells.items():
@@ -136,7 +136,7 @@ class Reader:
             remedies = [remedy for kind, remedy in REMEDIES.items() if kind in counts]
             remedies += ["skip_bad_rows leaves such rows out."] * (good > 0 or bad == 1)
             raise ValueError(" ".join([f"{title}{share}{rows}.", *remedies]))
-        if bad:  # once: a file that is predicted from is read twice
+        if bad:  # once, since prediction reads a file twice
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
             logger.warning_once(f"{title}: {bad:,} of {good + bad:,} rows are left out ({kinds}): {rows}.")
         if not good:
@@ -150,7 +150,7 @@ class Reader:
         stream_kind: str = "txt",
         columns: Sequence[str] | None = None,
     ) -> Iterator[tuple[str, Table]]:
-        """How messages call a file, and its rows while it is open; of parquet files, all columns or these alone."""
+        """The name of a file in messages, and its rows while it is open; of parquet files, only `columns` if given."""
         path = Path(source)
         name = "The standard input" if source == "-" else f"The file {path}"
         title = f"The {split} file {path}" if split and source != "-" else name
@@ -173,7 +173,7 @@ class Reader:
     def _parsed(self, binary: BinaryIO, kind: str, name: str, stack: ExitStack) -> Table:
         """The rows of a text file."""
         is_utf8 = codecs.lookup(self.encoding).name == "utf-8"
-        # Bytes that the encoding does not know become surrogates, which no text can hold: rows are found out by them.
+        # Undecodable bytes become surrogates, which valid text cannot contain: they mark the bad rows.
         text = io.TextIOWrapper(
             binary,
             encoding="utf-8-sig" if is_utf8 else self.encoding,
@@ -206,8 +206,8 @@ class Reader:
 
 def named_columns(names: str | None, columns: Sequence[str]) -> list[str]:
     """
-    The columns that a string names: one, or several with commas between; by default `text`, or `sentence` where there
-    is no `text`. Raises a `ValueError` for one that is named twice.
+    The columns that a string names, one or several with commas between. Defaults to `text`, or to `sentence` if there
+    is no `text`. Raises a `ValueError` if a column is named twice.
     """
     if names is None:
         return ["sentence" if "sentence" in columns and "text" not in columns else "text"]
@@ -218,13 +218,13 @@ def named_columns(names: str | None, columns: Sequence[str]) -> list[str]:
 
 
 def _kind(path: Path, title: str) -> tuple[str, bool]:
-    """The kind of a file by its name, and whether it is gzipped; raises a `ValueError` where there is none to read."""
+    """The kind of a file by its extension, and whether it is gzipped; raises a `ValueError` if it cannot be read."""
     name = path.name.lower()
     kind, is_zipped = Path(name.removesuffix(".gz")).suffix.removeprefix("."), name.endswith(".gz")
     if path.is_dir():
         raise ValueError(f"{title} is a folder: name a file in it.")
     if not path.is_file():
-        pattern = " A name is no pattern: join the files that are meant." if set(path.name) & set("*?[") else ""
+        pattern = " Patterns are not expanded: join the files first." if set(path.name) & set("*?[") else ""
         raise ValueError(f"{title} does not exist.{pattern}")
     if kind in ("xlsx", "xls"):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The same text more than once: repeated, under several labels, or in two splits."""
+"""Texts that occur more than once: repeated, with several labels, or in two splits."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -15,11 +15,11 @@ BATCH_ROWS = 1000  # rows whose texts are held at a time
 
 def text_keys(dataset: Dataset, text_columns: Sequence[str] = ("text",), split: str = "train") -> np.ndarray:
     """
-    A number for each text, of shape `(rows,)` and dtype int64; equal for texts that are equal, letter by letter, but
-    for blanks at both ends. Raises a `ValueError` for a text that is null or empty.
+    A hash of each text, of shape `(rows,)` and dtype int64; equal for texts that differ only in blanks at both ends.
+    Raises a `ValueError` for a text that is null or empty.
 
-    The numbers are hashes, so that a million texts take 8 MB; that any two of these share a number by chance has a
-    probability of 3e-8. They hold within this process only.
+    The hashes of a million texts take 8 MB, with a collision probability of 3e-8. They are valid within this process
+    only.
     """
     keys = np.empty(len(dataset), dtype=np.int64)
     batches = dataset.select_columns(list(text_columns)).with_format(None).iter(batch_size=BATCH_ROWS)
@@ -33,10 +33,10 @@ def text_keys(dataset: Dataset, text_columns: Sequence[str] = ("text",), split: 
 
 def repeats(keys: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Which rows say what a row before them says, the same text with the same label, and which have a text that stands
-    under several labels: two arrays of shape `(rows,)` and dtype bool.
+    Which rows repeat the text and label of an earlier row, and which have a text that occurs with several labels: two
+    arrays of shape `(rows,)` and dtype bool.
     """
-    if labels.ndim == 2:  # the rows of several labels, by number
+    if labels.ndim == 2:  # number the distinct indicator rows
         labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
     order = np.lexsort((labels, keys))  # rows with the same text and label side by side
     same_text, same_label = (np.diff(values[order]) == 0 for values in (keys, labels))
@@ -47,12 +47,12 @@ def repeats(keys: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def drop_conflicts(splits: DatasetDict, text_columns: Sequence[str] = ("text",)) -> tuple[DatasetDict, int]:
     """
-    Drops from the training split all rows of each text that stands there under several labels. Nobody can learn these
+    Drops all rows of the training split whose text occurs there with several labels, since these cannot be learned
     from the text alone.
 
     Args:
         splits (`datasets.DatasetDict`): from [`encode_labels`], with a split `"train"`; the others stay as they are.
-        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): what makes up a text.
+        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): the columns that make up a text.
 
     Returns:
         `tuple[datasets.DatasetDict, int]`: the splits, and the number of rows that were dropped.

@@ -10,15 +10,15 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
-WINDOW_BATCHES = 3  # groups to choose from: the more, the better classes are mixed, and the less alike are lengths
-# Within a class, a text stands within this share of its texts, or so many texts, of its place in the order by length.
-# The padding that this costs buys groups that differ from epoch to epoch.
+WINDOW_BATCHES = 3  # groups to choose from, in batches: more mix classes better, but lengths in a batch differ more
+# The texts of a class are sorted by length, then each is moved at random by up to this share of them, or this many
+# texts if that is more. This costs some padding, but makes the groups differ from epoch to epoch.
 JITTER_SHARE = 0.01
 JITTER_TEXTS = 2
 
 
 class Group(NamedTuple):
-    """Texts of a class, by their places in an order."""
+    """Texts of one class: a slice of an order of texts."""
 
     label: int
     start: int
@@ -30,27 +30,27 @@ class LabelBalancedSampler(Sampler[int]):
     Orders the texts of an epoch so that every run of `batch_size` of them holds several classes, as many as fit, with
     about `samples_per_class` texts each. Each text is seen once per epoch.
 
-    The texts of a class are cut into groups, and a batch is filled with whole groups of different classes; a class
-    with a tenth of the texts fills a tenth of the places. A text is alone of its class in a batch only where the sizes
-    of the classes leave no other way: a few texts at the end of an epoch. Classes with one text come last.
+    The texts of a class are divided into groups, and a batch is filled with whole groups of different classes, so that
+    a class with a tenth of the texts fills a tenth of the batch. A text has no positive in its batch only where the
+    sizes of the classes leave no other way: a few texts at the end of an epoch. Classes with one text come last.
 
-    The order depends on `seed` and the epoch alone. It is the same on all processes, and accelerate hands whole
-    batches to each of them.
+    The order depends only on `seed` and the epoch. It is the same on all processes, and accelerate gives each of them
+    whole batches.
 
     Args:
         labels (`Sequence[int]` of shape `(rows,)`): class of each text of the data set.
         batch_size (`int`): texts per batch and process.
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a batch, at least 2. A batch holds
-            more of a class where it is frequent, or where one text of it would be left alone, and fewer, but 2 or
-            more, of a class that has fewer.
-        lengths (`Sequence[int]` of shape `(rows,)`, *optional*): tokens of each text. If given, texts of like length
-            share a batch, so that there is little padding.
-        drop_last (`bool`, *optional*, defaults to `False`): whether to leave out the texts that do not fill a batch:
-            classes with one text first, and by `lengths` the longest or the shortest, epoch by epoch.
-        seed (`int`, *optional*, defaults to 0): of the order.
+            more texts of a frequent class, or if a single text would be left over, and fewer (2 or more) of a class
+            with fewer texts.
+        lengths (`Sequence[int]` of shape `(rows,)`, *optional*): number of tokens of each text. If given, texts of
+            similar length share a batch, which reduces padding.
+        drop_last (`bool`, *optional*, defaults to `False`): whether to drop the texts that do not fill a batch:
+            classes with one text first, then, with `lengths`, the longest or the shortest texts, at random per epoch.
+        seed (`int`, *optional*, defaults to 0): seed of the order.
 
     Raises:
-        ValueError: if no class has two texts, or what is asked for cannot be had from the data or fit the batch.
+        ValueError: if no class has two texts, or `batch_size`, `samples_per_class` or `lengths` do not fit the labels.
 
     Example:
 
@@ -76,7 +76,7 @@ class LabelBalancedSampler(Sampler[int]):
         drop_last: bool = False,
         seed: int = 0,
     ):
-        # Here and below, a class is its place among those that occur.
+        # From here on, the classes that occur are numbered from 0.
         _, self._labels, self._texts = np.unique(labels, return_inverse=True, return_counts=True)
         check_batch_size(batch_size, samples_per_class)
         if self._texts.max() < 2:
@@ -106,7 +106,7 @@ class LabelBalancedSampler(Sampler[int]):
         return rows - rows % self.batch_size if self.drop_last else rows
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order comes next. May be called several times."""
+        """Sets the epoch, which determines the next order. May be called several times."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -120,7 +120,7 @@ class LabelBalancedSampler(Sampler[int]):
         return iter([*order[places].tolist(), *rng.permutation(singles).tolist()][: len(self)])
 
     def _order_in_classes(self, rng: np.random.Generator) -> np.ndarray:
-        """All texts, class after class; those of a class at random, or nearly by length."""
+        """All texts, class after class; those of a class in random order, or approximately by length."""
         keys = rng.random(len(self._labels))
         if self.lengths is not None:
             keys[np.lexsort((keys, self.lengths, self._labels))] = np.arange(len(keys))
@@ -129,7 +129,7 @@ class LabelBalancedSampler(Sampler[int]):
         return np.lexsort((keys, self._labels))
 
     def _groups(self, order: np.ndarray, rng: np.random.Generator) -> list[Group]:
-        """All texts but single ones in groups of a class, in the order in which batches would like them."""
+        """All texts but single ones in groups of one class, in the order in which batches should take them."""
         per_batch, direction = self.batch_size // self.samples_per_class, rng.choice([-1, 1])
         groups, keys = list[Group](), []
         for label, (texts, end) in enumerate(zip(self._texts, np.cumsum(self._texts))):
@@ -141,10 +141,10 @@ class LabelBalancedSampler(Sampler[int]):
             sizes = rng.permutation(smaller + (np.arange(count) < larger))
             starts = end - texts + np.cumsum(sizes) - sizes
             if self.lengths is None:
-                # The k-th of n groups of a class comes at a random place in the k-th n-th part of the epoch.
+                # The k-th of n groups of a class gets a random place in the k-th of n equal parts of the epoch.
                 keys.append((np.arange(count) + rng.random(count)) / count)
             else:
-                # From short to long or back, so that the texts left for the last batch are not always the longest.
+                # From short to long or back, at random: the last batch does not always get the longest texts.
                 longest = np.maximum.reduceat(self.lengths[order[:end]], starts)
                 keys.append(direction * (longest + rng.random(count)))
             groups += [Group(label, *bounds) for bounds in np.stack([starts, starts + sizes], axis=1).tolist()]
@@ -153,15 +153,15 @@ class LabelBalancedSampler(Sampler[int]):
 
 def fill_batches(groups: list[Group], batch_size: int) -> Iterator[list[Group]]:
     """
-    Batches of `batch_size` texts, the last one perhaps of fewer, of whole groups as far as possible in their order.
+    Batches of `batch_size` texts (the last may be smaller), of whole groups as far as possible in their order.
 
-    First come the groups of classes that do not have their share of the batch yet. A group is passed over for now
-    where its class has its share and a part of another already, or where no choice among the groups after it would
-    fill the batch to the last place. Where no choice of groups fills a batch, one is cut in two.
+    Groups of classes that are below their share of the batch come first. A group is postponed if the later groups can
+    fill the batch without it and its class has its share (rounded up), or if they cannot fill the batch exactly with
+    it. If no choice of groups fills a batch exactly, one group is split.
     """
     batches = math.ceil(sum(group.stop - group.start for group in groups) / batch_size)
     share = {label: count / batches for label, count in Counter(group.label for group in groups).items()}
-    most = max(math.ceil(len(groups) / batches) - 1, 1)  # leaves a place for a second class
+    most = max(math.ceil(len(groups) / batches) - 1, 1)  # leaves room for a second class
     places = (1 << batch_size + 1) - 1
     coming, window = deque(groups), list[Group]()
     while coming or window:
@@ -172,7 +172,7 @@ def fill_batches(groups: list[Group], batch_size: int) -> Iterator[list[Group]]:
             seen[group.label] += 1
             (due if seen[group.label] <= share[group.label] else others).append(group)
         window = due + others
-        # Bit n of sums[i]: whether groups from the i-th on can be chosen that have n texts together.
+        # Bit n of sums[i]: whether some of the groups from the i-th on add up to n texts (subset sum).
         sums = [1]
         for group in reversed(window):
             sums.append((sums[-1] | sums[-1] << group.stop - group.start) & places)
@@ -198,10 +198,10 @@ def fill_batches(groups: list[Group], batch_size: int) -> Iterator[list[Group]]:
 
 class SamplerEpochCallback(TrainerCallback):
     """
-    Tells the [`LabelBalancedSampler`] of the training data, before each epoch, which epoch it is.
+    Sets the epoch of the training data's [`LabelBalancedSampler`] before each epoch.
 
-    The Trainer does so too, except where several processes resume in the middle of an epoch: these would go on with
-    the order of another epoch, so that some texts of this one were seen twice and others never.
+    The Trainer does so too, except if several processes resume in the middle of an epoch. They would continue with the
+    order of another epoch, and see some texts twice and others never.
     """
 
     def on_epoch_begin(
@@ -216,7 +216,7 @@ class SamplerEpochCallback(TrainerCallback):
 
 
 def check_batch_size(batch_size: int, samples_per_class: int) -> None:
-    """Raises a `ValueError` where a batch cannot hold two classes, or a class has one text in it."""
+    """Raises a `ValueError` if a batch cannot hold two classes, or `samples_per_class` is below 2."""
     if samples_per_class < 2:
         raise ValueError(f"samples_per_class={samples_per_class} leaves anchors without positives: use >= 2.")
     if batch_size < 2 * samples_per_class:

@@ -1,4 +1,4 @@
-"""Several labels per text: lists, delimited strings and 0/1 columns, made indicator rows `(texts, classes)`."""
+"""Several labels per text: converts lists, delimited strings and 0/1 columns to indicator rows `(texts, classes)`."""
 
 import re
 import reprlib
@@ -24,8 +24,8 @@ def holds_lists(dataset: Dataset, column: str) -> bool:
 
 def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDict:
     """
-    Makes lists of the labels of each text that stand in one string; blanks around them do not count. A cell without
-    any is a text with none of the labels. Raises a `ValueError` for a column that holds lists already.
+    Splits the delimited labels of each text into a list and strips blanks around them. An empty cell is a text without
+    labels. Raises a `ValueError` if the column holds lists already.
     """
     found = DatasetDict(splits)
     for split, dataset in splits.items():
@@ -44,8 +44,8 @@ def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDic
 
 def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -> DatasetDict:
     """
-    Makes one column of lists of several columns, one for each label, that hold 0 or 1. Raises a `ValueError` for a
-    split that has some of the columns, and cells that are neither 0 nor 1.
+    Joins 0/1 columns, one per label, into one column of lists of labels. Raises a `ValueError` if a split has only
+    some of the columns, or a cell is neither 0 nor 1.
     """
     found = DatasetDict(splits)
     for split, dataset in splits.items():
@@ -69,8 +69,8 @@ def join_label_columns(splits: DatasetDict, columns: Sequence[str], name: str) -
 
 def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
     """
-    The labels of each text as strings. Raises a `ValueError` that names the row for a cell that is no list, an empty
-    label, and one that stands twice.
+    The labels of each text as strings. Raises a `ValueError` that names the row if a cell is not a list, or a label is
+    empty or occurs twice.
     """
     known = getattr(dataset.features[column], "feature", None)
     names = known.names if isinstance(known, ClassLabel) else None
@@ -109,8 +109,8 @@ def _fault(values: list[Any], labels: list[str]) -> str:
 
 def indicator_rows(values: Sequence[Any], column: str) -> np.ndarray:
     """
-    Labels of a tokenised data set, `(texts, classes)` and dtype bool, from rows of 0 and 1 of one length. Raises a
-    `ValueError` for rows of several lengths, or with other values.
+    Labels of a tokenised data set, `(texts, classes)` and dtype bool, from indicator rows of equal length. Raises a
+    `ValueError` if rows differ in length, or hold other values than 0 and 1.
     """
     lengths = np.array([np.size(value) for value in values])
     first = int(np.argmax((lengths != lengths[0]) | (lengths < 2)))
@@ -133,8 +133,8 @@ def _shown(value: Any) -> str:
 
 def rarest_labels(labels: np.ndarray) -> np.ndarray:
     """
-    One class id for each text `(texts,)`: of several labels the one that the fewest texts have, and one more than the
-    last id for a text without labels. Class ids stay as they are.
+    One class id for each text `(texts,)`: the rarest of several labels, or, for a text without labels, the number of
+    classes. Class ids are returned unchanged.
     """
     if labels.ndim == 1:
         return labels
@@ -144,5 +144,5 @@ def rarest_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def class_counts(labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """How many texts have each label `(num_labels,)`, of class ids `(texts,)` or rows `(texts, num_labels)`."""
+    """Number of texts with each label `(num_labels,)`, from class ids `(texts,)` or rows `(texts, num_labels)`."""
     return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=num_labels)

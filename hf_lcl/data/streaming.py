@@ -1,4 +1,4 @@
-"""Balanced batches out of a stream, whose labels are known only once they are read."""
+"""Class-balanced batches from a stream, whose labels are known only once they are read."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
@@ -16,7 +16,7 @@ from .sampler import LabelBalancedSampler, check_batch_size
 from .several_labels import rarest_labels
 
 
-# Rows that are held by default, unless these are less than so many batches.
+# The default buffer size: this many rows, or this many batches if they are more.
 BUFFER_SIZE = 4096
 FEWEST_BATCHES = 4
 
@@ -27,30 +27,30 @@ logger = logging.get_logger(__name__)
 class BalancedStream(IterableDataset):
     """
     Orders a stream so that every run of `batch_size` rows holds several classes with about `samples_per_class` rows
-    each. [`ContrastiveTrainer`] does so by itself where the training set is a stream; call this to choose the buffer.
+    each. [`ContrastiveTrainer`] does so for every streamed training set; use this to choose the buffer size.
 
-    A buffer is filled and put in order by a [`LabelBalancedSampler`]; its first half goes out, it is filled up again,
-    and so on. A row that is alone of its class waits in the other half for a second one. Every row goes out once per
-    pass over the stream.
+    A buffer of rows is ordered by a [`LabelBalancedSampler`]; its first half is yielded, the buffer is filled up
+    again, and so on. A row that is the only one of its class waits in the other half for a second one. Every row is
+    yielded once per pass over the stream.
 
     Args:
         dataset (`Iterable[dict]`): tokenised rows with `labels`, such as a `datasets.IterableDataset`. If it has a
-            method `set_epoch`, each pass is in the order of its epoch.
+            method `set_epoch`, this is called before each pass.
         batch_size (`int`): rows per batch and process.
         samples_per_class (`int`, *optional*, defaults to 2): as in [`LabelBalancedSampler`].
-        buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. The more, the better the
-            rows are mixed, and the more rows of rare classes meet another. Defaults to 4,096, or to four batches where
-            these are more.
-        seed (`int`, *optional*, defaults to 0): of the order.
-        group_lengths (`bool`, *optional*, defaults to `False`): whether texts of like length share a batch, as far as
+        buffer_size (`int`, *optional*): rows that are held at a time, at least two batches. A larger buffer mixes rows
+            better, and more rows of rare classes find a positive. Defaults to 4,096 rows or four batches, whichever is
+            more.
+        seed (`int`, *optional*, defaults to 0): seed of the order.
+        group_lengths (`bool`, *optional*, defaults to `False`): whether to batch texts of similar length, as far as
             the buffer has them.
-        endless (`bool`, *optional*, defaults to `False`): whether one pass follows another without end. The rows that
-            do not fill the last batch of a pass then go into the first ones of the next.
-        num_labels (`int`, *optional*): number of classes of the model; labels beyond are refused.
+        endless (`bool`, *optional*, defaults to `False`): whether to repeat the stream without end. The rows that do
+            not fill the last batch of a pass then go into the first batches of the next.
+        num_labels (`int`, *optional*): number of classes of the model; class ids beyond it raise an error.
 
     Raises:
-        ValueError: for a buffer that cannot hold two batches, or a batch that cannot hold two classes; while the
-            stream is read, for labels that are no class ids, or none of the model's.
+        ValueError: if the buffer cannot hold two batches, or a batch cannot hold two classes; while the stream is
+            read, if labels are not class ids of the model.
 
     Example:
 
@@ -85,7 +85,7 @@ class BalancedStream(IterableDataset):
             )
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order comes next."""
+        """Sets the epoch, which determines the order of the next pass."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -107,7 +107,7 @@ class BalancedStream(IterableDataset):
                 return
 
     def _order(self, buffer: list[dict[str, Any]], rng: np.random.Generator) -> list[int]:
-        """The places of the rows in the buffer, batch after batch."""
+        """The indices of the rows in the buffer, batch after batch."""
         if not buffer:
             return []
         labels = class_ids(buffer)
@@ -134,14 +134,14 @@ class BalancedStream(IterableDataset):
 
 
 def _at_epoch(dataset: Iterable[dict[str, Any]], epoch: int) -> Iterable[dict[str, Any]]:
-    """The same rows in their order of an epoch, where they have one."""
+    """The same rows, in the order of the epoch if the data set has `set_epoch`."""
     if isinstance(dataset, datasets.IterableDataset):
-        # Its `set_epoch` adds to a number in memory that worker processes share: two at once would add twice. The same
-        # rows once over are a data set with a number of its own.
+        # `set_epoch` adds to a counter that worker processes share in memory: two calls at once would add twice.
+        # `repeat(1)` has the same rows and a counter of its own.
         dataset = dataset.repeat(1)
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
     return dataset
 
 
-balance_stream = BalancedStream  # a function by its use: what it returns is a stream
+balance_stream = BalancedStream  # used like a function that returns a stream

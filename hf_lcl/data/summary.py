@@ -1,4 +1,4 @@
-"""What a data set holds, in one table: before anybody trains on it."""
+"""A summary of a data set in one table, to read before training."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ TABLE_WORDS = {
     "leaked": "text also in train",
 }
 WORDS_OF_SEVERAL = {"unlabelled": "without a label", "labels_per_text": "labels per text"}
-PAIRS = 3  # of labels that are named
+PAIRS = 3  # of labels that are shown
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a split holds; lengths are the tokens of a text before it is cut, special tokens included."""
+    """Statistics of a split; lengths are numbers of tokens before truncation, special tokens included."""
 
     rows: int
     per_class: list[int] | None  # texts of each class, by id; None without labels, as below
@@ -39,25 +39,25 @@ class SplitSummary:
     long_length: int  # the 95th percentile
     longest: int
     truncated: int  # texts that were cut
-    duplicates: int  # rows that say what a row before them says: the same text with the same label
-    conflicts: int | None  # rows whose text stands under several labels
+    duplicates: int  # rows that repeat the text and label of an earlier row
+    conflicts: int | None  # rows whose text occurs with several labels
     leaked: int | None  # rows whose text also stands in the training split; None for that split
-    dropped: dict[str, int]  # rows that are not there, by the reason
-    # Where texts have several labels: how many in the mean, texts without any, and pairs of labels that share texts.
+    dropped: dict[str, int]  # number of rows that were dropped, by reason
+    # With several labels per text: their mean number, texts without labels, and the most frequent pairs of labels.
     labels_per_text: float | None = None
     unlabelled: int | None = None
-    pairs: tuple[tuple[int, int, int], ...] = ()  # class ids and number of texts, the most first
+    pairs: tuple[tuple[int, int, int], ...] = ()  # two class ids and their number of texts, most frequent first
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What all splits hold, by name, and the class names by id; see [`summarize`]."""
+    """Statistics of all splits, by name, and the class names by id; see [`summarize`]."""
 
     names: list[str]
     splits: dict[str, SplitSummary]
 
     def brief(self) -> str:
-        """One line, and one for each thing that is wrong with the data."""
+        """A line of sizes, and one for each problem of the data."""
         sizes = ", ".join(f"{split.rows:,} {name}" for name, split in self.splits.items())
         counts = next((split.per_class for split in self.splits.values() if split.per_class), [0])
         first = f"{sizes} texts; {len(self.names)} classes of {min(counts):,} to {max(counts):,} texts"
@@ -76,7 +76,7 @@ class DataSummary:
         return "\n".join([first, *self._several(), *wrong, *dropped])
 
     def _several(self) -> list[str]:
-        """A line on the labels of a text, where there may be several."""
+        """A line on the number of labels per text, if texts may have several."""
         split = next((split for split in self.splits.values() if split.labels_per_text is not None), None)
         if split is None:
             return self._joined()
@@ -96,7 +96,7 @@ class DataSummary:
         return []
 
     def format(self) -> str:
-        """The aligned table: a column per split, a row per class and per thing to know."""
+        """The aligned table: one column per split, one row per class and per statistic."""
         splits = self.splits.values()
         lines: dict[str, list[Any]] = {"rows": [split.rows for split in splits]}
         for index, name in enumerate(self.names):
@@ -122,22 +122,22 @@ def summarize(
     dropped: Mapping[str, dict[str, int]] | None = None,
 ) -> DataSummary:
     """
-    Counts what is worth knowing about a data set: classes, lengths, repeated and conflicting texts, texts of other
-    splits that were trained on.
+    Summarises a data set: classes, lengths, repeated and conflicting texts, and texts of other splits that are also in
+    the training split.
 
     Texts are compared by their hashes, so that neither they nor their tokens are held in memory.
 
     Args:
         splits (`datasets.DatasetDict`): from [`encode_labels`] and [`tokenize_texts`] with `return_length=True`.
         names (`list[str]`): class names by id.
-        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): what makes up a text.
-        dropped (`dict[str, dict[str, int]]`, *optional*): split -> reason -> rows that were dropped before.
+        text_columns (`Sequence[str]`, *optional*, defaults to `("text",)`): the columns that make up a text.
+        dropped (`dict[str, dict[str, int]]`, *optional*): number of rows dropped before, by split and reason.
 
     Returns:
         [`DataSummary`]
 
     Raises:
-        ValueError: for splits without the column `length`, or without rows.
+        ValueError: if a split has no column `length`, or no rows.
 
     Example:
 

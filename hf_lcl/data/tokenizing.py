@@ -28,38 +28,38 @@ def tokenize_texts(
     **kwargs: Any,
 ) -> Any:
     """
-    Adds `input_ids` and whatever else the tokenizer gives. Rows are padded later, batch by batch. Texts reach the
-    tokenizer as they are: Unicode normalisation, if any, is the tokenizer's. Of the other columns only texts, views,
-    `labels` (or `label`) and `__line__` stay: by its name alone, a column `label_ids` or `position_ids` would act on
-    the training.
+    Adds `input_ids` and the other outputs of the tokenizer. Rows are padded later, batch by batch. Texts are passed to
+    the tokenizer as they are, so that Unicode normalisation, if any, is the tokenizer's. Of the other columns, only
+    texts, views, `labels` (or `label`) and `__line__` are kept: others, such as `label_ids` or `position_ids`, could
+    be taken for inputs of the model by their names.
 
     Args:
         splits (`datasets.DatasetDict` or `datasets.IterableDatasetDict`): all splits. Streams are tokenised while they
-            are read. Also a dict of, or one alone of, whatever [`load_splits`] takes.
+            are read. Or anything that [`load_splits`] takes, as a dict of splits or a single data set.
         tokenizer (`PreTrainedTokenizerBase`): the encoder's.
         text_columns (`Sequence[str]` or `str`, *optional*, defaults to `("text",)`): one column, or several that
             are joined.
-        delimiter (`str`, *optional*, defaults to a space): what joins several columns.
+        delimiter (`str`, *optional*, defaults to a space): string between the joined columns.
         sentence_pair (`bool`, *optional*, defaults to `False`): whether two columns are a sentence pair (premise and
-            hypothesis, question and answer) instead: the tokenizer puts its separator between them, and numbers them
-            in `token_type_ids` where the architecture has these. The longer one is cut first.
-        max_length (`int`, *optional*): longer texts are cut; defaults to the tokenizer's own limit.
+            hypothesis, question and answer) instead: the tokenizer puts its separator between them and sets
+            `token_type_ids` where the architecture has these. The longer one is truncated first.
+        max_length (`int`, *optional*): longer texts are truncated; defaults to the tokenizer's own limit.
         padding (`bool` or `str`, *optional*, defaults to `False`): `"max_length"` pads every row at once.
         return_length (`bool`, *optional*, defaults to `False`): whether to add a column `length` with the number of
-            tokens that each text has before it is cut or padded, for [`summarize`].
+            tokens of each text before truncation and padding, for [`summarize`].
         view_column (`str`, *optional*): a column with a second view of each text (a paraphrase, a translation), for
-            training with `view="column"`. Its tokens become `view_input_ids` and so on. Only the training split is
-            trained on: `"train"`, or the first split where it is missing; the others need no such column.
-        view_function (`Callable[[str], str]`, *optional*): makes that second view of a text instead. It is called
-            once per text, so that the view stays the same for the whole training.
+            training with `view="column"`. Its tokens become `view_input_ids` and so on. Only the training split needs
+            it: `"train"`, or the first split if there is no `"train"`.
+        view_function (`Callable[[str], str]`, *optional*): computes that second view from a text instead. It is called
+            once per text, so that the view is the same in all epochs.
         **kwargs: passed on to `map` of the data sets (`num_proc`, `load_from_cache_file`, ...).
 
     Returns:
-        `datasets.DatasetDict` or `datasets.IterableDatasetDict`, as `splits`; for one data set alone, a data set.
+        `datasets.DatasetDict` or `datasets.IterableDatasetDict`, as `splits`; a data set if one was given.
 
     Raises:
-        ValueError: for a missing column, a text or a second view that is null or empty, a `view_function` that
-            returns no text (says which split, row and column), or a sentence pair of other than two columns.
+        ValueError: if a column is missing, a text or second view is null or empty, `view_function` returns no string
+            (names the split, row and column), or a sentence pair has other than two columns.
 
     Example:
 
@@ -88,7 +88,7 @@ def tokenize_texts(
     if sentence_pair and view is not None:
         raise ValueError("Sentence pairs have no second view from a column or a function yet: use view='dropout'.")
     limit = tokenizer.model_max_length if max_length is None else min(max_length, tokenizer.model_max_length)
-    # A call changes a tokenizer: the truncation would be saved with the model.
+    # A copy, since a call changes the tokenizer: its truncation would be saved with the model.
     own: Callable[..., Any] = deepcopy(tokenizer)
     encode = partial(own, truncation=True, max_length=max_length and limit, padding=padding)
     tokenize = partial(
@@ -100,7 +100,7 @@ def tokenize_texts(
     )
     tokenized = type(splits)()
     for split, dataset in splits.items():
-        # The cache of `datasets` is found by a hash of the tokenizer, which keeps the truncation of its last call.
+        # The cache of `datasets` hashes the tokenizer with the truncation of its last call: set that before `map`.
         encode("")
         names = column_names(dataset)
         kept = {*text_columns, view_column, LINE, next((name for name in LABEL_NAMES if name in names), None)}
@@ -116,7 +116,7 @@ def tokenize_texts(
 
 
 def column_names(dataset: Dataset | IterableDataset) -> list[str]:
-    """The columns of a data set; a stream that does not know them is asked for its first row."""
+    """The columns of a data set; for a stream without known columns, those of its first row."""
     return dataset.column_names or list(next(iter(dataset), {}))
 
 
@@ -158,7 +158,7 @@ def _tokenize(
 def _count(
     texts: Sequence[list[str]], input_ids: list[list[int]], tokenizer: Callable[..., Any], limit: int
 ) -> list[int]:
-    """Tokens of each text before it was cut or padded: only those with `limit` tokens need a second look."""
+    """Number of tokens per text before truncation and padding; only texts that reach `limit` are encoded again."""
     lengths = [len(ids) for ids in input_ids]
     if rows := [row for row, length in enumerate(lengths) if length >= limit]:
         longer = [[column[row] for row in rows] for column in texts]
@@ -168,7 +168,7 @@ def _count(
 
 
 def check_texts(texts: list, split: str, places: Iterable[str], source: str, remedy: str = "Remove the row.") -> None:
-    """Raises a `ValueError` that names the place of a text that is none, or empty."""
+    """Raises a `ValueError` for a text that is empty or no string, with its place in the message."""
     for place, text in zip(places, texts):
         if not isinstance(text, str):
             raise ValueError(f"The {split} split, {place}, {source} holds {text!r}, not a text. {remedy}")

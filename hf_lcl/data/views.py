@@ -1,4 +1,4 @@
-"""Further views of the texts of a training batch: each text once more, as a positive of itself."""
+"""Additional views of the texts of a training batch, as positives of the same text."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,12 @@ from transformers import PreTrainedTokenizerBase
 
 
 VIEWS = ("dropout", "column")
-# What the names of the inputs begin with that make up the second view of `"column"`.
+# Prefix of the names of the second view's inputs, for `"column"`.
 VIEW_PREFIX = "view_"
 
 
 def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, view: str) -> list[str]:
-    """Of the columns that a model takes those that the tokenizer makes, not raw ones that happen to be called so."""
+    """Those columns of `taken` that the tokenizer makes, without raw ones that happen to have the same name."""
     raw = {"label_ids"} if tokenizer is None else {"label_ids", "position_ids", "inputs_embeds"}
     raw -= set(getattr(tokenizer, "model_input_names", ()))
     columns = [name for name in taken if name not in raw]
@@ -19,7 +19,7 @@ def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, v
 
 
 def texts_alone(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inputs without those of a second view: what a model takes where there is nothing to contrast."""
+    """The inputs without those of a second view, which only the contrastive loss uses."""
     return {name: tensor for name, tensor in inputs.items() if not name.startswith(VIEW_PREFIX)}
 
 
@@ -28,9 +28,9 @@ def batch_of_views(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """
     Inputs and labels of a batch with `num_views` rows per text: first all texts, then all second views in the same
-    order, and so on. Of the kind `"dropout"`, a view is the text again, and the model's dropout makes the difference
-    ([SimCSE](https://huggingface.co/papers/2104.08821)); of the kind `"column"`, it is the one that [`tokenize_texts`]
-    wrote, in inputs of the same names after `view_`. Raises a `ValueError` where that is not there.
+    order, and so on. With `"dropout"`, a view is the same text with another dropout mask
+    ([SimCSE](https://huggingface.co/papers/2104.08821)); with `"column"`, it is the second view of [`tokenize_texts`],
+    in inputs with the prefix `view_`. Raises a `ValueError` if these are missing.
     """
     texts = second = texts_alone(inputs)
     if kind == "column" and num_views > 1:

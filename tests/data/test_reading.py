@@ -299,7 +299,7 @@ def test_names_are_no_patterns(write, tmp_path):
     for name in ("a::b.csv", "tweets[12].csv", "a*.CSV"):
         assert read(tmp_path / name)["text"] == [name]
     assert read(tmp_path / "run[1]" / "train.csv")["text"] == ["folder"]
-    with pytest.raises(ValueError, match=r"tweets\*\.csv does not exist. A name is no pattern"):
+    with pytest.raises(ValueError, match=r"tweets\*\.csv does not exist. Patterns are not expanded"):
         read(tmp_path / "tweets*.csv")
 
 
@@ -460,10 +460,10 @@ def test_rows_in_a_field_are_read(write):
     ("content", "words"),
     [
         ({"text": {"0": "a"}, "label": {"0": "x"}}, ["'text' (an object)", "orient='records', lines=True"]),
-        ({"text": ["a"], "label": ["x"]}, ["'text' (list of 1 values)", "wanted is one object a row"]),
+        ({"text": ["a"], "label": ["x"]}, ["'text' (list of 1 values)", "write one object per row"]),
         (
             {"train": [["a", "x"]] * 100, "val": [["b", "y"]]},
-            ["'train' (list of 100 lists)", "wanted is one object a row", "for text, label in data['train']]"],
+            ["'train' (list of 100 lists)", "write one object per row", "for text, label in data['train']]"],
         ),
         ({"oos": [{"text": "a"}] * 2, "n": []}, ["'oos' (list of 2 objects)", "json_field='oos' reads"]),
     ],
