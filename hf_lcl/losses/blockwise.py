@@ -1,10 +1,9 @@
 """
-Log ratios and their gradients at three matrix products, without a matrix of all pairs.
+Log ratios and their gradients in three matrix products, without storing the matrix of all pairs.
 
-The mean over an anchor's positives needs no pairs: it is a product with the sum of their class,
-`sum_p h_i.h_p = h_i . (S[y_i] - h_i)`. The logarithm needs them a row at a time: a block of rows gives its logarithms
-and its part of every gradient. That makes three products in all: pairs, gradient of the anchors, gradient of the
-candidates.
+The mean over an anchor's positives needs no pairs: it is a product with the sum of its class,
+`sum_p h_i.h_p = h_i . (S[y_i] - h_i)`. The log-sum-exp over all pairs is computed by blocks of rows, each of which
+also gives its part of every gradient. The three products are the pairs, the anchors' and the candidates' gradient.
 """
 
 import math
@@ -15,16 +14,16 @@ from torch import Tensor
 from .pairs import Gradients, Inputs, Pairs, row_maximum
 
 
-# Bytes of a block of pairs. On a CPU it should stay in the last-level cache from the product that fills it to the two
-# that use it, and yet have rows enough for products at full speed. Elsewhere every kernel has to fill the device.
+# Bytes of a block of pairs. On a CPU, a block should stay in the last-level cache from the product that fills it to
+# the two that read it, and have enough rows for fast products. On an accelerator, each kernel has to fill the device.
 CPU_BLOCK_BYTES = 16 * 2**20
 ACCELERATOR_BLOCK_BYTES = 64 * 2**20
-# Powers of two take half the time of powers of e, so exponents are written to that base.
+# Powers of two take half the time of powers of e, so logits are scaled to base 2.
 LOG2_E = math.log2(math.e)
 
 
 def block_height(anchors: Tensor, candidates: int) -> int:
-    """How many anchors make a block of pairs with so many candidates."""
+    """Number of anchors in a block of pairs with this number of candidates."""
     block_bytes = CPU_BLOCK_BYTES if anchors.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
     return max(1, block_bytes // (anchors.element_size() * max(candidates, 1)))
 
@@ -60,7 +59,7 @@ def sweep(
         maximum = row_maximum(block)
         total = block.sub_(maximum).exp2_().sum(dim=1, keepdim=True).clamp_(min=torch.finfo(block.dtype).tiny)
         values[rows] += (maximum + total.log2()).squeeze(1) / LOG2_E
-        # The softmax is `block / total`. It is never stored: the factor of each row divides by the total too.
+        # The softmax is `block / total`. It is never stored: `share`, the factor of each row, includes the division.
         share = weights[rows] / total
         if of_anchors is not None:
             of_anchors[rows].addcmul_(block @ candidates, share / temperature)

@@ -1,8 +1,8 @@
 """
-What the two loss functions refuse, each with a message that says what was given and what is allowed.
+Input checks of the two loss functions, whose messages say what was given and what is allowed.
 
-Shapes, dtypes and devices cost nothing to check. Values do: the program has to wait for a GPU. So all values are
-judged on the device and read at once, before the loss is computed. In a compiled function they are not looked at.
+Shapes, dtypes and devices cost nothing to check. Checking values has to wait for a GPU, so all values are checked on
+the device and read at once, before the loss is computed. A compiled function does not check them.
 """
 
 import math
@@ -33,7 +33,7 @@ OPTIONAL = ("candidate_embeddings", "candidate_labels", "anchor_positions")
 
 
 def check_inputs(inputs: dict[str, Tensor | None], temperature: float | Tensor, reduction: str) -> None:
-    """Raises a `ValueError` or `TypeError` for wrong options, and for tensors, given by name, that do not fit."""
+    """Raises a `ValueError` or `TypeError` for invalid options, and for tensors (by name) that do not match."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r} is unknown: use one of {', '.join(map(repr, REDUCTIONS))}.")
     known: dict[str, Any] = {}
@@ -74,7 +74,7 @@ def check_temperature(temperature: float) -> None:
 
 
 def rows_not_finite(name: str, tensor: Tensor) -> str | None:
-    """Says which rows of a tensor `(rows, columns)` hold NaN or infinity; `None` where none does."""
+    """A message that names the rows of a tensor `(rows, columns)` with NaN or infinity; `None` if there are none."""
     rows = (~tensor.isfinite()).any(dim=1).nonzero().flatten().tolist()
     if not rows:
         return None
@@ -86,7 +86,7 @@ def rows_not_finite(name: str, tensor: Tensor) -> str | None:
 
 
 def _checked(name: str, tensor: Any, shape: tuple[str, ...], known: dict[str, Any]) -> Tensor:
-    """A tensor that fits the device and the sizes of those before it, `known`, to which its own are added."""
+    """Returns the tensor if its device and sizes match `known`, those of earlier tensors, and adds them there."""
     must_be_integers, is_right_type = name in INTEGERS and len(shape) == 1, False
     if not torch.is_tensor(tensor):
         got = f"{tensor!r:.60}"
@@ -106,7 +106,7 @@ def _checked(name: str, tensor: Any, shape: tuple[str, ...], known: dict[str, An
     )
 
 
-# Which rows are wrong, on their device, and what to say of the first of them; `None` if it is not wrong after all.
+# A mask of the wrong rows, on their device, and a message on the first one; `None` if it is valid after all.
 Check = tuple[Tensor, Callable[[int], str | None]]
 
 
@@ -145,7 +145,7 @@ def _check_values(given: dict[str, Tensor], temperature: float | Tensor) -> None
 
 
 def _finite(name: str, tensor: Tensor) -> Check:
-    # A sum needs no matrix of booleans. It may overflow where all is finite, so `rows_not_finite` has the last word.
+    # Sums need no matrix of booleans, but may overflow for finite rows, so `rows_not_finite` decides.
     sums = tensor.detach().sum(dim=1, dtype=torch.promote_types(tensor.dtype, torch.float32))
     return ~sums.isfinite(), lambda row: rows_not_finite(name, tensor)
 

@@ -1,4 +1,4 @@
-"""Cross-entropy in fp32, of a batch or of a share of one."""
+"""Cross-entropy in fp32, of a batch or of a part of one."""
 
 import torch
 from torch import Tensor
@@ -15,11 +15,11 @@ def cross_entropy(
 ) -> Tensor:
     """
     `torch.nn.functional.cross_entropy` in fp32 (or float64 for float64 input), and 0 instead of NaN for a batch
-    without texts or without weight. For indicator rows `(batch, num_labels)` it is `binary_cross_entropy_with_logits`,
-    the mean over texts and classes, and `class_weights` say how much a 1 of each class counts (`pos_weight`).
+    without texts or with a total weight of 0. For indicator rows `(batch, num_labels)`, it is
+    `binary_cross_entropy_with_logits`, the mean over texts and classes, with `class_weights` as `pos_weight`.
 
-    `total` divides the sum over the texts, such as the weight of a batch of which these are a share; by default, as in
-    torch, the sum of their weights.
+    The sum over the texts is divided by `total`, such as the weight of a batch that these are a part of; by default,
+    as in torch, by the sum of their weights.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     weights = None if class_weights is None else class_weights.to(logits)

@@ -1,4 +1,4 @@
-"""Log ratios and their gradients with a matrix of all pairs, as the formula has it: the faster form for few pairs."""
+"""Log ratios and their gradients from a stored matrix of all pairs: the faster form for few pairs."""
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ def sweep(
     inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
     """
-    The log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau` `(batch,)`, and gradients of their
-    sum, weighted by `coefficients` `(batch,)`: of anchors, candidates and log weights, `None` where not `wanted`.
-    Where the anchors are the candidates, that of the anchors holds both.
+    Returns the log ratios `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau` `(batch,)`, and the
+    gradients of their sum, weighted by `coefficients` `(batch,)`, for anchors, candidates and log weights; `None` if
+    not `wanted`. If the anchors are the candidates, their gradient includes both parts.
     """
     anchors, given, log_weights = inputs
     candidates = anchors if given is None else given
@@ -50,4 +50,4 @@ def sweep(
 def _by_class(gradient: Tensor, pairs: Pairs, log_weights: Tensor) -> Tensor:
     if pairs.candidate_classes.dim() == 2:
         return pairs.by_class(gradient, log_weights, pairs.label_rows())
-    return torch.zeros_like(log_weights).index_add_(1, pairs.candidate_classes, gradient)  # takes no product
+    return torch.zeros_like(log_weights).index_add_(1, pairs.candidate_classes, gradient)  # needs no product

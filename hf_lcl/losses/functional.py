@@ -6,16 +6,16 @@ For anchors `i` with embedding `h_i`, class `y_i`, positives `P(i) = {p != i : y
     SCL_i = -1/|P(i)| * sum_{p in P(i)} log( exp(h_i.h_p / tau) / sum_{k != i} exp(h_i.h_k / tau) )
     LCL_i = -w[i, y_i]/|P(i)| * sum_{p in P(i)} log( exp(h_i.h_p / tau) / sum_{k != i} w[i, y_k] exp(h_i.h_k / tau) )
 
-where `w_i` are the weighting network's class probabilities for text `i`. The weight of the anchor's own class stands
+where `w_i` are the weighting network's class probabilities for text `i`. The weight of the anchor's own class is
 outside the logarithm, as in the paper's code and in its later correction.
 
 With several labels per text (MulSupCon of Zhang & Wu, AAAI 2024), labels are indicator rows `(batch, classes)`.
-`SCL_i` is then the mean over those labels `c` of anchor `i` that another text has, each with the positives
-`P(i, c) = {p != i : c in Y_p}`; `w[i, Y_k]` is the mean of `w[i, c]` over the labels of text `k`, and over all classes
-where it has none. A text without labels is a negative of all others, and no anchor. Rows with a single label each give
-the losses above.
+`SCL_i` is then a mean over those labels `c` of anchor `i` that another text has, each with the positives
+`P(i, c) = {p != i : c in Y_p}`. `w[i, Y_k]` is the mean of `w[i, c]` over the labels of text `k`, or over all classes
+if it has none. A text without labels is a negative of all others, but not an anchor. With one label per row, both
+equal the losses above.
 
-The sums over `p` and `k` go over the batch or, where they are given, over candidates of any number.
+The sums over `p` and `k` run over the batch or, if given, over any number of candidates.
 """
 
 from typing import Any
@@ -42,26 +42,25 @@ def supervised_contrastive_loss(
     r"""
     Supervised contrastive loss ([Khosla et al., 2020](https://huggingface.co/papers/2004.11362), their L_out).
 
-    Computed in fp32 (or float64 for float64 input), whatever autocast says. Memory grows with the batch, not with its
-    square. Works in a function compiled with `fullgraph=True`, where values are not checked, and under
-    `torch.func.grad`.
+    Computed in fp32 (or float64 for float64 input), also under autocast. Memory grows linearly with the batch size.
+    Works under `torch.func.grad`, and in a function compiled with `fullgraph=True`, where values are not checked.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, 0 or more. Or, with several labels per
-            text, 0 or 1 for each class: `(batch, classes)`, of any dtype.
+        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, 0 or more. With several labels per text,
+            indicator rows of 0 and 1 `(batch, classes)`, of any dtype.
         temperature (`float` or `torch.Tensor` of shape `()` or `(batch,)`, *optional*, defaults to 0.3): divides the
-            similarities; must be positive. A tensor gets its gradient; one number per anchor is fine.
+            similarities; must be positive. A tensor gets a gradient, and may have one value per anchor.
         normalize (`bool`, *optional*, defaults to `True`): whether embeddings are L2-normalised first, so that
             similarities are cosines.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"` over the anchors that have a positive, `"sum"`,
-            or `"none"`. An anchor without a positive counts 0 and leaves the mean unchanged.
+            or `"none"`. An anchor without a positive has the loss 0 and is not counted in the mean.
         candidate_embeddings (`torch.Tensor` of shape `(candidates, hidden)`, *optional*): what the anchors are
-            compared with, such as the batch of all processes; in the dtype of `embeddings`. Gradients flow into it.
-            Left out, the anchors are compared with one another.
-        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their classes, or rows as `labels`.
-        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): which candidates are the anchors
-            themselves; none when left out.
+            compared with, such as the batch of all processes; in the dtype of `embeddings`. Gradients flow into it. By
+            default, the anchors are compared with one another.
+        candidate_labels (`torch.LongTensor` of shape `(candidates,)`, *optional*): their labels, in the same form.
+        anchor_positions (`torch.LongTensor` of shape `(batch,)`, *optional*): index of each anchor among the
+            candidates; by default, no anchor is one of them.
 
     Returns:
         `torch.Tensor` of shape `()`, or `(batch,)` for `reduction="none"`.
@@ -70,7 +69,7 @@ def supervised_contrastive_loss(
         ValueError: for shapes, devices, labels or positions that do not fit, embeddings with NaN or infinity, a
             temperature that is not positive, an unknown `reduction`, or under `torch.vmap`.
         TypeError: for labels that are not integers, or embeddings that are not floating point or of two dtypes.
-        RuntimeError: when the gradient is differentiated once more.
+        RuntimeError: if the loss is differentiated twice.
 
     Example:
 
@@ -106,19 +105,19 @@ def label_aware_contrastive_loss(
     Label-aware contrastive loss ([Suresh & Ong, 2021](https://huggingface.co/papers/2109.05427)): classes that the
     weighting network finds likely for a text weigh more among its negatives.
 
-    With equal weights `1/C` it is `(SCL - log C) / C`. It can be negative (not below -1/e with one positive), so its
-    sign says nothing about the health of a run. `reduction="sum"` is the paper's form.
+    With equal weights `1/C` it is `(SCL - log C) / C`. It can be negative (not below -1/e with one positive), which is
+    not a sign of a failed run. `reduction="sum"` is the paper's form.
 
     Args:
         embeddings (`torch.Tensor` of shape `(batch, hidden)`): any floating dtype.
-        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`. Or, with several
-            labels per text, 0 or 1 for each class: `(batch, num_labels)`, of any dtype.
+        labels (`torch.LongTensor` of shape `(batch,)`): class of each text, in `[0, num_labels)`. With several labels
+            per text, indicator rows of 0 and 1 `(batch, num_labels)`, of any dtype.
         weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`): the weighting network's, before the softmax.
-        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): this and all others but `detach_weights`,
-            what is returned and the errors raised are as in [`supervised_contrastive_loss`].
+        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): as in [`supervised_contrastive_loss`],
+            like all arguments below except `detach_weights`, the returned value and the errors.
         normalize (`bool`, *optional*, defaults to `True`): see there.
-        detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
-            weighting network. In the paper it flows.
+        detach_weights (`bool`, *optional*, defaults to `False`): whether to detach the weights, so that this loss does
+            not train the weighting network. The paper keeps the gradient.
         reduction (`str`, *optional*, defaults to `"mean"`): see there.
         candidate_embeddings (`torch.Tensor`, *optional*): see there.
         candidate_labels (`torch.LongTensor`, *optional*): see there.
@@ -157,7 +156,7 @@ def contrastive_loss(
     normalize: bool,
     reduction: str,
 ) -> Tensor:
-    """Either loss without a check, and so without a read from the device: the supervised one without weights."""
+    """Either loss without input checks, which would wait for the device; supervised without `weighting_logits`."""
     dtype = torch.promote_types(embeddings.dtype, torch.float32)
     if weighting_logits is not None:
         dtype = torch.promote_types(weighting_logits.dtype, dtype)
@@ -173,7 +172,7 @@ def contrastive_loss(
     num_labels = None if weighting_logits is None else weighting_logits.shape[1]
     pairs = make_pairs(labels, candidate_labels, anchor_positions, num_labels)
     if torch.is_tensor(temperature):
-        # Dividing the anchor divides its row of similarities. Anchors and candidates then differ.
+        # Dividing an anchor divides its row of similarities; the candidates must stay undivided.
         candidates = anchors if candidates is None else candidates
         anchors, temperature = anchors / temperature.to(anchors).reshape(-1, 1), 1.0
 

@@ -1,8 +1,8 @@
 """
-The part of both losses that goes over all pairs: `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau`.
+The part of both losses that runs over all pairs: `log(sum_k w[i, y_k] exp(h_i.h_k / tau)) - mean_p h_i.h_p / tau`.
 
-That is the mean logarithm in an anchor's loss, without the minus and the weight before it; "log ratio" for short.
-One pass over the pairs gives values and gradients, so the gradients are written by hand.
+This "log ratio" is an anchor's loss without the weight of its own class. Gradients are written by hand, so that one
+pass over the pairs gives values and gradients.
 """
 
 from typing import Any, NoReturn
@@ -22,11 +22,11 @@ DIRECT_PAIRS = 2**20
 
 def log_ratios(inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None = None) -> Tensor:
     """
-    The log ratio of each anchor `(batch,)` at four matrix products, or their sum, weighted by `coefficients`
-    `(batch,)`, at three; at one without gradients. That of an anchor without positives is finite, but without meaning.
+    The log ratio of each anchor `(batch,)`, in four matrix products, or their sum weighted by `coefficients`
+    `(batch,)`, in three; without gradients, in one. Anchors without positives have a finite but meaningless value.
 
-    The coefficients of a sum are known in forward, so that one pass over the pairs gives values and gradients. Without
-    them the upstream gradient is known only in backward, which goes over the pairs once more.
+    With `coefficients`, forward computes values and gradients in one pass over the pairs. Without them, the gradients
+    need the upstream gradient, so that backward goes over the pairs once more.
     """
     is_sum = torch.is_grad_enabled() and coefficients is not None
     wanted = tuple(is_sum and x is not None and x.requires_grad for x in inputs)
@@ -34,7 +34,7 @@ def log_ratios(inputs: Inputs, pairs: Pairs, temperature: float, coefficients: T
 
 
 class _NotBatched(torch.autograd.Function):
-    """A function without a batched form, which `torch.vmap` would ask for."""
+    """A function that does not support `torch.vmap`."""
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *inputs: Any) -> NoReturn:
@@ -68,14 +68,14 @@ class _LogRatios(_NotBatched):
     def backward(ctx: Any, upstream: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         inputs, gradients = Inputs(*ctx.saved_tensors[:3]), ctx.saved_tensors[3:]
         if torch.is_grad_enabled():
-            upstream = _Once.apply(upstream)  # refused under vmap, before anything is written in place
+            upstream = _Once.apply(upstream)  # raises under vmap, before anything is written in place
         with torch.no_grad():
             if ctx.is_sum:
                 gradients = [x if x is None else x * upstream for x in gradients]
             else:
                 gradients = None, *_sweep(inputs, ctx.pairs, ctx.temperature, upstream, ctx.needs_input_grad[1:4])[1]
         if torch.is_grad_enabled():
-            # Tied to what they depend on, so that a second differentiation raises instead of seeing constants.
+            # Tied to their inputs, so that a second differentiation raises instead of seeing constants.
             gradients = [x if x is None else _Once.apply(x, upstream, *inputs) for x in gradients]
         return *gradients, None, None, None
 
@@ -83,19 +83,19 @@ class _LogRatios(_NotBatched):
 def _sweep(
     inputs: Inputs, pairs: Pairs, temperature: float, coefficients: Tensor | None, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, Gradients]:
-    """The log ratios, and those of the gradients of `(coefficients * log_ratios).sum()` that are wanted."""
+    """The log ratios, and the `wanted` gradients of `(coefficients * log_ratios).sum()`."""
     anchors, candidates, _ = inputs
     size = len(anchors) * len(anchors if candidates is None else candidates)
     form = direct if size <= DIRECT_PAIRS else blockwise
     if coefficients is None:
         coefficients = anchors.new_zeros(len(anchors))
-    # Autocast would take the products to half precision.
+    # Autocast would compute the products in half precision.
     with torch.autocast(device_type=anchors.device.type, enabled=False):
         return form.sweep(inputs, pairs, temperature, coefficients, wanted)
 
 
 class _Once(_NotBatched):
-    """Its first input, which cannot be differentiated."""
+    """Returns its first input, and raises if it is differentiated."""
 
     @staticmethod
     def forward(gradient: Tensor, *inputs: Tensor | None) -> Tensor:

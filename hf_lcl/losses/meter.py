@@ -1,4 +1,4 @@
-"""Averages of the parts of the loss over many batches, without waiting for the device at each of them."""
+"""Averages of the parts of the loss over many batches, without waiting for the device at each batch."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ class PartMeter:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything that was added."""
+        """Discards everything that was added."""
         self._names: list[str] = []
         self._totals: Tensor | None = None
 
@@ -23,9 +23,9 @@ class PartMeter:
         self, parts: dict[str, Part], scale: float = 1.0, gather_rows: Callable | None = None, rows: int = 1
     ) -> None:
         """
-        Adds the parts of one batch of `rows` texts, whose weights are multiplied by `scale`; the same names in every
-        call between two resets. Given a tensor with one row per text, `gather_rows` returns the rows of all processes'
-        batches without the duplicates that pad the last one.
+        Adds the parts of one batch of `rows` texts, with their weights multiplied by `scale`. Names must not change
+        between two resets. `gather_rows` gathers a tensor with one row per text from all processes, without the
+        duplicates that pad the last batch.
         """
         self._names = list(parts)
         values = torch.stack([part.value.float() for part in parts.values()])
@@ -37,8 +37,8 @@ class PartMeter:
 
     def averages(self, reduce: Callable[[Tensor], Tensor] = lambda totals: totals) -> dict[str, float]:
         """
-        The weighted means so far, and a fresh start. `reduce` sums a tensor over all processes. A name whose weights
-        are all 0 (a similarity of pairs that never occurred) is left out.
+        Returns the weighted means so far, and resets the meter. `reduce` sums a tensor over all processes. A name with
+        a total weight of 0 (a similarity of pairs that never occurred) is left out.
         """
         if self._totals is None:
             return {}

@@ -1,4 +1,4 @@
-"""The two contrastive losses as modules, for training loops of one's own."""
+"""The two contrastive losses as modules, for custom training loops."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class SupConLoss(nn.Module):
     [`supervised_contrastive_loss`] as a module: same formula, arguments and errors.
 
     Args:
-        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): an `nn.Parameter` is learned.
+        temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): may be an `nn.Parameter`, to be learned.
         normalize (`bool`, *optional*, defaults to `True`): whether embeddings are L2-normalised first.
         reduction (`str`, *optional*, defaults to `"mean"`): `"mean"`, `"sum"` or `"none"`.
 
@@ -32,7 +32,7 @@ class SupConLoss(nn.Module):
         self.temperature, self.normalize, self.reduction = temperature, normalize, reduction
 
     def forward(self, embeddings: Tensor, labels: Tensor, **candidates: Any) -> Tensor:
-        """Embeddings `(batch, hidden)`, labels `(batch,)` and, if there are any, candidates to the loss."""
+        """The loss of embeddings `(batch, hidden)` and labels `(batch,)`, with candidates if given."""
         return supervised_contrastive_loss(
             embeddings,
             labels,
@@ -48,8 +48,8 @@ class LCLLoss(nn.Module):
     [`label_aware_contrastive_loss`] as a module: same formula, arguments and errors.
 
     Args:
-        detach_weights (`bool`, *optional*, defaults to `False`): whether to keep this loss's gradient from the
-            weighting network. All others are those of [`SupConLoss`].
+        detach_weights (`bool`, *optional*, defaults to `False`): whether to detach the weights, so that this loss does
+            not train the weighting network. All others are those of [`SupConLoss`].
 
     Example:
 
@@ -75,7 +75,7 @@ class LCLLoss(nn.Module):
         self.detach_weights = detach_weights
 
     def forward(self, embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **candidates: Any) -> Tensor:
-        """Embeddings and labels as in [`SupConLoss`], and weighting logits `(batch, num_labels)` to the loss."""
+        """The loss of embeddings and labels as in [`SupConLoss`], with weighting logits `(batch, num_labels)`."""
         return label_aware_contrastive_loss(
             embeddings,
             labels,

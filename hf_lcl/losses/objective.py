@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy and a contrastive loss, joined; and the parts it is made of."""
+"""The training objective: a weighted sum of cross-entropy and a contrastive loss, and its parts for logging."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ OBJECTIVES = ("ce", "scl", "lcl")
 
 
 class Part(NamedTuple):
-    """A number that training reports: a detached scalar, and how much its batch counts in a mean over batches."""
+    """A number to log: a detached scalar, and its weight in a mean over batches."""
 
     value: Tensor
     weight: Tensor | float = 1.0
@@ -26,12 +26,12 @@ class Part(NamedTuple):
 class Candidates:
     """The texts that the anchors of one process are compared with: the batch of all processes, then any others."""
 
-    embeddings: Tensor  # (candidates, hidden), not normalised; the batch with its graph
+    embeddings: Tensor  # (candidates, hidden), not normalised; those of the batch are in the autograd graph
     labels: Tensor  # (candidates,): classes; or indicator rows
-    anchor_positions: Tensor  # (batch,): which of them are the anchors themselves
-    batch_size: int  # how many of them, from the first on, are the batch of all processes
-    # Among how many processes that batch is divided. Each one's loss is made `processes` times its share of the whole
-    # batch's, since their gradients are averaged.
+    anchor_positions: Tensor  # (batch,): index of each anchor among them
+    batch_size: int  # number of rows in the batch of all processes; these come first
+    # Number of processes that share the batch. Since gradients are averaged over them, the loss of each is `processes`
+    # times its share of the whole batch's loss.
     processes: int = 1
 
     @property
@@ -49,10 +49,10 @@ class Objective:
     label-aware (`"lcl"`) or the supervised (`"scl"`, without `L_w`) contrastive loss. `"ce"` is `L_e` alone.
     Where the classifier is the weighting network, `L_w` equals `L_e` and is left out.
 
-    Where labels are indicator rows `(batch, num_labels)`, several of which may be 1, `L_e` and `L_w` are binary
+    With several labels per text, where labels are indicator rows `(batch, num_labels)`, `L_e` and `L_w` are binary
     cross-entropies.
 
-    With several views of a text, the contrastive loss counts each of them, `L_e` and `L_w` the first alone.
+    With several views of a text, the contrastive loss uses all of them, `L_e` and `L_w` only the first.
 
     Args:
         name (`str`): `"ce"`, `"scl"` or `"lcl"`.
@@ -60,10 +60,10 @@ class Objective:
         temperature (`float` or `torch.Tensor`, *optional*, defaults to 0.3): of the contrastive loss.
         normalize (`bool`, *optional*, defaults to `True`): whether the contrastive loss L2-normalises embeddings.
         detach_weights (`bool`, *optional*, defaults to `False`): see [`label_aware_contrastive_loss`].
-        weighting_is_trained (`bool`, *optional*, defaults to `True`): whether the weighting logits come from
-            parameters of their own, so that there is an `L_w`.
+        weighting_is_trained (`bool`, *optional*, defaults to `True`): whether the weighting network has its own
+            parameters, so that there is an `L_w`.
         class_weights (`torch.Tensor` of shape `(num_labels,)`, *optional*): of both cross-entropies; with several
-            labels per text, how much the texts that have a label count (`pos_weight` of torch).
+            labels per text, the weights of the texts that have each label (`pos_weight` of torch).
         label_smoothing (`float`, *optional*, defaults to 0.0): of both cross-entropies.
 
     Paper: [Not All Negatives are Equal](https://huggingface.co/papers/2109.05427).
@@ -88,19 +88,19 @@ class Objective:
         views: int = 1,
     ) -> tuple[Tensor, dict[str, Part]]:
         """
-        The loss of one batch and its parts. Nothing is read from the device: neither labels nor numbers are checked.
+        The loss of one batch and its parts. Inputs are not checked, so that nothing waits for the device.
 
         Args:
             logits (`torch.Tensor` of shape `(batch, num_labels)`): the classifier's.
             embeddings (`torch.Tensor` of shape `(batch, hidden)`): not normalised.
             weighting_logits (`torch.Tensor` of shape `(batch, num_labels)`, *optional*): needed by `"lcl"`.
             labels (`torch.LongTensor` of shape `(batch,)`): classes; or indicator rows `(batch, num_labels)`.
-            candidates ([`Candidates`], *optional*): by default the batch.
-            views (`int`, *optional*, defaults to 1): rows of each text in `batch`: all first views stand first.
+            candidates ([`Candidates`], *optional*): defaults to the batch.
+            views (`int`, *optional*, defaults to 1): number of rows per text in `batch`; all first views come first.
 
         Returns:
-            `tuple[torch.Tensor, dict[str, Part]]`: a scalar with a gradient, and the parts, detached. Of a batch that
-            is divided among processes, the mean of their scalars is the loss of the whole.
+            `tuple[torch.Tensor, dict[str, Part]]`: the loss, a scalar with a gradient, and its detached parts. For a
+            batch that is divided among processes, the mean of their losses is the loss of the whole batch.
         """
         loss_ce = self._cross_entropy(logits, labels, candidates, views)
         parts = {"loss_ce": Part(loss_ce.detach())}
@@ -165,7 +165,7 @@ class Objective:
             if self.class_weights is not None and labels.dim() == 1:
                 exact = torch.promote_types(logits.dtype, torch.float32)
                 total = self.class_weights.to(labels.device, exact)[candidates.batch_labels].sum()
-            # The batch holds all views of a text, of which the first alone counts.
+            # `batch_size` counts all views of a text, but only the first enters the cross-entropy.
             total = total / (candidates.processes * views)
         texts = slice(len(labels) // views)
         return cross_entropy(
@@ -181,14 +181,14 @@ def batch_statistics(
     embeddings: Tensor, labels: Tensor, num_labels: int, candidates: Candidates | None = None
 ) -> dict[str, Part]:
     """
-    What [`Objective`] reports of a batch besides its losses, from sums of embeddings per class: without a similarity
-    matrix, and without waiting for the device.
+    The statistics of a batch that [`Objective`] reports besides its losses, from sums of embeddings per class: without
+    a similarity matrix, and without waiting for the device.
 
     Returns:
         `dict[str, Part]`: `valid_anchors` (share of the texts that have a positive), `positives_per_anchor` and
-        `candidates_per_anchor` (mean numbers, the anchor itself not counted), `positive_similarity` and
-        `negative_similarity` (mean cosine over the pairs of equal and of different class). Where texts have several
-        labels, those are the pairs with a label in common and without, block by block.
+        `candidates_per_anchor` (mean numbers, without the anchor itself), `positive_similarity` and
+        `negative_similarity` (mean cosine over the pairs of the same class and of different classes). With several
+        labels per text, these are the pairs with and without a common label, computed block by block.
     """
     unit = functional.normalize(embeddings.float(), dim=1)
     others, other_labels = unit, labels
@@ -207,7 +207,7 @@ def batch_statistics(
         class_sums = unit.new_zeros(num_labels, unit.shape[1]).index_add_(0, other_labels, others)
         sizes = _class_sizes(other_labels, num_labels)[labels]
         similarity_to_class = (unit * class_sums[labels]).sum(dim=1)
-    # An anchor is always among its candidates, and none of its own positives.
+    # An anchor is always among the candidates, but is not its own positive.
     itself = unit.square().sum(dim=1)
     positives = sizes - is_alike_itself
     negatives = len(others) - sizes - (1 - is_alike_itself)

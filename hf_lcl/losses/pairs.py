@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Inputs(NamedTuple):
-    """What a pass over all pairs reads; fp32 or float64."""
+    """The inputs of a pass over all pairs, in fp32 or float64."""
 
     anchors: Tensor  # (batch, hidden): the h_i
     candidates: Tensor | None  # (candidates, hidden): the h_k; None where they are the anchors
@@ -16,20 +16,19 @@ class Inputs(NamedTuple):
 
 class Pairs(NamedTuple):
     """
-    All pairs of an anchor and a candidate. Where a text has several labels, its row of an indicator matrix stands in
-    the place of its class.
+    All pairs of an anchor and a candidate. With several labels per text, indicator rows replace the class ids.
     """
 
-    # (batch,): class of each anchor, in [0, num_classes); any where no candidate is of its class. With several labels,
-    # (batch, num_classes) and floating: how much each candidate of a class counts in the anchor's mean positive.
+    # (batch,): class of each anchor, in [0, num_classes); arbitrary if no candidate has its class. With several
+    # labels, (batch, num_classes), floating point: weight of each candidate of a class in the anchor's mean positive.
     classes: Tensor
     candidate_classes: Tensor  # (candidates,); with several labels, their indicator rows (candidates, num_classes)
-    num_classes: int  # a bound of how many classes there are
-    self_column: Tensor | None  # (batch, 1): column of each anchor, with which it makes no pair; None if it has none
-    positives: Tensor  # (batch,): how many each anchor has; with several labels, how many of its labels have one
+    num_classes: int  # an upper bound of the number of classes
+    self_column: Tensor | None  # (batch, 1): column of each anchor, no pair; None if anchors are no candidates
+    positives: Tensor  # (batch,): number of positives of each anchor; with several labels, of its labels that have one
 
     def targets(self, dtype: torch.dtype) -> Tensor:
-        """How much each candidate counts in each anchor's mean positive: `(batch, candidates)`; rows add up to 1."""
+        """The weight of each candidate in each anchor's mean positive: `(batch, candidates)`; rows add up to 1."""
         if self.candidate_classes.dim() == 2:
             targets = self.classes @ self.candidate_classes.T
             return targets if self.self_column is None else targets.scatter_(1, self.self_column, 0)
@@ -39,7 +38,7 @@ class Pairs(NamedTuple):
         return targets.div_(self.positives.clamp(min=1).unsqueeze(1))
 
     def mean_positive(self, candidates: Tensor) -> Tensor:
-        """The mean positive of each anchor `(batch, hidden)`: `targets @ candidates`, from sums of classes."""
+        """The mean positive of each anchor `(batch, hidden)`: `targets @ candidates`, computed from class sums."""
         sums, share = self._class_sums(candidates, self.candidate_classes), self._share()
         if self.candidate_classes.dim() == 2:
             means = self.classes @ sums
@@ -48,7 +47,7 @@ class Pairs(NamedTuple):
         return (means if self.self_column is None else means.sub_(candidates[self.own])).div_(share)
 
     def pull(self, gradient: Tensor, pulls: Tensor) -> None:
-        """Takes `targets.T @ pulls` from a gradient of the candidates, by sums of classes; `pulls` may be changed."""
+        """Subtracts `targets.T @ pulls` from the gradient of the candidates, by class sums; may overwrite `pulls`."""
         share = self._share()
         if self.candidate_classes.dim() == 2:
             gradient.sub_(self.candidate_classes @ (self.classes.T @ pulls))
@@ -60,15 +59,15 @@ class Pairs(NamedTuple):
 
     def log_weights(self, log_weights: Tensor, scale: float = 1.0, out: Tensor | None = None) -> Tensor:
         """
-        `scale` times the log of the weight of each candidate for some anchors, `(anchors, candidates)`, from those of
-        the classes `(anchors, num_classes)`. A text with several labels weighs their mean, one with none that of all.
+        `scale` times the log weight of each candidate for some anchors, `(anchors, candidates)`, from those of the
+        classes `(anchors, num_classes)`. A text weighs the mean of its labels, or of all if it has none.
         """
         if self.candidate_classes.dim() == 1:
             return torch.index_select(log_weights * scale, 1, self.candidate_classes, out=out)
         return torch.mm(log_weights.exp(), self.label_rows().T, out=out).log_().mul_(scale)
 
     def by_class(self, gradient: Tensor, log_weights: Tensor, label_rows: Tensor) -> Tensor:
-        """The gradient of `log_weights`, from that of the log weights of the candidates `(anchors, candidates)`."""
+        """The gradient of the class `log_weights`, from that of the candidates' `(anchors, candidates)`."""
         if self.candidate_classes.dim() == 1:
             return gradient @ label_rows
         weights = log_weights.exp()
@@ -90,7 +89,7 @@ class Pairs(NamedTuple):
         return self.self_column.squeeze(1)
 
     def _share(self) -> Tensor:
-        """What each anchor itself would count in its mean positive; with one label, the inverse of that."""
+        """The weight that each anchor would have in its own mean positive; with one label, the inverse of it."""
         if self.candidate_classes.dim() == 1:
             return self.positives.clamp(min=1).unsqueeze(1)
         return self.classes.sum(dim=1, keepdim=True)
@@ -109,28 +108,28 @@ def make_pairs(
     labels: Tensor, candidate_labels: Tensor, anchor_positions: Tensor | None, num_labels: int | None
 ) -> Pairs:
     """
-    The pairs of anchors and candidates. Labels are below `num_labels` or, where it is `None`, any integers; or they
-    are indicator rows, in the dtype of the embeddings.
+    The pairs of anchors and candidates. Labels are class ids below `num_labels`, any integers if that is `None`, or
+    indicator rows in the dtype of the embeddings.
     """
     self_column = None if anchor_positions is None else anchor_positions.unsqueeze(1)
     if labels.dim() == 2:
         others = (candidate_labels.sum(dim=0) - int(self_column is not None)).clamp(min=0)
         has_positive = labels * (others > 0)
         positives = has_positive.sum(dim=1, keepdim=True)
-        # An anchor is the mean over its labels, and each of these the mean over its texts.
+        # The mean positive of an anchor is a mean over its labels, and for each label a mean over its texts.
         shares = has_positive / others.clamp(min=1) / positives.clamp(min=1)
         return Pairs(shares, candidate_labels, labels.shape[1], self_column, positives.squeeze(1))
     ordered = candidate_labels.sort().values
     first, last = torch.searchsorted(ordered, labels), torch.searchsorted(ordered, labels, right=True)
     positives = last - first if anchor_positions is None else last - first - 1
-    if num_labels is None:  # a class is numbered by the place of its first candidate in their order
+    if num_labels is None:  # number a class by the place of its first candidate in sorted order
         num_labels = len(ordered)
         labels, candidate_labels = first.clamp_(max=num_labels - 1), torch.searchsorted(ordered, candidate_labels)
     return Pairs(labels, candidate_labels, num_labels, self_column, positives)
 
 
 def mean_rows(labels: Tensor) -> Tensor:
-    """Indicator rows, each divided by how many labels it has; a row without labels is spread over all of them."""
+    """Indicator rows, each divided by its number of labels; a row without labels is uniform over all classes."""
     counts = labels.sum(dim=1, keepdim=True)
     return torch.where(counts > 0, labels / counts.clamp(min=1), 1 / labels.shape[1])
 
