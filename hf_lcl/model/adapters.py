@@ -1,4 +1,4 @@
-"""LoRA and its kin: a few trainable weights inside a frozen encoder, by way of the `peft` library."""
+"""LoRA and other adapters of the `peft` library: a few trainable weights inside a frozen encoder."""
 
 import copy
 import re
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 
-# Names of tensors in a checkpoint: those that `peft` adds, and the others as they are called without an adapter.
+# Names of tensors in a checkpoint: a pattern for those that `peft` adds, and how to undo its renaming of others.
 ADAPTER_NAMES = r"\.(default|original_module)(\.|$)"
 PLAIN_NAMES = {r"\.base_layer\.": ".", r"\.modules_to_save\.default\.": "."}
 
 
 def _import_peft() -> ModuleType:
-    try:  # not by `hf_lcl.support.extras`: this folder travels alone
+    try:  # not by `hf_lcl.support.extras`: checkpoints hold only this folder
         import peft
     except ModuleNotFoundError as error:
         raise ImportError('peft is not installed: pip install "hf_lcl[peft]"') from error
@@ -34,7 +34,7 @@ def _import_peft() -> ModuleType:
 
 
 def check_no_adapter(classifier: Any) -> None:
-    """Raises a `TypeError` for a classifier into which an adapter was put elsewhere: its head would stay frozen."""
+    """Raises a `TypeError` for a classifier that already has an adapter, since its head would stay frozen."""
     if getattr(classifier, "peft_config", None):
         raise TypeError(
             f"The {type(classifier).__name__} has an adapter already: hand over the plain classifier and let the "
@@ -45,8 +45,8 @@ def check_no_adapter(classifier: Any) -> None:
 
 def head_modules(native: PreTrainedModel) -> list[str]:
     """
-    Names of the modules of a sequence classifier that an adapter must not leave frozen: those outside its encoder, and
-    the pooler that they read. Both may start from random weights, and a frozen random head is a lost one.
+    Names of the modules of a sequence classifier that an adapter must not freeze: those outside its encoder, and the
+    pooler that they read. Both may have random initial weights, which need training.
     """
     names = [
         name
@@ -58,14 +58,14 @@ def head_modules(native: PreTrainedModel) -> list[str]:
 
 def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict[str, Any]:
     """
-    An adapter's configuration as it is kept in [`LCLConfig`]: JSON types only, the head among the modules to train.
+    An adapter's configuration as stored in [`LCLConfig`]: JSON types only, with the head among the trained modules.
 
-    The adapter is tried out on a copy of `native`, so that one that cannot be saved is refused before training.
+    The adapter is tested on a copy of `native`, so that one that cannot be saved raises before training.
 
     Raises:
         TypeError: if `peft_config` is no configuration of `peft`.
-        ValueError: for one that has no merged classifier, such as prompt learning, which changes the inputs instead
-            of the layers.
+        ValueError: for an adapter that cannot be merged into the classifier, such as prompt learning, which changes
+            the inputs instead of the layers.
     """
     peft = _import_peft()
     kind = type(peft_config).__name__
@@ -90,12 +90,12 @@ def _adapter_problem(native: PreTrainedModel, settings: dict[str, Any]) -> str |
     if len(_trained_whole(trial)) < len(head_modules(native)):
         return "it leaves the classifier's own layers frozen"
     for parameter in trial.parameters():
-        if parameter.requires_grad:  # as trained ones: untrained, most change nothing
+        if parameter.requires_grad:  # as if trained: most untrained ones change nothing
             parameter.add_(torch.randn_like(parameter), alpha=0.05)
     try:
         expected = probe_logits(trial.get_base_model())
         merged = probe_logits(_merge(trial))
-    except Exception as error:  # whatever a kind of adapter that is not made for this stumbles over
+    except Exception as error:  # any error of a kind of adapter that does not support this
         return str(error).rstrip(".") or type(error).__name__
     if (merged - expected).abs().max() > 0.5 * (expected - probe_logits(native)).abs().max():
         return "the merged classifier gives other logits"
@@ -104,8 +104,8 @@ def _adapter_problem(native: PreTrainedModel, settings: dict[str, Any]) -> str |
 
 def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftModel":
     """
-    Puts an adapter into the layers of a classifier, which stays the same object of the same class, and freezes
-    everything else but its head. Returns peft's view of it, which saves and merges the adapter.
+    Adds an adapter to the layers of a classifier in place, without changing its class, and freezes everything else but
+    its head. Returns the `PeftModel`, which saves and merges the adapter.
     """
     peft = _import_peft()
     return peft.get_peft_model(native, peft.PeftConfig.from_peft_type(**settings))
@@ -119,17 +119,17 @@ def adapter_tensors(name: str | PathLike, **kwargs: Any) -> dict[str, Tensor]:
 
 
 def without_sharing(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights with copies of the adapter's: some kinds share tensors among layers, which a file cannot."""
+    """The same weights with the adapter's copied: some kinds share tensors among layers, which a file cannot."""
     return {key: tensor.clone() if re.search(ADAPTER_NAMES, key) else tensor for key, tensor in state_dict.items()}
 
 
 def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
-    """An ordinary classifier that computes what an adapted one does; `adapted` is left as it is."""
+    """A classifier with the adapter merged into its weights, as a copy; `adapted` is not changed."""
     return _merge(copy.deepcopy(adapted))
 
 
 def base_copy(adapted: "PeftModel") -> PreTrainedModel:
-    """The classifier that an adapter is loaded into, as a copy: the encoder's own weights, and a new head."""
+    """A copy of the classifier that the adapter is loaded into: the encoder's own weights, and a new head."""
     base: Any = copy.deepcopy(adapted)
     for module in _trained_whole(base).values():
         module.original_module.apply(base.get_base_model()._init_weights)
@@ -141,7 +141,7 @@ def _merge(adapted: "PeftModel") -> PreTrainedModel:
 
 
 def _unwrap(adapted: "PeftModel", inner: str) -> "PeftModel":
-    """Does for modules of several layers (a pooler) what peft's own unwrapping does for single layers alone."""
+    """Unwraps trained modules of several layers (a pooler); peft itself unwraps single layers only."""
     for name, module in _trained_whole(adapted).items():
         adapted.set_submodule(name, module.get_submodule(inner))
     return adapted

@@ -1,4 +1,4 @@
-"""The classes of a classifier: their names, their order, and what a checkpoint's head becomes under other names."""
+"""The classes of a classifier: their names, their order, and how a checkpoint's head fits other names."""
 
 import copy
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 
-# The class of an exported classifier for texts of none of its classes.
+# Name of the class of an exported classifier for out-of-scope texts.
 OUT_OF_SCOPE = "out_of_scope"
 
 
 def label_arguments(
     num_labels: int | None, id2label: dict[int, str] | None, label2id: dict[str, int] | None
 ) -> dict[str, Any]:
-    """The label arguments of `from_pretrained`, none where none was given; a `ValueError` where they disagree."""
+    """The label arguments of `from_pretrained`, empty if none are given; a `ValueError` if they disagree."""
     if id2label is None and label2id is None:
         return {} if num_labels is None else {"num_labels": num_labels}
     if id2label is None:
@@ -43,19 +43,19 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 
 
 def known_classes(names: Sequence[str]) -> int:
-    """How many classes have texts of their own: all but the last where that is `out_of_scope`."""
+    """The number of classes without `out_of_scope`, which is the last one if present."""
     return len(names) - (names[-1:] == [OUT_OF_SCOPE])
 
 
 def fitted_class(config: PreTrainedConfig) -> dict[str, Any] | None:
-    """What is known of the last class where it is `out_of_scope` and was fitted, and not learned from texts."""
+    """The settings of the last class if it is `out_of_scope` and was fitted, not learned from texts; else `None`."""
     return getattr(config, OUT_OF_SCOPE, None) if class_names(config)[-1] == OUT_OF_SCOPE else None
 
 
 def class_order(before: list[str], now: list[str]) -> list[int]:
     """
-    For each class of `now` the one of `before`, which are as many: that of the same name, then that whose name differs
-    in capitals alone, the others in their order.
+    For each class of `now`, its index in `before`, which has the same length: the class of the same name, else of the
+    same name in another case, else the next of the remaining ones.
 
     Example:
 
@@ -74,12 +74,12 @@ def class_order(before: list[str], now: list[str]) -> list[int]:
 @torch.no_grad()
 def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
     """
-    Puts the classes of a sequence classifier of any architecture, or of a wrapper, into another order: for each new id
-    the old one. Their names are left as they are.
+    Reorders the classes of a sequence classifier of any architecture, or of a wrapper: `order` has the old id for each
+    new id. Class names are not changed.
     """
     if order == list(range(len(order))):
         return
-    # With one class more, the tensors that hold something for each class have another shape.
+    # The tensors to reorder are those whose shape changes if there is one more class.
     config = copy.deepcopy(model.config)
     for one in (config, config.get_text_config()):
         one.num_labels = len(order) + 1
@@ -92,7 +92,7 @@ def reorder_classes(model: PreTrainedModel, order: list[int]) -> None:
 
 
 def head_line(name: str | PathLike, report: dict[str, Any], before: list[str], now: list[str]) -> str:
-    """One line on what became of a checkpoint's head, by the loading info and the class names before and now."""
+    """One line on what of a checkpoint's head was kept, from the loading info and the old and new class names."""
     new = report["missing_keys"] | {key for key, *_ in report["mismatched_keys"]}
     layers = ", ".join(sorted({key.rpartition(".")[0] for key in new}))
     if report["mismatched_keys"]:

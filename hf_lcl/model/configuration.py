@@ -1,4 +1,4 @@
-"""What the model is: the wrapped classifier's own configuration, the pooling and the weighting network."""
+"""The model's configuration: that of the wrapped classifier, the pooling and the weighting network."""
 
 from typing import Any, ClassVar, Final
 
@@ -8,7 +8,7 @@ from transformers import AutoConfig, PreTrainedConfig
 POOLINGS = ("cls", "mean", "last")
 WEIGHTINGS = ("head", "encoder", "classifier", "none")
 SEVERAL: Final = "multi_label_classification"  # the `problem_type` of a model that gives a text any number of labels
-# For `trust_remote_code`; by name, since a sharded model (FSDP2) is of a class that torch makes up.
+# For `trust_remote_code`; by name, since FSDP2 gives a sharded model a class that torch generates.
 AUTO_MAP = {
     "AutoConfig": "configuration.LCLConfig",
     **dict.fromkeys(("AutoModel", "AutoModelForSequenceClassification"), "modeling.LCLForSequenceClassification"),
@@ -20,8 +20,8 @@ class LCLConfig(PreTrainedConfig):
     Configuration of an [`LCLForSequenceClassification`].
 
     Args:
-        text_config (`PreTrainedConfig` or `dict`, *optional*): configuration of the sequence classifier that is
-            wrapped, of any architecture; defaults to BERT's.
+        text_config (`PreTrainedConfig` or `dict`, *optional*): configuration of the wrapped sequence classifier, of
+            any architecture; defaults to BERT's.
         pooling (`str`, *optional*, defaults to `"cls"`): how the last hidden state becomes one embedding: `"cls"`
             (first position), `"mean"` (over the real tokens, special ones left out) or `"last"` (last real token).
         weighting (`str`, *optional*, defaults to `"head"`): the weighting network of the label-aware loss: `"head"`
@@ -52,10 +52,10 @@ class LCLConfig(PreTrainedConfig):
     """
 
     model_type = "lcl"
-    # `get_text_config()` finds the nested configuration under this name only, and with it everything in transformers
-    # that resizes embeddings or sets pad tokens.
+    # Only under this name does `get_text_config()` find the nested configuration, which transformers needs to resize
+    # embeddings and set pad tokens.
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
-    # Evaluation returns logits, not one hidden state per text.
+    # Evaluation collects the logits, not one hidden state per text.
     keys_to_ignore_at_inference: ClassVar[list] = ["weighting_logits", "embeddings", "hidden_states", "attentions"]
 
     text_config: Any = None
@@ -75,7 +75,7 @@ class LCLConfig(PreTrainedConfig):
         if self.id2label is None and num_labels is None:
             self.id2label, self.label2id = text_config.id2label, text_config.label2id
         elif self.id2label is not None and num_labels not in (None, len(self.id2label)):
-            # Another number of labels than the saved one: the saved names are of no use.
+            # The number of labels differs from the saved one: the saved names do not apply.
             self.id2label = self.label2id = None
         if self.problem_type is None:
             self.problem_type = text_config.problem_type
@@ -87,5 +87,5 @@ class LCLConfig(PreTrainedConfig):
 
     @property
     def has_several_labels(self) -> bool:
-        """Whether each class is decided by itself, so that a text may have several labels or none."""
+        """Whether each class is predicted independently, so that a text may have several labels or none."""
         return self.problem_type == SEVERAL

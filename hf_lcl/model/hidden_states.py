@@ -1,4 +1,4 @@
-"""The last hidden state of a sequence classifier, out of the same forward pass that gives its logits."""
+"""The last hidden state of a sequence classifier, from the same forward pass as its logits."""
 
 import threading
 from typing import Any
@@ -10,10 +10,10 @@ from transformers import PreTrainedModel
 
 def watch_last_hidden_state(native: PreTrainedModel) -> None:
     """
-    Prepares a sequence classifier for [`run_with_last_hidden_state`]: its body gets a hook that does nothing outside
-    of that function, and the dict that the hook writes to. Wrapping it twice leaves one hook.
+    Prepares a sequence classifier for [`run_with_last_hidden_state`]: gives its body a forward hook, which does
+    nothing outside of that function, and the dict that the hook writes to. A second call adds no second hook.
 
-    One hook for all passes, since `torch.compile` cannot trace the registration of one.
+    The hook is registered once for all passes, since `torch.compile` cannot trace its registration.
     """
     body: Any = native.base_model
     if "captured_states" not in vars(body):
@@ -23,7 +23,7 @@ def watch_last_hidden_state(native: PreTrainedModel) -> None:
 
 def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Any, Tensor]:
     """
-    The output of a watched sequence classifier for keyword arguments, and the last hidden state that its body computed
+    Runs a watched sequence classifier with keyword arguments. Returns its output and the last hidden state of its body
     in that pass, of shape `(batch, sequence, hidden)`.
     """
     body: Any = native.base_model
@@ -32,7 +32,7 @@ def run_with_last_hidden_state(native: PreTrainedModel, inputs: dict[str, Any]) 
     try:
         output = native(**inputs)
     finally:
-        # Nothing stays behind: a state would keep the whole graph alive.
+        # Removed after the pass, since a stored state would keep the whole graph alive.
         last_hidden_state = states.pop(thread)
     return output, last_hidden_state
 
@@ -44,5 +44,5 @@ def _capture(body: Any, args: tuple, output: Any) -> None:
 
 
 def _thread() -> int:
-    """Keeps passes of other threads, and `nn.DataParallel` replicas, apart; a compiled graph knows no thread."""
+    """Id of the thread, to separate parallel passes and `nn.DataParallel` replicas; 0 in a compiled graph."""
     return 0 if torch.compiler.is_compiling() else threading.get_ident()

@@ -1,4 +1,4 @@
-"""From a checkpoint of any kind (bare encoder, pretraining head, fine-tuned classifier) to a sequence classifier."""
+"""Loads any checkpoint (bare encoder, pretraining head, fine-tuned classifier) as a sequence classifier."""
 
 import json
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from .classes import class_names, class_order, head_line, reorder_classes
 
 logger = logging.get_logger(__name__)
 
-# They say where on the Hub a file is, for configurations, tokenizers and models alike.
+# Arguments that locate a file on the Hub, for configurations, tokenizers and models alike.
 HUB_ARGUMENTS = (
     *("revision", "token", "cache_dir", "trust_remote_code", "subfolder"),
     *("local_files_only", "force_download", "proxies"),
 )
-# An empty tokenizer of transformers has the special tokens, and at most two of blanks and bytes.
+# A tokenizer without a vocabulary has the special tokens, and at most two for blanks and bytes.
 FEWEST_TOKENS = 3
 # Architectures with a sequence classifier in transformers that cannot be wrapped, and why.
 CANNOT_BE_WRAPPED = {
@@ -43,7 +43,7 @@ CANNOT_BE_WRAPPED = {
 class StartingPoint:
     """What is known of the weights that training starts from."""
 
-    has_new_head: bool = False  # whether the classifier has random weights, so that nothing is lost by fitting it
+    has_new_head: bool = False  # whether the classifier has random weights, so that fitting it loses nothing
     pools_mean: bool | None = False  # whether sentence-transformers trained the encoder with mean pooling, if known
 
 
@@ -88,21 +88,21 @@ def _file(name: str | PathLike, file: str, **kwargs: Any) -> Path | None:
 
 def pools_mean(name: str | PathLike, **kwargs: Any) -> bool | None:
     """
-    Whether sentence-transformers trained the encoder in a folder or on the Hub with mean pooling; `None` for one of
-    theirs without the file that says so, which a cache lacks that plain transformers has filled.
+    Whether sentence-transformers trained the encoder in a folder or on the Hub with mean pooling. `None` for one of
+    their encoders without its pooling configuration, as in a cache filled by plain transformers.
     """
     path = _file(name, "1_Pooling/config.json", **kwargs)
     if path is None:
         return None if str(name).startswith("sentence-transformers/") else False
     pooling = json.loads(path.read_text(encoding="utf-8"))
-    # The second is how older versions write it.
+    # Older versions write the second key.
     return pooling.get("pooling_mode") == "mean" or pooling.get("pooling_mode_mean_tokens", False)
 
 
 def find_tokenizer(name: str | PathLike, **kwargs: Any) -> PreTrainedTokenizerBase | None:
-    """The tokenizer beside a model whose embeddings are means; `None` where there is none, which is told."""
+    """The tokenizer saved with a model that pools by the mean; `None`, with a warning, if there is none."""
     name = transformer_folder(name)
-    # Of a folder without a tokenizer, `AutoTokenizer` makes one that knows special tokens alone, or fails.
+    # For a folder without a tokenizer, `AutoTokenizer` makes one with special tokens only, or fails.
     if _file(name, "tokenizer_config.json", **kwargs) is not None:
         return AutoTokenizer.from_pretrained(name, **kwargs)
     logger.warning(
@@ -113,7 +113,7 @@ def find_tokenizer(name: str | PathLike, **kwargs: Any) -> PreTrainedTokenizerBa
 
 
 def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raises a `ValueError` for a tokenizer with more tokens than the model has embeddings, or special ones alone."""
+    """Raises a `ValueError` for a tokenizer with more tokens than the model has embeddings, or only special ones."""
     vocab_size = getattr(config.get_text_config(), "vocab_size", None)  # CANINE has none
     if vocab_size is not None and len(tokenizer) > vocab_size:
         raise ValueError(
@@ -131,11 +131,11 @@ def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
 ) -> tuple[PreTrainedModel, StartingPoint]:
     """
-    Loads a sequence classifier from the Hub or a folder, with the `labels` of [`label_arguments`], and says in one
-    line whether its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`.
+    Loads a sequence classifier from the Hub or a folder, with the `labels` of [`label_arguments`], and logs whether
+    its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`.
 
-    A head for as many classes is kept. Where the checkpoint has a class of the same name, the class gets that row of
-    it, whatever the order; the other rows follow in theirs.
+    A head for the same number of classes is kept. Each class gets the row of the checkpoint's class of the same name,
+    if there is one; the remaining rows keep their order.
 
     Raises:
         ValueError: if there is no model under that name, it is a checkpoint of [`ContrastiveTrainer`], or its weights
@@ -164,7 +164,7 @@ def load_classifier(
         faults += [
             f"{key} has the shape {tuple(found)}, not {tuple(expected)}"
             for key, found, expected in sorted(report["mismatched_keys"])
-            # A head for another number of classes differs in that number and in nothing else.
+            # A head for another number of classes differs in that number only.
             if any(old != new != config.num_labels for old, new in zip(found, expected, strict=True))
         ]
         if faults:

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 class LCLForSequenceClassification(PreTrainedModel):
     r"""
-    A sequence classifier with what a contrastive loss needs beside its logits: an embedding and weighting logits.
+    A sequence classifier that also returns what a contrastive loss needs: embeddings and weighting logits.
 
     It wraps the *native* `*ForSequenceClassification` of any architecture and runs it once per batch, so that
-    [`~LCLForSequenceClassification.to_sequence_classifier`] gives an ordinary transformers model with the same logits,
-    to the last bit. Only training needs this class; serving does not.
+    [`~LCLForSequenceClassification.to_sequence_classifier`] gives an ordinary transformers model with bit-identical
+    logits. Only training needs this class; serving does not.
 
     Paper: [Not All Negatives are Equal: Label-Aware Contrastive Loss for Fine-grained Text
     Classification](https://huggingface.co/papers/2109.05427).
 
     Args:
         config ([`LCLConfig`]): what the model is.
-        native (`PreTrainedModel`, *optional*): a classifier to wrap as it is; built from `config` when left out.
+        native (`PreTrainedModel`, *optional*): a classifier to wrap; built from `config` by default.
 
     Example:
 
@@ -65,12 +65,12 @@ class LCLForSequenceClassification(PreTrainedModel):
     main_input_name = "input_ids"
     # The loss is a mean over the batch: the Trainer must divide it by the accumulation steps, not by a count of items.
     accepts_loss_kwargs = False
-    # The wrapped architecture decides; without these the wrapper would refuse in its name.
+    # Left to the wrapped architecture: without these, transformers would refuse them for the wrapper.
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    # What `push_to_hub` does: set by hf_lcl, and absent where this file was loaded with `trust_remote_code`.
+    # The implementation of `push_to_hub`: set by hf_lcl, `None` if this file was loaded with `trust_remote_code`.
     publisher: ClassVar[Callable[..., Any] | None] = None
     _keys_to_ignore_on_load_unexpected = [ADAPTER_NAMES]  # noqa: RUF012 - a list, as transformers has it
 
@@ -79,14 +79,14 @@ class LCLForSequenceClassification(PreTrainedModel):
         is_loaded = native is not None
         self.native = native = native or AutoModelForSequenceClassification.from_config(config.text_config)
         watch_last_hidden_state(native)
-        # The live configuration, so that what transformers changes on one (vocabulary, pad token) is changed on both.
+        # The same object, so that changes by transformers (vocabulary, pad token) apply to both configurations.
         self.config.text_config = native.config
         self.weighting_network = build_weighting_network(config.weighting, native, is_loaded)
         self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
         self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
-        # In a tuple, since an attribute of its own would register every parameter a second time.
+        # In a tuple, since a module attribute would register every parameter a second time.
         self._adapted: tuple = ()
-        self.starting_point = StartingPoint()  # of a model in memory nothing is known
+        self.starting_point = StartingPoint()  # unknown for a model in memory
         self.post_init()
         if config.adapter is not None:
             self._insert_adapter(config.adapter)
@@ -136,13 +136,13 @@ class LCLForSequenceClassification(PreTrainedModel):
         Starts from a pretrained encoder on the Hub or on disk, whatever head it was saved with.
 
         A bare encoder, a masked-language or other pretraining model and a sentence-transformers folder get a new
-        classifier; a sequence classifier keeps its own where the number of classes is the same. One line says which.
+        classifier; a sequence classifier keeps its own if the number of classes is the same. A log line says which.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`): a Hub id or a folder.
-            num_labels (`int`, *optional*): number of classes; derived from `id2label` where that is given.
+            num_labels (`int`, *optional*): number of classes; derived from `id2label` if that is given.
             id2label (`dict[int, str]`, *optional*): name of each class.
-            label2id (`dict[str, int]`, *optional*): the inverse of `id2label`, from which it is derived if left out.
+            label2id (`dict[str, int]`, *optional*): the inverse of `id2label`; derived from it by default.
             pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
             weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
             **kwargs: as in `AutoModelForSequenceClassification.from_pretrained` (`revision`, `dtype`, ...).
@@ -164,7 +164,7 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
-        """As `PreTrainedModel.from_pretrained`; an adapter is put in again, and what it had frozen is frozen."""
+        """As `PreTrainedModel.from_pretrained`; restores an adapter too, with the parameters that it had frozen."""
         name, where = pretrained_model_name_or_path, hub_arguments(kwargs)
         if config is None:
             config, kwargs = LCLConfig.from_pretrained(name, return_unused_kwargs=True, **kwargs)
@@ -174,21 +174,21 @@ class LCLForSequenceClassification(PreTrainedModel):
             kwargs.setdefault("key_mapping", PLAIN_NAMES)
         loaded = super().from_pretrained(name, *args, config=config, **kwargs | where)
         if adapter is not None:
-            # Now, since some kinds compute tensors of theirs from the weights.
+            # After loading, since some kinds of adapter compute tensors from the weights.
             model = loaded[0] if isinstance(loaded, tuple) else loaded
             model._insert_adapter(adapter)
             model.load_state_dict(adapter_tensors(name, **where), strict=False)
         return loaded
 
     def set_special_tokens(self, tokenizer: Any) -> None:
-        """Tells `pooling="mean"` which ids frame a text ([CLS], [SEP], <s>, ...); [UNK] and [MASK] stand for words."""
+        """Sets the ids that `pooling="mean"` leaves out ([CLS], [SEP], <s>, ...); [UNK] and [MASK] stand for words."""
         words = {tokenizer.unk_token_id, tokenizer.mask_token_id}
         self.config.special_token_ids = sorted(set(tokenizer.all_special_ids) - words)
 
     def set_class_names(self, names: list[str]) -> None:
         """
-        Names the classes, by id. One that the classifier knows by that name keeps what it has learned, whatever its id
-        was; with an adapter in the model, another order of the known names is a `ValueError`.
+        Sets the class names, by id. A class that keeps its name keeps its weights, even if its id changes. Raises a
+        `ValueError` if the model has an adapter and the known names change their order.
         """
         known = class_names(self.config)
         order = class_order(known, names)
@@ -200,7 +200,7 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def attach_adapter(self, peft_config: "PeftConfig") -> None:
         """
-        Freezes the encoder and puts a `peft` adapter into it; the classifier and the weighting network still learn.
+        Freezes the encoder and adds a `peft` adapter; the classifier and the weighting network stay trainable.
 
         Args:
             peft_config (`PeftConfig`): such as `LoraConfig(r=8)`; `task_type` and the classifier's modules are added.
@@ -220,14 +220,14 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     @property
     def adapted_classifier(self) -> "PeftModel | None":
-        """The classifier as `peft` sees it, which saves the adapter alone; `None` without an adapter."""
+        """The `PeftModel` of the classifier, which saves only the adapter; `None` without an adapter."""
         return self._adapted[0] if self._adapted else None
 
     def to_sequence_classifier(self) -> PreTrainedModel:
         """
-        The ordinary transformers classifier inside (`BertForSequenceClassification`, ...): same weights (shared, not
-        copied), same logits to the last bit. With an adapter it is a copy with the adapter merged into its weights,
-        and its logits are equal up to rounding.
+        The ordinary transformers classifier inside (`BertForSequenceClassification`, ...), with the same weights
+        (shared, not copied) and bit-identical logits. With an adapter, it is a copy with the adapter merged into its
+        weights, and its logits are equal up to rounding.
         """
         return merged_copy(self._adapted[0]) if self._adapted else self.native
 
@@ -240,15 +240,15 @@ class LCLForSequenceClassification(PreTrainedModel):
         **kwargs: Any,
     ) -> LCLOutput:
         """
-        One pass of the native classifier, to an [`LCLOutput`].
+        Runs the native classifier once and returns an [`LCLOutput`].
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids.
             attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 1 for real tokens, 0 for padding.
-            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes, or rows of 0 and 1 for each class;
-                with them `loss` is the plain cross-entropy, or the binary one. The contrastive objective needs the
-                whole batch and is [`ContrastiveTrainer`]'s.
-            **kwargs: whatever else the architecture takes (`token_type_ids`, `inputs_embeds`, ...).
+            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes, or indicator rows of 0 and 1.
+                If given, `loss` is the cross-entropy, or the binary one. The contrastive objective needs the whole
+                batch and is computed by [`ContrastiveTrainer`].
+            **kwargs: further inputs of the architecture (`token_type_ids`, `inputs_embeds`, ...).
         """
         inputs = {"attention_mask": attention_mask, **kwargs}
         if input_ids is not None:
@@ -269,11 +269,11 @@ class LCLForSequenceClassification(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any) -> None:
         """
-        Saves the whole wrapper, weighting network included, so that training can go on from it; arguments are those of
-        `PreTrainedModel.save_pretrained`. With `trust_remote_code=True` the folder also loads without hf_lcl.
+        Saves the whole wrapper, including the weighting network, so that training can be resumed; arguments are those
+        of `PreTrainedModel.save_pretrained`. With `trust_remote_code=True` the folder also loads without hf_lcl.
         """
-        # The Trainer restores checkpoints by live parameter names; the reverted names of the original format would
-        # silently lose the weights of 19 architectures.
+        # The Trainer restores checkpoints by the current names of parameters. With the names of the original format,
+        # the weights of 19 architectures would silently be lost.
         kwargs.setdefault("save_original_format", False)
         self.config.auto_map = dict(AUTO_MAP)
         if self._adapted:
@@ -293,7 +293,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         return native.push_to_hub(repo_id, **kwargs)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """As `PreTrainedModel.resize_token_embeddings`, for the classifier and for a second encoder alike."""
+        """As `PreTrainedModel.resize_token_embeddings`, for the classifier and a second encoder, if there is one."""
         if isinstance(self.weighting_network, PreTrainedModel):
             self.weighting_network.resize_token_embeddings(*args, **kwargs)
         return self.native.resize_token_embeddings(*args, **kwargs)

@@ -9,9 +9,9 @@ from transformers import PreTrainedModel
 from .configuration import LCLConfig
 
 
-# Decoders whose classifier carries another name than the usual `score`.
+# Decoders whose classifier does not have the usual name `score`.
 LAST_TOKEN_TYPES = ("ctrl", "modernbert-decoder")
-# Their decoder reads the text shifted right by one position, and their classifier the last token of that.
+# Their decoder reads the text shifted right by one position, and their classifier the last token of the result.
 SHIFTED_TYPES = ("t5gemma", "t5gemma2")
 
 
@@ -27,16 +27,16 @@ def default_pooling(native: PreTrainedModel) -> str:
         config.is_encoder_decoder
         or config.model_type in LAST_TOKEN_TYPES
         or getattr(config, "summary_type", None) == "last"
-        or hasattr(native, "score")  # straight on the hidden states: the mark of transformers' decoders
+        or hasattr(native, "score")  # a linear layer on the hidden states, as in transformers' decoders
     )
     return "last" if reads_last else "cls"
 
 
 def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Tensor | None = None) -> Tensor:
     """
-    Which positions of `hidden_states` `(batch, sequence, hidden)` are real tokens and not `ignored`, as booleans of
-    shape `(batch, sequence)`. All of them where the architecture changed the sequence length (Perceiver's latents,
-    Funnel's pooled blocks), since no position then belongs to one token.
+    A boolean mask `(batch, sequence)` of the positions of `hidden_states` `(batch, sequence, hidden)` that are real
+    tokens and not `ignored`. All are, if the architecture changed the sequence length (Perceiver's latents, Funnel's
+    pooled blocks), since positions then do not belong to single tokens.
     """
     shape = hidden_states.shape[:2]
     if attention_mask is None or attention_mask.shape != shape:
@@ -45,19 +45,19 @@ def token_mask(hidden_states: Tensor, attention_mask: Tensor | None, ignored: Te
         mask = attention_mask.bool()
     if ignored is not None and ignored.shape == shape:
         kept = mask & ~ignored
-        # A text of special tokens alone keeps them: a mean over nothing is no embedding.
+        # A text of special tokens only keeps them, since a mean over no tokens is undefined.
         mask = torch.where(kept.any(dim=1, keepdim=True), kept, mask)
     return mask
 
 
 def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, Any]) -> Tensor:
-    """[`token_mask`] for the pooling of a model, from the `inputs` that its architecture was given."""
+    """[`token_mask`] for the pooling of a model, from the `inputs` of its forward pass."""
     mask, ids, ignored = inputs["attention_mask"], inputs.get("input_ids"), None
     text_config = config.text_config
-    # Architectures that know no padding (Perceiver) have no such field.
+    # Architectures without padding (Perceiver) have no such field.
     pad_token_id = getattr(text_config.get_text_config(), "pad_token_id", None)
     if (mask is None or config.pooling == "last") and ids is not None and pad_token_id is not None:
-        # As the architectures themselves find the last token, also where padding is an end of text.
+        # The architectures find the last token in the same way, also if they pad with the end-of-text token.
         mask = ids != pad_token_id
     if config.pooling == "mean" and config.special_token_ids and ids is not None:
         ignored = torch.isin(ids, torch.tensor(config.special_token_ids, device=ids.device))
@@ -70,7 +70,7 @@ def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, An
 def pool(hidden_states: Tensor, mask: Tensor, pooling: str) -> Tensor:
     """
     One embedding per text, `(batch, hidden)`, from the last hidden state `(batch, sequence, hidden)` at the positions
-    that count, see [`token_mask`]. For `"mean"` and `"last"` padding may be on either side.
+    of the [`token_mask`]. For `"mean"` and `"last"`, padding may be on either side.
     """
     if pooling == "cls":
         return hidden_states[:, 0]

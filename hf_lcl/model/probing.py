@@ -1,4 +1,4 @@
-"""The logits of a classifier for a few token ids: enough to see whether another one computes the same."""
+"""The logits of a classifier for a few token ids, to test whether another classifier computes the same."""
 
 import copy
 from typing import Any
@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 
 NUM_TOKENS = 16
-# They give up their sparse attention for good at the first text that is too short for it.
+# They switch to full attention for good at the first text that is too short for sparse attention.
 CHANGED_BY_SHORT_TEXTS = ("big_bird", "bigbird_pegasus")
 
 
@@ -17,7 +17,7 @@ CHANGED_BY_SHORT_TEXTS = ("big_bird", "bigbird_pegasus")
 def probe_logits(native: Any, seed: int = 0) -> Tensor:
     """
     The logits `(1, num_labels)` of a text of made-up tokens, in evaluation mode; on the CPU, in fp32. The seed is for
-    the architectures that draw random numbers in evaluation too.
+    architectures that are random in evaluation mode too.
     """
     config = native.config.get_text_config()
     if config.model_type in CHANGED_BY_SHORT_TEXTS:
@@ -42,7 +42,7 @@ def computes_the_same(native: PreTrainedModel, other: PreTrainedModel) -> bool:
     """Whether two sequence classifiers give the same logits, up to rounding on another device."""
     try:
         expected, repeated = probe_logits(native), probe_logits(native, seed=1)
-    except Exception:  # one that needs more than token ids: nothing can be said
+    except Exception:  # it needs more than token ids: they cannot be compared
         return True
     if not torch.allclose(expected, repeated, equal_nan=True):  # Reformer hashes at random
         return True

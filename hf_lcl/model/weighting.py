@@ -1,4 +1,4 @@
-"""The weighting network of the label-aware loss: which classes is a text likely to be confused with?"""
+"""The weighting network of the label-aware loss, which predicts the classes that a text may be confused with."""
 
 import copy
 from collections import OrderedDict
@@ -21,8 +21,8 @@ def embedding_size(config: PreTrainedConfig) -> int:
 
 def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_loaded: bool) -> nn.Module | None:
     """
-    The module behind a value of `LCLConfig.weighting`; `None` for the two that have no parameters. Where the
-    classifier has its weights already, `"encoder"` starts from them, with a classification head of its own.
+    The module for a value of `LCLConfig.weighting`; `None` for the two without parameters. If the classifier's weights
+    are loaded, `"encoder"` is a copy of it with a new classification head.
     """
     if weighting == "head":
         width, num_labels = embedding_size(native.config), len(class_names(native.config))
@@ -41,7 +41,7 @@ def build_weighting_network(weighting: str, native: PreTrainedModel, native_is_l
 
 
 def weighting_logits(model: Any, embeddings: Tensor, logits: Tensor, inputs: dict[str, Any]) -> Tensor | None:
-    """The weighting logits `(batch, num_labels)` of a wrapper, from what its classifier was given and gave."""
+    """The weighting logits `(batch, num_labels)` of a wrapper, from its classifier's inputs and outputs."""
     if model.config.weighting == "head":
         return model.weighting_network(embeddings)
     if model.config.weighting == "encoder":

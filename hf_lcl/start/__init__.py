@@ -1,4 +1,4 @@
-"""What happens to a classifier before the first step and after the last: nothing here goes on while it is trained."""
+"""Steps before and after training: distilling the mean, fitting the head, and editing the last layer."""
 
 from .head import fit_head
 from .mean_distillation import distill_mean

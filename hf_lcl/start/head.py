@@ -1,9 +1,9 @@
 """
-The classifier's last layer, fitted in one go to what a frozen encoder says of the training texts.
+Fits the classifier's last layer by logistic regression to the features of a frozen encoder.
 
 Most architectures put a dense layer and an activation (tanh, GELU, ReLU) between the embedding and the last layer. A
 new dense layer is random and loses much of the embedding. It is set to a multiple of the identity for which the
-activation is nearly linear: the last layer then sees the embedding, and the architecture stays what it is.
+activation is nearly linear, so that the last layer reads the embedding, and the architecture is unchanged.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,15 +20,15 @@ from ..model.modeling import LCLForSequenceClassification
 from .last_layer import linear_calls
 
 
-# Root mean square of the activation's inputs. At this one, smooth activations are linear, and known by their slope ...
+# Root mean square of the activation's inputs. At this value, smooth activations are linear.
 PROBE_INPUT_RMS = 0.02
-# ... and at these they are nearly so, while the last layer's weights have a size that a usual learning rate changes.
+# At these they are nearly linear, and the last layer's weights have a size that a usual learning rate changes.
 TANH_INPUT_RMS = 0.5
 GELU_INPUT_RMS = 0.2
 RELU_INPUT_RMS = 0.5
 # Inverse strength of the L2 penalty (scikit-learn's C), for features whose mean squared length is 1.
 INVERSE_PENALTY = 3.0
-# The same in a mean with a layer that was trained, by an encoder that has learned the texts.
+# The same for a fit that is averaged with a trained layer (`keep`), whose encoder has learned the texts.
 INVERSE_PENALTY_BESIDE_TRAINED = 30.0
 
 
@@ -42,8 +42,8 @@ class ClassifierHead(NamedTuple):
 @torch.no_grad()
 def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> ClassifierHead:
     """
-    Looks at one forward pass of a wrapper in evaluation mode to see which layers make the logits, whatever the
-    architecture calls them. Raises a `ValueError` if the logits do not come out of a linear layer.
+    Finds the layers that make the logits, whatever their names, by one forward pass of a wrapper in evaluation mode.
+    Raises a `ValueError` if the logits are not the output of a linear layer.
     """
     layers = [module for module in model.native.modules() if isinstance(module, nn.Linear)]
     calls, logits = linear_calls(layers, partial(_logits, model, inputs))
@@ -61,13 +61,13 @@ def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) ->
 
 @torch.no_grad()
 def head_inputs(model: LCLForSequenceClassification, layer: nn.Linear, inputs: dict[str, Tensor]) -> Tensor:
-    """What a linear layer of the head is given for each text: `(batch, features)`, in fp32."""
+    """The inputs of a linear layer of the head for each text: `(batch, features)`, in fp32."""
     calls, logits = linear_calls([layer], partial(_logits, model, inputs))
     return calls[-1].of_texts(logits)[0]
 
 
 def _logits(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> Tensor:
-    # The forward of the class: accelerate puts autocast around that of the instance, and a fit wants all digits.
+    # The forward of the class: accelerate wraps that of the instance in autocast, but a fit needs full precision.
     return type(model).forward(model, **inputs).logits.float()
 
 
@@ -79,9 +79,9 @@ def linearize(
     gather: Callable[[Any], Any] = lambda tensors: tensors,
 ) -> bool:
     """
-    Sets the dense layer of a head so that it and the activation after it are nearly linear; logits change. Whether the
-    last layer then sees the embedding is seen on a batch and returned. If not (no dense layer, a frozen one, or a
-    normalisation behind it), the head is as it was.
+    Sets the dense layer of a head so that it and the activation after it are nearly linear, which changes the logits.
+    Returns whether the last layer then reads the embedding, as tested on a batch. If not (no dense layer, a frozen
+    one, or a normalisation after it), the head is unchanged.
     """
     dense = head.dense
     if dense is None or _is_frozen(dense):
@@ -89,10 +89,10 @@ def linearize(
     before = _copy(dense)
     embedding = head_inputs(model, dense, inputs)
     everybodys = gather(embedding)
-    # To a power of two, so that another batch gives the same.
+    # Rounded to a power of two, so that another batch gives the same.
     sizes = everybodys.square().mean().sqrt(), everybodys.abs().max()
     size, largest = (2 ** number.log2().round().item() for number in sizes)
-    # The size that is tried, the slope that the activation then has, the size that is used if it has, and the bias.
+    # The input size to test, the slope that identifies the activation there, the size to use, and the bias.
     activations = (
         (PROBE_INPUT_RMS, 1.0, TANH_INPUT_RMS, 0.0),
         (PROBE_INPUT_RMS, 0.5, GELU_INPUT_RMS, 0.0),
@@ -101,7 +101,7 @@ def linearize(
     for tried, slope, used, bias in activations:
         _set_diagonal(dense, tried / size, bias)
         features = head_inputs(model, head.output, inputs)
-        # All but the few dimensions in which some encoders are ten times as large as in the others.
+        # Not all dimensions need to match: in a few, some encoders are ten times as large as in the others.
         is_linear = torch.isclose(features - bias, slope * tried / size * embedding, rtol=0.1, atol=0.01 * tried)
         if is_linear.float().mean() > 0.95:
             _set_diagonal(dense, used / size, bias)
@@ -138,22 +138,22 @@ def fit_head(
     which reads each text once.
 
     Args:
-        model ([`LCLForSequenceClassification`]): the wrapper; its head is changed in place, and left in the mode
-            (training or evaluation) that it is in.
-        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device. Where
-            these are rows of 0 and 1, each class is fitted against the rest.
-        keep (`float`, *optional*, defaults to 0.0): share of the last layer as it is in a mean with the fitted one; if
-            any, the layer before it stays as it is.
-        class_weights (`list[float]`, *optional*): one number per class; against the rest, that of the texts of it.
+        model ([`LCLForSequenceClassification`]): the wrapper; its head is changed in place. It is returned to the mode
+            (training or evaluation) that it was in.
+        batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts with `labels`, on the model's device. With
+            indicator rows as labels, each class is fitted against the rest.
+        keep (`float`, *optional*, defaults to 0.0): weight of the current last layer in its mean with the fitted one.
+            If above 0, the layer before it is unchanged.
+        class_weights (`list[float]`, *optional*): one per class; with indicator rows, of the texts with the label.
         gather (`Callable`, *optional*): collects a tuple of tensors from all processes.
         description (`str`, *optional*): of the progress bar.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: what it was fitted to, on the CPU: features `(texts, features)` in fp32
-        and the labels.
+        `tuple[torch.Tensor, torch.Tensor]`: the data of the fit, on the CPU: features `(texts, features)` in fp32 and
+        the labels.
 
     Raises:
-        ValueError: if the logits do not come out of a linear layer, or out of a frozen one.
+        ValueError: if the logits are not the output of a linear layer, it is frozen, or there are no texts.
     """
     was_training = model.training
     model.eval()
@@ -183,7 +183,7 @@ def fit_head(
             with_bias=head.output.bias is not None,
             inverse_penalty=INVERSE_PENALTY_BESIDE_TRAINED if keep else INVERSE_PENALTY,
         )
-    except BaseException:  # Ctrl-C and a full device too: a head that is half changed would be neither old nor new
+    except BaseException:  # Ctrl-C and running out of memory too: do not leave a half-changed head
         if head is not None and head.dense is not None and before:
             head.dense.load_state_dict(before)
         raise
@@ -205,7 +205,7 @@ def _fit(
     inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight `(num_labels, features)` and bias `(num_labels,)` for class ids, or for rows of 0 and 1."""
-    # One scale for all architectures, so that the penalty means the same; the features' own proportions stay.
+    # One scale for all features, so that the penalty has the same effect in all architectures.
     mean = features.mean(axis=0) * with_bias
     scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
     regress = partial(
@@ -213,7 +213,7 @@ def _fit(
     )
     if labels.ndim == 1:
         weight, bias = regress(labels, num_labels, class_weights)
-    else:  # each class against the rest; one of no text, or of all, is a bias alone
+    else:  # each class against the rest; one of no text or of all texts gets only a bias
         shares = labels.mean(axis=0)
         weight, bias = np.zeros((num_labels, features.shape[1])), np.where(shares > 0.5, 10.0, -10.0)
         for index in np.flatnonzero((shares > 0) & (shares < 1)):
@@ -232,7 +232,7 @@ def _logistic_regression(
     inverse_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias for class ids; a class without texts gets a low logit."""
-    from sklearn.linear_model import LogisticRegression  # takes a second that other trainings need not pay
+    from sklearn.linear_model import LogisticRegression  # a slow import
 
     present = np.unique(labels)
     weights = None if class_weights is None else {label: class_weights[label] for label in present}

@@ -1,4 +1,4 @@
-"""The layer that makes the logits of a finished classifier, and edits of it that plain transformers loads."""
+"""The last layer of a trained classifier, and edits of it that plain transformers can load."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,14 +14,14 @@ from ..model.probing import probe_logits
 
 
 class LinearCall(NamedTuple):
-    """A linear layer in a forward pass, what it was given and what it made."""
+    """A linear layer in a forward pass, with its input and output."""
 
     layer: nn.Linear
     given: Tensor
     made: Tensor
 
     def of_texts(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Both for each text, `(batch, ...)` in fp32: decoders make logits of every token, and take those of one."""
+        """Input and output per text, `(batch, ...)` in fp32; for decoders, of the token whose logits are used."""
         given, made = self.given.float(), self.made.float()
         if given.dim() == 3:
             rows = torch.arange(len(given), device=given.device)
@@ -31,11 +31,11 @@ class LinearCall(NamedTuple):
 
 
 def linear_calls(layers: Iterable[nn.Linear], run: Callable[[], Tensor]) -> tuple[list[LinearCall], Tensor]:
-    """What these layers do in one forward pass, in order, and the logits that it `run`s to."""
+    """The calls of these layers in one forward pass, in order, and the logits that `run` returns."""
     calls: list[LinearCall] = []
 
     def hook_of(layer: nn.Linear) -> Callable[..., None]:
-        def remember(_: nn.Linear, args: tuple, output: Any) -> None:  # of the layer itself, or of one in a copy
+        def remember(_: nn.Linear, args: tuple, output: Any) -> None:  # called for the layer, or for its copy
             if isinstance(output, Tensor):  # routers of experts are linear layers with other outputs
                 calls.append(LinearCall(layer, args[0], output))
 
@@ -52,8 +52,8 @@ def linear_calls(layers: Iterable[nn.Linear], run: Callable[[], Tensor]) -> tupl
 @torch.no_grad()
 def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
     """
-    The linear layer that makes the logits, as seen in one pass of the classifier, and its name. Raises a `ValueError`
-    where there is none with one output per class.
+    The name and the module of the linear layer that makes the logits, found by one pass of the classifier. Raises a
+    `ValueError` if there is none with one output per class.
     """
     num_labels = len(class_names(classifier.config))
     layers = {
@@ -63,13 +63,13 @@ def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
     }
     calls: list[LinearCall] = []
     logits: Tensor | None = None
-    with suppress(Exception):  # of one that needs more than token ids: its last such layer is taken
+    with suppress(Exception):  # if it needs more than token ids, take its last such layer
         calls, logits = linear_calls(layers.values(), partial(probe_logits, classifier))
     made = {call.layer: call.made.float().cpu() for call in calls}
     for name, layer in reversed(layers.items()):
         if logits is None:
             return name, layer
-        # Decoders make logits of every token, and take those of one, or their mean.
+        # Decoders make logits for every token, and use those of one, or their mean.
         rows = made[layer].reshape(-1, num_labels) if layer in made else logits.new_empty(0, num_labels)
         if (torch.cat([rows, rows.mean(dim=0, keepdim=True)]) - logits).abs().amax(dim=1).min() < 1e-4:
             return name, layer
@@ -80,7 +80,7 @@ def last_layer(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
 
 
 def layer_with_bias(classifier: PreTrainedModel) -> tuple[str, nn.Linear]:
-    """[`last_layer`]; a `ValueError`, too, where it has no bias."""
+    """As [`last_layer`]; also raises a `ValueError` if the layer has no bias."""
     name, layer = last_layer(classifier)
     if layer.bias is None:
         raise ValueError(
@@ -98,15 +98,15 @@ def scale_logits(classifier: PreTrainedModel, factor: float) -> None:
 
 @torch.no_grad()
 def shift_logits(classifier: PreTrainedModel, shifts: Sequence[float]) -> None:
-    """Adds a number to the logit of each class, in the bias of the last layer; a `ValueError` where it has none."""
+    """Adds a number to the logit of each class, in the bias of the last layer; a `ValueError` if it has none."""
     bias = layer_with_bias(classifier)[1].bias
     bias.add_(bias.new_tensor(shifts))
 
 
 def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:
     """
-    Gives a classifier one more class, the last, whose logit is the same for every text: it is the answer where all
-    others are lower. Raises a `ValueError` where the last layer has no bias, or a class has that name.
+    Adds a last class with a constant logit to a classifier: it is predicted if all other logits are lower. Raises a
+    `ValueError` if the last layer has no bias, or a class has that name already.
     """
     names = class_names(classifier.config)
     if name in names:
@@ -117,7 +117,7 @@ def add_class(classifier: PreTrainedModel, name: str, logit: float) -> None:
 
 
 def remove_last_class(classifier: PreTrainedModel) -> None:
-    """Takes the last class of a classifier away; the logits of the others stay."""
+    """Removes the last class of a classifier; the logits of the others do not change."""
     where, layer = last_layer(classifier)
     _replace(classifier, where, layer.weight[:-1], layer.bias[:-1], class_names(classifier.config)[:-1])
 

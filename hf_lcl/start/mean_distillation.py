@@ -1,4 +1,4 @@
-"""The first token of an encoder that was trained by the mean of its tokens learns to say what the mean says."""
+"""Distils the mean of an encoder's token embeddings into its first token."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -14,20 +14,20 @@ from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import pool, token_mask
 
 
-# Texts after which the first token classifies as well as the mean does: small sets are read several times, but not so
-# often that the encoder forgets what it knows of other texts.
+# Number of texts after which the first token classifies as well as the mean does. Small data sets are repeated, but
+# not so often that the encoder forgets what it has learned of other texts.
 MAX_TEXTS = 3_200
 MAX_PASSES = 10
-# More texts are read less than twice.
+# Texts whose targets are cached: larger sets are read less than twice.
 KEPT_TEXTS = MAX_TEXTS // 2
 LEARNING_RATE = 4e-4
 WARMUP_RATIO = 0.1
-# Weight of the other tokens' staying as they are; without it, fine-tuning has less to start from.
+# Weight of the loss that keeps the other tokens unchanged; without it, fine-tuning has a worse start.
 OTHER_TOKENS_WEIGHT = 1.0
 
 
 def num_distillation_batches(num_texts: int, batch_size: int) -> int:
-    """How many batches of a training set of so many texts [`distill_mean`] needs."""
+    """Number of batches that [`distill_mean`] needs for a training set of this size."""
     return -(-min(MAX_TEXTS, MAX_PASSES * num_texts) // batch_size)
 
 
@@ -40,23 +40,23 @@ def distill_mean(
     description: str = "mean into first token",
 ) -> None:
     """
-    Trains the encoder, without labels, until its first token holds what the mean of its tokens held before.
+    Trains the encoder, without labels, so that its first token approximates the former mean of its tokens.
 
-    sentence-transformers trains most of its encoders by the mean of their tokens, while a BERT-like classifier reads
-    the first token alone, which has learned little of what tells texts apart. The teacher is the encoder as it is; the
-    other tokens are to go on saying what it says of them.
+    sentence-transformers trains most of its encoders with mean pooling, while a BERT-like classifier reads only the
+    first token, whose embedding hardly separates texts. The teacher is a frozen copy of the encoder; the other tokens
+    are trained to stay equal to the teacher's.
 
     Args:
         model ([`LCLForSequenceClassification`]): the wrapper of a classifier that reads the first token.
         batches (`Iterable[dict[str, torch.Tensor]]`): tokenised texts on the model's device.
-        num_batches (`int`): how many of them are read.
+        num_batches (`int`): number of batches to read.
         average (`Callable`, *optional*): the mean of a gradient over all processes.
         description (`str`, *optional*): of the progress bar.
 
-    Frozen parameters stay as they are; where it is interrupted, all do.
+    Frozen parameters are not changed. If the training is interrupted, all parameters are restored.
 
     Raises:
-        ValueError: if all that the encoder's output depends on is frozen.
+        ValueError: if all parameters that the encoder's output depends on are frozen.
     """
     student = model.native.base_model
     teacher = _Teacher(student)
@@ -79,12 +79,12 @@ def distill_mean(
             loss = (distances[:, 0] + OTHER_TOKENS_WEIGHT * of_others).mean()
             loss.backward()
             for parameter in learned:
-                if parameter.grad is not None:  # a pooler that nothing here reads
+                if parameter.grad is not None:  # `None` for an unused pooler
                     parameter.grad = average(parameter.grad)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-    except BaseException:  # Ctrl-C and a full device too: half of it would be no start for another attempt
+    except BaseException:  # Ctrl-C and running out of memory too: restore the encoder for another attempt
         student.load_state_dict(teacher.encoder.state_dict())
         raise
     finally:
@@ -93,7 +93,7 @@ def distill_mean(
 
 
 class _Teacher:
-    """The encoder as it was. It reads a text once, however often that comes, as far as `KEPT_TEXTS` of them."""
+    """The original encoder, with a cache for the outputs of up to `KEPT_TEXTS` texts."""
 
     def __init__(self, encoder: nn.Module):
         self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
@@ -101,7 +101,7 @@ class _Teacher:
 
     @torch.no_grad()
     def __call__(self, inputs: dict[str, Tensor]) -> Tensor:
-        """What the encoder said of each token, `(texts, tokens, hidden)` in fp32; of padding, anything."""
+        """The encoder's output for each token, `(texts, tokens, hidden)` in fp32; arbitrary for padding."""
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if ids is None or mask is None:
             return self.encoder(**inputs).last_hidden_state.float()
@@ -121,6 +121,6 @@ class _Teacher:
 
 
 def _distances(states: Tensor, target: Tensor) -> Tensor:
-    """How far each token is from its target, in length and in direction."""
+    """The distance of each token from its target: squared error plus cosine distance."""
     squares = functional.mse_loss(states, target, reduction="none").mean(dim=-1)
     return squares + 1 - functional.cosine_similarity(states, target, dim=-1)
