@@ -1,4 +1,4 @@
-"""What leaves the machine: a standard sequence classifier and its card."""
+"""Export and publishing: a standard sequence classifier and its card."""
 
 from .card import CardFacts, render_card, write_card
 from .export import save_adapter, save_sequence_classifier

@@ -28,11 +28,11 @@ OBJECTIVE_NAMES = {
     "scl": "cross-entropy and supervised contrastive loss",
     "lcl": "cross-entropy and label-aware contrastive loss",
 }
-# What begins HTML, an entity, code, a formula or a link becomes an entity. Other markup is escaped, but not the _ in
-# snake_case.
+# Characters that begin HTML, an entity, code, a formula or a link become entities. Other markup is escaped, except the
+# _ in snake_case.
 ENTITIES = re.compile(r"[&<>`$\\]|:(?=//)|(?<=\bwww)\.")
 ESCAPES = re.compile(r"[*|~\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-# In a card's table of arguments.
+# The row of the seed in a card's table of arguments.
 SEED = re.compile(r"^\| seed \| (\d+) \|$", re.MULTILINE)
 
 logger = logging.get_logger(__name__)
@@ -75,7 +75,7 @@ def render_card(facts: CardFacts) -> ModelCard:
 
 @cache
 def _template() -> Template:
-    # What is inserted was written by somebody else: it is escaped unless it is Raw.
+    # Inserted values may come from anybody, so all of them are escaped, except Raw ones.
     environment = Environment(undefined=StrictUndefined, finalize=_escaped)
     environment.filters |= {"bold": _bold, "code": _code, "duration": _duration, "number": _number, "prose": _prose}
     environment.filters |= {"within": _within, "share_of": _share_of, "half_width": _half_width}
@@ -84,8 +84,8 @@ def _template() -> Template:
 
 def write_card(facts: CardFacts, directory: str | Path) -> None:
     """
-    Writes the card to `README.md` in an existing folder, with the results of the report on the model there. Manual
-    changes to a card that is there stay. A fault in writing is logged and ends no run.
+    Writes the card to `README.md` in an existing folder, with the results of the report in that folder. Manual changes
+    to an existing card are kept. An error is logged as a warning and does not stop the run.
     """
     path = Path(directory) / CARD
     with _faults_logged(path):
@@ -96,8 +96,8 @@ def write_card(facts: CardFacts, directory: str | Path) -> None:
 
 def refresh_card(directory: str | Path) -> None:
     """
-    Puts classes of the classifier in `directory`, and results and pictures of its report, into the card that
-    [`write_card`] wrote there, if any. All other parts stay.
+    Updates the card that [`write_card`] wrote in `directory`, if any: the classes of the classifier there, and the
+    results and pictures of its report. All other parts are kept.
     """
     path = Path(directory) / CARD
     with _faults_logged(path):
@@ -128,7 +128,7 @@ def refresh_card(directory: str | Path) -> None:
 def _faults_logged(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # no fault in a card may cost the model
+    except Exception as error:  # an error in the card must not lose the model
         reason = " ".join(str(error).split())
         logger.warning_once(f"The model card {path} was not written: {type(error).__name__}: {reason}")
 
@@ -147,7 +147,7 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
                 dataset_name=facts.dataset_title or dataset or local,
                 dataset_split=facts.split,
                 dataset_revision=facts.dataset_revision if dataset else None,
-                # The Hub knows one metric f1, with the kind of average as an argument.
+                # The Hub has one metric f1, with the kind of average as an argument.
                 metric_type="f1" if average else name,
                 metric_name=f"{average.capitalize()} F1" if average else None,
                 metric_args={"average": average} if average else None,
@@ -174,7 +174,7 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
 
 
 def _hub_id(name: str | None) -> str | None:
-    """`name` if it could be on the Hub; paths are private."""
+    """`name` if it is a valid Hub id, else `None`: paths are private."""
     try:
         validate_repo_id(name or "")
     except HFValidationError:
@@ -218,7 +218,7 @@ def _share_of(part: float, texts: float) -> str:
 
 
 def _half_width(texts: int) -> str:
-    """Half the interval of an accuracy of 0.8 on so many texts."""
+    """Half the width of the interval of an accuracy of 0.8 on `texts` texts."""
     low, high = share_interval(round(0.8 * texts), texts)
     return f"{(high - low) / 2:.3f}"
 

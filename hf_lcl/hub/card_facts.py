@@ -10,7 +10,7 @@ from ..model.classes import OUT_OF_SCOPE
 from ..support.files import read_json
 
 
-# Class names of data sets of emotions.
+# Class names in emotion data sets.
 _EMOTION_NAMES = """
 admiration afraid amused amusement anger angry annoyance annoyed anticipating anticipation anxious apprehensive
 approval ashamed caring confident confusion content curiosity desire despair devastated disappointed disappointment
@@ -25,7 +25,7 @@ EMOTIONS = frozenset(_EMOTION_NAMES.split())
 @dataclass(frozen=True)
 class CardFacts:
     """
-    All that a card is made of. What is not known is left out of the card.
+    The facts that a card is rendered from. Unknown ones are left out of the card.
 
     Example:
 
@@ -41,12 +41,12 @@ class CardFacts:
     labels: list[str]  # class names by id
     objective: str | None = None  # "ce", "scl" or "lcl"
     settings: dict[str, Any] = field(default_factory=dict)  # training arguments by name, see `training_settings`
-    # The results: by name without a prefix, the split with its number of texts, and the seeds of the averaged runs.
+    # The results: metrics by name without prefix, the split, its number of texts, and the seeds of the averaged runs.
     metrics: dict[str, float] = field(default_factory=dict)
     split: str | None = None
     rows: int | None = None
     seeds: list[int] = field(default_factory=list)
-    # Calibration error `error_before`; with a `temperature` also `error_after`, and if the weights have it, `folded`.
+    # The calibration error `error_before`; with a `temperature` also `error_after`, and whether it is `folded` in.
     calibration: dict[str, Any] = field(default_factory=dict)
     per_class: list[dict[str, Any]] = field(default_factory=list)  # see `per_class_table`
     confused_pairs: list[dict[str, Any]] = field(default_factory=list)  # fields of `ConfusedPair`
@@ -54,11 +54,11 @@ class CardFacts:
     out_of_scope: dict[str, Any] = field(default_factory=dict)
     scope: list[dict[str, Any]] = field(default_factory=list)
     selective: dict[str, Any] = field(default_factory=dict)  # `aurc`, and the rows of `cut_table`
-    # 95 % intervals of metrics over the texts, and other systems on the same texts: name to `metrics` and `intervals`.
+    # 95 % intervals of the metrics over the texts, and baselines on the same texts: name to `metrics` and `intervals`.
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)  # title to file name next to the card
-    # Whether a text may have several labels; and of each the probability that became 0.5, where such were folded.
+    # Whether a text may have several labels, and the threshold of each label that was folded in, so that 0.5 decides.
     several_labels: bool = False
     thresholds: dict[str, float] = field(default_factory=dict)
     # The model: Hub id of the encoder, whether only a `peft` adapter was saved, whether loading runs code of its
@@ -75,8 +75,8 @@ class CardFacts:
     data_citation: str | None = None
     splits: dict[str, int] = field(default_factory=dict)  # number of texts
     fingerprints: dict[str, str] = field(default_factory=dict)  # of the tokens and labels, by split
-    # The training: see `evaluation_curve`; the step of the weights, unless it was the last; time, if known without
-    # evaluation and saving; package versions.
+    # The training: see `evaluation_curve`; the step of the saved weights, if it is not the last; time, without
+    # evaluation and saving if that is known; package versions.
     curve: list[dict[str, Any]] = field(default_factory=list)
     best_step: int | None = None
     hardware: str | None = None
@@ -85,11 +85,11 @@ class CardFacts:
     language: str | None = None  # two-letter code
     license: str | None = None
     tags: list[str] = field(default_factory=list)  # in addition to those of every card
-    widget_texts: list[str] = field(default_factory=list)  # examples on the page of the Hub: public, and nobody's data
+    widget_texts: list[str] = field(default_factory=list)  # examples on the page of the Hub, so no private texts
 
     @property
     def sure_metrics(self) -> dict[str, tuple[float, float]]:
-        """The intervals of the metrics that have one; of an accuracy the number of texts is enough."""
+        """The intervals of the metrics that have one; that of an accuracy is computed from the number of texts."""
         found = dict(self.intervals)
         for name in ("accuracy", "subset_accuracy"):
             if self.rows and 0 <= self.metrics.get(name, -1) <= 1:
@@ -104,8 +104,8 @@ class CardFacts:
 
 def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     """
-    The facts with the results of the report in a folder, if there is one about these weights, and with its class
-    `out_of_scope`.
+    Completes the facts with the results of the report in a folder, if it is about the weights there, and with the
+    class `out_of_scope` of the classifier there.
 
     Results of the report replace other results, which may be a mean of several runs. `baselines` that were measured on
     another split are left out.
@@ -113,7 +113,7 @@ def with_report(facts: CardFacts, output_dir: str | Path) -> CardFacts:
     config = Path(output_dir) / "config.json"
     settings = read_json(config) if config.is_file() else {}
     names = [settings["id2label"][index] for index in sorted(settings.get("id2label", ()), key=int)]
-    if not facts.labels or OUT_OF_SCOPE in names:  # which the model in training has not
+    if not facts.labels or OUT_OF_SCOPE in names:  # which the training model lacks
         fitted = settings.get(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else None
         facts = replace(facts, labels=names, out_of_scope=fitted or {})
     summary = read_summary(output_dir)

@@ -1,4 +1,4 @@
-"""A new card in place of an older one, here or on the Hub. Manual changes to the older one are kept."""
+"""Replaces an existing card, here or on the Hub, by a new one. Manual changes to the existing one are kept."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from transformers.utils import logging
 from .contents import CARD
 
 
-# A card without this line was written by hand, or is to be treated so: cards that are out there hold it as it is.
+# A card without this line is treated as written by hand. Published cards contain the line: do not change it.
 GENERATED = (
     "<!-- Written by hf_lcl, which rewrites each part between its marks until you change it. All else is yours: "
     "all, if you remove this line. -->"
@@ -35,13 +35,13 @@ def parse_card(text: str, name: str = CARD) -> ModelCard:
     A card as an object. `name` is used in errors.
 
     Raises:
-        ValueError: if its metadata is not a YAML mapping; one line.
+        ValueError: if its metadata is not a YAML mapping. The message is one line.
     """
     try:
         return ModelCard(text.replace("\r\n", "\n"), ignore_metadata_errors=True)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 2}" if mark else ""  # counts from 0 below the first ---
+        line = f", line {mark.line + 2}" if mark else ""  # mark.line counts from 0 after the first ---
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ValueError(f"The metadata of {name}{line} is broken ({reason}): fix the lines between ---.") from error
 
@@ -62,8 +62,8 @@ def merged(old: str, new: ModelCard, name: str = CARD) -> str:
     The text of an existing card after an update.
 
     Parts between marks are replaced if nobody changed them. Changed parts, parts that the new card lacks, and all text
-    outside of parts stay. A removed part is not added again. Changed metadata stays except for the results, and gets
-    the new entries. A card written by hand stays as it is. `new` is [`sealed`]; `name` is what an error calls `old`.
+    outside of parts stay. A removed part is not added again. Changed metadata stays, except for the results, and new
+    entries are added. A card written by hand stays as it is. `new` is [`sealed`]; `name` names `old` in errors.
 
     Raises:
         ValueError: if the metadata of `old` cannot be read.
@@ -83,7 +83,7 @@ def merged(old: str, new: ModelCard, name: str = CARD) -> str:
 
 def card_to_publish(old: str, new: str) -> str:
     """
-    What replaces the card `old` on the Hub when `new` is pushed. Manual changes on the Hub stay; a `new` card that was
+    The card that replaces `old` on the Hub when `new` is pushed. Manual changes on the Hub stay; a `new` card that was
     written by hand is published as it is.
 
     Raises:
@@ -96,7 +96,7 @@ def card_to_publish(old: str, new: str) -> str:
         return new
     card = parse_card(new)
     if not card_on_hub.text.strip():
-        # The website makes such a card from the licence that was chosen there.
+        # The Hub's website creates such a card when a licence is chosen there.
         return str(_card(card.data.to_dict() | card_on_hub.data.to_dict(), card.text))
     if _own_words(card.text) not in ("", _own_words(card_on_hub.text)):
         logger.warning(

@@ -16,7 +16,7 @@ Files = dict[str, Path | bytes]  # name on the Hub -> where the content is, or t
 CARD = "README.md"
 ADAPTER = re.compile(r"adapter_(model\.safetensors|config\.json)")
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# Of every tokenizer; the names of vocabulary files depend on its class.
+# Files that any tokenizer may have; the names of vocabulary files depend on its class.
 TOKENIZER_FILES = {"tokenizer.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}
 PICTURE = re.compile(r"!\[[^][]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
 TRAINING_STATE = "training_state"
@@ -44,12 +44,12 @@ logger = logging.get_logger(__name__)
 
 def published_files(folder: str | Path) -> Files:
     """
-    The files to publish of a folder that `trainer.save_model()` wrote, by their names on the Hub. Optimizer states,
+    The files to publish from a folder that `trainer.save_model()` wrote, by their names on the Hub. Optimizer states,
     checkpoints, logs, predictions and all other files are left out.
 
     Raises:
-        ValueError: if the folder holds no classifier, a checkpoint of a run, or a classifier and an adapter, or if one
-            of the files is a link out of the folder.
+        ValueError: if the folder holds no classifier, is a checkpoint of a run, or holds both a classifier and an
+            adapter, or if one of the files is a link that leads out of the folder.
     """
     folder = Path(folder)
     remedy = "name the folder that trainer.save_model() wrote"
@@ -65,7 +65,7 @@ def published_files(folder: str | Path) -> Files:
     if bool(weights) == bool(adapter):
         found = "both a classifier and an adapter" if weights else "neither a classifier nor an adapter"
         raise ValueError(f"{folder} holds {found}: publish a folder with one of them.")
-    # An architecture that comes with its own code names the files of this folder that hold it.
+    # The `auto_map` of an architecture with its own code names the files of this folder that hold the code.
     has_code = any("--" not in reference for reference in config.get("auto_map", {}).values())
     code = {name for name in names if has_code and name.endswith(".py")}
     others = names & {"config.json", CARD, *_tokenizer_files(folder)}
@@ -80,7 +80,7 @@ def training_state_files(checkpoint: str | Path) -> Files:
     `save_pretrained` wrote, by their names on the Hub.
 
     Raises:
-        ValueError: if the checkpoint or one of its files is a link out of the folder that holds the checkpoint.
+        ValueError: if the checkpoint or one of its files is a link that leads out of its parent folder.
     """
     folder, checkpoint = Path(checkpoint).parent, Path(checkpoint)
     config = read_json(_inside(folder, checkpoint / "config.json"))
@@ -104,13 +104,13 @@ def without_folders(settings: Any) -> Any:
 
 
 def is_weights(name: str) -> bool:
-    """Whether a file of this name on the Hub holds weights, or says how they are loaded."""
+    """Whether a file of this name on the Hub holds weights, or configures how they are loaded."""
     base = name.rpartition("/")[2]
     return bool(WEIGHTS.fullmatch(base) or ADAPTER.fullmatch(base))
 
 
 def read_text(file: Path | bytes, name: str = CARD) -> str:
-    """A text; raises a `ValueError` with its name if it is not UTF-8."""
+    """The text of a file; raises a `ValueError` that names it if it is not UTF-8."""
     try:
         return (file if isinstance(file, bytes) else file.read_bytes()).decode()
     except UnicodeDecodeError as error:
@@ -118,7 +118,7 @@ def read_text(file: Path | bytes, name: str = CARD) -> str:
 
 
 def check_secrets(files: Files, token: str | None) -> None:
-    """Raises a `ValueError` with the file and line that contain the token in use or another token."""
+    """Raises a `ValueError` that names file and line if one of the files contains the token in use or any other."""
     for name, file in files.items():
         if name.endswith(".safetensors"):
             continue
@@ -132,7 +132,7 @@ def check_secrets(files: Files, token: str | None) -> None:
 
 
 def _inside(folder: Path, path: Path) -> Path:
-    """`path`; raises a `ValueError` if it is a link out of the folder."""
+    """`path`; raises a `ValueError` if it is a link that leads out of the folder."""
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{path} is a link out of the folder, to {path.resolve()}: put the file itself there.")
     return path
@@ -141,7 +141,7 @@ def _inside(folder: Path, path: Path) -> Path:
 def _tokenizer_files(folder: Path) -> set[str]:
     """The names that tokenizer files may have."""
     if not (folder / TOKENIZER_CONFIG).is_file():
-        logger.warning(f"{folder} holds no tokenizer: readers will get one that knows no words.")
+        logger.warning(f"{folder} holds no tokenizer: users of the model will get one with an empty vocabulary.")
         return set()
     tokenizer_class = tokenizer_class_from_name(read_json(folder / TOKENIZER_CONFIG)["tokenizer_class"])
     vocabulary = tokenizer_class.vocab_files_names.values() if tokenizer_class else ()

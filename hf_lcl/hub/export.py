@@ -18,7 +18,7 @@ NATIVE_PREFIX = "native."
 
 
 def saves_adapter(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> bool:
-    """Whether what a training saves is an adapter alone, and no whole classifier."""
+    """Whether a training saves only an adapter instead of a whole classifier."""
     return model.adapted_classifier is not None and not args.merge_adapter
 
 
@@ -86,7 +86,7 @@ def save_adapter(
     classifier (class names) and its tokenizer. Arguments are those of [`save_sequence_classifier`].
 
     Raises:
-        ValueError: if there is no adapter, or `peft` would load another one. The folder is left as it was.
+        ValueError: if there is no adapter, or `peft` would get other logits. The folder is left as it was.
 
     Example:
 
@@ -104,7 +104,7 @@ def save_adapter(
         raise ValueError("The model has no adapter: save the classifier with save_sequence_classifier.")
     with staged(save_directory) as folder:
         adapted.save_pretrained(str(folder))
-        (folder / CARD).unlink(missing_ok=True)  # that of peft
+        (folder / CARD).unlink(missing_ok=True)  # written by peft
         settings = folder / "adapter_config.json"
         write_json(settings, without_folders(read_json(settings)))
         reloaded: Any = type(adapted).from_pretrained(base_copy(adapted), str(folder))

@@ -1,4 +1,4 @@
-"""The class `out_of_scope` of an exported classifier: one more row of its last layer, fitted, written and undone."""
+"""Adds the class `out_of_scope` to an exported classifier, as one more row of its last layer, and removes it."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from .export import save_sequence_classifier
 
 
 def check_out_of_scope(classifier: PreTrainedModel) -> None:
-    """Raises a `ValueError` where a classifier cannot get the class."""
+    """Raises a `ValueError` if a classifier cannot have the class `out_of_scope`, or has it already."""
     if classifier.config.problem_type == "multi_label_classification":
         raise ValueError("out_of_scope is for one label per text: with several, a text of no class has none of them.")
     if OUT_OF_SCOPE in class_names(classifier.config):
@@ -34,7 +34,7 @@ def check_out_of_scope(classifier: PreTrainedModel) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises a `ValueError` for a folder without a whole classifier of its own."""
+    """Raises a `ValueError` if a folder holds no classifier, only an adapter, or a training model."""
     if (folder / "adapter_config.json").is_file():
         raise ValueError(f"{folder} holds an adapter, not a whole classifier: train with merge_adapter=True.")
     if not (folder / "config.json").is_file():
@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> None:
 
 
 def remove_out_of_scope(model: LCLForSequenceClassification) -> bool:
-    """Takes what [`add_out_of_scope`] did back, up to the rounding of the last layer; whether there was something."""
+    """Undoes [`add_out_of_scope`], up to rounding in the last layer. Returns whether the class was there."""
     native: Any = model.native
     fitted = fitted_class(native.config)
     if fitted is None:
@@ -57,7 +57,7 @@ def remove_out_of_scope(model: LCLForSequenceClassification) -> bool:
 
 
 def _agree(model: LCLForSequenceClassification) -> None:
-    """Gives a wrapper the classes of the classifier inside."""
+    """Copies the class names of the classifier inside a wrapper to the wrapper."""
     model.config.id2label, model.config.label2id = model.native.config.id2label, model.native.config.label2id
 
 
@@ -72,19 +72,19 @@ def add_out_of_scope(
     batch_size: int = 32,
 ) -> dict[str, Any]:
     """
-    Gives the exported classifier in a folder a class `out_of_scope`, whose logit is the same for every text. Its last
-    layer is first divided by a temperature, see [`fit_temperature`].
+    Adds a class `out_of_scope`, whose logit is the same for every text, to the exported classifier in a folder. The
+    last layer is first divided by a temperature, see [`fit_temperature`].
 
-    The `model` is that of the folder, from [`load_finished`], has no such class ([`remove_out_of_scope`]) and can get
-    it ([`check_out_of_scope`]); it is changed, too. The `rule` says which logit, by
-    tokenised `validation` texts with `labels` that were not trained on, of which those whose id is one more than the
-    last are out of scope, and by other texts out of scope (`foreign`).
+    The `model` is that of the folder, from [`load_finished`]. It must be able to have the class
+    ([`check_out_of_scope`]), must not have it yet ([`remove_out_of_scope`]), and is changed in place. The `rule`
+    chooses the logit from tokenised, held-out `validation` texts, where `labels` one above the last class id mark
+    texts out of scope, and from further out-of-scope texts (`foreign`).
 
-    Returns what `config.out_of_scope` and the card then say: the `rule`, the `temperature`, the `cut`, of `texts`
-    validation texts the share that is `kept`, and of out-of-scope texts the share that is `found`.
+    Returns the content of `config.out_of_scope`, which the card shows too: the `rule`, the `temperature`, the `cut`,
+    the share of the `texts` validation texts that is `kept`, and the share of out-of-scope texts that is `found`.
 
     Raises:
-        ValueError: for a folder without a whole classifier, and too few texts. The folder is left as it was.
+        ValueError: if the folder holds no whole classifier or there are too few texts. The folder is left as it was.
     """
     folder = Path(folder)
     check_folder(folder)

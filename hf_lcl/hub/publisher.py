@@ -24,14 +24,14 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Push:
-    """One push. What is left out is what the training arguments say."""
+    """One push. Fields that are `None` are taken from the training arguments."""
 
     commit_message: str = "End of training"
     token: str | None = None
     revision: str | None = None
     private: bool | None = None
     folder: str | None = None  # by default `args.output_dir`
-    training_state: TemporaryDirectory | None = None  # the wrapper, which is published too, and then removed
+    training_state: TemporaryDirectory | None = None  # the wrapper, published too and then deleted
 
 
 def wrapper_folder(model: LCLForSequenceClassification, state_dict: dict[str, Tensor] | None) -> TemporaryDirectory:
@@ -46,20 +46,20 @@ class Publisher:
     Publishes the classifier, its tokenizer and its card from `args.output_dir`, never an optimizer, log, checkpoint or
     token.
 
-    The model is saved before the Hub is asked for anything. Once training has begun, a fault of the Hub does not end
-    it: the fault is logged in one line with the command that tries again. In methods that users call it is raised as a
-    [`PushError`].
+    The model is saved before the first request to the Hub. Once training has begun, an error of the Hub does not stop
+    it: one line is logged with the error and the command that tries again. Methods that users call raise a
+    [`PushError`] instead.
     """
 
     def __init__(self, args: TrainingArguments):
         self.args = args  # `output_dir` and the fields that begin with `hub_` are read at every call
         self.repo_id: str | None = None  # the full name, once the Hub has returned it
         self.in_progress: PushInProgress | None = None  # the last push in the background
-        self.queue = HfApi()  # whose single thread runs the pushes in the background, one after the other
+        self.queue = HfApi()  # its single thread runs the background pushes one after the other
 
     @property
     def name(self) -> str:
-        """The name of the repository as far as it is known."""
+        """The name of the repository: the full one once the Hub has returned it."""
         return self.repo_id or self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
 
     def prepare(self, token: str | None = None, private: bool | None = None) -> None:
@@ -72,16 +72,16 @@ class Publisher:
             logger.warning(f"{error} Training goes on.")
 
     def push(self, push: Push, write_card: Callable[[], None], blocking: bool) -> CommitInfo | Future:
-        """Writes the card, with the full name where the Hub tells it, and publishes, now or in the background."""
+        """Writes the card, with the full name if the Hub returns it, and publishes, now or in the background."""
         try:
             if self.repo_id is None:
                 self._create_repo(push)
         finally:
-            write_card()  # in any case before a second attempt
+            write_card()  # even after an error, for the next attempt
         return self.publish(push) if blocking else self.publish_later(push)
 
     def publish(self, push: Push) -> CommitInfo:
-        """Publishes a folder, and creates the repository where that is still to be done; may raise a [`PushError`]."""
+        """Publishes a folder, and first creates the repository if needed; raises a [`PushError`] if the Hub fails."""
         with push.training_state or nullcontext():
             if self.repo_id is None:
                 self._create_repo(push)
@@ -99,8 +99,8 @@ class Publisher:
 
     def publish_later(self, push: Push) -> Future:
         """
-        Publishes in the background, after the pushes before. A fault is logged at once, because nobody may look at the
-        future.
+        Publishes in the background, after earlier pushes. An error is logged at once, because the caller may never
+        read the future.
         """
 
         def publish_and_log() -> CommitInfo:
@@ -111,17 +111,17 @@ class Publisher:
                 raise
 
         job = self.queue.run_as_future(publish_and_log)
-        self.in_progress = PushInProgress([job])  # type: ignore[arg-type] # it takes a list, whatever it says
+        self.in_progress = PushInProgress([job])  # type: ignore[arg-type] # its annotation is wrong: it takes a list
         return job
 
     def is_due(self) -> bool:
-        """Whether a checkpoint is published, as `hub_strategy` says, while another push may be in progress."""
+        """Whether to publish a checkpoint, by `hub_strategy` and by whether an earlier push is still in progress."""
         strategy = self.args.hub_strategy
         waits = self.args.hub_always_push or strategy == HubStrategy.ALL_CHECKPOINTS
         return strategy != HubStrategy.END and (waits or self.in_progress is None or self.in_progress.is_done())
 
     def push_of(self, state: TrainerState) -> Push:
-        """The push of a checkpoint, which says how far the training is."""
+        """The push of a checkpoint, with the epoch or step in its commit message."""
         by_epoch = self.args.save_strategy == SaveStrategy.EPOCH
         progress = f"epoch {int(state.epoch or 0)}" if by_epoch else f"step {state.global_step}"
         return Push(f"Training in progress, {progress}")

@@ -40,7 +40,7 @@ def push_folder(
         revision (`str`, *optional*): the branch, created if it does not exist; defaults to `main`.
         commit_message (`str`, *optional*, defaults to `"Upload classifier"`): first line of the commit.
         include_training_state (`bool`, *optional*, defaults to `False`): whether to publish the model of the last
-            checkpoint in `output_dir` too, with its weighting network and without the optimizer. To train on:
+            checkpoint in `output_dir` too, with its weighting network and without the optimizer. To resume training:
             `LCLForSequenceClassification.from_pretrained(repo_id, subfolder="training_state")`.
 
     Returns:
@@ -80,7 +80,7 @@ def retry_hint(
     revision: str | None = None,
     include_training_state: bool = False,
 ) -> str:
-    """Where the model is, and the command that tries again: the end of a [`PushError`] for a folder."""
+    """Where the model is, and the command that tries again: the last part of a [`PushError`] about a folder."""
     command = ["python", "-m", "hf_lcl", "push", str(folder), repo_id]
     command += ["--private"] * bool(private) + ["--include_training_state"] * include_training_state
     command += ["--revision", revision] if revision else []
@@ -136,7 +136,7 @@ def push_model(
 
 
 def _short_card(model: LCLForSequenceClassification, repo_id: str, tags: list[str] | None) -> ModelCard:
-    """What is known without the trainer."""
+    """A card with the facts that are known without a trainer."""
     facts = CardFacts(
         repo_id,
         labels=class_names(model.config),

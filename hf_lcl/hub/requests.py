@@ -1,4 +1,4 @@
-"""One commit to the Hub that a fault can neither lose nor double, and errors of one line."""
+"""Requests to the Hub: commits that are retried without being lost or made twice, and one-line errors."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,8 +40,8 @@ class PushError(OSError):
 
     Args:
         message (`str`): that line.
-        is_transient (`bool`, *optional*, defaults to `False`): whether a later attempt may succeed (no network, a Hub
-            that is down), unlike with a wrong token.
+        is_transient (`bool`, *optional*, defaults to `False`): whether a later attempt may succeed (no network, the
+            Hub is down), unlike after a wrong token.
     """
 
     def __init__(self, message: str, is_transient: bool = False):
@@ -52,7 +52,7 @@ class PushError(OSError):
 def create_repo(repo_id: str, *, private: bool | None = None, token: str | None = None, retry_hint: str) -> str:
     """
     Creates a model repository if it does not exist, and returns its full name; see [`push_folder`]. `"NAME"` stands
-    for `"USER/NAME"` with the user of the token. `retry_hint`, how to try again, ends the message of an error.
+    for `"USER/NAME"` with the user of the token. `retry_hint` (how to try again) is the end of error messages.
 
     Raises:
         PushError: if the Hub refuses, or a transient fault persists for four attempts.
@@ -80,7 +80,7 @@ def commit_files(
     Weights of an earlier commit (shards, an adapter) that the new files do not replace are deleted, because they would
     be loaded instead. Manual changes to a card on the Hub are kept, see [`card_merging.card_to_publish`].
 
-    The repository exists. `replace_card` says whether an existing card may be replaced; for the other arguments see
+    The repository must exist. `replace_card` says whether an existing card may be replaced; for the others see
     [`push_model`] and [`create_repo`].
 
     Raises:
@@ -180,7 +180,7 @@ def _reason(error: Exception, token: str | None) -> str:
     text = str(error).rstrip(".")
     if isinstance(error, ValueError):
         return text
-    # The client wraps a fault in the upload of a large file.
+    # The client wraps an error in the upload of a large file in a RuntimeError.
     if error.__cause__ is not None and isinstance(error, RuntimeError):
         return f"{text}: {type(error.__cause__).__name__}"
     return f"no answer, {type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""What a training run knows for the card of its classifier."""
+"""Collects the facts of a training run for the card of its classifier."""
 
 import platform
 from collections.abc import Sequence
@@ -49,9 +49,9 @@ def run_facts(
     **known: Any,
 ) -> CardFacts:
     """
-    All facts that a run knows about its classifier. `done` are arguments whose default turned out to be `True`;
-    `known` are other fields of [`CardFacts`], which take precedence; metrics are those of the last evaluation in the
-    log of `state`.
+    All facts of a run about its classifier. `done` are arguments whose automatic default became `True`; `known` are
+    other fields of [`CardFacts`], which take precedence. Metrics are those of the last evaluation in the log of
+    `state`.
     """
     config, log, is_adapter = model.config, state.log_history, saves_adapter(model, args)
 
@@ -60,7 +60,7 @@ def run_facts(
 
     last_evaluation = last_with("eval_loss")
     metrics = {name: last_evaluation[f"eval_{name}"] for name in METRICS if f"eval_{name}" in last_evaluation}
-    # Streams and several validation sets have no number of rows.
+    # The number of rows is unknown for streams and for several validation sets.
     splits = {
         name: split
         for name, split in {"train": train_dataset, "validation": eval_dataset}.items()
@@ -72,7 +72,7 @@ def run_facts(
         "several_labels": config.has_several_labels,
         "thresholds": getattr(config.text_config, "folded_thresholds", None) or {},
         "objective": args.objective,
-        # The default of `head_start` and others is decided by the model, which records what was done.
+        # The default of `head_start` and others depends on the model, whose configuration records what was done.
         "settings": training_settings(args) | dict.fromkeys([*(config.start or ()), *done], True),
         "metrics": metrics,
         "split": "validation" if metrics else None,
@@ -114,7 +114,7 @@ def trainer_facts(
     dataset_args: Any = None,
     **facts: Any,
 ) -> dict[str, Any]:
-    """The arguments of `Trainer.create_model_card` as fields of [`CardFacts`]: of one task and one data set."""
+    """Converts the arguments of `Trainer.create_model_card`, for one task and data set, to [`CardFacts`] fields."""
     hub_id = dataset_tags[0] if isinstance(dataset_tags, list) else dataset_tags
     title = ", ".join(dataset) if isinstance(dataset, list) else dataset
     tags = [tags] if isinstance(tags, str) else tags
@@ -143,8 +143,8 @@ def training_settings(args: ContrastiveTrainingArguments) -> dict[str, Any]:
 
 def evaluation_curve(log_history: Sequence[dict[str, Any]], max_rows: int = 20) -> list[dict[str, Any]]:
     """
-    The evaluations in the log of a training, of more than `max_rows` as many at regular intervals up to the last:
-    `epoch`, `step`, the `loss` that was logged before, and the metrics that are in the log (`None` for a missing one).
+    The evaluations in the log of a training; if there are more than `max_rows`, every n-th, the last included. A row
+    has `epoch`, `step`, the `loss` logged before, and the metrics in the log (`None` for a missing one).
     """
     names = ["eval_loss", "eval_accuracy", "eval_micro_f1", "eval_macro_f1"]
     names = [name for name in names if any(name in entry for entry in log_history)]
@@ -173,6 +173,6 @@ def package_versions(adapter: bool = False) -> dict[str, str]:
     return {"python": platform.python_version(), "hf_lcl": __version__} | {name: version(name) for name in packages}
 
 
-@lru_cache(maxsize=4)  # the data sets stay the same, and every pushed checkpoint asks for them
+@lru_cache(maxsize=4)  # every pushed checkpoint needs the fingerprints of the same data sets
 def _fingerprint(split: Dataset) -> str:
     return fingerprint(split, COLUMNS)

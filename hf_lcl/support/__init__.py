@@ -1,1 +1,1 @@
-"""What several rooms need: files that are never half there, checkpoints, tables, optional packages."""
+"""Helpers that several packages share: atomic file writes, checkpoints, tables, optional dependencies."""

@@ -1,4 +1,4 @@
-"""Tells transformers' auto classes of the model, once a program imports them: importing torch for it takes seconds."""
+"""Registers the model with transformers' auto classes when they are imported: importing torch before takes seconds."""
 
 import sys
 from collections.abc import Callable
@@ -27,12 +27,12 @@ def _register_model() -> None:
     model = import_module(MODEL).LCLForSequenceClassification
     for auto_class in (AutoModel, AutoModelForSequenceClassification):
         auto_class.register(model.config_class, model, exist_ok=True)
-    # Its folder travels alone, and can import nothing of the rest.
+    # `hf_lcl/model` is copied into checkpoints, so it cannot import `hf_lcl.hub` itself.
     model.publisher = lambda *args, **kwargs: import_module("hf_lcl.hub").push_model(*args, **kwargs)
 
 
-# What is done when a module has been imported. The model imports the auto classes of models itself: they bring it in,
-# and it is registered when its own import is over.
+# What to run after the import of a module. The model's module itself imports the auto classes of models, so their
+# import leads to its import, and it is registered after that.
 REGISTRATIONS: dict[str, Callable[[], Any]] = {
     "transformers.models.auto.configuration_auto": _register_config,
     "transformers.models.auto.modeling_auto": partial(import_module, MODEL),
@@ -42,8 +42,8 @@ REGISTRATIONS: dict[str, Callable[[], Any]] = {
 
 class _Registrar(MetaPathFinder):
     """
-    Finds the modules of `REGISTRATIONS` as Python does, and registers the model when one has been imported and no
-    file of the model is half imported.
+    Finds the modules of `REGISTRATIONS` as Python does. Once one of them has been imported, registers the model as
+    soon as no module of the model is still being imported.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which checkpoints of a folder are whole, which of them a run goes on from, and which run a checkpoint belongs to."""
+"""Finds the complete checkpoints of a folder, the one to resume from, and the run that a checkpoint belongs to."""
 
 import json
 import secrets
@@ -17,7 +17,7 @@ from .files import check_weights, read_json
 logger = logging.get_logger(__name__)
 
 STATE = "trainer_state.json"
-# What torch.save writes is a zip archive, whose end says what is in it.
+# torch.save writes zip archives, whose directory is at the end: a file that was cut short is not a valid archive.
 ARCHIVES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
 # What FSDP and DeepSpeed write instead of one file of weights.
 SHARDS = ("pytorch_model_fsdp*", "global_step*")
@@ -26,10 +26,10 @@ ENCODER_FIELDS = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size"
 
 
 class RunMark(TrainerCallback):
-    """Notes in the Trainer's state, and so in each checkpoint, which run it is: `id`, `started` and `objective`."""
+    """Stores `id`, `started` and `objective` of the run in the Trainer's state, and so in each checkpoint."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Marks a run that begins; one that goes on has the mark of its checkpoint."""
+        """Marks a new run; a resumed run keeps the mark of its checkpoint."""
         marks = state.stateful_callbacks
         if state.global_step == 0 or MARK not in marks:
             mark = {"id": secrets.token_hex(8), "started": time.time(), "objective": getattr(args, "objective", None)}
@@ -37,12 +37,12 @@ class RunMark(TrainerCallback):
 
 
 def mark_of(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The mark in a Trainer's state; empty where another Trainer, or none, trained."""
+    """The mark in a Trainer's state; empty if another Trainer trained the model, or none."""
     return (state.get("stateful_callbacks") or {}).get(MARK, {}).get("attributes", {})
 
 
 def read_state(folder: str | Path) -> dict[str, Any]:
-    """The Trainer's state in a folder or checkpoint; empty where there is none, or (told) where it is cut."""
+    """The Trainer's state in a folder or checkpoint; empty if it is missing or, with a warning, if it is cut short."""
     path = Path(folder) / STATE
     try:
         return read_json(path) if path.is_file() else {}
@@ -52,7 +52,7 @@ def read_state(folder: str | Path) -> dict[str, Any]:
 
 
 def fault_of(checkpoint: str | Path) -> str | None:
-    """What is wrong with a checkpoint, to be read after its name; `None` where it is whole."""
+    """What is wrong with a checkpoint, worded to follow its name in a message; `None` if it is complete."""
     checkpoint = Path(checkpoint)
     is_sharded = any(any(checkpoint.glob(pattern)) for pattern in SHARDS)
     needed = [STATE] if is_sharded else [STATE, "config.json", "training_args.bin", "*.safetensors"]
@@ -74,7 +74,7 @@ def fault_of(checkpoint: str | Path) -> str | None:
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
-    """The checkpoints of a folder, whole or not, the newest first: by the start of their run, then by step."""
+    """The checkpoints of a folder, complete or not, newest first: sorted by the start of their run, then by step."""
     steps = {path: path.name.removeprefix("checkpoint-") for path in Path(folder).glob("checkpoint-*")}
 
     def age(path: Path) -> tuple[float, int]:
@@ -88,7 +88,7 @@ def checkpoints(folder: str | Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: str | Path) -> Path | None:
-    """The newest whole checkpoint of a folder; tells of newer ones that are not."""
+    """The newest complete checkpoint of a folder; logs a warning for each newer one that is incomplete."""
     for checkpoint in checkpoints(folder):
         fault = fault_of(checkpoint)
         if fault is None:
@@ -98,7 +98,7 @@ def newest_checkpoint(folder: str | Path) -> Path | None:
 
 
 def checkpoint_of(folder: str | Path) -> Path | None:
-    """The newest whole checkpoint of the run that the model in a folder comes from; never one of another run."""
+    """The newest complete checkpoint of the run that trained the model in a folder; never one of another run."""
     run = mark_of(read_state(folder)).get("id")
     whole = (checkpoint for checkpoint in checkpoints(folder) if fault_of(checkpoint) is None)
     return next((checkpoint for checkpoint in whole if mark_of(read_state(checkpoint)).get("id") == run), None)
@@ -106,9 +106,9 @@ def checkpoint_of(folder: str | Path) -> Path | None:
 
 def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | None:
     """
-    The checkpoint that a run goes on from: the given one, or with `True`, `"true"` or `"last"` the newest whole one in
-    `output_dir`. Where there is none, the run begins anew, and says so. Raises a `ValueError` for a given one that is
-    not whole.
+    The checkpoint to resume from: the given one, or with `True`, `"true"` or `"last"` the newest complete one in
+    `output_dir`. If there is none there, logs a warning and returns `None`: the run starts from scratch. Raises a
+    `ValueError` if the given checkpoint is incomplete.
     """
     if resume in (None, False, "", "false", "False"):
         return None
@@ -130,9 +130,9 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
 
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> dict[str, Any]:
     """
-    The configuration in a checkpoint; of shards alone, which their library checks, it is empty. Raises a `ValueError`
-    where a run cannot go on from it: its model has other classes, another weighting network, another encoder or
-    another number of labels per text than `config`, or was trained for another objective.
+    The configuration in a checkpoint; empty if it holds only FSDP or DeepSpeed shards, which their library checks.
+    Raises a `ValueError` if a run cannot resume from it: its model has other classes, another weighting network,
+    another encoder or another number of labels per text than `config`, or was trained with another objective.
     """
     if not (Path(checkpoint) / "config.json").is_file():
         return {}

@@ -1,11 +1,11 @@
-"""Packages that only some users need: imported when they are used, with an error that says how to get them."""
+"""Optional packages: imported when they are used, with an error that says how to install them."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 def load_extra(package: str, extra: str) -> ModuleType:
-    """Imports a package that an extra of `setup.cfg` brings; an `ImportError` says what installs it."""
+    """Imports the package of an extra; the `ImportError` for a missing one gives the command that installs it."""
     try:
         return import_module(package)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Files that are whole or as they were: written beside their place and renamed, and named in every error."""
+"""Atomic file writes: each file is written under a temporary name and then renamed. Errors name the file."""
 
 import csv
 import errno
@@ -19,17 +19,17 @@ from safetensors import SafetensorError, safe_open
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 GRAPH = "model.onnx"
-CONFIGURATIONS = ("adapter_config.json", "config.json")  # without which nothing is loaded
-FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # wide forms included
+CONFIGURATIONS = ("adapter_config.json", "config.json")  # without one of these nothing is loaded
+FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # with their full-width forms
 
 
 @contextmanager
 def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
     """
-    Opens a file, for UTF-8 text without translation of line ends (`"w"`) or for bytes (`"wb"`), that gets its name
-    once it is complete: a kill or an error leaves what stood there before. Its folder is made where there is none, a
-    link stays a link, and what is no ordinary file (`/dev/stdout`, a pipe) is written to directly. The `OSError` of a
-    full disk names the file.
+    Opens a file for writing, as UTF-8 text without newline translation (`"w"`) or as bytes (`"wb"`). It gets its name
+    only when it is complete: a kill or an error leaves the old file as it was. A missing folder is created, a symbolic
+    link is kept, and a special file (`/dev/stdout`, a pipe) is written to directly. The `OSError` of a full disk names
+    the file.
     """
     place = Path(os.path.realpath(path))
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
@@ -49,33 +49,33 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def write_whole(path: str | os.PathLike, content: str) -> None:
-    """Writes a text by [`open_whole`]."""
+    """Writes a text with [`open_whole`]."""
     with open_whole(path) as file:
         file.write(content)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes indented JSON by [`open_whole`]."""
+    """Writes indented JSON with [`open_whole`]."""
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON file; raises a `ValueError` that names it where it is cut or no JSON."""
+    """Reads a JSON file; raises a `ValueError` that names it if it is cut short or not JSON."""
     try:
         return json.loads(Path(path).read_bytes())
-    except ValueError as error:  # of the text or of its encoding
+    except ValueError as error:  # also of bytes that are not UTF-8
         raise ValueError(f"{path} is cut or no JSON ({error}): delete it, or write it again.") from error
 
 
 def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], Any]:
     r"""
-    A function that writes one row of a CSV file, which is opened without translation of line ends. Lines end in `\n`;
-    a cell with a line end of any kind is quoted. With `safe`, texts that a spreadsheet would compute (`=1+1`,
-    `@SUM(A1)`) get an apostrophe in front, which quoting cannot replace.
+    A function that writes one row to a CSV file that was opened without newline translation. Lines end in `\n`; a cell
+    with a line break of any kind is quoted. With `safe`, texts that a spreadsheet would evaluate (`=1+1`, `@SUM(A1)`)
+    get a leading apostrophe, because quotes do not prevent that.
     """
 
     class Lines:
-        # csv quotes a lone carriage return only where its own lines end in one.
+        # csv quotes a lone carriage return only if its line terminator contains one.
         @staticmethod
         def write(line: str) -> None:
             file.write(line.removesuffix("\r\n") + "\n")
@@ -91,7 +91,7 @@ def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], A
 
 
 def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Writes a table by [`csv_writer`] and [`open_whole`]."""
+    """Writes a table with [`csv_writer`] and [`open_whole`]."""
     with open_whole(path) as file:
         write = csv_writer(file)
         for row in chain([header], rows):
@@ -99,7 +99,7 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Ite
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that we wrote; none where there is no such file."""
+    """The rows of a CSV file that hf_lcl wrote; an empty list if there is no such file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -107,7 +107,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | os.PathLike | None]) -> None:
-    """Raises a `ValueError` where `output` is one of the files that are read, by this or by another name."""
+    """Raises a `ValueError` if `output` is one of the input files, even under another path or through a link."""
     for source in inputs:
         both = [path for path in (output, source) if path is not None and os.path.exists(path)]
         if len(both) == 2 and os.path.samefile(*both):
@@ -115,7 +115,7 @@ def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | 
 
 
 def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kinds: str) -> str:
-    """The extension of a file to write. Raises a `ValueError` for another than `kinds` (".csv"), and for an input."""
+    """The extension of an output file. Raises a `ValueError` if it is not in `kinds` (".csv"), or for an input."""
     kind, allowed = output.suffix.lower(), kinds or (".csv",)
     if kind not in allowed:
         raise ValueError(f"The output {output} has an unknown extension: use {' or '.join(allowed)}.")
@@ -124,15 +124,15 @@ def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kind
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a graph, and no weights for torch."""
+    """Whether a folder holds an ONNX graph and no PyTorch weights."""
     return (folder / GRAPH).is_file() and not any(folder.glob("*.safetensors"))
 
 
 def check_weights(folder: str | os.PathLike) -> None:
-    """Raises a `ValueError` that names the first `*.safetensors` file of a folder that is cut short or none."""
+    """Raises a `ValueError` that names the first `*.safetensors` file of a folder that is cut short or broken."""
     for path in sorted(Path(folder).glob("*.safetensors")):
         try:
-            with safe_open(path, framework="np"):  # compares its header with its size
+            with safe_open(path, framework="np"):  # checks its size against its header
                 pass
         except SafetensorError as error:
             raise ValueError(
@@ -143,7 +143,7 @@ def check_weights(folder: str | os.PathLike) -> None:
 
 @contextmanager
 def naming_disk_faults(path: str | os.PathLike) -> Iterator[None]:
-    """Turns what Python, safetensors and torch raise on a full disk into an `OSError` that names a file or folder."""
+    """Converts the errors of Python, safetensors and torch on a full disk into an `OSError` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -155,17 +155,17 @@ def naming_disk_faults(path: str | os.PathLike) -> Iterator[None]:
         is_torch = "inline_container" in str(error) or "PytorchStreamWriter" in str(error)
         if not (number or is_torch):
             raise
-        code = int(number[1]) if number else errno.ENOSPC  # torch does not tell which
+        code = int(number[1]) if number else errno.ENOSPC  # torch gives no error number
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager
 def staged(folder: str | os.PathLike) -> Iterator[Path]:
     """
-    A folder beside, whose files move to `folder` once all of them are written. Weights that are there are replaced as
-    a whole: shards of an older model go. The configuration goes first and comes last, so that a kill in between leaves
-    no classifier, instead of one with the names of another. What killed processes have left beside is removed. On a
-    full disk, an `OSError` names `folder`.
+    A temporary folder whose files are moved to `folder` once all of them are written. New weights replace all old
+    ones, including shards. The old configuration is deleted first and the new one moved last, so that a kill in
+    between leaves a folder that cannot be loaded, not new weights with old class names. Temporary folders of killed
+    processes are removed. On a full disk, an `OSError` names `folder`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
 
 
 def share_weights(folder: str | os.PathLike) -> None:
-    """Gives the weights in a folder the permissions of other new files; safetensors keeps them to their owner."""
+    """Gives the weights in a folder the permissions of other new files: safetensors lets only the owner read them."""
     os.umask(umask := os.umask(0o077))
     for path in Path(folder).glob("*.safetensors"):
         path.chmod(0o666 & ~umask)
@@ -196,7 +196,7 @@ def share_weights(folder: str | os.PathLike) -> None:
 
 @contextmanager
 def locked(folder: str | os.PathLike) -> Iterator[None]:
-    """Keeps a folder for this process, however that ends; a `ValueError` where another process has it."""
+    """Locks a folder until the block or the process ends; raises a `ValueError` if another process holds the lock."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         import fcntl

@@ -1,4 +1,4 @@
-"""Names of a package that are imported at first use, since torch, transformers and datasets take seconds."""
+"""Imports the names of a package at first use, since importing torch, transformers and datasets takes seconds."""
 
 import ast
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazy_exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package, for what its file imports below `if TYPE_CHECKING:` alone."""
+    """The `__getattr__` and `__dir__` of a package, for the names that its file imports under `if TYPE_CHECKING:`."""
     blocks = [node for node in ast.parse(Path(file).read_text(encoding="utf-8")).body if isinstance(node, ast.If)]
     imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
     modules = {alias.name: f".{node.module}" for node in imports for alias in node.names}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-# Arguments that nothing measured supported, and what to write instead.
+# Arguments that did not improve any measured result, and what to write instead.
 REMOVED_ARGUMENTS = {
     "ce_on_views": "leave it out: cross-entropy counts each text once",
     "classes_per_batch": "use samples_per_class: a batch holds as many classes as fit",
@@ -21,6 +21,6 @@ REMOVED_ARGUMENTS = {
 
 
 def refuse_removed(names: Iterable[str]) -> None:
-    """Raises a `TypeError` that says what to write instead of an argument that was removed."""
+    """Raises a `TypeError` if one of `names` was removed; it says what to write instead."""
     for name in REMOVED_ARGUMENTS.keys() & set(names):
         raise TypeError(f"{name} was removed: {REMOVED_ARGUMENTS[name]}.")

@@ -1,4 +1,4 @@
-"""Rows of equal keys, and long texts, as people can read them."""
+"""Plain-text tables, and shortened texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 def format_table(rows: Sequence[dict[str, Any]]) -> str:
     """
-    An aligned table of `rows`, at least one, of equal keys; floats with three decimals.
+    An aligned table of one or more `rows` with the same keys; floats have three decimals.
 
     Example:
 
@@ -27,5 +27,5 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """A text of at most so many characters, the last of which says that more were there."""
+    """A text of at most `longest` characters; a text that was cut ends in an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
