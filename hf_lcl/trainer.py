@@ -54,16 +54,16 @@ logger = logging.get_logger(__name__)
 class ContrastiveTrainer(Trainer):
     """
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
-    sequence classifier. Resume, early stopping, best model, accumulation, mixed precision and trackers are its own.
+    sequence classifier. Resume, early stopping, best model, accumulation, mixed precision and trackers are inherited.
 
     Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`), the share of
     texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and `candidates_per_anchor`,
-    and the mean cosines `positive_similarity` and `negative_similarity`; evaluation holds them with its prefix. The
+    and the mean cosines `positive_similarity` and `negative_similarity`; evaluation logs them with its prefix. The
     contrastive parts depend on the composition of the batches: select models by accuracy, F1 or `loss_ce`.
 
-    What is pushed is the classifier, its tokenizer and its card, never a checkpoint. `hub_strategy` says when: with
-    `save_model()` and `push_to_hub()` (`"end"`), with each checkpoint unless the push before it still runs and
-    `hub_always_push=False` (`"every_save"`, `"checkpoint"`), or with each checkpoint (`"all_checkpoints"`).
+    The classifier, its tokenizer and its card are pushed, never a checkpoint. `hub_strategy` sets when: with
+    `save_model()` and `push_to_hub()` (`"end"`); with each checkpoint, which is skipped while an earlier push runs if
+    `hub_always_push=False` (`"every_save"`, `"checkpoint"`); or with every checkpoint (`"all_checkpoints"`).
 
     Args:
         model ([`LCLForSequenceClassification`], `PreTrainedModel` or `str`): the model, a plain sequence classifier,
@@ -72,11 +72,11 @@ class ContrastiveTrainer(Trainer):
         args ([`ContrastiveTrainingArguments`]): all settings.
         data_collator (`Callable`, *optional*): defaults to a [`ContrastiveDataCollator`].
         train_dataset, eval_dataset: tokenised rows with `labels` (class ids), or a stream of them (with `max_steps`),
-            whose batches a buffer balances; see [`data.balance_stream`]. Or texts with labels in any form, which are
-            tokenised here: see [`training.raw_rows.RawRows`]. `predict` and `evaluate` take these, and plain strings.
+            balanced by a buffer; see [`data.balance_stream`]. Or texts with labels in any form, which are tokenised
+            here: see [`training.raw_rows.RawRows`]. `predict` and `evaluate` take all of these, and plain strings.
         processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model; for texts
             it defaults to the encoder's.
-        text_column, label_column (`str`, *optional*): of texts; default to `"text"` and `"label"`.
+        text_column, label_column (`str`, *optional*): columns of raw texts; default to `"text"` and `"label"`.
         peft_config (`PeftConfig`, *optional*): such as `peft.LoraConfig(r=8)`: trains an adapter, the classifier and
             the weighting network instead of all weights. What is saved is the merged classifier, or the adapter
             (`merge_adapter=False`).
@@ -85,7 +85,7 @@ class ContrastiveTrainer(Trainer):
     Raises:
         TypeError: for a model or arguments of the wrong class.
         ValueError: for data without token ids, labels that the model has no class for, a single class, several labels
-            per text for a model of one, or `objective="lcl"` with a model that has no weighting network.
+            per text for a single-label model, or `objective="lcl"` with a model that has no weighting network.
         FloatingPointError: during training, when the loss is not finite.
 
     Example:
@@ -104,7 +104,7 @@ class ContrastiveTrainer(Trainer):
     loss_is_scaled_for_ga = False
     args: ContrastiveTrainingArguments
     model: LCLForSequenceClassification
-    # What these hold, the Trainer's annotations do not say.
+    # The Trainer's annotations of these attributes are incomplete.
     hub_model_id: Any
     processing_class: Any
     push_in_progress: Any = property(lambda self: self.publisher.in_progress)
@@ -142,13 +142,13 @@ class ContrastiveTrainer(Trainer):
         self._data = TrainingSet(train_dataset, self._raw.names)
         self._step, self._eval_parts = Step(args), PartMeter()
         self.publisher = Publisher(args)
-        self._past_optimizer: torch.optim.Optimizer | None = None  # what a training before made for itself
+        self._past_optimizer: torch.optim.Optimizer | None = None  # the one that an earlier training created
         if model is not None:
             model = prepare_model(model, args, self._data, tokenizer, peft_config)
         if data_collator is None and tokenizer is not None:
             data_collator = ContrastiveDataCollator(tokenizer)
         with warnings.catch_warnings():
-            # The Trainer's own smoothing is left out, but that of the objective is not.
+            # The objective applies label smoothing, not the Trainer.
             warnings.filterwarnings("ignore", "Label smoothing is not compatible")
             super().__init__(model, args, data_collator, train_dataset, eval_dataset, tokenizer, **kwargs)
         start = Start(self.distill_mean, self.fit_classifier)
@@ -160,7 +160,7 @@ class ContrastiveTrainer(Trainer):
 
     @property
     def train_dataset(self) -> Any:
-        """The training set; another may take its place between two trainings."""
+        """The training set; it may be replaced between two trainings."""
         return self._data.dataset
 
     @train_dataset.setter
@@ -170,7 +170,7 @@ class ContrastiveTrainer(Trainer):
 
     def _look_at_training_set(self, dataset: Any) -> None:
         data = TrainingSet(dataset, self._raw.names)
-        if self.model is not None:  # the Trainer drops that of a trial
+        if self.model is not None:  # the Trainer deletes the model after a trial
             check_model(self._unwrapped, self.args, data)
         self._data = data
 
@@ -186,20 +186,20 @@ class ContrastiveTrainer(Trainer):
         self._eval_dataset = dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        # The wrapper hands on whatever the architecture takes: its columns must not be dropped (token_type_ids, ...).
-        self._signature_columns = None  # those of a training before, perhaps with other views
+        # The wrapper passes on all inputs of the architecture: their columns must be kept (token_type_ids, ...).
+        self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
         taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
         self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        # The public way to a batch structure that survives sharding over processes is an order of indices.
+        # A sampler is the public way to fix the composition of batches that are then sharded over processes.
         sampler = prepare_sampler(self.args, self._data, self._train_batch_size)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
-        # Where all data sets come along: those of `predict` and `evaluate`, however they were given, and a stream to
-        # train on, which no sampler can order. Nothing public makes a dataloader of another data set.
+        # All data sets pass through here: those of `predict` and `evaluate` in any form, and a training stream, which
+        # takes no sampler. There is no public method to replace the data set of a dataloader.
         dataset = self._raw(dataset, model=self._unwrapped)
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
@@ -209,17 +209,17 @@ class ContrastiveTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """
-        As in `transformers.Trainer`; `True` or `"last"` goes on from the newest whole checkpoint, where there is one.
+        As in `transformers.Trainer`; `True` or `"last"` resumes from the newest complete checkpoint, if there is one.
         `stop_when_learned` may end it before its last epoch; `head_refit` fits the classifier once more.
 
         Raises:
-            ValueError: for a folder that is no whole checkpoint of such a run.
+            ValueError: for a folder that is not a complete checkpoint of such a run.
         """
         self._look_again()
         resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
         if resume_from_checkpoint is not None:
             saved = check_checkpoint(resume_from_checkpoint, self._unwrapped.config, self.args.objective)
-            # The Trainer loads weights alone; what was done before the first step stands in the configuration.
+            # The Trainer loads only weights; the configuration stores what was done before the first step.
             self._unwrapped.config.start = saved.get("start")
         self._learned.checkpoint = resume_from_checkpoint
         is_made = self.optimizer is None
@@ -231,7 +231,7 @@ class ContrastiveTrainer(Trainer):
         if self.args.head_refit or self._learned.has_ended:
             try:
                 self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT_SHARE)
-            except ValueError as error:  # a frozen classifier, or one without a linear end: what was trained is kept
+            except ValueError as error:  # the last layer is frozen or not linear: the trained classifier is kept
                 logger.warning(f"The classifier is not fitted at the end. {error}")
         return output
 
@@ -240,18 +240,18 @@ class ContrastiveTrainer(Trainer):
         args = self.args
         args.check()
         self._step, self.publisher.args = Step(args), args
-        if not args.auto_find_batch_size:  # which goes on with the size that it has found
+        if not args.auto_find_batch_size:  # keeps the size that it has found
             self._train_batch_size = args.train_batch_size
         self._look_at_training_set(self.train_dataset)
         if self.optimizer is self._past_optimizer:
-            self.optimizer = None  # or the Trainer would go on with the learning rate and the layers of that training
+            self.optimizer = None  # or the Trainer would reuse the learning rate and parameters of that training
         if self.model is not None:
             self.eval_dataset = self._eval_dataset
             if self.optimizer is not None:
                 warn_of_untrained(self._unwrapped, self.optimizer)
 
     def distill_mean(self, description: str = "mean into first token") -> None:
-        """Teaches the encoder's first token, without labels, what the mean says; see [`start.distill_mean`]."""
+        """Trains the encoder's first token, without labels, to match the mean; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
         num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
         batches = map(texts_alone, passes(self.get_train_dataloader()))
@@ -260,14 +260,14 @@ class ContrastiveTrainer(Trainer):
 
     def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
-        Fits the classifier to the training set by logistic regression on the embeddings; the encoder stays as it is.
-        With `names_as_texts`, the name of a class is a text of it. `keep` is the share of the present classifier in
-        the new one. See [`start.fit_head`].
+        Fits the classifier to the training set by logistic regression on the embeddings; the encoder is unchanged.
+        With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
+        classifier in its mean with the fitted one. See [`start.fit_head`].
         """
         names = dict(enumerate(class_names(self._unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
         texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
-        # Not the dataloader of an evaluation, which would be kept for the next one where workers are persistent.
+        # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
@@ -277,15 +277,15 @@ class ContrastiveTrainer(Trainer):
     # Steps
 
     def make_objective(self) -> Objective:
-        """What training minimises and evaluation reports, as the arguments are now; override it for another."""
+        """The objective of training and evaluation, from the current arguments; override it to use another."""
         return prepare_objective(self.args, self._unwrapped.config, self._data)
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
-        As in `transformers.Trainer`; with `mini_batch_size` in two rounds, see [`training.scaling.GradientCache`].
+        As in `transformers.Trainer`; with `mini_batch_size` in two passes, see [`training.scaling.GradientCache`].
 
         Raises:
-            FloatingPointError: when the loss is not finite: before the weights are touched.
+            FloatingPointError: when the loss is not finite, before the weights are updated.
         """
         loss = super().training_step(model, *args, **kwargs)
         no_sync = partial(self.accelerator.no_sync, model)
@@ -338,29 +338,29 @@ class ContrastiveTrainer(Trainer):
 
     @property
     def _unwrapped(self) -> LCLForSequenceClassification:
-        if isinstance(self.model, LCLForSequenceClassification):  # as nearly always; the other way takes its time
+        if isinstance(self.model, LCLForSequenceClassification):  # the usual case; unwrapping is slow
             return self.model
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     @cached_property
     def _num_labels(self) -> int:
-        return len(class_names(self._unwrapped.config))  # kept: the Trainer drops the model after each trial
+        return len(class_names(self._unwrapped.config))  # cached: the Trainer deletes the model after each trial
 
     @property
     def _is_sharded(self) -> bool:
         return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
     def _gathered_weights(self) -> dict[str, Tensor] | None:
-        """The whole weights where processes hold shards of them (FSDP, ZeRO); every process takes part."""
+        """The whole weights if processes hold shards of them (FSDP, ZeRO); every process has to call it."""
         return self.accelerator.get_state_dict(self.model_wrapped) if self._is_sharded else None
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        # There is no public hook around all that a checkpoint consists of.
+        # There is no public hook around the whole checkpoint.
         with naming_disk_faults(self.args.output_dir):
             super()._save_checkpoint(*args, **kwargs)
 
     def save_state(self) -> None:
-        """Writes `trainer_state.json`, in which the log stands and which run it was."""
+        """Writes `trainer_state.json`, which holds the log and the mark of the run."""
         if self.is_world_process_zero():
             write_json(Path(self.args.output_dir) / STATE, asdict(self.state))
 
@@ -373,9 +373,9 @@ class ContrastiveTrainer(Trainer):
         With `push_to_hub=True` the folder (by default `args.output_dir`) is published too. A fault of the Hub is
         logged, not raised.
         """
-        # The Trainer names a folder in an internal call for checkpoints only; for a push it leaves the name out.
+        # In internal calls, the Trainer passes a folder for checkpoints, but not for a push.
         if _internal_call and output_dir is not None:
-            token, self.args.hub_token = self.args.hub_token, None  # the arguments are written too
+            token, self.args.hub_token = self.args.hub_token, None  # must not be saved with the arguments
             try:
                 super().save_model(output_dir, _internal_call)
             finally:
@@ -394,7 +394,7 @@ class ContrastiveTrainer(Trainer):
                 save_sequence_classifier(model, output_dir, tokenizer=self.processing_class, state_dict=state_dict)
             write_card(self._card_facts(), output_dir)
             if Path(output_dir) == Path(self.args.output_dir):
-                self.save_state()  # which run the model comes from
+                self.save_state()  # marks the run that the model comes from
         if self.args.push_to_hub and not _internal_call and self.is_world_process_zero():
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
             self.publisher.publish_later(Push("Model save", folder=str(output_dir)))
@@ -436,16 +436,16 @@ class ContrastiveTrainer(Trainer):
         **kwargs: Any,
     ) -> Any:
         """
-        Saves the classifier, its tokenizer and its card in `args.output_dir`, and publishes these and nothing else.
+        Saves the classifier, its tokenizer and its card in `args.output_dir`, and publishes only these.
 
         The arguments are those of `transformers.Trainer`; with `include_training_state=True` the training model is
         published too, weighting network included and without the optimizer, in the folder `training_state`.
 
         Returns:
-            `CommitInfo`, the commit or the latest one where nothing was new; a `Future` of it with `blocking=False`.
+            `CommitInfo`: the commit, or the latest one if nothing changed; a `Future` of it with `blocking=False`.
 
         Raises:
-            PushError: if the Hub refuses or cannot be reached; with `blocking=False` it is logged, and in the future.
+            PushError: if the Hub refuses or cannot be reached; `blocking=False` logs it and sets it on the `Future`.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.save_model(_internal_call=True)
@@ -459,7 +459,7 @@ class ContrastiveTrainer(Trainer):
         return pushed
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        # The Trainer's own publishes the checkpoint; there is no public hook for what goes out with one.
+        # The Trainer's method publishes the checkpoint; there is no public hook to choose the files to push.
         if self.is_world_process_zero() and self.publisher.is_due():
             self.callback_handler.on_push_begin(self.args, self.state, self.control)
             self.save_model(_internal_call=True)
@@ -479,8 +479,8 @@ class ContrastiveTrainer(Trainer):
     ) -> BestRun | list[BestRun]:
         """
         As in `transformers.Trainer`; by default the space is [`training.search.wide_space`], and trials are compared
-        by [`training.search.validation_metric`]. A trial whose loss is not finite is pruned. Trials report after
-        hundredths of an epoch, so that pruning compares batch sizes after equally many texts.
+        by [`training.search.validation_metric`]. A trial whose loss is not finite is pruned. Trials report progress in
+        hundredths of an epoch, so that pruning compares batch sizes after the same number of texts.
 
         Raises:
             ImportError: if optuna is not installed.
@@ -499,17 +499,17 @@ class ContrastiveTrainer(Trainer):
         return super().hyperparameter_search(space, compute, n_trials, direction, backend, *args, **kwargs)
 
     def call_model_init(self, trial: Any = None) -> LCLForSequenceClassification:
-        """As in `transformers.Trainer`; what `model_init` returns may be any of the models that `model` may be."""
+        """As in `transformers.Trainer`; `model_init` may return whatever `model` accepts."""
         if trial is not None:
-            # The Trainer takes over a trial's arguments when the model is there: too late for its weighting network.
+            # The Trainer applies a trial's arguments after building the model: too late for its weighting network.
             self._hp_search_setup(trial)
             set_seed(self.args.seed)
         model: Any = super().call_model_init(trial)
         model = prepare_model(model, self.args, self._data, self._raw.tokenizer, self._peft_config)
         if trial is not None:
-            set_seed(self.args.seed)  # training goes on as after a constructor that was given the model
+            set_seed(self.args.seed)  # the same random state as with a model passed to the constructor
         return model
 
     def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
-        # The Trainer counts updates, of which a small batch makes more from the same texts.
+        # The Trainer reports the number of updates, which is larger for smaller batches of the same texts.
         super()._report_to_hp_search(trial, round(100 * (self.state.epoch or 0)), metrics)

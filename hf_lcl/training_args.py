@@ -25,7 +25,7 @@ SAMPLERS = ("auto", "balanced", "random")
 @dataclass
 class ContrastiveTrainingArguments(TrainingArguments):
     r"""
-    `TrainingArguments` (every field and default of it untouched) and the settings of the objective
+    `TrainingArguments`, with all fields and defaults unchanged, and the settings of the objective
 
         L = alpha * (L_e + L_w) + (1 - alpha) * L_contrastive
 
@@ -38,47 +38,47 @@ class ContrastiveTrainingArguments(TrainingArguments):
         temperature (`float`, *optional*, defaults to 0.3): of the contrastive loss; must be positive.
         normalize_embeddings (`bool`, *optional*, defaults to `True`): whether the contrastive loss compares
             L2-normalised embeddings (cosines) or plain dot products; the latter need a temperature of about 10.
-        detach_weights (`bool`, *optional*, defaults to `False`): whether to keep the contrastive loss's gradient from
-            the weighting network.
+        detach_weights (`bool`, *optional*, defaults to `False`): whether to stop the gradient of the contrastive loss
+            at the weighting network.
         class_weights (`"balanced"` or `list[float]`, *optional*): weight of each class in the cross-entropies, one
             number per class in the order of the ids; `"balanced"` is inverse to the class's share of the training set.
-            Where texts have several labels, how much those that have a label count (`pos_weight`); `"balanced"` is how
-            many texts lack it for each one that has it.
+            With several labels per text, the weight of the texts with a label (`pos_weight`); `"balanced"` is the
+            ratio of texts without the label to texts with it.
 
         > The start and the end
 
-        distill_mean (`bool`, *optional*): whether the encoder's first token learns, before the first step and without
-            labels, what the mean of its tokens says. By default for an encoder that sentence-transformers trained with
-            mean pooling; not for `"ce"` or `alpha=1`. See [`start.distill_mean`].
+        distill_mean (`bool`, *optional*): whether the embedding of the first token is trained to match the mean of all
+            tokens, before the first step and without labels. By default for an encoder that sentence-transformers
+            trained with mean pooling; not for `"ce"` or `alpha=1`. See [`start.distill_mean`].
         head_start (`bool`, *optional*): whether the classifier is fitted to the frozen encoder before the first step,
             by logistic regression. By default where [`~LCLForSequenceClassification.from_encoder`] made a new
             classifier; not for `"ce"` or `alpha=1`. See [`start.fit_head`].
-        stop_when_learned (`bool`, *optional*): whether training ends once its texts are learned, with the mean of the
-            weights on the way and a last layer that is half fitted anew: the epochs are then the most that it takes.
-            Only for `"lcl"`; by default where the classifier was fitted before the first step, but not for several
+        stop_when_learned (`bool`, *optional*): whether training ends once its texts are learned, at the latest after
+            `num_train_epochs`, with the running mean of the weights and a last layer averaged with a refitted one.
+            Only for `"lcl"`; by default if the classifier was fitted before the first step, but not with several
             labels, an adapter or `load_best_model_at_end`. See [`training.learned.StopWhenLearned`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
-            the last step. Earlier evaluations and checkpoints do not hold it.
-        names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of a class counts as one more text of
-            it where the classifier is fitted.
+            the last step. Earlier evaluations and checkpoints are without it.
+        names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of each class is added to its texts
+            when the classifier is fitted.
 
         > The batches
 
-        num_views (`int`, *optional*, defaults to 1): how often each text of a training batch goes into the model. 2:
-            each text has a positive, its own second view, at twice the time and memory of a step.
-        view (`str`, *optional*, defaults to `"dropout"`): what a further view is: the text itself, which the model's
-            dropout changes (`"dropout"`), or what `tokenize_texts` wrote from a column or by a function (`"column"`).
+        num_views (`int`, *optional*, defaults to 1): number of views of each text in a training batch. With 2, each
+            text has its second view as a positive, at twice the time and memory of a step.
+        view (`str`, *optional*, defaults to `"dropout"`): what the further views are: the same text under other
+            dropout (`"dropout"`), or what `tokenize_texts` wrote from a column or by a function (`"column"`).
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
-            texts each, so that anchors have positives; `"random"` is transformers' own; `"auto"` is balanced
-            unless `"ce"`. See [`LabelBalancedSampler`].
+            texts each, so that anchors have positives; `"random"` is the sampler of transformers; `"auto"` is balanced
+            except for `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
-        group_lengths (`bool`, *optional*, defaults to `True`): whether texts of like length share a balanced batch,
-            which leaves little padding.
+        group_lengths (`bool`, *optional*, defaults to `True`): whether texts of similar length share a balanced batch,
+            to reduce padding.
 
         > Memory, processes, adapters
 
-        mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching),
-            with the loss and the gradients of the whole, in the memory of a mini-batch, for one more forward pass.
+        mini_batch_size (`int`, *optional*): computes a batch in mini-batches of this many texts (gradient caching):
+            the loss and gradients of the whole batch in the memory of a mini-batch, for one more forward pass.
         gather_across_devices (`bool`, *optional*, defaults to `True`): with several processes, whether the anchors of
             each are compared with the texts of all, as if one process held the whole batch.
         merge_adapter (`bool`, *optional*, defaults to `True`): with `peft_config`, whether what is saved and pushed is
@@ -108,21 +108,21 @@ class ContrastiveTrainingArguments(TrainingArguments):
     alpha: float = option(0.5, "Share of cross-entropy in the loss, from 0 to 1; the rest is contrastive.")
     temperature: float = option(0.3, "Temperature of the contrastive loss: low values stress the closest texts.")
     normalize_embeddings: bool = option(True, "Compare cosines (default) instead of plain dot products of embeddings.")
-    detach_weights: bool = option(False, "Keep the contrastive loss's gradient from the weighting network.")
+    detach_weights: bool = option(False, "Stop the gradient of the contrastive loss at the weighting network.")
     class_weights: ClassWeights = field(
         default=None,
         metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
     )
-    distill_mean: bool | None = option(None, "Teach the first token what the mean says (default: where it helps).")
+    distill_mean: bool | None = option(None, "Train the first token to match the mean (default: where it helps).")
     head_start: bool | None = option(None, "Fit a new classifier before training (default: unless ce).")
-    stop_when_learned: bool | None = option(None, "End when the texts are learned (default: after a head_start).")
+    stop_when_learned: bool | None = option(None, "Stop once the texts are learned (default: after a head_start).")
     head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
-    names_as_texts: bool = option(True, "Let the name of a class be a text of it where the classifier is fitted.")
+    names_as_texts: bool = option(True, "Add the name of each class to its texts when the classifier is fitted.")
     num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
-    view: str = option("dropout", "A further view: dropout (the text again), or column (one of your own).")
+    view: str = option("dropout", "Further views: dropout (the same text again), or column (one of your own).")
     sampler: str = option("auto", "balanced (several texts per class in a batch), random, auto (balanced unless ce).")
     samples_per_class: int = option(2, "Texts of one class in a balanced batch, at least 2.")
-    group_lengths: bool = option(True, "Let texts of like length share a balanced batch: little padding.")
+    group_lengths: bool = option(True, "Batch texts of similar length together, to reduce padding.")
     mini_batch_size: int | None = option(None, "Compute a batch in mini-batches of this size, which saves memory.")
     gather_across_devices: bool = option(True, "Compare the texts of all processes with one another.")
     merge_adapter: bool = option(True, "With peft_config: save the merged standard classifier, not the adapter alone.")
@@ -136,7 +136,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
         self.check()
 
     def check(self) -> None:
-        """Raises a `ValueError` for values that are out of range; a training does so again, since they may change."""
+        """Raises a `ValueError` for values that are out of range; `train` checks again, since they may change."""
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("sampler", self.sampler, SAMPLERS)
         check_choice("view", self.view, VIEWS)
@@ -174,8 +174,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             raise ValueError("mini_batch_size does not work with DeepSpeed, which owns the backward pass: use DDP.")
         if self.stop_when_learned and self.objective != "lcl":
             raise ValueError(
-                "stop_when_learned=True is told by the weighting network, which "
-                f"objective={self.objective!r} has not: leave it out."
+                "stop_when_learned=True needs the loss of the weighting network, which "
+                f"objective={self.objective!r} does not have: leave it out."
             )
         if self.stop_when_learned and self.load_best_model_at_end:
             raise ValueError(
@@ -184,7 +184,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
             )
         for name in ("distill_mean", "head_start", "stop_when_learned", "head_refit"):
             if getattr(self, name) and (self.fsdp or self.deepspeed):
-                raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which cut up the model: use DDP.")
+                raise ValueError(f"{name}=True does not work with FSDP or DeepSpeed, which shard the model: use DDP.")
 
     @property
     def is_contrastive(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a trainer draws its batches from: class-balanced orders of a training set, and of a stream."""
+"""The samplers of a trainer: class-balanced batches of a training set or a stream."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -19,12 +19,12 @@ def prepare_sampler(
     args: ContrastiveTrainingArguments, data: TrainingSet, batch_size: int
 ) -> LabelBalancedSampler | None:
     """
-    The order of the training texts, `batch_size` of them per process; `None` for that of transformers.
+    The sampler for batches of `batch_size` texts per process; `None` if that of transformers is used.
 
     Raises:
-        ValueError: where balanced batches cannot be had from the data; see [`LabelBalancedSampler`].
+        ValueError: if the data do not allow balanced batches; see [`LabelBalancedSampler`].
     """
-    # Where each class has one text, any order is balanced, and a second view its positive.
+    # With one text per class, any order is balanced, and the second view of a text is its positive.
     if data.labels is None or (args.num_views > 1 and data.counts.max() < 2) or not _is_balanced(args, batch_size):
         return None
     return LabelBalancedSampler(
@@ -40,10 +40,10 @@ def prepare_sampler(
 def order_stream(
     stream: IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
 ) -> IterableDataset:
-    """A stream in the order of its batches, which no sampler can bring it into; see [`balance_stream`]."""
+    """Orders a stream into balanced batches, since a stream takes no sampler; see [`balance_stream`]."""
     if isinstance(stream, BalancedStream) or not _is_balanced(args, batch_size):
         return stream
-    # Endless: the Trainer skips batches to resume a run, and would skip them in the first pass alone.
+    # Endless: to resume, the Trainer skips batches, in a finite stream only within its first pass.
     return balance_stream(
         stream,
         batch_size,
@@ -62,7 +62,7 @@ def _samples_per_class(args: ContrastiveTrainingArguments, batch_size: int) -> i
 
 
 def _is_balanced(args: ContrastiveTrainingArguments, batch_size: int) -> bool:
-    """Whether batches hold several texts per class: where asked for, and by default where their size allows it."""
+    """Whether batches hold several texts per class: on request, or by default if they are large enough."""
     if args.sampler == "random" or _samples_per_class(args, batch_size) < 2:
         return False
     return args.sampler == "balanced" or (args.is_contrastive and args.train_batch_size >= 2 * args.samples_per_class)
@@ -76,15 +76,15 @@ def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
 
 
 def check_stream(dataset: Any, args: ContrastiveTrainingArguments) -> None:
-    """Raises a `ValueError` for settings that need to know the whole training set, where `dataset` is a stream."""
+    """Raises a `ValueError` if `dataset` is a stream and a setting does not support streams."""
     if not isinstance(dataset, IterableDataset):
         return
     accelerator_config: Any = args.accelerator_config
     if args.world_size > 1 and accelerator_config.dispatch_batches is not False:
         raise ValueError(
-            "train_dataset is a stream, which one of several processes would read for all, and it cannot join batches "
-            "of different lengths: write accelerator_config={'dispatch_batches': False}, and each process reads the "
-            "stream and takes its batches of it."
+            "train_dataset is a stream. By default the main process reads it for all processes, which fails for "
+            "batches of different lengths: write accelerator_config={'dispatch_batches': False}, so that each process "
+            "reads the stream and keeps its own batches."
         )
     refused: dict[str, Any] = {"class_weights": "balanced", "train_sampling_strategy": "group_by_length"}
     refused |= dict.fromkeys(("distill_mean", "head_start", "stop_when_learned", "head_refit"), True)

@@ -14,9 +14,9 @@ from ..training_args import ContrastiveTrainingArguments
 
 logger = logging.get_logger(__name__)
 
-WINDOW_STEPS = 50  # that are judged together
-# Embeddings are alike below this mean cosine distance, if it has fallen to less than half of its first value: some
-# encoders begin with embeddings that nearly share one direction.
+WINDOW_STEPS = 50  # between two checks
+# Embeddings are alike if their mean cosine distance is below this value and below half of its initial value: the
+# embeddings of some encoders share nearly one direction from the start.
 ALIKE_DISTANCE = 0.05
 SATURATED_LOGIT = 20  # dot product over the temperature beyond which a softmax has almost no gradient
 MAX_ROWS_FOR_RANK = 256
@@ -24,14 +24,14 @@ MAX_ROWS_FOR_RANK = 256
 
 @dataclass
 class Health:
-    """What a few steps of training look like."""
+    """Statistics of a few training steps."""
 
     accuracy: float  # of the classifier
     majority: float  # share of the most frequent class
     texts: int
     spread: float  # mean cosine distance of two texts of a batch; 0 where all are alike
     directions: float  # effective rank of the last embeddings: exp of the entropy of the variance over principal axes
-    squared_length: float  # of an embedding, in the mean
+    squared_length: float  # mean over the embeddings
     valid_anchors: float  # share of the texts with a positive in their batch
 
     @property
@@ -44,10 +44,10 @@ class Health:
 class CollapseMonitor(TrainerCallback):
     """
     Warns, once, when training with a contrastive objective has collapsed, with the likely cause and what helps. The
-    usual cause are embeddings that are not normalised: their dot products saturate the softmax, and the loss falls
-    fastest where all embeddings become alike.
+    usual cause is embeddings that are not normalised: their dot products saturate the softmax, and the loss falls
+    fastest if all embeddings become alike.
 
-    [`ContrastiveTrainer`] shows it every batch of a training with `"scl"` or `"lcl"`;
+    [`ContrastiveTrainer`] passes it every batch of a training with `"scl"` or `"lcl"`;
     `trainer.remove_callback(CollapseMonitor)` removes it.
     """
 
@@ -55,7 +55,7 @@ class CollapseMonitor(TrainerCallback):
         self.on_train_begin()
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Forgets the training before."""
+        """Resets the statistics of an earlier training."""
         self._has_warned = False
         self._first: Health | None = None
         self._begin_window()
@@ -65,13 +65,13 @@ class CollapseMonitor(TrainerCallback):
         self._labels: list[Tensor] = []
 
     def observe(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Looks at a batch: `(batch, hidden)`, `(batch, num_labels)`, labels; nothing waits for the device."""
+        """Records a batch: `(batch, hidden)`, `(batch, num_labels)`, labels. Only the first waits for the device."""
         if self._has_warned or len(labels) < 2:
             return
         embeddings, size = embeddings.detach().float(), len(labels)
         # The mean cosine over all pairs of two texts, from the sum of the embeddings.
         cosine = (functional.normalize(embeddings, dim=1).sum(dim=0).square().sum() - size) / (size * (size - 1))
-        if labels.dim() == 2:  # of texts with several labels all must be right, and one shared
+        if labels.dim() == 2:  # several labels: all must be right, and a positive shares at least one
             is_right, alike = ((logits > 0) == (labels > 0)).all(dim=1), labels @ labels.T > 0
         else:
             is_right, alike = logits.argmax(dim=1) == labels, labels.unsqueeze(0) == labels.unsqueeze(1)
@@ -84,7 +84,7 @@ class CollapseMonitor(TrainerCallback):
         self._first = self._first or self.health()
 
     def health(self) -> Health:
-        """What was observed since the last window ended."""
+        """The statistics of the current window."""
         accuracy, spread, length, valid = torch.stack(self._batches).mean(dim=0).tolist()
         labels = torch.cat(self._labels)
         variances = torch.linalg.svdvals(self._last - self._last.mean(dim=0)).square()
@@ -99,7 +99,7 @@ class CollapseMonitor(TrainerCallback):
         )
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Judges a window that ends here; `args` are the [`ContrastiveTrainingArguments`]."""
+        """Checks for collapse at the end of a window; `args` are the [`ContrastiveTrainingArguments`]."""
         if self._first is None or not self._batches or state.global_step % WINDOW_STEPS:
             return
         now = self.health()
@@ -111,7 +111,7 @@ class CollapseMonitor(TrainerCallback):
 
 
 def explain_collapse(first: Health, now: Health, args: ContrastiveTrainingArguments, step: int) -> str:
-    """What was measured at the beginning of a training and now, the likely cause, and what helps."""
+    """The warning: the statistics at the beginning of the training and now, the likely cause, and what helps."""
     logit = first.squared_length / args.temperature
     if not args.normalize_embeddings and logit > SATURATED_LOGIT:
         cause = (

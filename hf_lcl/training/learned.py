@@ -1,4 +1,4 @@
-"""The end of a training whose texts are learned: before its last epoch, with a mean of the weights on the way."""
+"""Early stopping once the training texts are learned, with a running mean of the weights."""
 
 import json
 import math
@@ -22,24 +22,24 @@ from ..training_args import ContrastiveTrainingArguments
 logger = logging.get_logger(__name__)
 
 FILE = "weights_mean.safetensors"
-# Texts are learned when the mean cross-entropies of an epoch are at most these shares of what guessing has. The
-# weighting network learns more slowly than the classifier, and tells when there is little left to learn. Training goes
-# on for so many times the epochs until then. Chosen in examples/results/trajectories.md.
+# Texts count as learned when the mean cross-entropies of an epoch are at most these shares of `log(num_labels)`. The
+# weighting network learns more slowly than the classifier, so its loss shows when little is left to learn. Training
+# ends after `EPOCHS_FACTOR` times the epochs until then. Chosen in examples/results/trajectories.md.
 CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
 EPOCHS_FACTOR = 1.5
-HEAD_KEPT_SHARE = 0.5  # of the last layer, in the mean with one that is fitted to the encoder in the end
-MAX_SAMPLES = 200  # of the weights at most: their mean lies in the memory of the host, and costs the device nothing
+HEAD_KEPT_SHARE = 0.5  # weight of the trained last layer in its mean with one that is fitted to the final encoder
+MAX_SAMPLES = 200  # samples of the weights; their running mean is kept in host memory, not on the device
 
 
 class StopWhenLearned(TrainerCallback):
     """
-    Ends a training once its texts are learned, with the mean of the weights on the way, in which each sample counts as
-    much as there are samples before it (polynomial-decay averaging).
+    Ends a training once its texts are learned, with the running mean of the weights, in which the weight of the k-th
+    sample is proportional to k (polynomial-decay averaging).
 
-    A classifier that has learned its texts goes on growing sure of them, and forgets what the encoder knew of others.
-    Where the texts are not learned in the epochs that there are, training ends as without this, with its last weights.
+    Further training only makes the classifier more confident on these texts, and the encoder generalises worse to
+    others. If the texts are not learned by the last epoch, training ends as usual, with its last weights.
 
-    `checkpoint` is the folder that a resumed training goes on from.
+    `checkpoint` is the folder from which a training is resumed.
 
     Paper: [Stochastic Gradient Descent for Non-smooth Optimization](https://proceedings.mlr.press/v28/shamir13.html).
     """
@@ -57,7 +57,7 @@ class StopWhenLearned(TrainerCallback):
         self._losses: list[Sequence[float]] = []
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Begins, or goes on; `args` are the [`ContrastiveTrainingArguments`]."""
+        """Starts afresh, or restores the state of a resumed run; `args` are the [`ContrastiveTrainingArguments`]."""
         self._begin()
         if state.global_step == 0:
             self._is_on = stops_when_learned(args, kwargs["model"])
@@ -65,16 +65,16 @@ class StopWhenLearned(TrainerCallback):
             self._load(Path(self.checkpoint) / FILE)
 
     def observe(self, cross_entropies: Sequence[float]) -> None:
-        """Takes the cross-entropies of a batch: of the classifier and, where it learns, of the weighting network."""
+        """Records the cross-entropies of a batch: of the classifier and, if it is trained, the weighting network."""
         if self._is_on:
             self._losses.append(cross_entropies)
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Takes the weights into the mean."""
+        """Adds the weights to their running mean."""
         if not self._is_on or state.global_step % max(1, state.max_steps // MAX_SAMPLES):
             return
         if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
-            return  # one step behind the end, when a training that has ended is resumed
+            return  # a finished training that is resumed takes one more step
         self._samples += 1
         for name, parameter in learning(kwargs["model"]):
             sample = parameter.detach().to("cpu", torch.float32)
@@ -84,7 +84,7 @@ class StopWhenLearned(TrainerCallback):
                 self._mean[name] = sample.clone()
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Looks whether the texts are learned, and whether it is time to stop."""
+        """Checks whether the texts are learned, and whether to stop."""
         if not self._is_on or state.epoch is None:
             return
         epoch = round(state.epoch)
@@ -96,14 +96,14 @@ class StopWhenLearned(TrainerCallback):
                 with tqdm.external_write_mode():  # not into the progress bar
                     logger.warning(
                         f"The training texts are learned after epoch {epoch}: training ends after epoch "
-                        f"{self._last_epoch}, with the mean of the weights. All {state.num_train_epochs} epochs and "
-                        "the last weights: stop_when_learned=False."
+                        f"{self._last_epoch}, with the mean of the weights. For all {state.num_train_epochs} epochs "
+                        "and the last weights, set stop_when_learned=False."
                     )
         if self._last_epoch is not None and epoch >= self._last_epoch:
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Puts the mean in the place of the last weights, where the texts are learned."""
+        """Replaces the last weights by their running mean if the texts are learned."""
         if self._is_on and self._last_epoch is not None:
             self.has_ended = True
             with torch.no_grad():
@@ -133,14 +133,14 @@ def learning(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
 def are_learned(cross_entropies: Sequence[float], num_labels: int) -> bool:
     """Whether texts are learned, by the mean cross-entropies of an epoch as for [`StopWhenLearned.observe`]."""
     limits = CLASSIFIER_SHARE * math.log(num_labels), WEIGHTING_SHARE * math.log(num_labels)
-    # Without a weighting network of its own there is nothing to tell it by.
+    # Without a trained weighting network there is one cross-entropy, and texts never count as learned.
     return len(cross_entropies) == len(limits) and all(loss <= at for loss, at in zip(cross_entropies, limits))
 
 
 def stops_when_learned(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification) -> bool:
     """
-    Whether a run stops when its texts are learned: by default where its classifier was fitted before the first step,
-    for which it was measured.
+    Whether a run stops when its texts are learned: by default if its classifier was fitted before the first step, the
+    case in which early stopping was evaluated.
     """
     if args.stop_when_learned is not None:
         return args.stop_when_learned

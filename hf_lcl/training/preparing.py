@@ -1,4 +1,4 @@
-"""Model, tokenizer, training set and objective as the user gave them: wrapped, and checked against one another."""
+"""Wraps the user's model, and checks model, tokenizer, training set and objective against one another."""
 
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -37,8 +37,8 @@ def prepare_model(
     a padding token gets one.
 
     Raises:
-        TypeError: for a model that is no sequence classifier, or a `peft_config` that is none.
-        ValueError: where model, objective, labels and tokenizer do not fit together.
+        TypeError: for a model that is not a sequence classifier, or a `peft_config` that is not a `PeftConfig`.
+        ValueError: if model, objective, labels and tokenizer do not fit together.
     """
     wrapped = _wrap(model, args, data)
     check_model(wrapped, args, data)
@@ -48,7 +48,7 @@ def prepare_model(
     if peft_config is not None:
         set_seed(args.seed)  # as for a new head
         wrapped.attach_adapter(peft_config)
-    distills_mean(args, wrapped, data.dataset)  # refuses what cannot be done
+    distills_mean(args, wrapped, data.dataset)  # raises if the model does not support it
     return wrapped
 
 
@@ -58,7 +58,7 @@ def _wrap(
     weighting = "head" if args.objective == "lcl" else "none"
     if isinstance(model, LCLForSequenceClassification):
         for part in (model, model.native) if model.adapted_classifier is None else ():
-            check_no_adapter(part)  # it may have got one since it was wrapped
+            check_no_adapter(part)  # one may have been attached after wrapping
         return model
     if not isinstance(model, str | PathLike):
         return LCLForSequenceClassification.from_native(model, weighting=weighting)
@@ -77,7 +77,7 @@ def _wrap(
 
 
 def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
-    """Raises a `ValueError` where model, objective and training set do not fit together; names the model's classes."""
+    """Raises a `ValueError` if model, objective and training set do not fit together; sets the model's class names."""
     check_stream(data.dataset, args)
     config, known = model.config, class_names(model.config)
     if args.objective == "lcl" and config.weighting == "none":
@@ -106,7 +106,7 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
 
 
 def _warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments) -> None:
-    """Says so where a model without dropout would make them."""
+    """Warns if a model without dropout would give equal views."""
     config = model.config.text_config
     rates = [rate for name, rate in config.to_dict().items() if "drop" in name and isinstance(rate, float)]
     if args.num_views > 1 and args.view == "dropout" and not any(rate > 0 for rate in rates):
@@ -118,7 +118,7 @@ def _warn_of_equal_views(model: LCLForSequenceClassification, args: ContrastiveT
 
 
 def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Gives both a padding token that they agree on, and refuses padding where the classifier reads."""
+    """Sets one padding token for both; raises a `ValueError` if padding is on the side that the classifier reads."""
     check_tokenizer(model.config, tokenizer)
     config = model.config.text_config.get_text_config()
     if tokenizer.pad_token is None:
@@ -132,7 +132,7 @@ def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTok
     if model.config.pooling == "cls":
         side = "right"
     elif config.model_type == "xlnet":
-        side = "left"  # its classifier reads the last position, whatever stands there
+        side = "left"  # its classifier reads the last position, even if that is padding
     if tokenizer.padding_side != side:
         raise ValueError(
             f"The tokenizer pads on the {tokenizer.padding_side}, where the classifier of {config.model_type} reads: "
@@ -143,7 +143,7 @@ def _fit_tokenizer(model: LCLForSequenceClassification, tokenizer: PreTrainedTok
 
 
 def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.optim.Optimizer) -> None:
-    """Names the parameters that an optimizer of the user leaves out, such as a weighting network that came later."""
+    """Warns of parameters that the user's optimizer leaves out, such as a weighting network that was added later."""
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     names = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in held]
     if names:
@@ -156,7 +156,7 @@ def warn_of_untrained(model: LCLForSequenceClassification, optimizer: torch.opti
 
 
 def prepare_objective(args: ContrastiveTrainingArguments, config: LCLConfig, data: TrainingSet) -> Objective:
-    """What a trainer minimises, for the classes of `data`."""
+    """The objective that a trainer minimises, for the classes of `data`."""
     weights = data.class_weights(args, len(class_names(config)))
     return Objective(
         name=args.objective,

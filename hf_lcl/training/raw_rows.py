@@ -1,4 +1,4 @@
-"""Rows that are not tokenised yet, in any form, as a trainer takes them: with class ids and token ids."""
+"""Converts rows that are not tokenised yet, in any supported form, to rows with class ids and token ids."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -22,10 +22,10 @@ TOKENS = {"input_ids", "inputs_embeds"}
 class RawRows:
     """
     Encodes labels and tokenises texts for a trainer, with one tokenizer and the classes of the training set for all of
-    its data sets. Those that hold token ids, streams and data sets of torch are left as they are.
+    its data sets. Data sets with token ids, streams and torch data sets are returned unchanged.
 
-    Where there is no tokenizer, that of the model is loaded. Several text columns are joined; by default the column is
-    `text`, then `sentence`. Labels are names or ids.
+    Without a tokenizer, that of the model is loaded. Several text columns are joined; by default the column is `text`,
+    else `sentence`. Labels are names or ids.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class RawRows:
 
     def __call__(self, data: Any, split: str = "test", model: PreTrainedModel | None = None) -> Any:
         """
-        A data set as the trainer takes it, or several by name; a list of strings are texts without labels. The classes
-        are those that the `model` names, else those of the data set that came first.
+        Converts a data set, or several by name; a list of strings is read as texts without labels. The classes are
+        those of the `model`, else those of the first data set that was converted.
 
         Raises:
-            ValueError: for a missing column, text or label, an unknown label, or where no tokenizer is known.
+            ValueError: for a missing column, text or label, an unknown label, or if no tokenizer can be loaded.
         """
         if not is_raw(data):
             return data
@@ -82,13 +82,13 @@ class RawRows:
 
 
 def known_names(model: PreTrainedModel) -> list[str]:
-    """The names of a model's classes, none where transformers made them up."""
+    """The class names of a model; empty if they are transformers' placeholders (`"LABEL_0"`, ...)."""
     names = class_names(model.config)
     return [] if names == [f"LABEL_{index}" for index in range(len(names))] else names
 
 
 def is_raw(data: Any) -> bool:
-    """Whether rows, or several sets of them, are of a form that users hold texts in, without token ids."""
+    """Whether rows, or several sets of them, are texts in a supported form, without token ids."""
     if isinstance(data, Dataset):
         return not TOKENS & {*data.column_names}
     if isinstance(data, list | tuple) and data:

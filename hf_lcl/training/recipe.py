@@ -1,12 +1,12 @@
-"""Learning rate, batch size and epochs, chosen from the data and the encoder. All values stand here."""
+"""Defaults of learning rate, batch size and epochs, chosen from the data and the encoder."""
 
 import numpy as np
 
 
-# Measured with an encoder of this width (all-MiniLM-L6-v2, examples/results/accuracy.md); wider ones need less.
+# Tuned on an encoder of this width (all-MiniLM-L6-v2, examples/results/accuracy.md); wider ones need lower rates.
 MEASURED_HIDDEN_SIZE = 384
 LEARNING_RATE, LEARNING_RATE_OF_MANY_CLASSES, MANY_CLASSES = 1e-4, 2e-4, 64
-# Few texts are seen often: about so many steps, in at most so many epochs.
+# Small training sets get more epochs: enough for about `STEPS` steps, but at most `MOST_EPOCHS`.
 STEPS, MOST_EPOCHS = 480, 40
 LEAST_EPOCHS, LEAST_EPOCHS_OF_SMALL_CLASSES, SMALL_CLASS_TEXTS = 3, 5, 200
 BATCH_SIZE, SMALL_BATCH_SIZE, FEW_TEXTS, FEW_CLASSES = 32, 16, 1000, 10
@@ -14,8 +14,8 @@ BATCH_SIZE, SMALL_BATCH_SIZE, FEW_TEXTS, FEW_CLASSES = 32, 16, 1000, 10
 
 def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> dict[str, tuple[float, str]]:
     """
-    What a training without any setting takes: fields of [`ContrastiveTrainingArguments`] to a value and its reason, by
-    the number of texts and of classes, and the width of the encoder. The values are those of the study
+    The default settings of a training: fields of [`ContrastiveTrainingArguments`], each with a value and its reason,
+    given the number of texts and of classes, and the width of the encoder. The values are those of the study
     (`examples/results/accuracy.md`).
 
     Example:

@@ -1,4 +1,4 @@
-"""A hyperparameter search: what it tries, what its trials are compared by, and what it needs before it begins."""
+"""Hyperparameter search: the search space, the metric that trials are compared by, and checks before it starts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ Compute = Callable[[dict[str, float]], float]
 
 @contextmanager
 def pruning(backend: str | None) -> Iterator[None]:
-    """Ends a trial of optuna whose loss is not finite, and no search: that it diverges is an answer."""
+    """Prunes an Optuna trial whose loss is not finite, so that the search continues."""
     try:
         yield
     except FloatingPointError as error:
@@ -62,13 +62,13 @@ def prepare_search(
     backend: str | None,
 ) -> tuple[Space, Compute, str | list[str]]:
     """
-    What is tried, what trials are compared by, from their metrics, and the direction of it: by default [`wide_space`]
-    and [`validation_metric`]. Makes numbers in `args` floats where a trial may set floats.
+    The search space, the function from a trial's metrics to its objective, and the direction; by default
+    [`wide_space`] and [`validation_metric`]. Converts the float fields of `args` to float.
 
     Raises:
         ImportError: if optuna is not installed.
         ValueError: without an `eval_dataset`, for `head_refit=True` with evaluations before the classifier is fitted,
-            or for a `direction` that the default metric does not have.
+            or for a `direction` that is wrong for the default metric.
     """
     if backend == HPSearchBackend.OPTUNA:
         load_extra("optuna", extra="search")
@@ -80,7 +80,7 @@ def prepare_search(
             f"eval_strategy={IntervalStrategy(args.eval_strategy).value!r} judges it before: set eval_strategy='no'."
         )
     for field in fields(args):
-        # The Trainer casts a trial's value to the type of the present one: after temperature=10, 0.07 would be 0.
+        # The Trainer casts a trial's value to the type of the current one: with an int, such as 10, 0.07 would be 0.
         if field.type is float and getattr(args, field.name) is not None:
             setattr(args, field.name, float(getattr(args, field.name)))
     space = space or partial(wide_space, args=args)
@@ -89,7 +89,7 @@ def prepare_search(
     sets = list(eval_dataset) if isinstance(eval_dataset, dict) else []
     metric, best = validation_metric(args, compute_metrics, num_labels, sets)
     if direction not in (None, best):
-        raise ValueError(f"direction={direction!r} is wrong for {metric}, of which the best is {best}d.")
+        raise ValueError(f"direction={direction!r} is wrong for {metric}, which a search has to {best}.")
     return space, itemgetter(metric), best
 
 
@@ -100,12 +100,12 @@ def validation_metric(
     evaluation_sets: Sequence[str] = (),
 ) -> tuple[str, str]:
     """
-    The metric that trials are compared by, and its direction: `metric_for_best_model` where it is given, else macro F1
-    or accuracy where `compute_metrics` has them, else the cross-entropy. Never the whole loss: it depends on the
-    temperature and the batch that a trial tries. Such as `("eval_macro_f1", "maximize")`.
+    The metric that trials are compared by, and its direction, such as `("eval_macro_f1", "maximize")`. The metric is
+    `metric_for_best_model` if given, else macro F1 or accuracy if `compute_metrics` returns it, else the
+    cross-entropy. The total loss is never used, since it depends on the temperature and batch size of a trial.
 
-    `compute_metrics` is called once, with one right prediction per class; `evaluation_sets` are the names of several
-    sets, which metrics begin with.
+    `compute_metrics` is called once, on one correct prediction per class, to list its metrics; `evaluation_sets` are
+    the names of several sets, which metrics begin with.
 
     Raises:
         ValueError: if there are several evaluation sets, and `metric_for_best_model` names none of them.
@@ -122,7 +122,7 @@ def validation_metric(
             f"eval_dataset holds several sets ({', '.join(evaluation_sets)}), and a search compares trials by one "
             f"number: name it, such as metric_for_best_model='{evaluation_sets[0]}_{metric}'."
         )
-    if chosen != "loss":  # which is also what load_best_model_at_end puts there
+    if chosen != "loss":  # load_best_model_at_end also sets "loss"
         falls = chosen.removeprefix(f"{of_set}_").startswith("loss") or args.greater_is_better is False
         return f"eval_{chosen}", "minimize" if falls else "maximize"
     return f"eval_{metric}", "minimize" if metric == "loss_ce" else "maximize"

@@ -1,4 +1,4 @@
-"""What a trainer knows of its data sets beside their rows, and whether they can be trained and evaluated on."""
+"""Labels and class names of a trainer's data sets, and checks that they can be trained and evaluated on."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from ..training_args import ContrastiveTrainingArguments
 
 class TrainingSet:
     """
-    Rows of token ids with `labels` or `label`, and what the labels say; a stream does not tell them before it is read.
-    `names` are those of the classes where texts have several labels, which no column can name.
+    Rows of token ids with `labels` or `label`, and their classes and class counts, which are unknown for a stream.
+    `names` are the class names for texts with several labels, since such a column cannot store them.
 
     Raises:
-        ValueError: for rows without token ids, labels that are no class ids, or a single class.
+        ValueError: for rows without token ids, labels that are not class ids, or a single class.
     """
 
     def __init__(self, dataset: Any = None, names: list[str] | None = None):
@@ -37,13 +37,13 @@ class TrainingSet:
             )
 
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
-        """The weights of the classes that the arguments ask for, one number per class."""
+        """The class weights that the arguments set, one number per class, if any."""
         return self.balanced_weights(num_labels) if isinstance(args.class_weights, str) else args.class_weights
 
     def balanced_weights(self, num_labels: int) -> list[float]:
         """
-        Inverse to the classes' shares; one without texts weighs 1, and no text is counted with it. Of several labels
-        per text, how many texts lack a label for each one that has it (`pos_weight`).
+        Class weights inverse to class frequency; a class without texts has weight 1 and does not affect the others.
+        With several labels per text, the ratio of texts without a label to texts with it (`pos_weight`).
         """
         weights = np.ones(num_labels)
         if self.labels is not None and self.labels.ndim == 2:
@@ -55,8 +55,8 @@ class TrainingSet:
 
 def check_fit(labels: np.ndarray | None, config: LCLConfig, where: str) -> None:
     """
-    Raises a `ValueError` for one label per text where the model gives several, for the other way round, and for labels
-    that are no ids of its classes.
+    Raises a `ValueError` if only one of data and model has several labels per text, or if labels are not class ids of
+    the model.
     """
     if labels is not None and (labels.ndim == 2) != (config.problem_type == SEVERAL):
         kind = "several labels" if labels.ndim == 2 else "one label"
@@ -72,12 +72,12 @@ def check_evaluation_set(
     dataset: Any, config: LCLConfig, names: list[str] | None, where: str = "eval_dataset"
 ) -> None:
     """
-    Refuses what a model cannot be evaluated on, before training and not after an epoch: rows, a stream, or a dict of
-    them. `names` are those of the training set's classes by id.
+    Checks before training that a model can be evaluated on a data set: rows, a stream, or a dict of them. `names` are
+    the class names of the training set by id.
 
     Raises:
-        ValueError: for rows without token ids or labels, labels that are no ids of the model's classes, or ids that
-            stand for other classes.
+        ValueError: for rows without token ids or labels, labels that are not class ids of the model, or ids whose
+            class names differ.
     """
     if isinstance(dataset, dict):
         for part, rows in dataset.items():

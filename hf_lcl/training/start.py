@@ -1,4 +1,4 @@
-"""What is done to a fresh model before the first step, and the texts that its classifier is fitted to."""
+"""Initialisation of a new model before the first training step, and the texts that its classifier is fitted to."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -28,12 +28,12 @@ class Start(TrainerCallback):
     """
     Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
-    What was done is kept in the model's configuration (`LCLConfig.start`), and so in checkpoints: neither a resumed
-    run, nor a second training, nor another trainer does it again.
+    Completed parts are stored in the model's configuration (`LCLConfig.start`), and so in checkpoints: a resumed run,
+    a second training or another trainer does not repeat them.
 
-    `distill_mean` and `fit_head` are given the title of their progress bar, which is all that `train FILE` shows of
-    them; the latter returns the features and labels that the classifier was fitted to, which `listener` is given,
-    where it is set.
+    `distill_mean` and `fit_head` are called with the title of their progress bar, the only thing that `train FILE`
+    shows of them. `fit_head` returns the features and labels that the classifier was fitted to, which are passed to
+    `listener`, if it is set.
     """
 
     def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):
@@ -41,7 +41,7 @@ class Start(TrainerCallback):
         self.listener: Callable[[Tensor, Tensor], None] | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Says what comes and what it costs, distils and fits; `args` are the [`ContrastiveTrainingArguments`]."""
+        """Logs the parts and their share of the time, and runs them; `args` are [`ContrastiveTrainingArguments`]."""
         model, dataset = kwargs["model"], kwargs["train_dataloader"].dataset
         if state.global_step == 0:
             wanted = {"distill_mean": distills_mean, "head_start": fits_head}
@@ -70,7 +70,7 @@ class Start(TrainerCallback):
     ) -> None:
         try:
             made = self._parts[name](title)
-        except ValueError as error:  # a classifier without a linear end, such as EuroBERT's
+        except ValueError as error:  # a classifier that does not end in a linear layer, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
@@ -82,8 +82,8 @@ class Start(TrainerCallback):
 
 def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, batch_size: int, max_steps: int) -> int:
     """
-    How many batches [`start.distill_mean`] reads of so many texts: as many as it needs, but unless `distill_mean=True`
-    asks for them no more than the time of `max_steps` training steps allows (0 where that is not known).
+    The number of batches that [`start.distill_mean`] reads: as many as it needs, but by default (without
+    `distill_mean=True`) only so many that it takes no longer than `max_steps` training steps (0 if unknown).
     """
     needed = num_distillation_batches(num_texts, batch_size)
     if args.distill_mean or max_steps <= 0:
@@ -96,9 +96,9 @@ def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, bat
 def start_shares(
     args: ContrastiveTrainingArguments, parts: Sequence[str], num_texts: int, batch_size: int, max_steps: int
 ) -> dict[str, float]:
-    """The share of the whole training's time that each of these parts takes, counted in passes over texts."""
+    """The share of the total training time that each part takes, estimated in forward passes per text."""
     read = batch_size * distillation_batches(args, num_texts, batch_size, max_steps)
-    # A pass back takes twice the time of one forward.
+    # A backward pass takes twice the time of a forward pass.
     costs = {"distill_mean": 3 * read + min(read, num_texts), "head_start": min(num_texts, MAX_TEXTS)}
     costs = {name: costs[name] for name in parts}
     training = 3 * max_steps * args.gradient_accumulation_steps * batch_size * args.num_views
@@ -110,7 +110,7 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
     Whether a run begins with [`start.distill_mean`].
 
     Raises:
-        ValueError: where it is asked for, and the classifier does not read the first token or the encoder is frozen.
+        ValueError: if it is requested, but the classifier does not read the first token or the encoder is frozen.
     """
     if args.distill_mean is False or "distill_mean" in (model.config.start or ()):
         return False
@@ -127,7 +127,7 @@ def distills_mean(args: ContrastiveTrainingArguments, model: LCLForSequenceClass
 
 
 def can_distill(model: LCLForSequenceClassification) -> bool:
-    """Whether a model starts with [`start.distill_mean`] by default, where its objective starts at all."""
+    """Whether a model gets [`start.distill_mean`] by default, provided that its objective allows it."""
     return bool(model.starting_point.pools_mean) and _reads_first_token(model) and _learns(model)
 
 
@@ -147,7 +147,7 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
-    # Plain cross-entropy is transformers' own training, step for step.
+    # Plain cross-entropy has to equal training with transformers, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
 
@@ -156,8 +156,8 @@ def texts_to_fit(
     dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, seed: int = 0
 ) -> Dataset:
     """
-    What a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn by `seed` and sorted
-    by length, and the names of the classes where there is a tokenizer.
+    The texts that a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn with `seed`
+    and sorted by length, and the class names if a tokenizer is given.
     """
     rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
@@ -170,11 +170,11 @@ def texts_to_fit(
 
 def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     """The [`words_of_names`] as tokenised texts with `labels`."""
-    tokenizer = deepcopy(tokenizer)  # a call changes what is saved
+    tokenizer = deepcopy(tokenizer)  # a call changes the settings that are saved with it
     return [{**tokenizer(name), "labels": label} for label, name in words_of_names(id2label).items()]
 
 
 def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
-    """The names of classes as they are read, without those that say nothing (`"LABEL_3"`, `"3"`)."""
+    """The class names with blanks for underscores, without uninformative ones (`"LABEL_3"`, `"3"`)."""
     words = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
     return {label: name for label, name in words.items() if any(map(str.isalpha, name))}

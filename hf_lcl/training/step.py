@@ -1,4 +1,4 @@
-"""One batch of training: its views, their forward pass, the texts they are compared with, the loss and its parts."""
+"""One training batch: its views, their forward pass, the candidates of the anchors, the loss and its parts."""
 
 import math
 from collections import Counter
@@ -29,10 +29,10 @@ class Step:
     """
     Computes the loss of training batches, and averages its parts until they are logged.
 
-    [`~Step.loss`] is the forward pass. [`~Step.finish`] comes after `loss.backward()`: it sends gradients from the
-    outputs of mini-batches on to the weights, and reads from the device, once per batch and while the device still
-    works on the backward pass, whether the loss was finite. `cross_entropies` are then those of the classifier and,
-    where it learns, of the weighting network: means over all processes. `args` are read at each step.
+    [`~Step.loss`] is the forward pass. [`~Step.finish`] follows `loss.backward()`: it propagates gradients from the
+    outputs of mini-batches to the weights, and checks that the loss was finite, with one read from the device that
+    overlaps with the backward pass. `cross_entropies` are then the means over all processes for the classifier and, if
+    it is trained, for the weighting network. `args` are read at each step.
     """
 
     def __init__(self, args: ContrastiveTrainingArguments):
@@ -56,15 +56,15 @@ class Step:
         """
         The outputs, the loss and the labels of all views of a batch.
 
-        `model` is an [`LCLForSequenceClassification`], bare or wrapped for several processes, and `config` its own;
-        `inputs` and `labels` have one row per text; `scale` is how much the batch counts among the parts; `average` is
-        the mean over all processes, so that all of them stop at the same step.
+        `model` is an [`LCLForSequenceClassification`], bare or wrapped for several processes, and `config` that of the
+        bare model; `inputs` and `labels` have one row per text; `scale` is the weight of the batch in the averaged
+        parts; `average` takes the mean over all processes, so that all of them stop at the same step.
         """
         args = self.args
         inputs, labels = batch_of_views(inputs, labels, args.num_views, args.view)
         self._cache = None
         if args.mini_batch_size is not None:
-            # Reformer's positions need one length.
+            # Reformer's position embeddings need inputs of one length.
             self._cache = GradientCache(args.mini_batch_size, trim=config.text_config.model_type != "reformer")
         outputs: Any = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
         gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
@@ -89,10 +89,10 @@ class Step:
         no_sync: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         """
-        The rest of the backward pass, and a check of the loss; `no_sync` is that of [`GradientCache.backward`].
+        The rest of the backward pass, and a check of the loss; `no_sync` is passed to [`GradientCache.backward`].
 
         Raises:
-            FloatingPointError: if the loss was not finite; it names `step`, the updates of the weights so far.
+            FloatingPointError: if the loss was not finite. `step`, the number of updates so far, is for the message.
         """
         if self._cache is not None:
             self._cache.backward(model, no_sync=no_sync)
@@ -107,7 +107,7 @@ class Step:
                 f"Stopped at step {step + 1}, before the weights were updated. {problem} {kept} Lower the learning "
                 "rate, raise the temperature, or train without fp16."
             )
-        # An epoch's last texts may be too few to pair.
+        # The last batch of an epoch may be too small to have positives.
         if valid_anchors > 0 or self._has_warned or len(labels) < batch_size:
             return
         self._has_warned = True
@@ -122,7 +122,7 @@ class Step:
 
 
 def read_later(numbers: Tensor) -> Callable[[], list[float]]:
-    """Starts to copy a few numbers to the host; what it returns waits for them, but not for work queued since."""
+    """Starts copying numbers to the host; the returned function waits for the copy, but not for work queued later."""
     if numbers.device.type != "cuda":
         return numbers.tolist
     copy = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)

@@ -223,7 +223,7 @@ def test_a_frozen_encoder_stays_as_it_is(learner):
             {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"},
             r"stop_when_learned=True ends with the mean .* leave one of them out",
         ),
-        ({"objective": "scl"}, "told by the weighting network, which objective='scl' has not: leave it out"),
+        ({"objective": "scl"}, "loss of the weighting network, which objective='scl' does not have: leave it out"),
     ],
 )
 def test_what_cannot_be_had_is_refused(make_trainer, settings, told):

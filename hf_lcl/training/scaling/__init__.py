@@ -1,4 +1,4 @@
-"""Batches beyond what one pass on one device can hold: mini-batches, and the batch of all processes."""
+"""Batches larger than one pass on one device can hold: mini-batches, and the batch of all processes."""
 
 from .gather import gather_candidates
 from .gradient_cache import GradientCache

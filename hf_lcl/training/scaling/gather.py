@@ -1,4 +1,4 @@
-"""The batch of all processes, with a gradient that finds its way back."""
+"""Gathers the batch of all processes, differentiably."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from ...losses.objective import Candidates
 
 def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
     """
-    The batch of all processes in the order of their ranks, as candidates of the anchors of this one, of which each may
-    have any number. The gradient of an embedding is the sum over the processes' losses, so that the mean of the
-    processes' gradients (as `DistributedDataParallel` takes it) is that of the mean loss.
+    The batch of all processes in rank order, as candidates for the anchors of this process; batch sizes may differ.
+    The gradient of an embedding is summed over the losses of all processes, so that the mean of the processes'
+    gradients (which `DistributedDataParallel` computes) is the gradient of the mean loss.
     """
     own = torch.tensor([len(labels)], device=labels.device)
     counts = [torch.zeros_like(own) for _ in range(dist.get_world_size())]
@@ -35,7 +35,7 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, sizes: list[int]) -> Tensor:
         ctx.sizes = sizes
-        # Backends need parts of equal size.
+        # Backends need tensors of equal size.
         padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
         padded[: len(tensor)] = tensor
         parts = [torch.empty_like(padded) for _ in sizes]

@@ -11,12 +11,12 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 from ...model.outputs import LCLOutput
 
 
-# What a loss reads of an output.
+# The fields of an output that a loss reads.
 FIELDS = ("logits", "embeddings", "weighting_logits")
 
 
 class _MiniBatch(NamedTuple):
-    """The inputs of some texts, their rows in the batch, and the random state that their outputs were made from."""
+    """The inputs of some texts, their rows in the batch, and the random state before their forward pass."""
 
     inputs: dict[str, Any]
     rows: Tensor
@@ -26,14 +26,14 @@ class _MiniBatch(NamedTuple):
 
 class GradientCache:
     """
-    Steps over a batch in mini-batches of `mini_batch_size` texts, exactly.
+    Computes the exact gradients of a batch in mini-batches of `mini_batch_size` texts.
 
-    A contrastive loss needs the embeddings of the whole batch, but not their graphs at once. So
-    [`~GradientCache.forward`] computes all outputs without a graph, the loss is taken on them, and
-    [`~GradientCache.backward`] computes each mini-batch a second time, from the same random state, and sends the
-    loss's gradient through it. The price is one more forward pass: 4/3 of the arithmetic. Texts of like length share a
-    mini-batch, which is padded to its own longest text, so that a part of the price comes back; architectures that
-    need one length want `trim=False`.
+    A contrastive loss needs the embeddings of the whole batch, but not all of their graphs at once. So
+    [`~GradientCache.forward`] computes all outputs without a graph, and the loss is computed from them.
+    [`~GradientCache.backward`] then runs each mini-batch again, from the same random state, and backpropagates the
+    loss's gradient through it. The cost is one more forward pass: 4/3 of the arithmetic. Texts of similar length share
+    a mini-batch, which is padded to its own longest text; this recovers part of the cost. Architectures that need
+    inputs of one length require `trim=False`.
 
     Paper: [Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup](https://huggingface.co/papers/2101.06983).
     """
@@ -43,8 +43,8 @@ class GradientCache:
 
     def forward(self, model: nn.Module, inputs: dict[str, Any]) -> LCLOutput:
         """
-        The outputs of the whole batch, as leaves that gather the loss's gradient: of an
-        [`LCLForSequenceClassification`], bare or wrapped for several processes, for tensors of one row per text.
+        The outputs of the whole batch, as leaf tensors that accumulate the loss's gradient. `model` is an
+        [`LCLForSequenceClassification`], bare or wrapped for several processes; `inputs` have one row per text.
         """
         outputs = []
         self._mini_batches: list[_MiniBatch] = []
@@ -65,8 +65,8 @@ class GradientCache:
 
     def backward(self, model: nn.Module, no_sync: Callable[[], AbstractContextManager] = nullcontext) -> None:
         """
-        Sends the gradient that the outputs have gathered on to the weights of the same model. In `no_sync`, which is
-        entered for all mini-batches but the last, gradients stay in this process, so that processes wait once.
+        Propagates the accumulated gradients of the outputs to the weights of the same model. All mini-batches but the
+        last run within `no_sync`, so that gradients are synchronised between processes only once.
         """
         gradients = {name: leaf.grad for name, leaf in self._outputs.items() if leaf.grad is not None}
         for mini_batch in self._mini_batches:
@@ -76,7 +76,7 @@ class GradientCache:
                 torch.set_rng_state(mini_batch.cpu_state)
                 set_device_states(devices, states)
                 output = model(**mini_batch.inputs)
-                # A weighting network without parameters of its own gives weights without a graph.
+                # The logits of a weighting network without parameters are detached.
                 reached = [name for name in gradients if output[name].requires_grad]
                 torch.autograd.backward(
                     [output[name] for name in reached], [gradients[name][mini_batch.rows] for name in reached]
@@ -90,7 +90,7 @@ class GradientCache:
             return [(rows, {name: tensor[rows] for name, tensor in inputs.items()}) for rows in parts]
         mask = inputs["attention_mask"]
         length = mask.shape[1]
-        # The last real token counts, not how many there are: texts that are padded on the left are not cut.
+        # The position of the last real token, not their number: texts that are padded on the left are not cut.
         ends = (mask * torch.arange(1, length + 1, device=mask.device)).amax(dim=1)
         ends, order = ends.sort(descending=True, stable=True)
         longest = ends[:: self.mini_batch_size].tolist()  # the only read from the device
