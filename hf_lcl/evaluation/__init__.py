@@ -1,4 +1,4 @@
-"""What a finished classifier is worth, which classes it confuses, and how far its probabilities can be trusted."""
+"""Evaluation of a finished classifier: metrics, confused classes, relations of classes, and calibration."""
 
 from typing import TYPE_CHECKING
 
@@ -33,5 +33,5 @@ __all__ = [
     "reliability_bins",
 ]
 
-# Some of these need torch or scikit-learn, and others are of use without.
+# Lazy, since some of these need torch or scikit-learn, and the others can be used without.
 __getattr__, __dir__ = lazy_exports(__name__, __file__)

@@ -6,17 +6,17 @@ from .confusion import confusion_counts
 from .intervals import share_interval
 
 
-# Such a probability for another class than that of the label is a reason to read the label again.
+# An error with at least this probability suggests that the label is wrong.
 SURE_PROBABILITY = 0.9
-# Two classes of whose texts such a share is read as the other class, and at least so many texts, may be one.
+# Two classes may be one if at least this share and this number of their texts are predicted as the other class.
 MERGED_SHARE, LEAST_TEXTS = 0.15, 5
-MOST_OF_A_KIND = 3  # pieces of advice of one kind
+MOST_OF_A_KIND = 3  # classes or pairs that are named per kind of advice
 FEW_TEST_TEXTS = 10
 
 
 def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) -> list[str]:
     """
-    Sentences that say what would help most, with the numbers that say so, from the true class ids `(rows,)` and the
+    Sentences on what would help most, with the numbers behind them, from the true class ids `(rows,)` and the
     probabilities `(rows, num_labels)` of a classifier.
     """
     predicted = probabilities.argmax(axis=1)

@@ -32,7 +32,7 @@ class ReliabilityBins:
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error: the mean distance of accuracy and confidence over the texts."""
+        """The expected calibration error: the mean absolute difference of accuracy and confidence over the texts."""
         filled = self.counts > 0
         return float(np.average(np.abs(self.accuracy - self.confidence)[filled], weights=self.counts[filled]))
 
@@ -45,8 +45,8 @@ def reliability_bins(
 
     Args:
         logits (`np.ndarray` of shape `(rows, num_labels)`): before the softmax.
-        references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`, each of
-            which is a decision by itself.
+        references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`, each
+            entry of which is a binary decision.
         temperature (`float`, *optional*, defaults to 1.0): divides the logits.
         bins (`int`, *optional*, defaults to 15): number of bins.
 
@@ -74,7 +74,7 @@ def reliability_bins(
 
 
 def _decisions(logits: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits in float64 and class ids; of rows of 0 and 1, and their logits, so many decisions between two classes."""
+    """Logits in float64 and class ids; for rows of 0 and 1, those of one binary decision per text and label."""
     logits = np.asarray(logits, dtype=np.float64)
     if not len(logits):
         raise ValueError("There are no texts to measure calibration on, or to fit a temperature on.")
@@ -86,13 +86,13 @@ def _decisions(logits: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, 
 def expected_calibration_error(
     logits: np.ndarray, references: np.ndarray, temperature: float = 1.0, bins: int = NUM_BINS
 ) -> float:
-    """The mean distance of confidence and accuracy, from 0 (best) to 1, of texts as for [`reliability_bins`]."""
+    """The mean difference of confidence and accuracy, from 0 (best) to 1; arguments as in [`reliability_bins`]."""
     return reliability_bins(logits, references, temperature, bins).calibration_error
 
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """
-    The temperature that logits have to be divided by for the lowest cross-entropy. Predictions stay the same.
+    The temperature for which the logits divided by it have the lowest cross-entropy. Predictions stay the same.
 
     [Paper](https://huggingface.co/papers/1706.04599). Fit it on texts that the model is neither trained nor tested on.
 
@@ -101,8 +101,8 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
         references (`np.ndarray` of shape `(rows,)`): true class ids.
 
     Returns:
-        `float`: above 1 for a classifier that is overconfident; from 0.01 to 100. 1.0 where all texts are classified
-        right: they would have it grow sure without end.
+        `float`: from 0.01 to 100, above 1 for an overconfident classifier. 1.0 if all texts are classified correctly,
+        since lower temperatures are then always better.
 
     Raises:
         ValueError: without texts.
@@ -131,8 +131,8 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
 
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
-    Divides the last layer of a classifier by `temperature`, so that whoever loads the model gets calibrated
-    probabilities. Predictions stay the same (in half precision, up to the rounding of the layer).
+    Divides the last layer of a classifier by `temperature`, so that the saved model gives calibrated probabilities.
+    Predictions stay the same (in half precision, up to the rounding of the layer).
 
     Args:
         classifier (`PreTrainedModel`): a sequence classifier that ends in a `nn.Linear`, which is changed in place.

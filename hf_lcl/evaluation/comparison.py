@@ -11,7 +11,7 @@ from scipy import stats
 from .decisions import is_right
 
 
-# Resamples of the bootstrap and of the permutation test; of these, a batch at a time is in memory.
+# Resamples of the bootstrap and of the permutation test, and how many of them are in memory at a time.
 RESAMPLES, BATCH = 9999, 100
 
 
@@ -27,7 +27,7 @@ class PairedTest:
 
 
 def paired_test(correct: np.ndarray, reference: np.ndarray) -> PairedTest:
-    """Compares two systems, where `correct` and `reference` `(seeds, texts)` hold 1 for a prediction that is right."""
+    """Compares two systems; `correct` and `reference` `(seeds, texts)` are 1 for a correct prediction, else 0."""
     if correct.shape != reference.shape:
         raise ValueError(f"{correct.shape} and {reference.shape} are not the same seeds and texts.")
     by_text = correct.mean(axis=0) - reference.mean(axis=0)
@@ -53,10 +53,10 @@ def _p_over_texts(differences: np.ndarray) -> float:
 
 def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -> list[dict[str, Any]]:
     """
-    One row per objective, in percent and as text; each is compared with the first over the seeds that both have.
+    One row per objective, as text, in percent; each is compared with the first over the seeds that both have.
 
     A run holds its `settings` (`objective`, and `seed` in `training`), `metrics` (from 0 to 1), `seconds` and
-    `predictions`. These are as `references`: class ids `(texts,)`; or rows of 0 and 1, of which all must be right.
+    `predictions`. Like `references`, these are class ids `(texts,)`; or rows of 0 and 1, where all must be right.
     """
     by_objective: dict[str, dict[int, Mapping[str, Any]]] = {}
     for run in runs:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 NOTHING = "(nothing)"
-# Of more classes, a matrix shows so many with the most errors.
+# With more classes than the first number, a matrix shows only the second number, those with the most errors.
 MOST_CLASSES_IN_MATRIX, CLASSES_OF_SUBMATRIX = 30, 20
 
 
@@ -34,13 +34,13 @@ def confusion_counts(references: np.ndarray, predictions: np.ndarray, num_labels
 
 
 def most_confused(counts: np.ndarray, top: int) -> list[int]:
-    """The ids of the classes with the most errors, their texts and those taken for theirs, the most first."""
+    """The ids of the classes with the most errors (false negatives and false positives), the most first."""
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     return np.argsort(-errors, kind="stable")[:top].tolist()
 
 
 def shown_in_matrix(counts: np.ndarray, order: list[int]) -> list[int]:
-    """The classes in `order`; of many, those with the most errors."""
+    """The classes in `order`; if there are many, only those with the most errors."""
     if len(order) <= MOST_CLASSES_IN_MATRIX:
         return order
     worst = most_confused(counts, CLASSES_OF_SUBMATRIX)
@@ -55,8 +55,8 @@ def confused_pairs(
 
     Args:
         references (`np.ndarray` of shape `(rows,)`): true class ids; or rows of 0 and 1 `(rows, num_labels)`.
-        predictions (`np.ndarray` of shape `(rows,)`): predicted class ids, or rows of 0 and 1. Of several labels a
-            pair is one that is missed and one that is added to the same text, or `NOTHING`.
+        predictions (`np.ndarray` of shape `(rows,)`): predicted class ids, or rows of 0 and 1. With several labels, a
+            pair is a missed label and a wrong one of the same text, or `NOTHING` if it has no wrong one.
         names (`list[str]`): class names by id.
         top (`int`, *optional*, defaults to 5): the largest number of pairs.
 
@@ -76,7 +76,7 @@ def confused_pairs(
     if np.ndim(references) == 2:
         true, given = np.asarray(references) > 0, np.asarray(predictions) > 0
         missed, added = (true & ~given).astype(int), (given & ~true).astype(int)
-        # By the label that is missed (row) and the one that is added; in the last column, none is.
+        # Rows are missed labels, columns are wrong ones; the last column counts texts without a wrong label.
         counts = missed.T @ np.column_stack([added, added.sum(axis=1) == 0])
         rows, names = true.sum(axis=0), [*names, NOTHING]
     else:
@@ -93,7 +93,7 @@ def confused_pairs(
 
 def per_class_table(references: np.ndarray, predictions: np.ndarray, names: list[str]) -> list[dict[str, str | float]]:
     """
-    One row per class with `label`, `precision`, `recall`, `f1` and `support`, of predictions as for
+    One row per class with `label`, `precision`, `recall`, `f1` and `support`; arguments as in
     [`confused_pairs`]. A class that is never predicted has precision and F1 0.
     """
     from sklearn.metrics import precision_recall_fscore_support  # takes a second to import

@@ -32,9 +32,9 @@ def build_page(
     suspects: Sequence[dict[str, str]] = (),
 ) -> "gradio.Blocks":
     """
-    The page, on which `explorer` answers; `.launch()` serves it. Corrected texts are appended to the csv file
-    `corrections`, see [`append_correction`]. Test texts that were `misread` have the columns of `predictions.csv`;
-    `suspects`, on which to decide, those of the list of `audit`. Raises an `ImportError` without gradio.
+    The page, which shows the answers of `explorer`; `.launch()` serves it. Corrected texts are appended to the csv
+    file `corrections`, see [`append_correction`]. `misread` are rows of `predictions.csv`, test texts with errors;
+    `suspects` are rows of the list of `audit`, labels to check. Raises an `ImportError` without gradio.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     gr = load_extra("gradio", extra="web")
@@ -91,7 +91,7 @@ def build_page(
 
 
 def _add_curve(gr: Any, explorer: Explorer) -> None:
-    """The accuracy of the surest answers, and the cuts for some accuracies, as the report has measured them."""
+    """The accuracy by share of answered texts, and the cuts for some accuracies, as measured by the report."""
     gr.LinePlot(
         explorer.curve,
         x="answered",

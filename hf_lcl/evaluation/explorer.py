@@ -1,4 +1,4 @@
-"""What there is to say of a single text: its classes, the closest training texts, what else it may be."""
+"""Explains the answer for a single text: likeliest classes, closest training texts, and frequent confusions."""
 
 import csv
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ from .inference import run_on_texts
 from .summary import FOLDER, read_summary
 
 
-# The classifier is not sure where its two likeliest classes are closer than this.
+# The classifier is not sure if the probabilities of its two likeliest classes differ by less than this.
 UNSURE_MARGIN = 0.2
 MOST_SHOWN = 5
-ANSWER_ACCURACY = 0.95  # of the answers that need no person
+ANSWER_ACCURACY = 0.95  # wanted accuracy of the answers that are not left to a person
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of a text."""
+    """The answer for a text."""
 
     classes: dict[str, float]  # the likeliest and their probabilities, the likeliest first
     is_sure: bool  # whether the likeliest is ahead of the next by 0.2 or more
     neighbours: list[tuple[str, str, float]]  # the closest training texts: text, label, cosine
-    # For the two likeliest classes, what else their texts are taken for: class, other class, "measured" (share of the
-    # test texts) or "learned" (mean weight), number.
+    # The classes that the two likeliest ones are confused with: class, other class, "measured" (share of the test
+    # texts) or "learned" (mean weight), number.
     confused: list[tuple[str, str, str, float]]
-    remark: str  # that no class fits, or that a person should look at it; or nothing
+    remark: str  # that no class fits, or that a person should check; else empty
 
 
 class Explorer:
     """
-    A finished classifier, asked about one text at a time, which is cut to `max_seq_length` tokens. The report in its
-    `folder` says which classes are confused; `texts` and `labels` are the training texts and their class names.
+    A finished classifier for one text at a time, which is truncated to `max_seq_length` tokens. Confused classes are
+    read from the report in its `folder`; `texts` and `labels` are the training texts and their class names.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Explorer:
         }
 
     def ask(self, text: str) -> Answer:
-        """What is said of a text; raises a `ValueError` for an empty one."""
+        """The answer for a text; raises a `ValueError` for an empty one."""
         if not text.strip():
             raise ValueError("There is no text: type one.")
         probabilities, embedding = self._run([text], "text")
@@ -115,8 +115,8 @@ class Explorer:
 
 def _read_shares(path: Path, names: list[str]) -> np.ndarray:
     """
-    The shares of each class (row) that go to others, by a matrix as the report writes it; 0 where it has no such
-    classes, or is not there.
+    The share of each class (row) that goes to each other class, from a matrix written by the report; all 0 if the file
+    is missing or has other classes.
     """
     shares = np.zeros((len(names), len(names)))
     if not path.is_file():

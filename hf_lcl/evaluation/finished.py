@@ -20,10 +20,10 @@ def load_finished(
     may_have_several_labels: bool = False,
 ) -> tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]:
     """
-    A finished sequence classifier from a folder or the Hub, by default from its branch `main`, on the device of this
-    process, wrapped to give embeddings too, and its tokenizer. Raises a `ValueError` where there is no such model, it
-    is an ONNX graph, has no classifier or no tokenizer, is an adapter without its training model, or gives a text any
-    number of labels and `may_have_several_labels` is not set.
+    Loads a finished sequence classifier, wrapped to also return embeddings, and its tokenizer, from a folder or the
+    Hub (by default branch `main`), to the device of this process. Raises a `ValueError` if there is no such model, it
+    is an ONNX graph, it has no classifier or no tokenizer, it is an adapter without its training model, or it is a
+    multi-label classifier and `may_have_several_labels` is not set.
     """
     options = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     check_weights(name)
@@ -40,19 +40,19 @@ def load_finished(
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
         raise ValueError(f"No classifier can be loaded from {name}: {error}") from error
-    # Without its files, transformers makes up a tokenizer that knows no words.
+    # If the tokenizer files are missing, transformers creates a tokenizer with an empty vocabulary.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ValueError(f"{name} holds no tokenizer: save the one it was trained with beside it.")
     kind = model.config.text_config.problem_type or ("regression" if model.config.num_labels == 1 else None)
     if kind == SEVERAL and not may_have_several_labels:
         raise ValueError(
             f"{name} gives a text any number of labels, and this command needs one for each: predict, evaluate, "
-            "report and export take such a classifier, and report --fold_thresholds f1 sets where a label is given."
+            "report and export take such a classifier, and report --fold_thresholds f1 chooses its thresholds."
         )
     if kind not in (None, "single_label_classification", SEVERAL):
         raise ValueError(
-            f"{name} is a model for {str(kind).replace('_', ' ')}: its outputs are no probabilities of classes that "
-            "exclude each other. Only classifiers with one label per text are supported here."
+            f"{name} is a model for {str(kind).replace('_', ' ')}: its outputs are not probabilities of mutually "
+            "exclusive classes. Only classifiers with one label per text are supported here."
         )
     return model, tokenizer
 
@@ -75,7 +75,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def is_standard(folder: Path, model: LCLForSequenceClassification) -> bool:
-    """Whether a folder's model is the standard classifier that it holds: no adapter, and no training model."""
+    """Whether the `model` of a folder is a standard classifier, not an adapter or a training model."""
     return not is_adapter(folder) and model.config.weighting == "none"
 
 

@@ -38,12 +38,12 @@ def run_model(
     progress: tqdm | None = None,
 ) -> ModelOutputs:
     """
-    Runs a model over tokenised texts, one at least, sorted by length; a plain classifier is wrapped by
-    [`~LCLForSequenceClassification.from_native`] first. The tokenizer pads the batches, which on a CPU have fewer than
-    `batch_size` texts where these are long. A `progress` bar goes on, instead of a new one with a `description`.
+    Runs a model over at least one tokenised text, sorted by length; wrap a plain classifier with
+    [`~LCLForSequenceClassification.from_native`] first. The tokenizer pads the batches; on a CPU, batches of long
+    texts are smaller than `batch_size`. A given `progress` bar is updated instead of a new one with a `description`.
 
-    Returns the outputs on the CPU, in fp32. Raises a `ValueError` for a token id that the model does not know, since
-    the tokenizer is another model's.
+    Returns the outputs on the CPU, in fp32. Raises a `ValueError` for a token id outside the model's vocabulary, which
+    shows that the tokenizer is another model's.
     """
     model.eval()
     known_ids = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
@@ -82,8 +82,8 @@ def run_on_texts(
     **options: Any,
 ) -> ModelOutputs:
     """
-    Runs a model over texts, or pairs of texts, at hand. They are cut to `max_length` tokens, and to what the tokenizer
-    allows. For the other arguments see [`run_model`].
+    Tokenises texts, or pairs of texts, and runs a model over them. They are truncated to `max_length` tokens, or to
+    the tokenizer's limit if that is lower. For the other arguments see [`run_model`].
     """
     columns = [list(column) for column in zip(*texts)] if isinstance(texts[0], tuple) else [list(texts)]
     limit = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)

@@ -1,10 +1,10 @@
-"""How sure a number is: its 95 % interval over the texts that it was measured on."""
+"""95 % confidence intervals of metrics over the texts that they were measured on."""
 
 import numpy as np
 
 
 RESAMPLES = 1000
-DRAWS_OF_TEXTS = 200  # each holds a number for every text
+DRAWS_OF_TEXTS = 200  # fewer resamples, since each stores one number per text
 
 
 def share_interval(hits: int, texts: int) -> tuple[float, float]:
@@ -17,8 +17,8 @@ def share_interval(hits: int, texts: int) -> tuple[float, float]:
 
 def metric_intervals(counts: np.ndarray) -> dict[str, tuple[float, float]]:
     """
-    The intervals of `accuracy` (Wilson's), `macro_f1` and `weighted_f1` (by drawing the texts anew, 1,000 times), from
-    the [`confusion_counts`] of at least one text.
+    The intervals of `accuracy` (Wilson's), `macro_f1` and `weighted_f1` (bootstrap over the texts, 1,000 resamples),
+    from the [`confusion_counts`] of at least one text.
     """
     texts, (true, predicted) = int(counts.sum()), np.nonzero(counts)
     drawn = np.random.default_rng(0).multinomial(texts, counts[true, predicted] / texts, size=RESAMPLES)
@@ -34,15 +34,15 @@ def metric_intervals(counts: np.ndarray) -> dict[str, tuple[float, float]]:
 
 
 def _ends(resampled: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Between which 95 % of the values of each metric lie."""
+    """The central 95 % interval of the values of each metric."""
     ends = {name: np.percentile(values, [2.5, 97.5]) for name, values in resampled.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict[str, tuple[float, float]]:
     """
-    The intervals of the figures of [`classification_metrics`] where texts have several labels, by drawing the texts
-    anew, 200 times.
+    The intervals of [`classification_metrics`] for several labels per text: Wilson's for `subset_accuracy`, else by a
+    bootstrap over the texts with 200 resamples.
     """
     texts, given, true = len(logits), logits > 0, references > 0
     drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=DRAWS_OF_TEXTS).astype(float)
@@ -62,7 +62,7 @@ def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict
 
 
 def _average_precision(drawn: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
-    """Of one label in each draw of the texts; NaN where no text that was drawn has it."""
+    """The average precision of one label in each resample; NaN if no text of the resample has it."""
     order = np.argsort(-scores, kind="stable")
     times = drawn[:, order]
     hits = times * is_true[order]

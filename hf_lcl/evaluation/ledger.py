@@ -1,4 +1,4 @@
-"""Finished runs, one line each, so that a study can be stopped at any time and goes on where it was."""
+"""A log of finished runs, one line each, so that a study can be stopped at any time and resumed."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from typing import Any
 
 class Ledger:
     """
-    A JSON-lines file of finished runs, made with the first run. A run is identified by its settings, in any order.
+    A JSON-lines file of finished runs, created by the first run. A run is identified by its settings, in any order.
 
     Several processes may write to one file. A line that a killed process left incomplete is skipped, and the next run
-    starts on a new line. A line that is no run raises a `ValueError`.
+    starts on a new line. A line that is not a run raises a `ValueError`.
     """
 
     def __init__(self, path: str | os.PathLike):

@@ -13,13 +13,13 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
 
     Args:
         prediction (`EvalPrediction`): logits `(rows, num_labels)` and class ids `(rows,)`; or rows of 0 and 1
-            `(rows, num_labels)` where texts have several labels. A label is then predicted where its logit is above 0,
-            its probability above 0.5.
+            `(rows, num_labels)` for several labels per text. A label is then predicted if its logit is above 0 (its
+            probability above 0.5).
 
     Returns:
-        `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1. Of several labels:
+        `dict[str, float]`: `accuracy`, `macro_f1` and `weighted_f1`, each from 0 to 1. With several labels:
         `micro_f1`, `macro_f1`, `weighted_f1`, `subset_accuracy` (all labels of a text are right), `hamming_loss`
-        (share of wrong decisions) and `mean_average_precision` (over the classes, whatever the threshold).
+        (share of wrong decisions) and `mean_average_precision` (over the classes, independent of a threshold).
 
     Example:
 

@@ -1,4 +1,4 @@
-"""How close the classes are, by the mean weights or probabilities that texts give to them."""
+"""Similarity of the classes, from the mean weights or probabilities that their texts give to each class."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from scipy.spatial.distance import squareform
 from scipy.special import entr, softmax
 
 
-# Smaller affinities count as this one.
+# Smaller affinities are clipped to this value.
 LEAST_AFFINITY = 1e-4
-# A network has learned something about the classes if the entropy of its mean weights is lower by this share.
+# A network has learned something about the classes if its mean weights have an entropy below uniform by this share.
 LEAST_ENTROPY_LOSS = 0.05
 
 
@@ -71,9 +71,9 @@ def class_means(values: np.ndarray, references: np.ndarray, num_labels: int) -> 
 
 def is_nearly_uniform(affinity: np.ndarray) -> bool:
     """
-    Whether all classes get almost the same weight: which weights are the largest is chance then.
+    Whether all classes get almost the same weight, so that the order of the weights is chance.
 
-    That is so if the mean entropy of the rows of `affinity` is within 5% of `log(num_labels)`, or no class has texts.
+    True if the mean entropy of the rows of `affinity` is within 5% of `log(num_labels)`, or no class has texts.
     """
     known = affinity[np.isfinite(affinity).all(axis=1)]
     limit = (1 - LEAST_ENTROPY_LOSS) * np.log(affinity.shape[1])
@@ -84,7 +84,7 @@ def class_tree(affinity: np.ndarray) -> ClassTree:
     """
     Hierarchical clustering of the classes (average linkage, optimal leaf order).
 
-    The distance of two classes is `-log` of their mean affinity in both directions: half the affinity is 0.69 farther.
+    The distance of two classes is `-log` of their mean affinity in both directions: half the affinity adds 0.69.
 
     Args:
         affinity (`np.ndarray` of shape `(num_labels, num_labels)`): from 0 to 1, such as [`label_relations`] or a

@@ -1,4 +1,4 @@
-"""Texts of none of the classes: what tells them from the others, how well, and where to cut."""
+"""Detection of out-of-scope texts: scores, their metrics, and the choice of the threshold."""
 
 from dataclasses import dataclass
 from math import ceil, floor
@@ -8,11 +8,11 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 
-KEPT_SHARE = 0.95  # share of the known texts that the figures are for
-NEIGHBOUR_RANK = 5  # of so many, the farthest counts
-# Logits that differ by less may change places in a batch of another size.
+KEPT_SHARE = 0.95  # share of the known texts that is kept at the threshold of the metrics
+NEIGHBOUR_RANK = 5  # the score is the cosine to the training text of this rank
+# The order of logits that differ by less may depend on the batch size.
 SCORE_TOLERANCE = 1e-5
-# What the exported classifier can do by itself: the first is how it does.
+# Names of the scores. Only the first is built into the exported classifier.
 NAMES = {
     "largest_logit": "largest logit",
     "energy": "energy",
@@ -26,8 +26,8 @@ NAMES = {
 @dataclass(frozen=True)
 class Rule:
     """
-    How the logit of the class `out_of_scope` is chosen: `"keep"`, so that this share of validation texts keeps a class
-    of its own; `"recall"`, so that this share of out-of-scope texts is found; or `"f1"`, for the best F1 of the class
+    How the logit of the class `out_of_scope` is chosen: `"keep"`, so that this share of validation texts still gets a
+    known class; `"recall"`, so that this share of out-of-scope texts is found; or `"f1"`, for the best F1 of the class
     on both.
     """
 
@@ -36,7 +36,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
-        """A rule as it is written (`"keep=0.95"`); raises a `ValueError` for another text."""
+        """Parses a rule, such as `"keep=0.95"`; raises a `ValueError` for an invalid one."""
         kind, _, share = text.partition("=")
         try:
             rule = cls(kind, float(share or 0))
@@ -50,7 +50,7 @@ class Rule:
         return self.kind + (f"={self.share:g}" if self.share else "")
 
     def check(self, known: int, foreign: int | None) -> None:
-        """Raises a `ValueError` where so many validation texts, or out-of-scope ones, are too few for the rule."""
+        """Raises a `ValueError` if the number of validation or out-of-scope texts is too small for the rule."""
         if self.kind != "keep" and foreign is None:
             raise ValueError(f"out_of_scope={self} needs texts of no class: give --oos_file, or use keep=0.95.")
         few, what, where = known, "validation texts", "validation_file"
@@ -66,8 +66,8 @@ class Rule:
 
     def cut(self, known: np.ndarray, foreign: np.ndarray | None = None) -> float:
         """
-        The logit below which all others have to be, halfway between those of two texts, from the largest logits
-        `(texts,)` of validation texts and of out-of-scope texts.
+        The logit of the class: texts whose largest logit is lower are out of scope. It lies halfway between two of the
+        largest logits `(texts,)` of validation texts and of out-of-scope texts.
         """
         self.check(len(known), None if foreign is None else len(foreign))
         known = np.sort(known.astype(np.float64))
@@ -87,7 +87,7 @@ class Rule:
 
 
 def with_out_of_scope(logits: np.ndarray, temperature: float, cut: float) -> np.ndarray:
-    """The logits `(texts, num_labels + 1)` of a classifier whose last layer got the class."""
+    """The logits `(texts, num_labels + 1)` after the class is added to the last layer of the classifier."""
     logits = np.asarray(logits) / temperature
     return np.concatenate([logits, np.full((len(logits), 1), cut, dtype=logits.dtype)], axis=1)
 
@@ -98,8 +98,8 @@ def scope_scores(
     trained: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """
-    How much texts look like those of the classes, by each score of `NAMES`, `(texts,)`: higher is more. Three take the
-    `logits` of the known classes `(texts, num_labels)`; the others need the `embeddings` of the texts, and, as
+    Each score of `NAMES` for each text, `(texts,)`; higher means more like the known classes. Three are computed from
+    the `logits` of the known classes `(texts, num_labels)`; the others need the `embeddings` of the texts and, as
     `trained`, embeddings `(rows, hidden)` and class ids `(rows,)` of training texts.
     """
     scores = {
@@ -126,9 +126,9 @@ def _centres(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _relative_mahalanobis(texts: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Distance to all texts less that to the nearest class (https://huggingface.co/papers/2106.09022)."""
+    """Distance to the mean of all texts minus that to the nearest class (https://huggingface.co/papers/2106.09022)."""
     from scipy.spatial.distance import cdist
-    from sklearn.covariance import LedoitWolf  # few texts do not fill a covariance: it is shrunk
+    from sklearn.covariance import LedoitWolf  # shrinks a covariance estimated from few texts
 
     distances = []
     for ids in (np.zeros_like(labels), np.unique(labels, return_inverse=True)[1]):
@@ -141,9 +141,9 @@ def _relative_mahalanobis(texts: np.ndarray, rows: np.ndarray, labels: np.ndarra
 
 def scope_metrics(known: np.ndarray, foreign: np.ndarray) -> dict[str, float]:
     """
-    How well a score `(texts,)` tells texts of the classes, where it is higher, from those of no class: `auroc`; `aupr`
-    of finding foreign texts; and where 95 % of the known texts are kept, `fpr_at_95_kept`, the share of foreign texts
-    that are kept too, and `oos_recall_at_95_kept`, of those that are found.
+    How well a score `(texts,)`, higher for known texts, separates them from foreign ones: `auroc`; `aupr` with foreign
+    texts as positives; and at the threshold that keeps 95 % of the known texts, the share of foreign texts that are
+    kept (`fpr_at_95_kept`) and found (`oos_recall_at_95_kept`).
     """
     from sklearn.metrics import average_precision_score, roc_auc_score  # takes a second to import
 
@@ -159,6 +159,6 @@ def scope_metrics(known: np.ndarray, foreign: np.ndarray) -> dict[str, float]:
 
 
 def scope_table(known: dict[str, np.ndarray], foreign: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """[`scope_metrics`] of each of the [`scope_scores`] of both, and its AUROC less that of the largest logit."""
+    """[`scope_metrics`] of each of the [`scope_scores`], and its AUROC minus that of the largest logit."""
     rows: list[dict[str, Any]] = [{"score": NAMES[name]} | scope_metrics(known[name], foreign[name]) for name in known]
     return [row | {"auroc_difference": row["auroc"] - rows[0]["auroc"]} for row in rows]

@@ -1,4 +1,4 @@
-"""Which answers to trust and which to leave to a person: accuracy over the share of texts that are answered."""
+"""Selective classification: the accuracy of the answers by the share of texts that are answered."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ WANTED = (0.8, 0.9, 0.95, 0.98, 0.99)  # accuracies of the answers
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is reached by answering the surest texts alone, in arrays `(cuts,)`; the first row answers the fewest."""
+    """Coverage and accuracy if only texts above a cut are answered, in arrays `(cuts,)`, from the highest cut."""
 
-    cuts: np.ndarray  # the least probability of an answer
+    cuts: np.ndarray  # the lowest probability that is answered
     coverage: np.ndarray  # the share of texts that are answered
     accuracy: np.ndarray  # of the answers
 
     @property
     def area(self) -> float:
-        """The area under the share of wrong answers over the share of answered texts (AURC): lower is better."""
+        """The area under the curve of error rate by coverage (AURC): lower is better."""
         widths = np.diff(self.coverage, prepend=0.0)
         return float(((1 - self.accuracy) * widths).sum())
 
     def cut_for(self, accuracy: float) -> float | None:
-        """The cut that answers most texts with this accuracy, rounded down; `None` where no cut reaches it."""
+        """The cut with the highest coverage at this accuracy, rounded down; `None` if no cut reaches it."""
         reached = np.flatnonzero(self.accuracy >= accuracy - 1e-12)
         return float(np.floor(self.cuts[reached[-1]] * 1e4) / 1e4) if len(reached) else None
 
@@ -36,7 +36,7 @@ def risk_coverage(logits: np.ndarray, references: np.ndarray) -> RiskCoverage:
     confidence, right = found.max(axis=1), found.argmax(axis=1) == references
     order = np.argsort(-confidence, kind="stable")
     confidence, right = confidence[order], right[order]
-    # Texts of one probability are answered together.
+    # Texts of equal probability are answered together.
     ends = np.flatnonzero(np.append(np.diff(confidence) != 0, True))
     numbers = ends + 1
     return RiskCoverage(confidence[ends], numbers / len(right), right.cumsum()[ends] / numbers)
@@ -46,8 +46,8 @@ def cut_table(
     chosen_on: RiskCoverage, measured: RiskCoverage, wanted: tuple[float, ...] = WANTED
 ) -> list[dict[str, float]]:
     """
-    For each wanted accuracy that is higher than that of all answers and is reached: the cut (`reject_below`), and what
-    it does to other texts: the share that is `answered`, and the `accuracy` of these answers.
+    One row per wanted accuracy that is above the overall accuracy and is reached: the cut (`reject_below`) that is
+    chosen on the first curve and, measured on the second, the share `answered` and the `accuracy` of these answers.
     """
     rows = []
     for accuracy in wanted:

@@ -1,4 +1,4 @@
-"""The cut above which each of several labels is given, chosen on validation texts and folded into the classifier."""
+"""The threshold of each label of a multi-label classifier, chosen on validation texts and folded into its bias."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .inference import run_model
 from .metrics import classification_metrics
 
 
-# A class with so many texts is half way between its own cut and that of all classes together.
+# A class with this many texts gets the mean of its own cut and that of all classes together.
 FEW_TEXTS = 10
 F1_NAMES = ("macro_f1", "micro_f1")
 REMARK = "scores are decisions, not calibrated probabilities"
@@ -26,13 +26,13 @@ REMARK = "scores are decisions, not calibrated probabilities"
 
 def best_cuts(logits: np.ndarray, references: np.ndarray, goal: str = "f1") -> np.ndarray:
     """
-    For each class the logit above which it should be decided, for the best F1, or for the most texts at a precision.
-    It lies half way between the two texts that it divides. A class with few texts is drawn to the cut that is best for
-    all classes together, and one without takes that.
+    The threshold on the logit of each class for the best F1, or for the highest recall at a precision. It lies halfway
+    between the logits of two texts. The cut of a class with few texts is shrunk towards the best cut for all classes
+    together; a class without texts gets that cut.
 
     The logits and the rows of 0 and 1 `(rows, num_labels)` are of texts that the classifier was not trained on; the
-    goal is `"f1"`, or a precision, such as `"precision=0.9"`. Raises a `ValueError` for another goal, or texts without
-    any label.
+    goal is `"f1"`, or a precision, such as `"precision=0.9"`. Raises a `ValueError` for another goal, or if no text
+    has a label.
     """
     precision, references = check_goal(goal), np.asarray(references) > 0
     if not references.any():
@@ -48,11 +48,11 @@ def _best_cut(logits: np.ndarray, references: np.ndarray, precision: float | Non
     from sklearn.metrics import precision_recall_curve  # takes a second to import
 
     precisions, recalls, cuts = precision_recall_curve(references, logits)
-    precisions, recalls = precisions[:-1], recalls[:-1]  # the last stand for no text at all
+    precisions, recalls = precisions[:-1], recalls[:-1]  # the last entries have no cut
     if precision is None:
         best = int(np.argmax(2 * precisions * recalls / (precisions + recalls).clip(min=1e-12)))
     elif (precisions >= precision).any():
-        best = int(np.argmax(precisions >= precision))  # cuts rise: the first leaves the most texts
+        best = int(np.argmax(precisions >= precision))  # cuts ascend: the first has the highest recall
     else:
         best = int(np.argmax(precisions))
     below = logits[logits < cuts[best]]
@@ -60,11 +60,11 @@ def _best_cut(logits: np.ndarray, references: np.ndarray, precision: float | Non
 
 
 def check_bias(classifier: PreTrainedModel) -> None:
-    """Raises a `ValueError` where the last layer of a classifier has no bias that cuts could be taken from."""
+    """Raises a `ValueError` if the last layer of a classifier has no bias to subtract cuts from."""
     if last_layer(classifier)[1].bias is None:
         raise ValueError(
-            f"fold_thresholds takes the cuts from the bias of the last layer, and {type(classifier).__name__} has no "
-            "bias there: leave it out, and decide by predict --all_probabilities."
+            f"fold_thresholds subtracts the cuts from the bias of the last layer, and {type(classifier).__name__} has "
+            "no bias there: leave it out, and decide by predict --all_probabilities."
         )
 
 
@@ -72,15 +72,15 @@ def fold_cuts(
     classifier: PreTrainedModel, logits: np.ndarray, references: np.ndarray, goal: str = "f1"
 ) -> dict[str, Any]:
     """
-    Chooses the cuts by [`best_cuts`] and takes them from the bias of the classifier, in place. Its configuration keeps
-    them as `folded_thresholds`: the probabilities that now are 0.5. Returns these and macro and micro F1 of the texts
-    at 0.5, before and after. Raises a `ValueError` for a classifier whose last layer has no bias, too.
+    Chooses the cuts by [`best_cuts`] and subtracts them from the bias of the classifier, in place. Its configuration
+    stores them as `folded_thresholds`, the probabilities that are mapped to 0.5. Returns these and the macro and micro
+    F1 of the texts at 0.5, before and after. Also raises a `ValueError` if the last layer has no bias.
     """
     check_bias(classifier)
     names, cuts = class_names(classifier.config), best_cuts(logits, references, goal)
     shift_logits(classifier, (-cuts).tolist())
     before, after = (classification_metrics(EvalPrediction(z, references)) for z in (logits, logits - cuts))
-    # Of a classifier with folded cuts the new ones come on top: what is kept is where the first one stood.
+    # New cuts add to those folded earlier: the thresholds that are stored refer to the original classifier.
     thresholds = dict(zip(names, expit(_folded_cuts(classifier.config) + cuts).round(6).tolist()))
     classifier.config.folded_thresholds = thresholds
     found: dict[str, Any] = {"goal": goal, "thresholds": thresholds, "cuts": cuts, "rows": len(references)}
@@ -90,12 +90,12 @@ def fold_cuts(
 
 
 def unfolded(logits: np.ndarray, config: PreTrainedConfig) -> np.ndarray:
-    """Logits `(rows, num_labels)` as they were before thresholds were folded: those of probabilities."""
+    """Logits `(rows, num_labels)` as they were before thresholds were folded: their sigmoids are probabilities."""
     return logits + _folded_cuts(config) if getattr(config, "folded_thresholds", None) else logits
 
 
 def _folded_cuts(config: PreTrainedConfig) -> np.ndarray:
-    """What was taken from the logit of each class `(num_labels,)`."""
+    """The cut that was subtracted from the logit of each class, `(num_labels,)`."""
     thresholds = getattr(config, "folded_thresholds", None) or {}
     return logit([thresholds.get(name, 0.5) for name in class_names(config)])
 
@@ -109,9 +109,9 @@ def fold_into_folder(
     batch_size: int,
 ) -> dict[str, Any]:
     """
-    [`fold_cuts`] on validation texts, for the classifier in a folder, which is saved there. Raises a `ValueError`
-    without such texts, for a classifier with one label per text, and for an adapter or a training model, whose
-    classifier is not the one in the folder.
+    Applies [`fold_cuts`] on validation texts to the classifier in a folder, and saves it there. Raises a `ValueError`
+    without such texts, for a classifier with one label per text, and for a folder that holds an adapter or a training
+    model instead of a standard classifier.
     """
     check_goal(goal)  # before the model runs
     if not model.config.has_several_labels:

@@ -1,1 +1,1 @@
-"""What embeddings say of a file: labels that look wrong, equal texts, outliers, and what to label next."""
+"""Checks a data file by embeddings: labels that look wrong, equal texts, outliers, and what to label next."""

@@ -19,12 +19,12 @@ def choose_next(
     known: Collection[str] = (),
 ) -> tuple[list[int], Counter[str]]:
     """
-    The texts from whose labels a classifier learns most: between whose two likeliest classes it is torn (breaking
-    ties). Of near-equal texts one is taken, and of a class twice its equal share at most, unless others lack.
+    Active learning by breaking ties: the texts with the smallest margin between their two likeliest classes. Of
+    near-equal texts one is taken, and of a class at most twice its equal share, unless there are too few others.
 
-    Returns at most `number` rows, the smallest margin first, and how many were passed over as `known` or `near-equal`.
-    Logits are `(rows, num_labels)`, embeddings of length 1 `(rows, hidden)`; texts that have a label already are
-    `known`, as [`same_words`] writes them.
+    Returns at most `number` rows, the smallest margin first, and how many were skipped as `known` or `near-equal`.
+    Logits are `(rows, num_labels)`, embeddings of length 1 `(rows, hidden)`; `known` are the texts that have a label
+    already, normalised by [`same_words`].
     """
     found = probabilities(logits, several=False)
     *_, second, first = np.partition(found, -2, axis=1).T

@@ -21,20 +21,20 @@ from ..finished import is_adapter, load_finished
 from ..inference import run_on_texts
 
 
-BATCHES_AT_ONCE = 32  # that are sorted by length, run and written together
+BATCHES_AT_ONCE = 32  # batches that are sorted by length, run and written together
 
 
 def on_disk(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """An array in a temporary file, which is gone with the array: it takes no memory that others need."""
+    """A memory-mapped array in a temporary file, which is deleted together with the array."""
     with tempfile.TemporaryFile(prefix="hf_lcl_") as file:
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
 
 
 class Embedder:
     """
-    What gives texts embeddings: a finished classifier, or an encoder, whose embedding is the mean of its tokens. Its
-    `name` is a folder or an id on the Hub; texts are cut to `max_length` tokens. Raises a `ValueError` where there is
-    no model, or no tokenizer.
+    Computes embeddings of texts by a finished classifier, or by an encoder (the mean of its tokens). Its `name` is a
+    folder or an id on the Hub; texts are truncated to `max_length` tokens. Raises a `ValueError` if there is no model
+    or no tokenizer.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Embedder:
             self.model, self.tokenizer = load_finished(name, trust_remote_code=trust_remote_code)
         else:
             level = loading.logger.level
-            loading.logger.setLevel(ERROR)  # the classifier on top is new, and never asked
+            loading.logger.setLevel(ERROR)  # the classifier on top is new, and not used
             try:
                 model = LCLForSequenceClassification.from_encoder(
                     name, num_labels=2, pooling="mean", weighting="none", trust_remote_code=trust_remote_code

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a file: labels, repetitions, texts that are near nothing."""
+"""Faults in the rows of a file: labels that look wrong, duplicates, conflicting labels, outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from .neighbours import Neighbours, nearest
 
 
 LABEL, DUPLICATE, CONFLICT, OUTLIER = "label?", "duplicate", "conflict", "outlier"
-WRONG = np.log(5)  # the margin from which on a label looks wrong: another class is five times as likely
+WRONG = np.log(5)  # a label looks wrong from this margin on: another class is five times as likely
 MOST_COUNTED = 5000
-SAME_TEXT_COSINE = 0.95  # the cosine from which on two texts say the same
-OUTLIER_DEVIATIONS = 3.5  # an outlier's nearest text is farther than usual by so many (robust) standard deviations
-SMALLEST = np.float32(1e-12)  # of probabilities
+SAME_TEXT_COSINE = 0.95  # two texts are near-equal from this cosine on
+OUTLIER_DEVIATIONS = 3.5  # robust standard deviations by which an outlier's nearest text is farther than the median
+SMALLEST = np.float32(1e-12)  # lower bound of probabilities
 
 
 def same_words(text: str) -> str:
-    """A text without capitals and needless blanks: equal for texts that say the same word for word."""
+    """A text in lower case with single blanks, to compare texts word for word."""
     return " ".join(text.casefold().split())
 
 
@@ -28,19 +28,19 @@ class Findings:
     """What was found in a file; arrays have one entry per row."""
 
     labels: np.ndarray  # class ids as given; -1 where the file has no labels
-    suggested: np.ndarray  # the likeliest class, of a classifier that has not seen the text
-    # By how much the logit of the likeliest other class is above that of the label: 2.3 says that it is ten times as
+    suggested: np.ndarray  # the likeliest class by a classifier that was not trained on the text
+    # The log-probability of the likeliest other class minus that of the label: 2.3 means that it is ten times as
     # likely; NaN for a class with a single text.
     margins: np.ndarray
     probabilities: np.ndarray  # of the label; NaN likewise
     neighbours: Neighbours
-    flags: dict[str, np.ndarray]  # kind of fault to which rows have it
-    singles: list[int]  # classes with a single text, of whose label nothing can be said
-    leaks: np.ndarray  # which rows are near-equal to one of another split
+    flags: dict[str, np.ndarray]  # kind of fault to a mask of the rows that have it
+    singles: list[int]  # classes with a single text, whose label cannot be judged
+    leaks: np.ndarray  # mask of the rows that are near-equal to one of another split
 
     @property
     def order(self) -> np.ndarray:
-        """The rows, those first whose labels are wrong most surely."""
+        """The rows by descending margin: the labels that look most wrong first."""
         return np.argsort(-np.nan_to_num(self.margins, nan=-np.inf), kind="stable")
 
     def flag(self, row: int) -> str:
@@ -49,7 +49,7 @@ class Findings:
 
     @property
     def looks_like(self) -> np.ndarray:
-        """The class that is suggested where a label looks wrong, and that of the label elsewhere."""
+        """The suggested class of rows whose label looks wrong, else the label."""
         return np.where(self.flags[LABEL], self.suggested, self.labels)
 
 
@@ -62,16 +62,16 @@ def look_at(
     others: np.ndarray | None = None,
 ) -> Findings:
     """
-    Looks for labels that are wrong, texts that repeat another or stand under several labels, and outliers.
+    Finds labels that look wrong, duplicates, texts with conflicting labels, and outliers.
 
-    Embeddings have length 1 `(rows, hidden)`. Without labels `(rows,)`, and with those of a single class, no label is
-    judged. Equal texts, but for capitals and blanks, are held out together; from the cosine `same` on two are
-    near-equal. A row that is near-equal to one of `others`, the embeddings of another split, is a duplicate.
+    Embeddings have length 1 `(rows, hidden)`. Without labels `(rows,)`, or with those of a single class, no label is
+    judged. Texts that are equal up to capitals and blanks are held out together; near-equal texts have a cosine of at
+    least `same`. A row that is near-equal to one of `others`, the embeddings of another split, is a duplicate.
     """
-    # By hashes: a million take 8 MB, and that any two texts share one by chance has a probability of 3e-8.
+    # Hashes of a million texts take 8 MB, and the probability of any collision among them is 3e-8.
     hashes = np.array([hash(same_words(text)) for text in texts])
     _, first, of_text = np.unique(hashes, return_index=True, return_inverse=True)
-    groups = first[of_text.reshape(-1)]  # the first row that says the same
+    groups = first[of_text.reshape(-1)]  # the first row with the same words
     given = np.full(len(texts), -1) if labels is None else np.asarray(labels)
     neighbours = nearest(embeddings)
     is_close, agrees = neighbours.cosines >= same, given[neighbours.rows] == given[:, None]
@@ -96,18 +96,18 @@ def look_at(
 
 
 def count_suspects(features: np.ndarray, labels: np.ndarray) -> int:
-    """How many labels look wrong, about: of more than `MOST_COUNTED` texts, so many are drawn and stand for all."""
+    """Number of labels that look wrong; with more than `MOST_COUNTED` texts, estimated from a sample of this size."""
     total = len(labels)
     drawn = np.sort(np.random.default_rng(0).permutation(total)[:MOST_COUNTED])
     features, labels = features[drawn], labels[drawn]
-    # Equal texts have nearly the same features, whatever they were padded to.
+    # Padding changes the features of equal texts slightly: rounding makes them equal.
     groups = np.unique(features.round(2), axis=0, return_inverse=True)[1].reshape(-1)
     _, margins, _ = _judge(features, labels, groups, _texts_of_class(labels, groups))
     return round(float((margins >= WRONG).sum()) * total / len(drawn))
 
 
 def _texts_of_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """How many texts each class has that do not say the same."""
+    """Number of distinct texts of each class."""
     num_labels = labels.max() + 1
     return np.bincount(np.unique(groups * num_labels + labels) % num_labels)
 
@@ -116,8 +116,8 @@ def _judge(
     embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    The likeliest class, the margin and the probability of the label, as [`Findings`] has them, given how many texts
-    each class has.
+    The likeliest class, the margin and the probability of the label, as in [`Findings`]; `counts` are the numbers of
+    distinct texts of each class.
     """
     suggested, margins, probabilities = labels.copy(), *np.full((2, len(labels)), np.nan)
     judged = np.flatnonzero(counts[labels] > 1)
@@ -134,6 +134,6 @@ def _judge(
 
 
 def _far(cosines: np.ndarray) -> np.ndarray:
-    """Which cosines are far below the usual ones."""
+    """Mask of the cosines that are far below their median."""
     below = np.median(cosines) - cosines
     return below > OUTLIER_DEVIATIONS * 1.4826 * max(float(np.median(np.abs(below))), 1e-3)

@@ -1,4 +1,4 @@
-"""What a classifier that has not seen a text thinks of its label."""
+"""Out-of-fold class probabilities, by a classifier that was not trained on the text."""
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def out_of_fold(
 ) -> np.ndarray:
     """
     The probabilities `(rows, num_labels)` that a logistic regression gives each text, in float32 in a temporary file.
-    It is fitted to the embeddings `(rows, hidden)` of the other folds, 20,000 at most, and knows their classes.
+    It is fitted to the embeddings `(rows, hidden)` of the other folds, 20,000 at most; a class without any gets 0.
 
-    Rows of the same number in `groups` `(rows,)`, such as equal texts, share a fold; where there are fewer groups than
-    `folds`, there are as many folds. Of `rows` alone, if given; they need two classes.
+    Rows of the same number in `groups` `(rows,)`, such as equal texts, share a fold; with fewer groups than `folds`,
+    each is a fold. If `rows` are given, only these are used; they need two classes.
     """
-    from sklearn.linear_model import LogisticRegression  # takes a second that other commands need not pay
+    from sklearn.linear_model import LogisticRegression  # takes a second to import
 
     rng = np.random.default_rng(0)
     rows = np.arange(len(labels)) if rows is None else rows
@@ -37,7 +37,7 @@ def out_of_fold(
         held_out = np.flatnonzero(fold_of == fold)
         features = embeddings[rows[fitted]].astype(np.float32)
         mean = features.mean(axis=0)
-        # The scale of the head start, so that the penalty is its own too.
+        # Scaled as for the head start, so that the same regularisation strength applies.
         scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
         regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=300, tol=1e-3)
         regression.fit((features - mean) / scale, labels[fitted])
@@ -50,9 +50,9 @@ def out_of_fold(
 
 def assign_folds(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator, number: int = FOLDS) -> np.ndarray:
     """
-    The fold of each row, `(rows,)`. The groups of a class are dealt in turn: where a class has but two, either one is
-    judged by a regression that has seen the other. A group of several classes is dealt with the rarest.
-    scikit-learn's StratifiedGroupKFold takes half an hour for a million groups, and gigabytes.
+    The fold of each row, `(rows,)`. The groups of a class are assigned to folds in turn, so that a class with only two
+    groups has them in different folds. A group of several classes is assigned with the rarest.
+    scikit-learn's StratifiedGroupKFold takes half an hour and gigabytes for a million groups.
     """
     pairs = np.unique(np.stack([labels, groups]), axis=1)
     groups_of_class = np.bincount(pairs[0])

@@ -1,4 +1,4 @@
-"""The nearest texts of each text, by blocks."""
+"""Nearest-neighbour search by cosine, in blocks."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from .embedding import on_disk
 
 
-ROWS, COLUMNS = 1024, 32_768  # of the block of cosines that is held
+ROWS, COLUMNS = 1024, 32_768  # shape of the block of cosines in memory
 
 
 class Neighbours(NamedTuple):
@@ -23,8 +23,8 @@ class Neighbours(NamedTuple):
 @torch.inference_mode()
 def nearest(embeddings: np.ndarray, number: int = 10, *, others: np.ndarray | None = None) -> Neighbours:
     """
-    The nearest rows by cosine of embeddings of length 1 `(rows, hidden)`, searched in full: among `others` of the same
-    width or, by default, the rows themselves, of which none is its own neighbour.
+    The nearest rows by cosine of embeddings of length 1 `(rows, hidden)`, by exhaustive search among `others` of the
+    same width or, by default, among the other rows.
     """
     device, among = PartialState().device, embeddings if others is None else others
     dtype = torch.float32 if device.type == "cpu" else torch.float16  # CPUs are slow in half precision
@@ -38,7 +38,7 @@ def nearest(embeddings: np.ndarray, number: int = 10, *, others: np.ndarray | No
             block = torch.from_numpy(among[first : first + COLUMNS]).to(device, dtype)
             scores = (queries @ block.T).float()
             if others is None:
-                scores.diagonal(start - first).fill_(-2)  # of each with itself: below every cosine
+                scores.diagonal(start - first).fill_(-2)  # each row with itself: below every cosine
             values, places = scores.topk(min(number, len(block)), dim=1)
             best, order = torch.cat([best, values], dim=1).topk(number, dim=1)
             found = torch.cat([found, places + first], dim=1).gather(1, order)

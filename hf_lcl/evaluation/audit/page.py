@@ -1,4 +1,4 @@
-"""The page on which people go through what was found. Needs matplotlib, which is an extra."""
+"""The page on which people review the findings. Needs matplotlib, which is an extra."""
 
 import re
 from functools import partial
@@ -27,7 +27,7 @@ TITLES = {
 
 
 def write_page(audit: Audit, path: Path, title: str) -> None:
-    """Writes a page that needs no other file: the flagged rows with the texts nearest to them, and the classes."""
+    """Writes a self-contained page: the flagged rows with the texts nearest to them, and the classes."""
     found = [re.sub(" {2,}", ": ", line.strip(), count=1) for line in audit.summary()]
     sections = [Section("In short", lists={"": found})]
     sections += [_rows(audit, flag) for flag, has_it in audit.findings.flags.items() if has_it.any()]
@@ -63,7 +63,7 @@ def _card(audit: Audit, row: int) -> Card:
 
 
 def _classes(audit: Audit) -> Section:
-    """Which classes look like which others; of many classes the picture shows those with the most suspect labels."""
+    """Which classes look like others; with many classes, the picture shows those with the most suspect labels."""
     names, counts = audit.names, audit.counts()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     shown = shown_in_matrix(counts, class_tree(shares).order)

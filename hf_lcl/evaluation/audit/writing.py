@@ -1,4 +1,4 @@
-"""What was found, as a list and in words."""
+"""The findings, as a list and as a summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class Audit:
     names: list[str]  # of the classes by id; none where the file has no labels
 
     def write_list(self, path: Path) -> None:
-        """Writes one line per row with the columns `COLUMNS`, surest first; `decision` is left to people."""
+        """Writes one line per row with the columns `COLUMNS`, the largest margin first; `decision` is left empty."""
         write_csv(path, COLUMNS, (self.row(row).values() for row in self.findings.order))
 
     def row(self, row: int) -> dict[str, Any]:
-        """What is said of a row."""
+        """The cells of a row of the list."""
         found = self.findings
         nearest = found.neighbours.rows[row][:NEIGHBOURS_SHOWN]
         near = [(self.texts[index], self.lines[index], self._name(index)) for index in nearest if index >= 0]

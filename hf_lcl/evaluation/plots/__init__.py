@@ -1,6 +1,6 @@
 """
-Plots of a classifier. Each function draws one figure in the colours of matplotlib's present style;
-`theme.save_picture` writes it in those for light and for dark pages.
+Plots of a classifier. Each function draws one figure in the colours of matplotlib's current style;
+`theme.save_picture` writes it in a light and in a dark style.
 
 They share these arguments: `names` (`list[str]`) are the class names by id; `order` (`list[int]`) are the class ids in
 the order to draw, as in [`ClassTree`].

@@ -41,7 +41,7 @@ def plot_training_curves(log_history: list[dict[str, Any]]) -> Figure:
 
 
 def _logged(log_history: list[dict[str, Any]], labels: dict[str, str]) -> dict[str, list[tuple[int, float]]]:
-    """The points of each value that was logged, by its label."""
+    """The points `(step, value)` of each logged value, by its label."""
     curves = {
         label: [(line["step"], line[name]) for line in log_history if name in line] for name, label in labels.items()
     }
@@ -53,7 +53,7 @@ def _legend_below(axes: Axes) -> None:
 
 
 def plot_thresholds(thresholds: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
-    """Scores of the decisions of several labels by the probability `(points,)` above which a label is given."""
+    """Scores of multi-label predictions by the probability `(points,)` above which a label is predicted."""
     figure = new_figure(5.2, 4.2)
     axes = figure.subplots()
     for label, values in scores.items():
@@ -65,7 +65,7 @@ def plot_thresholds(thresholds: np.ndarray, scores: dict[str, np.ndarray]) -> Fi
 
 
 def plot_scope(known: np.ndarray, foreign: np.ndarray, cut: float) -> Figure:
-    """Histograms of the largest logit of texts of the classes and of others, and the cut between them."""
+    """Histograms of the largest logit of known and of out-of-scope texts, and the cut between them."""
     figure = new_figure(6.4, 3.6)
     axes = figure.subplots()
     edges = np.histogram_bin_edges(np.concatenate([known, foreign]), bins=40).tolist()

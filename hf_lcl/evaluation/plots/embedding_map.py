@@ -17,10 +17,10 @@ from .fonts import use_fonts
 from .theme import new_figure
 
 
-# Each class that is to be told apart has a colour and a shape.
+# Each highlighted class has a colour and a shape.
 MARKERS = "osD^vPX<>*"
 LONGEST_NAME = 28
-# UMAP looks at this many neighbours of each text, and fails with very few texts.
+# UMAP uses this many neighbours of each text, and fails with very few texts.
 UMAP_NEIGHBORS = 15
 
 
@@ -35,7 +35,7 @@ def project(embeddings: np.ndarray, method: str | None = None) -> tuple[np.ndarr
         method = "umap" if find_spec("umap") and len(embeddings) > UMAP_NEIGHBORS else "pca"
     if method == "umap":
         umap = load_extra("umap", extra="umap")
-        # With more than one process each call gives another map.
+        # With more than one process, the map is not reproducible.
         mapping = umap.UMAP(n_neighbors=UMAP_NEIGHBORS, metric="cosine", random_state=0, n_jobs=1)
         return mapping.fit_transform(unit), ["UMAP 1", "UMAP 2"]
     pca = PCA(2, random_state=0)
@@ -53,8 +53,8 @@ def plot_embedding_map(
 ) -> Figure:
     """
     A scatter plot of the texts with the name of each class at its centroid: `points` and `axis_labels` from
-    [`project`], and the true class ids `references`. The classes `highlighted`, at most ten, have colours and shapes
-    of their own, the others share a small grey dot.
+    [`project`], and the true class ids `references`. Each of the classes `highlighted`, at most ten, has its own
+    colour and shape; texts of the others are small grey dots.
     """
     figure = new_figure(*((8.4, 6.2) if len(names) <= len(MARKERS) else (11, 8.5)))
     axes = figure.subplots()
@@ -74,13 +74,13 @@ def plot_embedding_map(
     for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, sizes=[30])
     first = [label for label in [*highlighted, *range(len(names))] if np.isfinite(centroids[label]).all()]
-    figure.draw_without_rendering()  # the layout must be known
+    figure.draw_without_rendering()  # computes the layout
     _write_names(axes, {label: centroids[label] for label in first}, names, set(highlighted))
     return figure
 
 
 def _write_names(axes: Axes, places: dict[int, np.ndarray], names: list[str], bold: set[int]) -> None:
-    """Writes names near their places, the first ones the nearest, where they cover no other."""
+    """Writes names near their places without overlap; the first ones are placed first, and so the nearest."""
     outline = [withStroke(linewidth=2.5, foreground=rcParams["axes.facecolor"])]
     line = {"arrowstyle": "-", "color": rcParams["text.color"], "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
     turns = np.arange(400)  # a spiral, in points

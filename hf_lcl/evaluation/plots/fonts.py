@@ -13,7 +13,7 @@ CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH")
 
 
 def use_fonts(artist: Artist) -> None:
-    """Lets all texts of a figure or other artist take letters that matplotlib's own font lacks from other fonts."""
+    """Sets fallback fonts in all texts of a figure or other artist, for letters that matplotlib's own font lacks."""
     texts = artist.findobj(Text)
     families, _ = _fonts_for(frozenset("".join(text.get_text() for text in texts)))
     for text in texts:

@@ -30,12 +30,12 @@ def plot_confusion_matrix(
 ) -> Figure:
     """
     The confusion matrix of the classes in `order`, where `shares` of shape `(num_labels, num_labels)` holds the share
-    of the texts of a class (row) that is given each class (column), or what `title` says; NaN for a class without
-    texts. The axes are called `columns` and `rows`.
+    of the texts of a class (row) that is predicted as each class (column), or what `title` says; NaN for a class
+    without texts. `columns` and `rows` are the labels of the axes.
     """
     figure = new_figure(*_size([names[index] for index in order]))
     axes = figure.subplots()
-    # The square root lets small shares of errors be seen.
+    # The square root makes small shares of errors visible.
     image = _heat_map(axes, shares, names, order, PowerNorm(0.5, vmin=0, vmax=1))
     axes.set(xlabel=columns, ylabel=rows, title=title)
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=[0, 0.05, 0.25, 0.5, 1], format="{x:.0%}")
@@ -44,8 +44,8 @@ def plot_confusion_matrix(
 
 def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree, quantity: str = "weight") -> Figure:
     """
-    The `weights` from [`label_relations`] in multiples of equal weights, beside their [`class_tree`]. The title calls
-    them `quantity`.
+    The `weights` from [`label_relations`] in multiples of equal weights, beside their [`class_tree`]. `quantity` is
+    their name in the title.
     """
     width, height = _size(names)
     branch_width = max(1.6, 0.16 * width)
@@ -55,7 +55,7 @@ def plot_label_relations(weights: np.ndarray, names: list[str], tree: ClassTree,
     image = _heat_map(axes, weights * len(names), names, tree.order, norm)
     axes.set_xlabel("is given to")
     title = f"Mean {quantity} that texts of a class give to each class, in multiples of 1/{len(names)}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)  # of the figure: the axes of few classes are narrower
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)  # not of the axes, which are too narrow for few classes
     figure.colorbar(image, ax=axes, shrink=0.5, ticks=list(RELATION_TICKS), format="{x:.2g}").minorticks_off()
     # The merges as brackets, with the leaves at the right, on the rows of the heat map beside it.
     color = {"color_threshold": 0, "above_threshold_color": rcParams["text.color"]}
@@ -95,6 +95,6 @@ def _heat_map(axes: Axes, values: np.ndarray, names: list[str], order: list[int]
 
 
 def readable_on(color: tuple[float, ...]) -> str:
-    """Black or white, whichever can be read on a colour."""
+    """Black or white, whichever is readable on a colour."""
     red, green, blue, _ = color
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"

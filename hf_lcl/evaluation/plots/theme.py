@@ -1,4 +1,4 @@
-"""How a figure becomes files, in the style for light pages and in that for dark ones."""
+"""Saves figures as files in two styles, for light pages and for dark ones."""
 
 import warnings
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from .fonts import use_fonts
 
 
 STYLES = Path(__file__).parent
-THEMES = {"": "light", "_dark": "dark"}  # what ends the name of a file, and its style
+THEMES = {"": "light", "_dark": "dark"}  # suffix of the file name to its style
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, its size in inches, that pyplot does not know: nobody has to close it."""
+    """An empty figure of a size in inches, which is not registered in pyplot and so need not be closed."""
     return Figure(figsize=(width, height), layout="constrained")
 
 

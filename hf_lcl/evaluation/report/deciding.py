@@ -1,4 +1,4 @@
-"""The sections on what a classifier should not answer: texts of no class, and answers that it is not sure of."""
+"""The sections on texts that a classifier should not answer: out-of-scope texts, and those it is not sure of."""
 
 from functools import partial
 from typing import Any
@@ -22,8 +22,8 @@ def scope(
     fitted: dict[str, Any] | None,
 ) -> tuple[list[Section], dict[str, Any]]:
     """
-    What tells texts of the first `num_known` classes from others: those of `foreign`, and of the test split that are
-    of another class. `trained` are training texts. Nothing where there are no others.
+    How well scores separate texts of the first `num_known` classes from out-of-scope texts: those in `foreign`, and
+    test texts of another class. `trained` are training texts. Empty if there are no out-of-scope texts.
     """
     known = test.references < num_known
     sources = [(test.outputs.logits[~known], test.outputs.embeddings[~known])]

@@ -1,4 +1,4 @@
-"""What a report opens with: how good the classifier is beside others, what it confuses most, what to do next."""
+"""The first section of a report: the classifier beside baselines, its costliest confusions, what to do next."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,8 +30,8 @@ def headline(test: Evaluated) -> str:
 
 def glance(test: Evaluated, facts: Mapping[str, Any]) -> Section:
     """
-    How good it is beside others (see [`beside`]), the costliest confusions with the texts that were misread most
-    confidently, and, where texts have one label, what to do next.
+    The comparison with baselines (see [`beside`]), the costliest confusions with the texts that were misread most
+    confidently, and, with one label per text, what to do next.
     """
     several, found = test.has_several_labels, probabilities(test.outputs.logits, test.has_several_labels)
     surest, lists = np.argsort(-found.max(axis=1), kind="stable"), dict[str, list[str]]()
@@ -48,7 +48,7 @@ def glance(test: Evaluated, facts: Mapping[str, Any]) -> Section:
 
 
 def beside(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Its rows, from the findings in [`read_summary`]: each accuracy with its interval and number of texts."""
+    """The rows of the comparison, from [`read_summary`]: each accuracy with its interval and number of texts."""
     texts, metric = facts["rows"], "accuracy" if "accuracy" in facts["metrics"] else "subset_accuracy"
     accuracies = {"this one": facts["metrics"][metric]}
     if metric == "accuracy":
@@ -68,7 +68,7 @@ def beside(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def refresh_page(output_dir: str | Path) -> None:
-    """Puts the `baselines` in the summary of a folder into the page there."""
+    """Updates the comparison on the page in a folder by the `baselines` in its summary."""
     page, facts = Path(output_dir) / FOLDER / "index.html", read_summary(output_dir)
     if facts is not None:
         replace_table(page, CAPTION, beside(facts))

@@ -1,4 +1,4 @@
-"""From sections to one HTML file that needs no other."""
+"""Renders sections as one self-contained HTML file."""
 
 import base64
 import re
@@ -15,14 +15,14 @@ from ...support.files import write_whole
 from ..plots.theme import save_picture
 
 
-# Longer tables, and cards behind the first ones, are folded.
+# Tables with more rows, and cards beyond this number, are collapsed.
 LONGEST_OPEN_TABLE = 15
-LONGEST_TEXT = 300  # of those that are quoted
+LONGEST_TEXT = 300  # characters of a quoted text
 
 
 @dataclass(frozen=True)
 class Card:
-    """A text, what is said of it, and texts to see beside it."""
+    """A text, facts about it, and related texts to show below it."""
 
     text: str
     about: str
@@ -31,12 +31,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of the page, and the files beside it."""
+    """One section of the page, and the files that are written with it."""
 
     title: str
     text: str = ""
-    pictures: dict[str, Callable[[], Figure]] = field(default_factory=dict)  # name without .png to what draws it
-    numbers: dict[str, pd.DataFrame] = field(default_factory=dict)  # name without .csv to what the file holds
+    pictures: dict[str, Callable[[], Figure]] = field(default_factory=dict)  # name without .png to plotting function
+    numbers: dict[str, pd.DataFrame] = field(default_factory=dict)  # name without .csv to content
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # caption to rows of equal keys
     lists: dict[str, list[str]] = field(default_factory=dict)  # heading, or "", to sentences or quoted texts
     cards: Sequence[Card] = ()
@@ -44,7 +44,7 @@ class Section:
 
 
 def render_page(title: str, headline: str, sections: Sequence[Section], folder: Path, footer: str = "") -> str:
-    """The page as HTML. It holds the pictures, which are written into `folder`, as the numbers are."""
+    """The page as HTML with embedded pictures; pictures and numbers are also written into `folder`."""
     for section in sections:
         for name, draw in section.pictures.items():
             save_picture(draw, folder, name)
@@ -56,7 +56,7 @@ def render_page(title: str, headline: str, sections: Sequence[Section], folder: 
 
 
 def replace_table(page: Path, caption: str, rows: list[dict[str, Any]]) -> None:
-    """Writes other rows into a table of a page that is there."""
+    """Replaces the rows of a table in an existing page."""
     table = str(_template(page.parent).make_module().table(caption, rows))  # type: ignore[attr-defined]
     of_caption = re.compile(rf"<table>\n<caption>{re.escape(caption)}</caption>.*?</table>\n", re.DOTALL)
     write_whole(page, of_caption.sub(lambda _: table, page.read_text(encoding="utf-8"), count=1))

@@ -22,7 +22,7 @@ from ..relations import class_means, class_tree, closest_pairs, is_nearly_unifor
 from .page import Section
 
 
-CLASSES_HIGHLIGHTED = 10  # classes that the map tells apart
+CLASSES_HIGHLIGHTED = 10  # classes with their own colour and shape on the map
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Evaluated:
     references: np.ndarray  # true class ids (rows,), or rows of 0 and 1 (rows, num_labels)
     outputs: ModelOutputs
     names: list[str]  # of the classes by id
-    texts: Sequence[str] = ()  # as they are read by people; may be missing
+    texts: Sequence[str] = ()  # raw texts; may be missing
 
     @property
     def counts(self) -> np.ndarray:
@@ -51,7 +51,7 @@ class Evaluated:
         return self.references.ndim == 2
 
     def of_first(self, classes: int) -> "Evaluated":
-        """The texts of the first classes, as of a classifier without the others."""
+        """The texts of the first classes, with outputs as of a classifier without the others."""
         rows, weighting_logits = self.references < classes, self.outputs.weighting_logits
         logits, embeddings = self.outputs.logits[rows, :classes], self.outputs.embeddings[rows]
         outputs = ModelOutputs(logits, embeddings, None if weighting_logits is None else weighting_logits[rows])
@@ -62,7 +62,7 @@ class Evaluated:
         return replace(self, outputs=replace(self.outputs, **outputs))
 
     def is_confused(self, true: str, predicted: str) -> np.ndarray:
-        """Of each text, whether it has one class and got the other, as in [`confused_pairs`], `(rows,)`."""
+        """Mask `(rows,)` of the texts of class `true` that are predicted as `predicted`; see [`confused_pairs`]."""
         if not self.has_several_labels:
             return (self.references == self.names.index(true)) & (self.predictions == self.names.index(predicted))
         missed, added = self.references > self.predictions, self.predictions > self.references
@@ -71,7 +71,7 @@ class Evaluated:
 
 
 def matrix(values: np.ndarray, names: list[str], order: list[int]) -> pd.DataFrame:
-    """Numbers of each class (row) and class, in an order, after a column with the name of the row."""
+    """A class by class matrix as a table, in the given order, with the names of the rows in the first column."""
     shown = [names[index] for index in order]
     table = pd.DataFrame(values[np.ix_(order, order)], pd.Index(shown, name="true"), shown)
     return table.reset_index(allow_duplicates=True)  # a class may be called "true"
@@ -100,7 +100,7 @@ def results(test: Evaluated) -> tuple[Section, dict[str, Any]]:
 
 
 def confusion(test: Evaluated) -> Section:
-    """The confusion matrix; of many classes, of those with the most errors."""
+    """The confusion matrix; with many classes, only those with the most errors."""
     counts, order = test.counts, class_tree(label_relations(test.outputs.logits, test.references)).order
     shares = class_means(np.eye(len(order))[test.predictions], test.references, len(order))
     shown, what = shown_in_matrix(counts, order), "Each row holds the texts of one class, and adds up to 100%."
@@ -120,7 +120,7 @@ def confusion(test: Evaluated) -> Section:
 
 
 def relations(test: Evaluated, validation: Evaluated | None, remark: str) -> Section:
-    """How close the classes are: to the weighting network if it has learned that, else to the classifier."""
+    """The similarity of the classes by the weighting network if it has learned any, else by the classifier."""
     weighting_logits = test.outputs.weighting_logits
     weights = None if weighting_logits is None else label_relations(weighting_logits, test.references)
     if weights is not None and not is_nearly_uniform(weights):
@@ -180,7 +180,7 @@ def embeddings(test: Evaluated) -> Section:
 
 
 def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "") -> tuple[Section, dict[str, Any]]:
-    """Calibration on the test split; if that helps, also with a temperature, fitted on the validation split."""
+    """Calibration on the test split, and with a temperature fitted on the validation split, if that helps."""
     logits, references = test.outputs.logits, test.references
     panels = {"before": reliability_bins(logits, references)}
     facts = {"error_before": panels["before"].calibration_error}

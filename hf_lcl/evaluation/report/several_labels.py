@@ -1,4 +1,4 @@
-"""The sections of a report that stand for others where texts have several labels."""
+"""The sections of a report that replace others for multi-label classifiers."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ THRESHOLDS = np.linspace(0.02, 0.98, 49)
 
 
 def labels_together(test: Evaluated, learned: Evaluated) -> list[Section]:
-    """Which labels share texts, and what the classifier finds likely for the texts of each label."""
+    """Label co-occurrence, and the mean predicted probabilities for the texts of each label."""
     together = class_means(test.references, test.references, len(test.names))
     likely = class_means(probabilities(learned.outputs.logits, several=True), test.references, len(test.names))
     order = class_tree(together).order
@@ -48,7 +48,7 @@ def labels_together(test: Evaluated, learned: Evaluated) -> list[Section]:
 
 
 def thresholds(test: Evaluated, are_folded: bool) -> Section:
-    """F1 by the threshold of all labels; `are_folded` is whether each label has its own at 0.5 already."""
+    """F1 by a common threshold of all labels; `are_folded`: the threshold of each label is folded to 0.5 already."""
     found, references = probabilities(test.outputs.logits, several=True), test.references.astype(int)
     micro, macro = (
         np.array([f1_score(references, found > cut, average=average, zero_division=0) for cut in THRESHOLDS])

@@ -27,7 +27,7 @@ from .sections import Evaluated
 logger = logging.get_logger(__name__)
 
 AS_LEARNED = f"Thresholds are folded into this classifier: {REMARK}. These are the probabilities before that. "
-MOST_TRAINED = 5000  # of more training texts so many are embedded
+MOST_TRAINED = 5000  # training texts that are embedded, drawn at random if there are more
 
 
 def write_report(
@@ -46,7 +46,7 @@ def write_report(
 ) -> Path:
     """
     Writes `report/` into the folder of any finished sequence classifier: `index.html` with all pictures in it, each
-    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. Where `texts` are given, the page
+    picture as PNG for light and dark pages, the numbers as CSV, and `summary.json`. If `texts` are given, the page
     quotes a few that were misread; no other file holds a text, and the page is never published.
 
     Training curves need a `trainer_state.json` in the folder or in its last `checkpoint-*`. Label relations are those
@@ -56,7 +56,7 @@ def write_report(
     Args:
         output_dir (`str` or `Path`): the folder.
         test (`datasets.Dataset`): tokenised rows with `labels`, see [`tokenize_texts`] and [`encode_labels`].
-        validation (`datasets.Dataset`, *optional*): more of them, for the temperature and the label relations of the
+        validation (`datasets.Dataset`, *optional*): more such rows, for the temperature and the label relations of the
             classifier.
         tokenizer (`PreTrainedTokenizerBase`): pads the batches.
         split (`str`, *optional*, defaults to `"test"`): the name of the split that is given as `test`.
@@ -64,17 +64,17 @@ def write_report(
         fold (`bool`, *optional*, defaults to `False`): whether to divide the last layer of the classifier in the
             folder by the temperature, and save it, if that lowers the calibration error on `test`. The report is about
             the classifier before that.
-        model ([`LCLForSequenceClassification`], *optional*): that of the folder, if it is in memory already, or
+        model ([`LCLForSequenceClassification`], *optional*): the model of the folder, if it is in memory already, or
             was loaded with `trust_remote_code`.
-        texts (`Sequence[str]`, *optional*): those of `test`, as people read them.
-        out_of_scope (`datasets.Dataset`, *optional*): tokenised texts of none of the classes, to see how they are told
-            from those of `test`.
-        train (`datasets.Dataset`, *optional*): the training texts with `labels`, from which some ways of that measure.
+        texts (`Sequence[str]`, *optional*): the raw texts of `test`.
+        out_of_scope (`datasets.Dataset`, *optional*): tokenised texts of none of the classes, to measure how well
+            scores separate them from `test`.
+        train (`datasets.Dataset`, *optional*): the training texts with `labels`, which some of these scores need.
 
     Raises:
         ImportError: if matplotlib is not installed.
-        ValueError: if there is no model, or `fold` without `validation`, without a standard classifier, or with folded
-            thresholds.
+        ValueError: if there is no model, or for `fold` without `validation`, without a standard classifier, or with
+            folded thresholds.
 
     Example:
 
@@ -102,7 +102,7 @@ def write_report(
     on_validation = None if validation is None else evaluated(validation, "validation")
 
     results, facts = sections.results(on_test)
-    # The scores of folded thresholds are decisions; what can be calibrated are the probabilities that they were.
+    # Scores after folding thresholds are not probabilities: calibration is measured on those before folding.
     learned = on_test.with_outputs(logits=unfolded(on_test.outputs.logits, config))
     validated = on_validation and on_validation.with_outputs(logits=unfolded(on_validation.outputs.logits, config))
     calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "")
@@ -156,7 +156,7 @@ def write_report(
 
 
 def _check_fold(folder: Path, model: LCLForSequenceClassification, validation: Dataset | None) -> None:
-    """Raises a `ValueError` where no temperature can be folded into the classifier in a folder."""
+    """Raises a `ValueError` if no temperature can be folded into the classifier in a folder."""
     if validation is None:
         raise ValueError("A temperature is fitted on a validation split: give --validation_file.")
     if not is_standard(folder, model):
