@@ -9,7 +9,7 @@ with cross-entropy and once with label-aware contrastive loss, and uses the resu
 import os
 
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing is fetched
+os.environ["HF_HUB_OFFLINE"] = "1"  # set before transformers is imported, which reads it then
 
 import hashlib
 import json

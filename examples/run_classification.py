@@ -6,9 +6,9 @@ Fine-tunes a text classifier with label-aware contrastive loss, and writes an or
         --train_file train.jsonl --validation_file validation.jsonl --test_file test.jsonl \
         --objective lcl --do_train --do_eval --do_predict --output_dir out
 
-The flags are those of transformers' script of this name and every field of `ContrastiveTrainingArguments`; a JSON or
-YAML file that holds them will do as well. `python -m hf_lcl train` does the same; this is the page to copy, to change
-what you need: the data between reading and training, the model, the trainer.
+The flags are those of transformers' script of this name and all fields of `ContrastiveTrainingArguments`; they may
+also come from a JSON or YAML file. `python -m hf_lcl train` does the same. Copy this script to change the data between
+reading and training, the model or the trainer.
 """
 
 from transformers import set_seed
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     set_seed(training_args.seed)
     model = model_args.build_model(names, training_args.objective)
 
-    # A transformers.Trainer: callbacks, optimizers, collators and metrics of yours go in here.
+    # A transformers.Trainer: add your own callbacks, optimizers, collators and metrics here.
     trainer = ContrastiveTrainer(
         model=model,
         args=training_args,
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         compute_metrics=classification_metrics,
     )
 
-    # Train, evaluate, predict; write classifier, card, results and pictures into output_dir; publish: as asked for.
+    # As the flags say: train, evaluate, predict; write classifier, card, results and plots to output_dir; publish.
     run_job(trainer, splits, data_args)
 
 

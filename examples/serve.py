@@ -1,5 +1,5 @@
 """
-A classifier as a web service, by transformers and FastAPI alone: a list of texts in, a list of labels and scores out.
+A classifier as a web service, with transformers and FastAPI only: a list of texts in, a list of labels and scores out.
 
     python examples/serve.py out 8000
     curl -X POST localhost:8000/predict -H "Content-Type: application/json" -d '["I got the job!", "Late again."]'
@@ -17,7 +17,7 @@ classify, app = pipeline("text-classification", model=sys.argv[1]), FastAPI()
 
 
 @app.post("/predict")
-async def predict(texts: Annotated[list[str], Body()]):  # async: one at a time, as a tokenizer wants it
+async def predict(texts: Annotated[list[str], Body()]):  # async: one at a time, tokenizers are not thread-safe
     return classify(texts, truncation=True)
 
 

@@ -1,26 +1,26 @@
 #!/usr/bin/env python
 """
-Is a contrastive objective better than what people use, and by how much? Every system of `study` on every cell of it:
-full data sets, the published draws of 5 and 10 texts a class, and 8, 16 or 64 texts a class.
+Is a contrastive objective better than common alternatives, and by how much? Runs every system of `study` on each of
+its cells: full data sets, the published draws of 5 and 10 texts per class, and 8, 16 or 64 texts per class.
 
     python examples/benchmarks/accuracy.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --cells "banking77, 10 each" --systems trainer-ce lcl --seeds 0 1 2 --results accuracy.jsonl
-    python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --list    # what is open
+    python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --list    # open runs
     python examples/benchmarks/accuracy.py --encoder ... --results accuracy.jsonl --table   # accuracy.md, accuracy.png
 
     python examples/benchmarks/accuracy.py --encoder ... --results cost.jsonl --cells "emoint, 64 each" --curves
 
-`--curves` asks what it costs to get as far as the `Trainer` with cross-entropy does. `study.systems.TRIALS` changes
-one thing about `lcl` at a time; each runs where `--systems` names it.
+`--curves` measures the cost of reaching the accuracy of the `Trainer` with cross-entropy. `study.systems.TRIALS`
+changes one thing about `lcl` at a time; each runs only if `--systems` names it.
 
-The rule, the same for all: settings are fixed beforehand, nobody sees a text of the validation or test set, and the
-last epoch counts. All who fine-tune have the cell's epochs, batch size and learning rate, but `lcl-tenth`, which has a
-tenth of the epochs, sentence-transformers, which has its own learning rate, and SetFit, which has its own of all; a
-penalty of logistic regression is picked by cross-validation on the training texts. `trainer-ce-tuned` alone may look
-at validation texts: they pick its learning rate. To choose a setting, use `--tested_on validation`.
+The same rule holds for all systems: settings are fixed beforehand, no system sees validation or test texts, and the
+last epoch is tested. All that fine-tune use the cell's epochs, batch size and learning rate. Exceptions: `lcl-tenth`
+has a tenth of the epochs, sentence-transformers its own learning rate, and SetFit its own settings. The penalty of a
+logistic regression is chosen by cross-validation on the training texts. Only `trainer-ce-tuned` uses validation
+texts, to choose its learning rate. To choose a setting, use `--tested_on validation`.
 
-A finished run is one line of the results; a rerun skips it. Several processes may work on one file: a run is one
-process's, and each has a process of its own, so that its peak of memory is its own. Needs Linux.
+A finished run is one line of the results; a rerun skips it. Several processes may share one file: each run is done by
+one of them, in a fresh child process, so that its peak memory can be measured. Needs Linux.
 """
 
 import hashlib
@@ -67,20 +67,20 @@ class Settings:
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; tables and plot get the same name."})
     encoder_name: str | None = field(
-        default=None, metadata={"help": "What the results call it; its last name if not."}
+        default=None, metadata={"help": "Its name in the results; defaults to the last part of --encoder."}
     )
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
     cells: list[str] = field(default_factory=lambda: list(CELLS), metadata={"help": "Data and budgets, by name."})
     systems: list[str] = field(default_factory=lambda: [*SYSTEMS, *RIVALS], metadata={"help": "Systems, by name."})
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Runs of each."})
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "One run per seed."})
     tested_on: str = field(default="test", metadata={"help": "test, or validation while settings are chosen."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
-    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    bf16: bool = field(default=False, metadata={"help": "Use bfloat16 mixed precision."})
     curves: bool = field(
         default=False,
-        metadata={"help": "Note the accuracy on the validation set after each epoch."},
+        metadata={"help": "Record the accuracy on the validation set after each epoch."},
     )
-    list: bool = field(default=False, metadata={"help": "Print the runs that are open, and run nothing."})
+    list: bool = field(default=False, metadata={"help": "Print the runs that are not finished, and run nothing."})
     table: bool = field(default=False, metadata={"help": "Write tables and plot, and run nothing."})
 
     def __post_init__(self):
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def settings_of(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
-    """What makes a run this one and no other."""
+    """The settings that identify a run."""
     row = ALL_SYSTEMS[system]
     budget = {} if row.has_own_budget else {"bf16": settings.bf16, "budget": CELLS[cell].budget}
     return {
@@ -129,10 +129,10 @@ def settings_of(settings: Settings, cell: str, system: str, seed: int) -> dict[s
 
 
 def run_once(settings: Settings, cell: str, system: str, run: dict[str, Any]) -> None:
-    """Runs and writes, unless another process does or has done so."""
+    """Does a run and records it, if no other process is doing or has done it."""
     key = hashlib.sha256((str(settings.results.resolve()) + json.dumps(run, sort_keys=True)).encode()).hexdigest()
     try:
-        # The lock goes with the process that holds it, however that ends.
+        # The operating system releases the lock even if the process that holds it is killed.
         with FileLock(Path(tempfile.gettempdir()) / f"accuracy-{key[:16]}.lock").acquire(blocking=False):
             ledger = Ledger(settings.results)
             if run not in ledger:
@@ -143,7 +143,7 @@ def run_once(settings: Settings, cell: str, system: str, run: dict[str, Any]) ->
 
 
 def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
-    """Learns and tests once. To be called in a fresh process: a peak of memory never goes down."""
+    """Trains and tests once. To be called in a fresh process, since peak memory never goes down."""
     logging.set_verbosity_error()
     row = ALL_SYSTEMS[system]
     for package in row.packages:
@@ -177,7 +177,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
         **({} if curve is None else {"curve": curve.points}),
         "texts": {name: len(splits[name]) for name in read},
         "fingerprints": {name: fingerprint(splits[name]) for name in read},
-        # One bit a text, so that systems can be compared text by text.
+        # One bit per text, so that systems can be compared text by text.
         "correct": np.packbits(predictions == labels).tobytes().hex(),
         "load": round(os.getloadavg()[0], 1),
         "machine": machine(),
@@ -186,7 +186,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
 
 
 def write_tables(settings: Settings, ledger: Ledger) -> None:
-    """All lines with these settings, whatever the seed and precision; the later where a seed ran more than once."""
+    """Tabulates the runs with these settings, of any seed and precision; of repeated runs, the latest."""
     any_precision = {"bf16": None}
     runs: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     repeated = []

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """
-Are wrong labels found, and is what `next` chooses worth more than chance? Labels of real data are flipped (to the
-nearest class, or to any other), and ranked: by `hf_lcl.evaluation.audit` and by cleanlab on the same out-of-fold
-probabilities, which a regression on embeddings of a frozen encoder gives; and by classifiers that are fine-tuned for
-it. Then they are dropped or corrected. The processor seconds of `hf-lcl audit` are counted by stages.
+Are wrong labels found, and does `next` choose better texts than a random draw? Labels of real data are flipped (to the
+nearest class, or to any other). `hf_lcl.evaluation.audit` and cleanlab rank them by the same out-of-fold
+probabilities, those of a logistic regression on frozen embeddings; so do classifiers that are fine-tuned out of fold.
+Then the worst are dropped or corrected. The CPU seconds of `hf-lcl audit` are measured by stage.
 
     python examples/benchmarks/audit.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --results examples/results/audit.jsonl
@@ -49,22 +49,22 @@ class Settings:
 
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; the tables get the same name."})
-    encoder_name: str | None = field(default=None, metadata={"help": "What the page calls it; its last name if not."})
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
-    datasets: list[str] = field(default_factory=lambda: [*DATASETS], metadata={"help": "By name of their recipes."})
+    encoder_name: str | None = field(default=None, metadata={"help": "Its name in the tables; else its last part."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
+    datasets: list[str] = field(default_factory=lambda: [*DATASETS], metadata={"help": "Data sets, by recipe."})
     pools: list[str] = field(
-        default_factory=lambda: [*audit_next.POOLS], metadata={"help": "Those of which texts are chosen to label."}
+        default_factory=lambda: [*audit_next.POOLS], metadata={"help": "Data sets for the choice of texts to label."}
     )
     again: list[str] = field(
-        default_factory=lambda: ["banking77"], metadata={"help": "Those that a model is trained on again, mended."}
+        default_factory=lambda: ["banking77"], metadata={"help": "Data sets to fine-tune on after mending labels."}
     )
-    kinds: list[str] = field(default_factory=lambda: [*KINDS], metadata={"help": f"Of runs: {', '.join(KINDS)}."})
+    kinds: list[str] = field(default_factory=lambda: [*KINDS], metadata={"help": f"Run kinds: {', '.join(KINDS)}."})
     noise: list[str] = field(default_factory=lambda: [*NOISE], metadata={"help": "What the labels are flipped to."})
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Draws of the flipped labels."})
-    training_seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "The same, where a run trains."})
-    per_class: int = field(default=20, metadata={"help": "Texts of each class, of data with 20 classes or more."})
-    max_samples: int = field(default=2000, metadata={"help": "Texts of other data, and of each test set at most."})
-    cache: Path = field(default=Path("audit_embeddings"), metadata={"help": "Where embeddings are kept."})
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Seeds of the flipped labels."})
+    training_seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Seeds of fine-tuning runs."})
+    per_class: int = field(default=20, metadata={"help": "Texts per class, of data with 20 classes or more."})
+    max_samples: int = field(default=2000, metadata={"help": "Texts of other data; also the limit per test set."})
+    cache: Path = field(default=Path("audit_embeddings"), metadata={"help": "Folder of cached embeddings."})
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def plan(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """The settings of all runs, by kind, the most telling ones first."""
+    """The settings of all runs, by kind, the most informative ones first."""
     size = {name: getattr(settings, name) for name in ("per_class", "max_samples")}
     flipped, trained = (
         [
@@ -120,7 +120,7 @@ def plan(settings: Settings) -> dict[str, list[dict[str, Any]]]:
 
 
 def measure(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
-    """What a run finds."""
+    """Does a run and returns its results."""
     if "large" in run:
         return measure_large(run, settings.encoder)
     if "planted" in run:
@@ -137,7 +137,7 @@ def measure(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_errors(data: Data, noise: str, seed: int) -> dict[str, Any]:
-    """Precision at k and AUROC of each ranking, precision and recall of the flags, and what mending is worth."""
+    """Precision at k and AUROC of each ranking, counts of the flags, and test accuracy after mending labels."""
     labels, texts = flip(data, noise, seed), data["train_texts"].tolist()
     is_wrong = labels != data["train_labels"]
     found = look_at(data["train_embeddings"], labels, texts)

@@ -1,4 +1,4 @@
-"""What fine-tuned classifiers say of flipped labels, out of fold, and what one learns where they are mended."""
+"""Finding flipped labels by out-of-fold predictions of fine-tuned classifiers, and accuracy after mending them."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ OBJECTIVES = ("lcl", "ce")
 TRAINING = {"epochs": 2, "learning_rate": 1e-4, "pooling": "mean"}
 FOLDS = 2
 MENDED = ("as they are", "worst dropped", "worst corrected", "without errors")
-POWERS = (0.5, 1.0)  # of a prior
+POWERS = (0.5, 1.0)  # exponents of the prior
 
 
 def judge(data: Data, run: dict[str, Any], encoder: str) -> dict[str, Any]:
-    """Precision at k and AUROC of the rankings by a classifier that is trained on the other folds."""
+    """Precision at k and AUROC of rankings by out-of-fold predictions of a fine-tuned classifier."""
     labels = flip(data, run["noise"], run["seed"])
     is_wrong, rows = labels != data["train_labels"], np.arange(len(labels))
     groups = np.unique(data["train_texts"], return_inverse=True)[1]
@@ -57,7 +57,7 @@ def judge(data: Data, run: dict[str, Any], encoder: str) -> dict[str, Any]:
 
 
 def train_again(data: Data, run: dict[str, Any], encoder: str) -> dict[str, Any]:
-    """Accuracy on the test texts after a training on labels of which those that `audit` lists first are mended."""
+    """Test accuracy after fine-tuning on labels of which the first that `audit` lists are mended."""
     labels, clean = flip(data, run["noise"], run["seed"]), data["train_labels"]
     found = look_at(data["train_embeddings"], labels, data["train_texts"].tolist())
     worst = found.order[: (labels != clean).sum()]
@@ -75,7 +75,7 @@ def train_again(data: Data, run: dict[str, Any], encoder: str) -> dict[str, Any]
 def train(
     data: Data, run: dict[str, Any], encoder: str, learned_from: tuple[np.ndarray, np.ndarray], asked: np.ndarray
 ) -> ModelOutputs:
-    """What a classifier says of texts after a training on others."""
+    """Fine-tunes on `learned_from` (texts and labels), and returns the outputs for the texts `asked`."""
     names = data["names"].tolist()
     features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
     texts, labels = learned_from

@@ -1,4 +1,4 @@
-"""Real texts with flipped labels, and how good a ranking is at finding them."""
+"""Real texts with flipped labels, and metrics of rankings that should find them."""
 
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,21 @@ from hf_lcl.evaluation.relations import class_means
 
 NOISE = ("nearest class", "any class")
 MANY_CLASSES = 20
-SHARE = 0.05  # of the labels that are flipped
+SHARE = 0.05  # of the labels, to flip
 Data = dict[str, np.ndarray]
 
 
 def load(name: str, encoder: str, data_dir: str | None, cache: Path, per_class: int | None, max_samples: int) -> Data:
     """
-    Embeddings, classes and texts of training and test texts, and the names of the classes; from the cache after the
-    first time.
+    Loads training and test texts with their labels and embeddings, and the class names. Later calls read the cache.
 
     Args:
-        name (`str`): of the recipe.
+        name (`str`): name of the recipe.
         encoder (`str`): a folder or an id on the Hub.
-        data_dir (`str`, *optional*): folder of data sets; else the Hub.
-        cache (`Path`): folder of embeddings.
-        per_class (`int`, *optional*): training texts of each class, where there are `MANY_CLASSES`.
-        max_samples (`int`): of other training texts, and of each test set at most.
+        data_dir (`str`, *optional*): folder of data sets; defaults to the Hub.
+        cache (`Path`): folder of cached embeddings.
+        per_class (`int`, *optional*): training texts per class, if there are `MANY_CLASSES` or more.
+        max_samples (`int`): largest number of training texts otherwise, and of test texts.
     """
     path = cache / f"{name}_{per_class}_{max_samples}.npz"
     if not path.is_file():
@@ -55,7 +54,7 @@ def load(name: str, encoder: str, data_dir: str | None, cache: Path, per_class: 
 
 
 def flip(data: Data, noise: str, seed: int) -> np.ndarray:
-    """The training labels, a share of them wrong."""
+    """The training labels, with a share of them flipped."""
     rng, labels = np.random.default_rng(seed), data["train_labels"].copy()
     num_labels = labels.max() + 1
     rows = rng.choice(len(labels), round(SHARE * len(labels)), replace=False)
@@ -71,23 +70,23 @@ def flip(data: Data, noise: str, seed: int) -> np.ndarray:
 
 
 def figures(is_wrong: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Precision at k, the number of wrong labels, and AUROC of scores of which the largest come first."""
+    """Precision at k, where k is the number of wrong labels, and AUROC of scores that rank in descending order."""
     first = np.argsort(-scores, kind="stable")[: is_wrong.sum()]
     return {"precision_at_k": float(is_wrong[first].mean()), "auroc": float(roc_auc_score(is_wrong, scores))}
 
 
 def margins(probabilities: np.ndarray, labels: np.ndarray, relations: np.ndarray, power: float) -> np.ndarray:
     """
-    By how much the likeliest other class is above the label, where a wrong label is likelier of a class that is close
-    to the truth.
+    Log-probability of the likeliest other class minus that of the given label. A prior from `relations` makes it
+    likelier that a wrong label is close to the true class.
 
     Args:
-        probabilities (`np.ndarray` of shape `(rows, num_labels)`): of the classes.
-        labels (`np.ndarray` of shape `(rows,)`): as given.
-        relations (`np.ndarray` of shape `(num_labels, num_labels)`): how close to each class (row) each other one is.
-        power (`float`): of the prior; 0 for none.
+        probabilities (`np.ndarray` of shape `(rows, num_labels)`): class probabilities.
+        labels (`np.ndarray` of shape `(rows,)`): the given labels.
+        relations (`np.ndarray` of shape `(num_labels, num_labels)`): closeness of each class (column) to the true one.
+        power (`float`): exponent of the prior; 0 for none.
     """
-    scores = np.log(probabilities) + power * np.log(relations[:, labels].T.clip(1e-6))  # of the label, given the truth
+    scores = np.log(probabilities) + power * np.log(relations[:, labels].T.clip(1e-6))  # p(label | truth)
     rows = np.arange(len(labels))
     own = scores[rows, labels].copy()
     scores[rows, labels] = -np.inf
@@ -95,6 +94,6 @@ def margins(probabilities: np.ndarray, labels: np.ndarray, relations: np.ndarray
 
 
 def positive(probabilities: np.ndarray) -> np.ndarray:
-    """Rows that add up to 1, without zeros."""
+    """Probabilities without zeros, normalised to sum to 1 in each row."""
     probabilities = np.asarray(probabilities, dtype=np.float64) + 1e-9
     return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What it takes to audit a large file: the search for neighbours, with and without an index, and the whole command."""
+"""The cost of auditing a large file: nearest-neighbour search, with and without an index, and the whole command."""
 
 import resource
 import subprocess
@@ -19,8 +19,8 @@ from hf_lcl.evaluation.audit.neighbours import nearest
 
 
 ROWS, HIDDEN, NUMBER = 200_000, 384, 10
-QUERIES = 4_096  # of which the neighbours are searched among all rows
-PLANTED = 0.05  # of the rows nearly repeat the one before
+QUERIES = 4_096  # rows whose neighbours are searched among all rows
+PLANTED = 0.05  # share of rows that are near duplicates of the one before
 LISTS = 1024
 SEARCHES = ("ours", "faiss flat", "faiss IVF, 16 of 1024 lists", "faiss IVF, 64 of 1024 lists")
 LARGE = [
@@ -30,12 +30,12 @@ LARGE = [
 
 
 def measure_large(run: dict[str, Any], encoder: str) -> dict[str, Any]:
-    """Seconds, and what an index misses or the command holds in memory. Some runs need faiss-cpu."""
+    """Times a search and its recall, or the command and its memory. Some runs need faiss-cpu."""
     return command(run, encoder) if run["large"] == "command" else search(run)
 
 
 def vectors(rows: int, hidden: int) -> np.ndarray:
-    """Vectors of length 1, in half precision and on disk, around 1,000 centres; some nearly repeat the one before."""
+    """Unit vectors around 1,000 centres, in half precision on disk; some are near duplicates of the one before."""
     rng = np.random.default_rng(0)
     centres, found = rng.normal(size=(1000, hidden)).astype(np.float32), on_disk((rows, hidden), np.float16)
     for start in range(0, rows, 20_000):
@@ -48,7 +48,7 @@ def vectors(rows: int, hidden: int) -> np.ndarray:
 
 
 def search(run: dict[str, Any]) -> dict[str, Any]:
-    """Seconds for the neighbours of some rows among all, and which of the true ones and near duplicates are found."""
+    """Times the search for the neighbours of some rows among all; recall of true neighbours and near duplicates."""
     among = vectors(run["rows"], run["hidden"])
     queries, rows = among[: run["queries"]], np.arange(run["queries"])[:, None]
     truth = nearest(queries, NUMBER + 1, others=among)
@@ -69,7 +69,7 @@ def search(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def by_faiss(kind: str, among: np.ndarray, queries: np.ndarray) -> tuple[dict, dict, np.ndarray]:
-    """Seconds to build an index and to ask it, and the rows that it finds."""
+    """Seconds to build and to query a faiss index, and the rows that it finds."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -91,7 +91,7 @@ def by_faiss(kind: str, among: np.ndarray, queries: np.ndarray) -> tuple[dict, d
 
 def command(run: dict[str, Any], encoder: str) -> dict[str, Any]:
     """
-    Processor seconds and peak memory of `hf-lcl audit` with an encoder of one narrow layer, for a file and for one of
+    CPU seconds and peak memory of `hf-lcl audit` with an encoder of one narrow layer, for a large file and for one of
     few rows.
     """
     with TemporaryDirectory() as name:
@@ -117,7 +117,7 @@ def command(run: dict[str, Any], encoder: str) -> dict[str, Any]:
 
 
 def watched(arguments: list[str], log: Path) -> dict[str, float]:
-    """Processor seconds of a run of Python, and its peak of anonymous memory: mapped files do not count."""
+    """CPU seconds of a Python process, and its peak anonymous memory, which excludes mapped files."""
     before, peak = resource.getrusage(resource.RUSAGE_CHILDREN), 0
     with open(log, "w", encoding="utf-8") as opened:
         process = subprocess.Popen([sys.executable, *arguments], stdout=opened, stderr=opened)
@@ -134,7 +134,7 @@ def watched(arguments: list[str], log: Path) -> dict[str, float]:
 
 
 def large_markdown(runs: list[dict[str, Any]]) -> list[str]:
-    """The lines of a table."""
+    """The section of the page on large files."""
     searches = [run for run in runs if run["settings"]["large"] == "search"]
     lines = []
     if searches:

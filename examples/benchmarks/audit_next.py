@@ -1,4 +1,4 @@
-"""What a classifier learns of the texts that `next` chooses, and of as many that are drawn by chance."""
+"""Accuracy of a classifier that learns from the texts that `next` chooses, and from as many random ones."""
 
 from typing import Any
 
@@ -11,26 +11,26 @@ from hf_lcl.evaluation.audit.choosing import choose_next
 from hf_lcl.start.head import INVERSE_PENALTY
 
 
-START, ROUND, ROUNDS = 300, 100, 5  # texts with a label at first and more in each round
+START, ROUND, ROUNDS = 300, 100, 5  # labelled texts at the start, texts added per round, rounds
 STRATEGIES = ("chance", "next")
-# Of data whose classes differ much in size, texts are drawn as they come.
+# Where class sizes differ much, texts are drawn regardless of class.
 POOLS: dict[str, dict[str, Any]] = {"clinc150": {}, "goemotions": {"per_class": None, "max_samples": 6000}}
 
 
 def fit(data: Data, rows: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-    """A logistic regression on some rows, as the head start fits it."""
+    """Fits a logistic regression to some rows, as the head start does."""
     features = data["train_embeddings"][rows].astype(np.float32)
     scale = np.sqrt(np.square(features - features.mean(axis=0)).sum(axis=1).mean())
     return LogisticRegression(C=INVERSE_PENALTY / scale**2, max_iter=300, tol=1e-3).fit(features, labels[rows])
 
 
 def accuracy(data: Data, rows: np.ndarray, labels: np.ndarray) -> float:
-    """On the test texts."""
+    """Accuracy on the test texts."""
     return float(fit(data, rows, labels).score(data["test_embeddings"].astype(np.float32), data["test_labels"]))
 
 
 def label(data: Data, strategy: str, seed: int) -> dict[str, Any]:
-    """Accuracy and macro F1 with the first labels, and after each round of more."""
+    """Test accuracy and macro F1 with the first labels, and after each round of labelling."""
     labels, rng = data["train_labels"], np.random.default_rng(seed)
     rows = rng.permutation(len(labels))[:START]
     reached: dict[str, list[float]] = {"accuracy": [], "macro_f1": []}

@@ -1,4 +1,4 @@
-"""All figures of the benchmark of wrong labels as a page."""
+"""The page of results of the benchmark of wrong labels."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ def markdown(encoder: str, results: str, found: dict[str, list[Run]], missing: l
     A page of the finished runs.
 
     Args:
-        encoder (`str`): what it calls the encoder.
-        results (`str`): name of the file of the runs.
-        found (`dict[str, list]`): kind of run to the finished ones.
+        encoder (`str`): name of the encoder.
+        results (`str`): name of the results file.
+        found (`dict[str, list]`): maps kinds of runs to the finished ones.
         missing (`list[dict]`): settings of the runs that are not finished.
     """
     parts = [
@@ -44,7 +44,7 @@ def markdown(encoder: str, results: str, found: dict[str, list[Run]], missing: l
 
 
 def _by(runs: Iterable[Run], *names: str) -> dict[tuple[Any, ...], list[Run]]:
-    """Runs by some of their settings, all seeds together."""
+    """Groups runs by some of their settings, so that a group holds all seeds."""
     cells = defaultdict(list)
     for run in runs:
         cells[tuple(run["settings"][name] for name in names)].append(run)

@@ -1,4 +1,4 @@
-"""What `hf-lcl audit` takes for a file of real texts with planted errors, from a file to a list and a page."""
+"""The time that `hf-lcl audit` takes for a file of real texts with planted label errors, report included."""
 
 import csv
 import os
@@ -20,7 +20,7 @@ from hf_lcl.evaluation.audit.writing import Audit
 
 
 def time_audit(run: dict[str, Any], encoder: str, data_dir: str | None) -> dict[str, Any]:
-    """Processor seconds of the command, and of its stages one by one; how many planted errors stand first."""
+    """CPU seconds of the command and of each of its stages, and how many planted errors are listed first."""
     texts, labels, names, wrong = plant(run, data_dir)
     with TemporaryDirectory() as folder:
         file, listed = Path(folder) / "train.csv", Path(folder) / "audit.csv"
@@ -37,7 +37,7 @@ def time_audit(run: dict[str, Any], encoder: str, data_dir: str | None) -> dict[
 
 
 def plant(run: dict[str, Any], data_dir: str | None) -> tuple[list[str], np.ndarray, list[str], set[int]]:
-    """Texts, class ids of which some are flipped to any other class, class names, and the rows of those flipped."""
+    """Texts, class ids with some flipped to any other class, class names, and the flipped rows."""
     dataset = load_cell(Cell(run["data"], 1, 1e-4), data_dir, "test", 0)["train"].shuffle(seed=run["seed"])
     dataset = dataset.select(range(run["rows"]))
     rng, names, labels = (
@@ -51,7 +51,7 @@ def plant(run: dict[str, Any], data_dir: str | None) -> tuple[list[str], np.ndar
 
 
 def seconds_of(*arguments: str) -> float:
-    """Processor seconds of a process of its own, all its threads together."""
+    """CPU seconds of a new Python process, summed over its threads."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -59,7 +59,7 @@ def seconds_of(*arguments: str) -> float:
 
 
 def stages(texts: list[str], labels: np.ndarray, names: list[str], encoder: str, folder: Path) -> dict[str, float]:
-    """Processor seconds of what the command does."""
+    """CPU seconds of each stage of the command."""
     made: dict[str, Any] = {}
 
     def embed() -> None:
@@ -78,7 +78,7 @@ def stages(texts: list[str], labels: np.ndarray, names: list[str], encoder: str,
 
 
 def timed_markdown(runs: list[dict[str, Any]]) -> list[str]:
-    """The lines of a table."""
+    """The section of the page on time."""
     first = runs[0]
     settings, counts = first["settings"], list(first["found_among_first"])
     found = [np.mean([run["found_among_first"][number] for run in runs]) for number in counts]

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
 """
-Does it matter which texts share a batch? The same training with batches drawn in each of the ways that the sampler
-knows, by its accuracy on the test set.
+Does it matter which texts share a batch? Compares the test accuracy of the same training with each way of drawing
+batches.
 
     python examples/benchmarks/batches.py --model_name_or_path sentence-transformers/all-MiniLM-L6-v2 \
         --recipes sst5 banking77 --seeds 0 1 2 --results batches.jsonl
 
-A finished run is one line of the results; a rerun skips it. Prints the table of all lines, and writes it beside them.
+A finished run is one line of the results; a rerun skips it. Prints the table of all runs, and writes it beside them.
 """
 
 import sys
@@ -55,17 +55,15 @@ class Settings:
     model_name_or_path: str = field(metadata={"help": "Hub id or folder of the encoder."})
     recipes: list[str] = field(metadata={"help": "Data sets, by the names of their recipes."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Runs of each."})
-    batches: list[str] = field(
-        default_factory=lambda: list(WAYS), metadata={"help": "Which of the ways to draw them."}
-    )
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "One run per seed."})
+    batches: list[str] = field(default_factory=lambda: list(WAYS), metadata={"help": "Ways to draw batches."})
     objective: str = field(default="scl", metadata={"help": "scl or lcl."})
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many texts."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Largest number of training texts."})
     num_train_epochs: float = field(default=5, metadata={"help": "Epochs."})
-    learning_rate: float = field(default=2e-4, metadata={"help": "Highest learning rate."})
+    learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
-    bf16: bool = field(default=False, metadata={"help": "Train in bfloat16 by autocast."})
+    bf16: bool = field(default=False, metadata={"help": "Use bfloat16 mixed precision."})
 
     def __post_init__(self):
         if unknown := [way for way in self.batches if way not in WAYS]:
@@ -149,8 +147,8 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(runs: list[dict[str, Any]]) -> str:
     """
-    A row for each way, those of earlier versions included, a column for each encoder and data set: mean ± standard
-    deviation over the seeds.
+    A row for each way of drawing batches, including those of earlier versions, and a column for each encoder and data
+    set: mean ± standard deviation over the seeds.
     """
     cells: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in WAYS}
     columns: dict[str, None] = {}

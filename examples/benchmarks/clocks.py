@@ -1,15 +1,15 @@
-"""The two clocks that benchmarks go by."""
+"""The two clocks of the benchmarks: wall-clock time and CPU time."""
 
 import time
 from collections.abc import Callable
 
 
-# That of the processor stands still while other work has it.
+# CPU time does not advance while other processes use the CPU.
 CLOCKS = {"seconds": time.perf_counter, "processor_seconds": time.process_time}
 
 
 def time_of(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds by each clock."""
+    """Runs `work`, and returns its seconds by each clock."""
     starts = {clock: now() for clock, now in CLOCKS.items()}
     work()
     return {clock: now() - starts[clock] for clock, now in CLOCKS.items()}

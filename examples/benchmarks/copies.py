@@ -1,4 +1,4 @@
-"""Processes that are copies of one that has imported the large libraries: fresh ones, without the wait."""
+"""A forkserver that has imported the large libraries, to start fresh processes without waiting for imports."""
 
 from multiprocessing import get_context
 

@@ -1,4 +1,4 @@
-"""What the figures of a benchmark depend on beside the code that is measured."""
+"""The machine and the package versions that a benchmark ran with, and a check of flags."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ from hf_lcl import __version__
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on beside the code."""
+    """Device, CPUs, threads and memory of this machine."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
@@ -31,18 +31,18 @@ def _is_installed(name: str) -> bool:
 
 
 def versions(*others: str) -> dict[str, str]:
-    """Of Python, of the packages that a step runs through, and of those of `others` that are installed."""
+    """Versions of Python, of the packages that every training uses, and of those of `others` that are installed."""
     packages = ("torch", "transformers", "accelerate", *filter(_is_installed, others))
-    own = {"python": platform.python_version(), "hf_lcl": __version__}  # which may run from a checkout
+    own = {"python": platform.python_version(), "hf_lcl": __version__}  # hf_lcl may run from a checkout
     return own | {name: version(name) for name in packages}
 
 
 def listed(versions: dict[str, str]) -> str:
-    """Versions as the tables give them."""
+    """Formats versions for the tables."""
     return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def check_known(flag: str, chosen: Iterable[str], known: Iterable[str], shown: Callable[[str], str] = str) -> None:
-    """Raises a `ValueError` for the first of the chosen names that a flag does not know; lists those it knows."""
+    """Raises a `ValueError` if a chosen name is not among the known values of a flag; it lists these."""
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"--{flag} {unknown[0]!r} is unknown: use some of {', '.join(map(shown, known))}.")

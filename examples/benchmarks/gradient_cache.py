@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 """
-What does a large batch cost? Gradient caching (`mini_batch_size`) against a plain step over one mini-batch, by the
-clock and in memory, per text.
+What does a large batch cost? Compares gradient caching (`mini_batch_size`) with plain steps over mini-batches, in
+time and memory per text.
 
     python examples/benchmarks/gradient_cache.py --model_name_or_path sentence-transformers/all-MiniLM-L6-v2
 
-Both trainers stand in one process and take turns: a cached step over the whole batch, then as many plain steps as it
-has mini-batches, each without its optimizer. The arithmetic says 4/3: one forward pass more beside a forward and a
-backward pass that costs two of them. Memory is what a process of its own has at its peak beyond its weights; the
-loss's own arrays (embeddings, logits and their gradients) are counted apart.
+Both trainers take turns in one process: a cached step over the whole batch, then plain steps over each of its
+mini-batches, without optimizer updates. The expected ratio is 4/3: one additional forward pass beside a forward and a
+backward pass, where a backward pass costs two forward passes. Memory is the peak of a separate process, beyond its
+weights; the arrays of the loss (embeddings, logits and their gradients) are counted separately.
 
 Needs Linux. Prints the table, and writes it as `gradient_cache.md` and with every sample as `gradient_cache.json`.
 """
@@ -36,7 +36,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 
 
-# As ratios to the plain step over a mini-batch.
+# Ratios to a plain step over a mini-batch.
 GOALS = {"time": 1.45, "memory": 1.25}
 PATHS = ("model_name_or_path", "output_dir")
 MIB = 2**20
@@ -48,7 +48,7 @@ class Settings:
 
     model_name_or_path: str = field(metadata={"help": "Hub id or folder of the encoder."})
     batch_size: int = field(default=1024, metadata={"help": "Texts in a cached batch."})
-    mini_batch_size: int = field(default=32, metadata={"help": "Texts that are computed at once."})
+    mini_batch_size: int = field(default=32, metadata={"help": "Texts in a mini-batch."})
     sequence_length: int = field(default=32, metadata={"help": "Tokens of each text."})
     num_labels: int = field(default=32, metadata={"help": "Number of classes."})
     rounds: int = field(default=3, metadata={"help": "Measured steps over a cached batch."})
@@ -66,7 +66,7 @@ class Settings:
 
 def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
-    # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
+    # malloc then returns each freed tensor to the system; otherwise peaks depend on how much memory malloc keeps.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     with COPIES.Pool(1, maxtasksperchild=1) as pool:
         plain, cached = pool.starmap(peak_bytes, [(settings, False), (settings, True)], chunksize=1)
@@ -109,7 +109,7 @@ def make_trainer(settings: Settings, cached: bool) -> ContrastiveTrainer:
 
 
 def make_batches(settings: Settings) -> list[dict[str, Tensor]]:
-    """One batch of random tokens, in mini-batches, two texts of each class."""
+    """One batch of random tokens, split into mini-batches, with two texts of each class in a row."""
     shape = (settings.batch_size, settings.sequence_length)
     tokens = AutoConfig.from_pretrained(settings.model_name_or_path).get_text_config().vocab_size
     batch = {
@@ -122,7 +122,7 @@ def make_batches(settings: Settings) -> list[dict[str, Tensor]]:
 
 
 def step(trainer: ContrastiveTrainer, batches: list[dict[str, Tensor]], keep_gradients: bool = False) -> None:
-    """The gradient of a whole batch at once, or of its mini-batches one by one."""
+    """Computes the gradient of a whole batch with gradient caching, or of its mini-batches one by one."""
     if trainer.args.mini_batch_size is not None:
         batches = [{name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}]
     for batch in batches:
@@ -134,7 +134,7 @@ def step(trainer: ContrastiveTrainer, batches: list[dict[str, Tensor]], keep_gra
 
 
 def peak_bytes(settings: Settings, cached: bool) -> int:
-    """What a step takes beyond the weights and their gradients. To be called in a fresh process."""
+    """Peak memory of a step beyond the weights and their gradients. To be called in a fresh process."""
     trainer, batches = make_trainer(settings, cached), make_batches(settings)
     for parameter in trainer.model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -147,13 +147,13 @@ def peak_bytes(settings: Settings, cached: bool) -> int:
 
 
 def loss_arrays(settings: Settings) -> int:
-    """Bytes of what the loss needs of the whole batch: embeddings and two kinds of logits, each with its gradient."""
+    """Bytes of the loss's arrays for the whole batch: embeddings and two kinds of logits, each with its gradient."""
     width = make_trainer(settings, cached=False).model.config.text_config.hidden_size
     return 2 * 4 * settings.batch_size * (width + 2 * settings.num_labels)
 
 
 def durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
-    """Seconds for the texts of one whole batch, by clock and step, by turns."""
+    """Seconds for the texts of one whole batch, by clock and kind of step; the two trainers take turns."""
     trainers = {"plain": make_trainer(settings, False), "cached": make_trainer(settings, True)}
     batches = make_batches(settings)
     samples = {clock: {name: [] for name in trainers} for clock in CLOCKS}
@@ -167,7 +167,7 @@ def durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
 
 
 def markdown(report: dict) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     settings, peaks, seconds = report["settings"], report["peak_bytes"], report["samples"]["seconds"]
     texts, ratios = settings["batch_size"], report["time_ratios"]
     rows = [

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """
-Does the memory of `hf-lcl predict` grow with its files, and what do several processes of it do? Each run writes the
-texts of a file, again and again, to one of so many rows, and predicts them as a command of its own.
+Does the memory of `hf-lcl predict` grow with its files, and how much do several processes help? Each run repeats the
+texts of a file to a given number of rows, and predicts them with the command.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/large_files.py --model out --texts texts.jsonl --rows 20000 200000
     OMP_NUM_THREADS=1 python examples/benchmarks/large_files.py --model out --texts texts.jsonl --processes 1 2 3
 
-Memory is the highest peak of a process. Seconds are of the whole command, its imports included; those on the
-processor are of all processes together. A finished run is one line of the results; a rerun skips it. Needs Linux.
+Memory is the highest peak of any process. Seconds are those of the whole command, including imports; CPU seconds are
+summed over all processes. A finished run is one line of the results; a rerun skips it. Needs Linux.
 """
 
 import gzip
@@ -32,7 +32,7 @@ from hf_lcl.evaluation.ledger import Ledger
 from hf_lcl.support.files import read_json
 
 
-# `predict`, and what its process has taken when it is done. A peak of the kernel's, which a new program begins anew.
+# Runs `predict` and records what it took. The kernel's peak (VmHWM) starts afresh with each new program.
 COMMAND = """
 import json, os, sys, time
 from pathlib import Path
@@ -48,15 +48,15 @@ Path(sys.argv[1], os.environ.get("RANK", "0") + ".json").write_text(json.dumps(t
 
 @dataclass
 class Settings:
-    """The classifier, the texts and the runs: each number of rows with each number of processes."""
+    """The classifier, the texts and the runs: one for each number of rows and number of processes."""
 
     model: Path = field(metadata={"help": "Folder of a finished classifier, or of its graph."})
     texts: Path = field(metadata={"help": "JSON lines with a text each."})
-    model_name: str | None = field(default=None, metadata={"help": "What the results call it; else its folder."})
+    model_name: str | None = field(default=None, metadata={"help": "Its name in the results; defaults to its folder."})
     rows: list[int] = field(default_factory=lambda: [2000], metadata={"help": "Rows of the file."})
-    processes: list[int] = field(default_factory=lambda: [1], metadata={"help": "Processes that divide them."})
-    suffix: str = field(default=".jsonl", metadata={"help": "Of input and output: .jsonl, .jsonl.gz or .parquet."})
-    rounds: int = field(default=1, metadata={"help": "Runs of each."})
+    processes: list[int] = field(default_factory=lambda: [1], metadata={"help": "Processes that share the rows."})
+    suffix: str = field(default=".jsonl", metadata={"help": "File type of both files: .jsonl, .jsonl.gz or .parquet."})
+    rounds: int = field(default=1, metadata={"help": "Number of runs of each kind."})
     results: Path = field(
         default=Path(__file__).parents[1] / "results" / "large_files.jsonl", metadata={"help": "JSON lines of runs."}
     )
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measured(settings: Settings, rows: int, processes: int) -> dict[str, Any]:
-    """One command."""
+    """Runs the command once and measures it."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         source, output = (work / f"{name}{settings.suffix}" for name in ("texts", "predictions"))
@@ -110,7 +110,7 @@ def measured(settings: Settings, rows: int, processes: int) -> dict[str, Any]:
 
 
 def write(path: Path, texts: Path, rows: int) -> None:
-    """A file of so many rows, which differ by a number."""
+    """Writes a file of this many rows, numbered by `id`."""
     found = [json.loads(line)["text"] for line in texts.read_text(encoding="utf-8").splitlines()]
     records = ({"id": number, "text": text} for number, text in enumerate(islice(cycle(found), rows)))
     if path.suffix == ".parquet":
@@ -122,7 +122,7 @@ def write(path: Path, texts: Path, rows: int) -> None:
 
 
 def count(path: Path) -> int:
-    """Rows of a file of predictions, whose numbers are those of the texts in their order."""
+    """The number of rows of a file of predictions, after checking that their ids are in order."""
     if path.suffix == ".parquet":
         ids = pa.parquet.read_table(path, columns=["id"])["id"].to_pylist()
     else:
@@ -134,7 +134,7 @@ def count(path: Path) -> int:
 
 
 def markdown(runs: list[dict[str, Any]]) -> str:
-    """All runs as a page of its own."""
+    """All runs as a markdown page."""
     at = runs[0]
     lines = [
         "# Large files and several processes",

@@ -1,20 +1,20 @@
 #!/usr/bin/env python
 """
-What do the contrastive losses cost? Forward and backward pass of ours and of others', for batches of growing size, by
-the clock and in memory, against the three matrix products that any such loss has to make.
+What do the contrastive losses cost? Measures time and memory of a forward and a backward pass of ours and of others',
+for growing batch sizes, relative to the three matrix products that any such loss computes.
 
     OMP_NUM_THREADS=2 python examples/benchmarks/loss.py
 
-All stand in one process and take turns, in an order that changes every round; a ratio is the median of those to the
-bare products in the same round. What slows the machine down slows both down, unless it keeps one of several threads
-waiting: on a machine with other work to do, measure with `OMP_NUM_THREADS=1`. Memory is by how much the resident size
-of a process of its own rises at its peak while loss and gradients are computed; on a GPU, what torch allocates.
+All take turns in one process, in an order that changes every round; a ratio is the median over rounds of the ratio to
+the bare products in the same round. Other work on the machine slows both down alike, except where one of several
+threads has to wait: on a busy machine, measure with `OMP_NUM_THREADS=1`. Memory is the rise of a separate process's
+resident size, at its peak, while loss and gradients are computed; on a GPU, what torch allocates.
 
-A size is left out for whom the smaller sizes say that it would take longer than `max_seconds` or more memory than
-there is; ours and the bare products never are. What is measured is kept after each size: a rerun with the same
-settings, on the same machine, goes on after the last one. Needs Linux, and
+A contender skips a size if its smaller sizes predict more than `max_seconds` or more memory than is available; ours
+and the bare products skip none. Results are saved after each size: a rerun with the same settings on the same machine
+resumes after the last one. Needs Linux, and
 `pip install pytorch-metric-learning sentence-transformers matplotlib` for all rows.
-Prints the table, and writes it as `loss.md`, with every sample as `loss.json`, and as a picture, `loss.png`.
+Prints the table, and writes it to `loss.md`, all samples to `loss.json`, and a plot to `loss.png`.
 """
 
 import json
@@ -52,14 +52,14 @@ class Settings:
 
     sizes: list[int] = field(
         default_factory=lambda: [32, 128, 512, 1024, 2048, 4096, 8192, 16384, 32768],
-        metadata={"help": "Texts in a batch, in growing order."},
+        metadata={"help": "Batch sizes, in ascending order."},
     )
     repeats: int = field(default=7, metadata={"help": "Rounds of each size."})
     device: str = field(default="cpu", metadata={"help": "Where to compute: cpu or cuda."})
-    dtype: str = field(default="float32", metadata={"help": "Of the embeddings and of the bare products."})
+    dtype: str = field(default="float32", metadata={"help": "Data type of the embeddings and of the bare products."})
     hidden_size: int = field(default=384, metadata={"help": "Width of the embeddings."})
     num_labels: int = field(default=32, metadata={"help": "Number of classes."})
-    max_seconds: float = field(default=60, metadata={"help": "How long one pass may take at most."})
+    max_seconds: float = field(default=60, metadata={"help": "Longest time of one pass."})
     output_dir: Path = field(
         default=Path(__file__).parents[1] / "results", metadata={"help": "Folder of loss.json, .md and .png."}
     )
@@ -70,14 +70,14 @@ class Settings:
 
 
 def batch_of(size: int, settings: Settings) -> Batch:
-    """Random input of the contenders."""
+    """Random input for the contenders."""
     dtype = getattr(torch, settings.dtype)
     return Batch.random(size, settings.hidden_size, settings.num_labels, settings.device, dtype)
 
 
 def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
-    # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
+    # malloc then returns each freed tensor to the system; otherwise peaks depend on how much memory malloc keeps.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     report = {
         "goals": GOALS,
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     path = settings.output_dir / "loss.json"
     rows = report["rows"] = finished_sizes(path, report)
-    # A server that has imported everything, and computed nothing, is copied for each measurement.
+    # Each measurement forks a server process that has imported everything and computed nothing.
     context = get_context("forkserver")
     context.set_forkserver_preload(["__main__", *PRELOADED])
     sizes = [size for size in settings.sizes if size not in rows[PRODUCTS]]
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def finished_sizes(path: Path, report: dict[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
-    """What an earlier run with the same settings has measured, by contender and size."""
+    """The results of an earlier run with the same settings, by contender and size."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if any(earlier.get(name) != report[name] for name in ("settings", "machine", "versions")):
         return {name: {} for name in CONTENDERS}
@@ -120,7 +120,7 @@ def finished_sizes(path: Path, report: dict[str, Any]) -> dict[str, dict[int, di
 
 
 def reason_to_skip(name: str, size: int, measured: dict[int, dict[str, Any]], settings: Settings) -> str | None:
-    """Why a contender is left out at a size, if it is."""
+    """Why a contender skips a size; `None` if it does not."""
     contender = CONTENDERS[name]
     if contender.package and not find_spec(contender.package):
         return f"{contender.package} is not installed"
@@ -157,8 +157,8 @@ def run_often(contender: Contender, batch: Batch, times: int) -> None:
 
 
 def peak_bytes(name: str, size: int, settings: Settings) -> int:
-    """What a pass takes at its peak beside its input. To be called in a fresh process."""
-    run(CONTENDERS[name], batch_of(64, settings))  # what is loaded or started once
+    """Peak memory of a pass beyond its input. To be called in a fresh process."""
+    run(CONTENDERS[name], batch_of(64, settings))  # warm-up: loads libraries, starts threads
     batch = batch_of(size, settings)
     if settings.device != "cpu":
         before = torch.cuda.memory_allocated()
@@ -166,25 +166,25 @@ def peak_bytes(name: str, size: int, settings: Settings) -> int:
         run(CONTENDERS[name], batch)
         return torch.cuda.max_memory_allocated() - before
     before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is what it is now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     run(CONTENDERS[name], batch)
     return resident("VmHWM") - before
 
 
 def resident(entry: str) -> int:
-    """Bytes of this process that are in memory: now (`VmRSS`) or at the peak (`VmHWM`)."""
+    """Resident bytes of this process: now (`VmRSS`) or at the peak (`VmHWM`)."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(rf"{entry}:\s+(\d+) kB", status).group(1)) * 1024
 
 
 def durations(names: list[str], size: int, settings: Settings) -> dict[str, dict[str, Any]]:
-    """Seconds of a pass of each contender, and ratios to the products of the same round."""
+    """Seconds of a pass of each contender, and ratios to the bare products in the same round."""
     batch = batch_of(size, settings)
     calls = {}
     for name in names:
         start = time.perf_counter()
         run(CONTENDERS[name], batch)
-        # Enough of them to be seen by the clocks.
+        # Enough passes for the resolution of the clocks.
         calls[name] = 1 + int(0.1 / (time.perf_counter() - start))
     samples = {name: {clock: [] for clock in CLOCKS} for name in names}
     order = list(names)

@@ -1,4 +1,4 @@
-"""Ways to compute a contrastive loss, ours and others', and the matrix products that any of them has to make."""
+"""Implementations of contrastive losses, ours and others', and the matrix products that each of them computes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Batch:
 
 
 def three_products(batch: Batch) -> None:
-    """Pairs, gradient of the anchors, gradient of the candidates."""
+    """Products for the similarities of all pairs, the gradient of the anchors and that of the candidates."""
     embeddings = batch.embeddings.detach()
     pairs = embeddings @ embeddings.T
     pairs @ embeddings
@@ -52,7 +52,7 @@ def ours_supervised(batch: Batch) -> Tensor:
 
 
 def direct_form(batch: Batch) -> Tensor:
-    """The label-aware loss as one would write it down: a matrix of all pairs, and autograd."""
+    """A direct implementation of the label-aware loss: a matrix of all pairs, and autograd."""
     embeddings, labels = F.normalize(batch.embeddings.float(), dim=1), batch.labels
     log_weights = batch.weighting_logits.float().log_softmax(dim=1)
     similarities = embeddings @ embeddings.T / TEMPERATURE
@@ -67,7 +67,7 @@ def direct_form(batch: Batch) -> Tensor:
 
 
 def double_loop(batch: Batch) -> Tensor:
-    """The label-aware loss as its authors compute it: one pair after the other, in Python."""
+    """The label-aware loss as its authors implement it: Python loops over all pairs."""
     embeddings, labels = F.normalize(batch.embeddings.float(), dim=1), batch.labels.tolist()
     weights = batch.weighting_logits.float().softmax(dim=1)
     losses = []
@@ -99,12 +99,12 @@ def sentence_transformers(name: str, batch: Batch) -> Tensor:
 @dataclass(frozen=True)
 class Contender:
     """
-    A loss, or the products that it is compared with.
+    A loss, or the matrix products that losses are compared with.
 
     Args:
         function (`Callable[[Batch], torch.Tensor]`): computes the loss.
-        memory_growth (`int`): the power of the batch size by which its memory grows.
-        package (`str`, *optional*): what has to be installed for it.
+        memory_growth (`int`): exponent of the growth of its memory with the batch size.
+        package (`str`, *optional*): package that it needs.
     """
 
     function: Callable[[Batch], Tensor | None]

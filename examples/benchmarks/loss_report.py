@@ -1,4 +1,4 @@
-"""What the losses cost, as a page and as a picture."""
+"""The cost of the losses, as a page and as a plot."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,13 @@ from environment import listed
 from loss_contenders import DIRECT, OURS, PRODUCTS
 
 
-# As ratio to the bare products, and as share of the direct form's memory.
+# Ratio to the bare products at these sizes, share of the direct form's memory, and bytes at the largest size.
 GOALS = {"time": (1.15, (4096, 8192)), "memory": (0.05, 8192), "bytes": (3 * 2**30, 32768)}
 MIB = 2**20
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     settings, machine, rows = report["settings"], report["machine"], report["rows"]
     figures = {
         "Time of a forward and a backward pass, as a ratio to the bare products": ("seconds_ratio", "{:.2f}", 1),
@@ -50,7 +50,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def verdicts(rows: dict[str, dict[int, dict[str, Any]]]) -> list[str]:
-    """A line for each goal that the measured sizes can tell of."""
+    """A line for each goal whose batch size was measured."""
     lines = []
     ours, (limit, sizes) = rows[OURS], GOALS["time"]
     for size in sizes:
@@ -80,7 +80,7 @@ def _word(is_reached: bool) -> str:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Time and memory over the size of the batch."""
+    """Plots time and memory by batch size."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """
-How much memory does a large data set take? A million rows are read, tokenised and put in order for an epoch; what the
-process holds beyond the files that `datasets` maps into memory is its peak of anonymous memory.
+How much memory does a large data set take? Reads and tokenises a million rows, and draws the order of an epoch. The
+figure is the peak of anonymous memory, which excludes the files that `datasets` maps into memory.
 
     python examples/benchmarks/million_rows.py --tokenizer_name sentence-transformers/all-MiniLM-L6-v2
 
-Needs Linux. Prints the figures, and writes them as `million_rows.json`.
+Needs Linux. Prints the figures, and writes them to `million_rows.json`.
 """
 
 import json
@@ -27,7 +27,7 @@ from hf_lcl.data.lengths import token_counts
 from hf_lcl.support.tables import format_table
 
 
-# Bytes beyond the mapped files.
+# Bytes of anonymous memory.
 GOAL = 1.5 * 2**30
 WORDS = [
     "the",
@@ -56,11 +56,11 @@ KIB, GIB = 2**10, 2**30
 
 @dataclass
 class Settings:
-    """The rows, and what tokenises them."""
+    """The rows and the tokenizer."""
 
     tokenizer_name: str = field(metadata={"help": "Hub id or folder of a tokenizer."})
     rows: int = field(default=1_000_000, metadata={"help": "Rows of the data set."})
-    num_labels: int = field(default=77, metadata={"help": "Classes."})
+    num_labels: int = field(default=77, metadata={"help": "Number of classes."})
     batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
     output_dir: Path = field(
         default=Path(__file__).parents[1] / "results", metadata={"help": "Folder of million_rows.json."}
@@ -68,7 +68,7 @@ class Settings:
 
 
 class PeakMemory(threading.Thread):
-    """Looks at the anonymous memory of this process many times a second: files that are mapped do not count."""
+    """Samples the anonymous memory of this process, which excludes mapped files, many times a second."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -80,7 +80,7 @@ class PeakMemory(threading.Thread):
             time.sleep(0.02)
 
     def look(self) -> int:
-        """Bytes of anonymous memory now."""
+        """Returns the present anonymous memory in bytes, and updates the peak."""
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("RssAnon"):
                 self.peak = max(self.peak, now := int(line.split()[1]) * KIB)
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def write_rows(path: Path, settings: Settings) -> None:
-    """Texts of 4 to 24 words."""
+    """Writes random texts of 4 to 24 words."""
     rng = random.Random(0)
     with open(path, "w", encoding="utf-8") as file:
         for row in range(settings.rows):
@@ -132,7 +132,7 @@ def write_rows(path: Path, settings: Settings) -> None:
 
 
 def measured(stage: str, start: float, memory: PeakMemory, before: int) -> dict:
-    """Seconds of a stage, and the peak of all stages so far."""
+    """Seconds of a stage, and peak memory up to its end."""
     memory.look()
     return {"stage": stage, "seconds": time.perf_counter() - start, "peak_bytes": memory.peak - before}
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """
-How much of a batch is padding, and how many of its texts have a positive? Random order against
-`LabelBalancedSampler`, and against the same with `lengths`.
+How much of a batch is padding, and how many of its texts have a positive? Compares random order with
+`LabelBalancedSampler`, without and with `lengths`.
 
     python examples/benchmarks/padding.py --data_dir data \
         --model_name_or_path sentence-transformers/all-MiniLM-L6-v2
 
-`data` holds one folder per data set, with `train.jsonl.gz` in it: a `text` and a `label` a line. Nothing is trained:
-the figures are counts of tokens and of labels, and no chance but that of the order is in them.
+`data` holds one folder per data set with a `train.jsonl.gz`: one `text` and `label` per line. Nothing is trained: the
+figures are counts of tokens and labels, and depend on chance only through the order of the texts.
 
-Prints the table, and writes it as `padding.md` and `padding.json`.
+Prints the table, and writes it to `padding.md` and `padding.json`.
 """
 
 import json
@@ -27,7 +27,7 @@ from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.lengths import token_counts
 
 
-# Of all places in the batches, on each of these sets.
+# Largest share of padding tokens, on each of these data sets.
 GOAL, GOAL_SETS = 0.1, ("sst5", "goemotions", "ag_news_subset")
 COLUMNS = {
     "padding": "padding",
@@ -39,13 +39,13 @@ COLUMNS = {
 
 @dataclass
 class Settings:
-    """The data, the tokenizer, and how long to count."""
+    """The data, the tokenizer and the number of epochs."""
 
     data_dir: Path = field(metadata={"help": "Folder with a folder per data set."})
     model_name_or_path: str = field(metadata={"help": "Hub id or folder of the tokenizer."})
     batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
-    max_length: int = field(default=128, metadata={"help": "Tokens of a text at the most."})
-    epochs: int = field(default=5, metadata={"help": "Orders to take the mean of."})
+    max_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
+    epochs: int = field(default=5, metadata={"help": "Epochs to average over."})
     output_dir: Path = field(
         default=Path(__file__).parents[1] / "results", metadata={"help": "Folder of the .json and the .md file."}
     )
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(file: Path, settings: Settings) -> dict[str, dict[str, float]]:
-    """The figures of each order of a data set."""
+    """The figures of a data set for each order."""
     splits, _ = encode_labels(load_splits({"train": file}))
     tokenizer = AutoTokenizer.from_pretrained(settings.model_name_or_path)
     train = tokenize_texts(splits, tokenizer, max_length=settings.max_length)["train"]
@@ -96,7 +96,7 @@ def order_of(sampler: LabelBalancedSampler, epoch: int) -> np.ndarray:
 
 
 def figures(orders: list[np.ndarray], labels: np.ndarray, lengths: np.ndarray, batch_size: int) -> dict[str, float]:
-    """Means over all batches of all epochs."""
+    """Averages the figures over all batches of all epochs."""
     batches = [[order[start : start + batch_size] for start in range(0, len(order), batch_size)] for order in orders]
     all_batches = [batch for epoch in batches for batch in epoch]
     counts = [np.unique(labels[batch], return_counts=True)[1] for batch in all_batches]
@@ -113,14 +113,14 @@ def figures(orders: list[np.ndarray], labels: np.ndarray, lengths: np.ndarray, b
 
 
 def pairs(batch: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Each two texts of a class that stand in a batch, as one number."""
+    """Numbers that identify the pairs of texts in a batch that share a class."""
     first, second = np.triu_indices(len(batch), k=1)
     first, second = np.minimum(batch[first], batch[second]), np.maximum(batch[first], batch[second])
     return (first * len(labels) + second)[labels[first] == labels[second]]
 
 
 def markdown(report: dict) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     settings, data_sets = report["settings"], report["data_sets"]
     verdicts = [
         f"{name} {'reached' if data_sets[name]['balanced, by length']['padding'] < GOAL else 'missed'}"

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 """
-What do several processes send each other in a step of training? Counted on the loopback device, beside the formulas of
-examples/docs/scaling.md. In a network of its own, nothing else is counted:
+How much do several processes send each other in a training step? Counts bytes on the loopback device, to compare them
+with the formulas of examples/docs/scaling.md. A separate network namespace excludes all other traffic:
 
     unshare -n sh -c 'ip link set lo up; OMP_NUM_THREADS=1 python examples/benchmarks/processes.py'
 
-Each number of processes trains a BERT of random weights in the shape of all-MiniLM-L6-v2, in turns with the texts of
-all processes as candidates of the loss and with its own alone; and that loss by itself. Medians of the steps; on a
-machine with fewer cores than processes, seconds say how long they wait for each other, and those on the processor what
-each computes.
+For each number of processes, trains a BERT with random weights in the shape of all-MiniLM-L6-v2. Steps alternate
+between three kinds: candidates of the loss from all processes, candidates from the own process only, and the loss of
+all processes without a model. Figures are medians over steps. With fewer cores than processes, wall-clock seconds
+include waiting for each other; CPU seconds measure the computation.
 
 A finished number of processes is one line of the results; a rerun skips it. Needs Linux.
 """
@@ -50,13 +50,13 @@ WHOLE, OWN, LOSS = "whole batch", "own texts", "loss of the whole batch alone"
 class Settings:
     """Shapes of the model and of the batch of each process."""
 
-    processes: list[int] = field(default_factory=lambda: [1, 2, 3], metadata={"help": "Numbers of them."})
+    processes: list[int] = field(default_factory=lambda: [1, 2, 3], metadata={"help": "Numbers of processes."})
     layers: int = field(default=6, metadata={"help": "Layers of the encoder."})
     hidden_size: int = field(default=384, metadata={"help": "Width of the encoder, a multiple of 64."})
     vocab_size: int = field(default=30522, metadata={"help": "Rows of the embedding matrix."})
-    batch_size: int = field(default=32, metadata={"help": "Texts of each process."})
+    batch_size: int = field(default=32, metadata={"help": "Texts in a batch of each process."})
     sequence_length: int = field(default=16, metadata={"help": "Tokens of each text."})
-    steps: int = field(default=5, metadata={"help": "Measured steps of each way."})
+    steps: int = field(default=5, metadata={"help": "Measured steps of each kind."})
     results: Path = field(
         default=Path(__file__).parents[1] / "results" / "processes.jsonl", metadata={"help": "JSON lines of runs."}
     )
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def steps(settings: Settings, rank: int, count: int, port: int) -> dict[str, Any]:
-    """What one of the processes takes and, in the first, what all of them send."""
+    """Medians of time and bytes sent, as measured by one of the processes; the bytes are those of all processes."""
     torch.set_num_threads(1)
     where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     if count > 1:
@@ -119,7 +119,7 @@ def steps(settings: Settings, rank: int, count: int, port: int) -> dict[str, Any
 
 
 def loss_alone(embeddings: Tensor, labels: Tensor, count: int) -> None:
-    """Forward and backward pass of the loss, from embeddings on."""
+    """Forward and backward pass of the loss on given embeddings."""
     rows = embeddings.clone().requires_grad_()
     found = gather_candidates(rows, labels) if count > 1 else None
     candidates = (
@@ -159,19 +159,19 @@ def wait(count: int) -> None:
 
 
 def sent_bytes() -> int:
-    """That all programs on this machine have sent each other."""
+    """Bytes that all processes on this machine have sent over the loopback device."""
     lines = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[9]) for line in lines if line.split()[0] == "lo:")
 
 
 def formulas(settings: dict[str, Any], weights: int) -> tuple[float, float]:
-    """Bytes that a process sends in a step, for the weights and for the loss; as in examples/docs/scaling.md."""
+    """Bytes that a process sends in a step for the weights and for the loss, by examples/docs/scaling.md."""
     count, batch, width = settings["processes"], settings["batch_size"], settings["hidden_size"]
     return 8 * weights * (count - 1) / count, (12 * batch * width + 8 * batch) * (count - 1)
 
 
 def markdown(runs: list[dict[str, Any]]) -> str:
-    """All runs as a page of its own."""
+    """All runs as a markdown page."""
     at = runs[-1]
     lines = [
         "# Several processes in a step of training",

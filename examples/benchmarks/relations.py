@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 """
-Are the label relations that LCL learns real? What its weighting network says of texts it has not seen (validation),
-against which classes are confused on others (test), and against how like the names of the classes are to the encoder
-before any training. And are the mistakes of LCL closer to the truth than those of cross-entropy?
+Are the label relations that LCL learns real? Compares the relations that its weighting network assigns to held-out
+texts (validation) with the confusion matrix on other texts (test), and with the similarity of the class names in
+the encoder before fine-tuning. And are the mistakes of LCL closer to the truth than those of cross-entropy?
 
     python examples/benchmarks/relations.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --datasets goemotions empathetic_dialogues --max_train_samples 6000 --results relations.jsonl
 
 Both objectives train on the same texts, from the same start, for the same number of steps. A finished training is one
-line of the results; a rerun skips it. The tables are printed and written beside them.
+line of the results; a rerun skips it. The tables are printed, and written beside the results.
 """
 
 import sys
@@ -42,7 +42,7 @@ from recipes import get_recipe, recipe_names
 
 
 OBJECTIVES = ("ce", "lcl")
-# What says how close classes are: the objective that it was trained with, and its name in a run.
+# Sources of label relations: the objective of the training, and the key in the results of a run.
 OPINIONS = {
     "LCL's weighting network": ("lcl", "weighting"),
     "LCL's classifier": ("lcl", "classifier"),
@@ -57,19 +57,19 @@ class Settings:
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished trainings; the tables get the same name."})
     encoder_name: str | None = field(
-        default=None, metadata={"help": "What the results call it; its last name if not."}
+        default=None, metadata={"help": "Its name in the results; defaults to the last part of --encoder."}
     )
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
     datasets: list[str] = field(
-        default_factory=lambda: ["goemotions", "empathetic_dialogues"], metadata={"help": "By name of their recipes."}
+        default_factory=lambda: ["goemotions", "empathetic_dialogues"], metadata={"help": "Data sets, by recipe."}
     )
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Trainings of each."})
-    max_train_samples: int = field(default=6000, metadata={"help": "Train on so many texts, drawn at random."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One training per seed."})
+    max_train_samples: int = field(default=6000, metadata={"help": "Train on this many random texts."})
     num_train_epochs: int = field(default=3, metadata={"help": "Epochs."})
-    learning_rate: float = field(default=1e-4, metadata={"help": "Highest learning rate."})
+    learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
     batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
-    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    bf16: bool = field(default=False, metadata={"help": "Use bfloat16 mixed precision."})
 
     def __post_init__(self):
         unknown = set(self.datasets) - set(recipe_names())
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> dict[str, Any]:
-    """What makes a training this one and no other."""
+    """The settings that identify a training."""
     names = ("max_train_samples", "num_train_epochs", "learning_rate", "batch_size", "max_seq_length", "bf16")
     return {
         "data": dataset,
@@ -104,13 +104,13 @@ def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> 
         "seed": seed,
         "encoder": settings.encoder_name,
         **{name: getattr(settings, name) for name in names},
-        # Cross-entropy begins where LCL does by default.
+        # Cross-entropy gets the same start as LCL has by default.
         "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True).options,
     }
 
 
 def train(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
-    """Trains, and asks for an opinion of texts that were not trained on."""
+    """Trains, and returns predictions and label relations on held-out texts."""
     cell = Cell(run["data"], run["num_train_epochs"], run["learning_rate"], run["batch_size"])
     splits = load_cell(cell, settings.data_dir, "test", run["seed"])
     train = splits["train"].shuffle(seed=run["seed"])
@@ -139,7 +139,7 @@ def train(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def word_similarity(encoder: str, names: list[str]) -> np.ndarray:
-    """Cosines of the names of the classes in an encoder as it is: means of their tokens."""
+    """Cosine similarities of the class names in the encoder before fine-tuning, by mean pooling."""
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     words = Dataset.from_dict({"text": [name.replace("_", " ") for name in names]})
     model = LCLForSequenceClassification.from_encoder(encoder, num_labels=len(names), pooling="mean", weighting="none")
@@ -149,7 +149,7 @@ def word_similarity(encoder: str, names: list[str]) -> np.ndarray:
 
 
 def markdown(settings: Settings, runs: list[dict[str, Any]]) -> str:
-    """All figures as a page."""
+    """All results as a markdown page."""
     relations = ["| data | opinion | agrees with confusion: ρ | p | agrees with class names: ρ | p |", _RULE]
     mistakes = [
         "| data | trained with | test accuracy | mistakes | closeness of mistakes |",
@@ -219,7 +219,7 @@ _RULE = "|---|---|---:|---:|---:|---:|"
 
 
 def mean_confusion(runs: list[dict[str, Any]], num_labels: int) -> np.ndarray:
-    """Shares of the test texts of each class (row) that each class was predicted for, over all runs."""
+    """Mean confusion matrix of all runs: for each true class (row), the shares of the predicted classes."""
     return sum(
         confusion_matrix(run["references"], run["predictions"], labels=range(num_labels), normalize="true")
         for run in runs

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """
-Does fine-tuning keep what an encoder knows of texts that belong to no class? The scores of `hf_lcl.evaluation.scope`
-after each way of training, and the class `out_of_scope` that keeps 95 % of the validation texts.
+How well are out-of-scope texts detected after fine-tuning? Evaluates the scores of `hf_lcl.evaluation.scope` after
+each way of training, and the class `out_of_scope` with a threshold that keeps 95 % of the validation texts.
 
     python examples/benchmarks/scope.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --results scope.jsonl
 
-Ten texts of each class are trained on. `clinc150` has out-of-scope texts of its own; `banking77_oos` has 50 known
-classes, `near` are texts of 27 other banking intents, `far` those of other domains. Nothing is chosen on them, but
-where the system says so: `ce-start-oos` and `lcl-oos` also learn a class of 100 out-of-scope texts of the validation
-sets. A finished run is one line of the results; a rerun skips it. The table is written beside them.
+Ten texts of each class are trained on. `clinc150` has its own out-of-scope texts; `banking77_oos` has 50 known
+classes, `near` are texts of 27 other banking intents, `far` those of other domains. Only `ce-start-oos` and `lcl-oos`
+train on out-of-scope texts: they learn a class of 100 from the validation sets. A finished run is one line of the
+results; a rerun skips it. The table is written beside them.
 """
 
 from dataclasses import dataclass, field
@@ -38,8 +38,8 @@ from hf_lcl.evaluation.scope import Rule, scope_metrics, scope_scores
 
 
 RULE = Rule("keep", 0.95)
-OOS_TEXTS = 100  # of the class that some systems learn
-# Epochs for about 480 steps of 32 texts; out-of-scope files by split.
+OOS_TEXTS = 100  # of the out-of-scope class that some systems learn
+# Epochs, for about 480 steps of 32 texts; out-of-scope files by split.
 CELLS: dict[str, tuple[int, dict[str, list[str]]]] = {
     "banking77_oos": (31, {"test": ["oos_near", "oos_far"], "validation": ["oos_near", "oos_far"]}),
     "clinc150": (10, {"test": ["oos"], "validation": []}),
@@ -63,12 +63,12 @@ class Settings:
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
     data_dir: Path = field(metadata={"help": "Folder of the data sets."})
-    encoder_name: str = field(default="all-MiniLM-L6-v2", metadata={"help": "What the results call it."})
+    encoder_name: str = field(default="all-MiniLM-L6-v2", metadata={"help": "Its name in the results."})
     cells: list[str] = field(default_factory=lambda: list(CELLS), metadata={"help": "Data sets, by name."})
     systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": "Systems, by name."})
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Runs of each."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run per seed."})
     per_class: int = field(default=10, metadata={"help": "Training texts of each class."})
-    epochs: int | None = field(default=None, metadata={"help": "Instead of those for about 480 steps."})
+    epochs: int | None = field(default=None, metadata={"help": "Epochs; defaults to those for about 480 steps."})
 
     def __post_init__(self):
         check_known("cells", self.cells, CELLS)
@@ -96,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def load(settings: Settings, run: dict[str, Any]) -> tuple[DatasetDict, DatasetDict]:
-    """Texts with class ids, and out-of-scope texts by the names of their files."""
+    """Loads texts with class ids, and out-of-scope texts by the names of their files."""
     folder, (_, oos) = settings.data_dir / run["cell"], CELLS[run["cell"]]
     draw = folder / f"train_{run['per_class']}.jsonl.gz"
     train = draw if draw.is_file() else folder / "train.jsonl.gz"
@@ -109,12 +109,12 @@ def load(settings: Settings, run: dict[str, Any]) -> tuple[DatasetDict, DatasetD
 
 
 def has_text(row: dict[str, Any]) -> bool:
-    """A few of BANKING77 are empty."""
+    """Whether the text is not empty; a few of BANKING77 are."""
     return bool((row["text"] or "").strip())
 
 
 def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
-    """Learns, and tells texts of the classes from others."""
+    """Trains, and evaluates accuracy and the detection of out-of-scope texts."""
     splits, others = load(settings, run)
     names = splits["train"].features["label"].names
     learns_others = run["system"].endswith("-oos")
@@ -140,7 +140,7 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     centres = np.stack([trained[0][trained[1] == label].mean(axis=0) for label in range(known)])
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     for name, found in outputs.items():
-        # What a last layer on the embedding could carry: the cosine to a class, times the length of the embedding.
+        # The score that a last linear layer could compute: the cosine to a class, times the norm of the embedding.
         scores[name]["linear_centroid"] = (found.embeddings @ centres.T).max(axis=1)
         if learns_others:
             scores[name]["learned_class"] = found.logits[:, :known].max(axis=1) - found.logits[:, known]
@@ -159,7 +159,7 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_others(train: Dataset, others: DatasetDict, seed: int) -> Dataset:
-    """The training texts, and a class of out-of-scope texts of the validation sets."""
+    """Adds a class of out-of-scope texts from the validation sets to the training texts."""
     texts = concatenate_datasets([rows for name, rows in others.items() if name.endswith("_validation")])
     names = [*train.features["label"].names, "out_of_scope"]
     picked = texts.shuffle(seed=seed).select(range(OOS_TEXTS))
@@ -169,7 +169,7 @@ def with_others(train: Dataset, others: DatasetDict, seed: int) -> Dataset:
 
 
 def frozen(settings: Settings, read: DatasetDict) -> dict[str, ModelOutputs]:
-    """Embeddings of the encoder as it is, and a logistic regression on them."""
+    """Embeddings of the frozen encoder, and the logits of a logistic regression on them."""
     tokenizer = AutoTokenizer.from_pretrained(settings.encoder)
     units = frozen_embeddings(settings.encoder, tokenize_texts(read, tokenizer, max_length=64), tokenizer)
     regression = LogisticRegression(C=10, max_iter=1000).fit(units["train"], read["train"]["label"][:])
@@ -179,7 +179,7 @@ def frozen(settings: Settings, read: DatasetDict) -> dict[str, ModelOutputs]:
 def exported(
     outputs: dict[str, ModelOutputs], labels: dict[str, np.ndarray], known: int, strangers: list[str]
 ) -> dict[str, float]:
-    """What the classifier answers that keeps 95 % of the validation texts: shares of the test texts."""
+    """Shares of the test texts that the exported classifier, which keeps 95 % of the validation texts, gets right."""
     logits = {name: found.logits[:, :known] for name, found in outputs.items()}
     temperature = fit_temperature(logits["validation"], labels["validation"])
     cut = RULE.cut(logits["validation"].max(axis=1) / temperature) * temperature
@@ -190,7 +190,7 @@ def exported(
 
 
 def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Means over seeds, in percent."""
+    """Writes a table of means over seeds, in percent."""
     at, lines = runs[0], ["# Texts of no class, after each way of training", ""]
     lines += [
         f"{at['settings']['encoder']}, {at['settings']['per_class']} training texts of each class; means over the "

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """
-How many texts does a processor second answer? `hf-lcl predict` with a classifier and with its int8 graph, against
-`transformers.pipeline` with batches of 32, on texts in no order.
+How many texts are classified per CPU second? Compares `hf-lcl predict`, with a classifier and with its int8 graph, to
+`transformers.pipeline` with batches of 32, on texts that are not sorted by length.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/serving.py --model out --texts texts.jsonl --check_file test.jsonl
 
-`out` is a finished classifier; `texts.jsonl` holds a `text` a line, and `test.jsonl` also a `label`. Each contender
-runs in a process of its own, three times in turns, from a file of texts to a file of predictions. Importing and
-loading are taken out: of the processor seconds of all texts, those of a call with the first few are subtracted. Memory
-is the peak of the process.
+`out` is a finished classifier; `texts.jsonl` holds a `text` per line, and `test.jsonl` also a `label`. Contenders take
+turns, each run in a separate process, from a file of texts to a file of predictions. To exclude imports and loading,
+the CPU seconds of a call with the first few texts are subtracted from those of a call with all texts. Memory is the
+peak of the process.
 
-Prints the table, and writes it as `serving.md` and `serving.json`.
+Prints the table, and writes it to `serving.md` and `serving.json`.
 """
 
 import csv
@@ -40,11 +40,11 @@ class Settings:
 
     model: Path = field(metadata={"help": "Folder of a finished classifier."})
     texts: Path = field(metadata={"help": "JSON lines with a text each."})
-    check_file: Path = field(metadata={"help": "JSON lines with a text and a label each, for the export."})
-    max_texts: int = field(default=3000, metadata={"help": "Use the first so many."})
+    check_file: Path = field(metadata={"help": "JSON lines with a text and a label each, to check the export."})
+    max_texts: int = field(default=3000, metadata={"help": "Use this many texts from the first on."})
     few: int = field(default=64, metadata={"help": "Texts of the call whose seconds are subtracted."})
-    max_drop: float = field(default=0.5, metadata={"help": "Of the export."})
-    rounds: int = field(default=3, metadata={"help": "Runs of each contender."})
+    max_drop: float = field(default=0.5, metadata={"help": "The --max_drop of the export."})
+    rounds: int = field(default=3, metadata={"help": "Number of runs of each contender."})
     output_dir: Path = field(
         default=Path(__file__).parents[1] / "results", metadata={"help": "Folder of serving.json and serving.md."}
     )
@@ -100,7 +100,7 @@ def export(settings: Settings, work: Path) -> None:
 
 
 def run(name: str, model: Path, work: Path) -> dict[str, float]:
-    """One contender in a process of its own."""
+    """Runs one contender and measures it. To be called in a fresh process."""
     before = time.process_time()
     answer = with_pipeline if name == PIPELINE else with_predict
     taken = []
@@ -113,7 +113,7 @@ def run(name: str, model: Path, work: Path) -> dict[str, float]:
 
 
 def with_pipeline(model: Path, texts: Path, output: Path) -> None:
-    """What its documentation shows."""
+    """Predicts with the pipeline, as its documentation shows."""
     from transformers import pipeline
 
     classify = pipeline("text-classification", model=str(model), truncation=True, max_length=MAX_LENGTH)
@@ -145,7 +145,7 @@ def summarized(runs: list[dict[str, float]], counted: int) -> dict:
 
 
 def markdown(report: dict) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     machine, found = report["machine"], report["contenders"]
     lines = [
         "# Texts per processor second",

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """
-Several labels per text: is a contrastive objective better than binary cross-entropy, and what are thresholds worth?
-The emotions of GoEmotions as they are: 28 labels, any number of them for each text. Beside them the intents of
-BANKING77 as tags, as tickets have them: the words that the names of intents share.
+Several labels per text: is a contrastive objective better than binary cross-entropy, and how much do thresholds help?
+Data: GoEmotions with its 28 labels, any number of them per text; and BANKING77 with the words that its intent names
+share as tags, like those of support tickets.
 
     python examples/benchmarks/several_labels.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --results examples/results/several_labels.jsonl
 
-Every system is tested with the cut 0.5 for each label, and with cuts that are chosen on validation texts: as many as
-there are training texts, and all that are read. Nobody else sees these. `trainer-bce` is transformers' own `Trainer`,
-`frozen` a logistic regression of each label on the embeddings of the encoder as it is. A finished run is one line of
-the results; a rerun skips it. The table is written beside them.
+Every system is tested with a threshold of 0.5 for each label, and with thresholds that are chosen on validation
+texts: on as many as there are training texts, and on all of them. Validation texts have no other use. `trainer-bce`
+is transformers' own `Trainer`, `frozen` one logistic regression per label on frozen embeddings. A finished run is one
+line of the results; a rerun skips it. The table is written beside them.
 """
 
 import tempfile
@@ -54,7 +54,7 @@ from hf_lcl.evaluation.metrics import classification_metrics
 from hf_lcl.evaluation.thresholds import best_cuts
 
 
-# Few texts are seen often. `texts` is a draw with the labels as they come.
+# The fewer texts, the more epochs. `texts` draws texts with the label frequencies of the data set.
 CELLS: dict[str, dict[str, Any]] = {
     "16 of each label": {"per_label": 16, "epochs": 20},
     "5,000 texts": {"texts": 5000, "epochs": 3},
@@ -68,10 +68,10 @@ SYSTEMS: dict[str, dict[str, Any] | None] = {
     "scl": ours(objective="scl", **START).options,
     "lcl": ours(objective="lcl", **START).options,
 }
-# They run where --systems names them: SetFit, with 40 pairs of each text, and one change at a time.
+# Run only if --systems names them: SetFit, with 40 pairs of each text, and variants with one change.
 OTHERS: dict[str, dict[str, Any] | None] = {
     "setfit": {"num_iterations": 20},
-    "lcl-sigmoid": SYSTEMS["lcl"],  # the weights of a text are no distribution, but each label's own probability
+    "lcl-sigmoid": SYSTEMS["lcl"],  # label weights are sigmoids, instead of a softmax over the labels
     "lcl, alpha 0.9": ours(objective="lcl", **START | {"alpha": 0.9}).options,
     "scl, alpha 0.9": ours(objective="scl", **START | {"alpha": 0.9}).options,
     "lcl, balanced": ours(objective="lcl", **START | {"class_weights": "balanced"}).options,
@@ -87,13 +87,13 @@ class Settings:
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
     data_dir: Path = field(metadata={"help": "Folder of the data sets."})
-    encoder_name: str = field(default="all-MiniLM-L6-v2", metadata={"help": "What the results call it."})
+    encoder_name: str = field(default="all-MiniLM-L6-v2", metadata={"help": "Its name in the results."})
     cells: list[str] = field(default_factory=lambda: [*CELLS][:1], metadata={"help": "Training texts, by name."})
     systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": "Systems, by name."})
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Runs of each."})
-    test: int = field(default=1500, metadata={"help": "Texts that are read of the test set."})
-    validation: int = field(default=750, metadata={"help": "Texts that are read of the validation set."})
-    epochs: int | None = field(default=None, metadata={"help": "Instead of those of the cell."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run per seed."})
+    test: int = field(default=1500, metadata={"help": "Texts to use of the test set."})
+    validation: int = field(default=750, metadata={"help": "Texts to use of the validation set."})
+    epochs: int | None = field(default=None, metadata={"help": "Epochs; defaults to those of the cell."})
 
     def __post_init__(self):
         check_known("cells", self.cells, CELLS)
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
-    """Learns, and tests with each kind of cuts."""
+    """Trains, and tests with each kind of thresholds."""
     splits, names = load(settings.data_dir, run)
     cell = Cell(DATA, run["epochs"], 1e-4)
     task = SeveralLabels(settings.encoder, cell, splits, run["seed"], bf16=False, max_seq_length=64, classes=names)
@@ -140,7 +140,7 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "scores": {name: {key: round(value, 4) for key, value in found.items()} for name, found in scores.items()},
-        "seconds": round(seconds, 1),  # with the held-out texts
+        "seconds": round(seconds, 1),  # includes predicting the held-out texts
         "texts": {name: len(split) for name, split in splits.items()},
         "fingerprints": {name: fingerprint(split) for name, split in splits.items()},
         "machine": machine(),
@@ -152,20 +152,20 @@ Logits = dict[str, np.ndarray]
 
 
 def fit_ours(task: Task, run: dict[str, Any]) -> Logits:
-    """`ContrastiveTrainer`."""
+    """Trains with `ContrastiveTrainer`."""
     with weights_of(run["system"]):
         trainer, tokens = train_ours(task, **run["options"])
     return logits_of(trainer.model, tokens, trainer.processing_class)
 
 
 def weights_of(system: str) -> AbstractContextManager[Any]:
-    """The weights of the label-aware loss: those of the library, or each label's own probability."""
+    """Sets the label weights of the label-aware loss: those of the library, or sigmoids for `lcl-sigmoid`."""
     sigmoid = patch("hf_lcl.losses.functional._log_weights", logsigmoid)
     return sigmoid if system == "lcl-sigmoid" else nullcontext()
 
 
 def fit_trainer(task: Task, run: dict[str, Any]) -> Logits:
-    """transformers' `Trainer` as it comes, with binary cross-entropy."""
+    """Trains with transformers' `Trainer` and binary cross-entropy."""
     tokenizer, tokens = tokenized(task)
     set_seed(task.seed)
     problem = {"num_labels": len(task.names), "problem_type": "multi_label_classification"}
@@ -176,7 +176,7 @@ def fit_trainer(task: Task, run: dict[str, Any]) -> Logits:
 
 
 def fit_frozen(task: Task, run: dict[str, Any]) -> Logits:
-    """A logistic regression of each label against the rest."""
+    """Fits one-vs-rest logistic regressions to frozen embeddings."""
     tokenizer, tokens = tokenized(task)
     units = frozen_embeddings(task.encoder, tokens, tokenizer)
     regression = OneVsRestClassifier(LogisticRegression(C=10, max_iter=1000))
@@ -185,7 +185,7 @@ def fit_frozen(task: Task, run: dict[str, Any]) -> Logits:
 
 
 def fit_setfit(task: Task, run: dict[str, Any]) -> Logits:
-    """SetFit's own defaults, with a logistic regression of each label against the rest (extra `bench`)."""
+    """Trains SetFit with its defaults and one-vs-rest logistic regressions (extra `bench`)."""
     from setfit import SetFitModel
     from setfit import Trainer as SetFitTrainer
     from setfit import TrainingArguments as SetFitArguments
@@ -205,7 +205,7 @@ FITS = {"frozen": fit_frozen, "trainer-bce": fit_trainer, "setfit": fit_setfit}
 
 @dataclass(frozen=True)
 class SeveralLabels(Task):
-    """A task whose texts have indicator rows, which do not name their classes."""
+    """A task with indicator rows as labels; class names are given apart, since indicator rows do not hold them."""
 
     classes: list[str] = field(default_factory=list)
 
@@ -216,7 +216,7 @@ class SeveralLabels(Task):
 
 
 def logits_of(model: LCLForSequenceClassification, tokens: DatasetDict, tokenizer: Any) -> Logits:
-    """Of the held-out texts."""
+    """The logits of the held-out texts."""
     held_out = ("validation", "test")
     return {
         name: run_model(model, tokens[name], tokenizer, batch_size=64, description=name).logits for name in held_out
@@ -224,15 +224,15 @@ def logits_of(model: LCLForSequenceClassification, tokens: DatasetDict, tokenize
 
 
 def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Means over seeds and, of three or more, standard deviations, in percent."""
+    """Writes a table of means over seeds, in percent, with standard deviations for three or more."""
     lines = ["# Several labels per text", ""]
     lines += [
         f"GoEmotions with all its labels (28 with `neutral`), and BANKING77 with the words that the names of intents "
         f"share as tags (19), {runs[0]['settings']['encoder']}; texts of the test and of the validation set, drawn "
         "with the shares of the labels. Percent, mean of the seeds (± standard deviation of three or more). Cuts: "
         "0.5; chosen on as many validation texts as there are training texts (`few`); on all of those that are read "
-        "(`all`). A mean average precision knows no cut. Rows with other epochs or other numbers of texts are not to "
-        "be compared.",
+        "(`all`). Mean average precision needs no threshold. Rows that differ in epochs or numbers of texts "
+        "cannot be compared.",
         "",
         "| training texts | epochs | validation, test | system | seeds | macro F1 at 0.5 | few | all "
         "| micro F1 at 0.5 | few | all | mAP | seconds |",
@@ -257,7 +257,7 @@ def write_table(path: Path, runs: list[dict[str, Any]]) -> None:
 
 
 def cells_of(runs: list[dict[str, Any]]) -> list[str]:
-    """A row's figures."""
+    """The figures of a row."""
     figures = [[run["scores"][cut][name] for run in runs] for name in METRICS[:2] for cut in ("0.5", "few", "all")]
     figures.append([run["scores"]["0.5"][METRICS[2]] for run in runs])
     shown = [

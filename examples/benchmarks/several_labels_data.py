@@ -1,4 +1,4 @@
-"""Texts with several labels for their study: emotions as they are, intents as tags, and draws of few of them."""
+"""The data of the study of several labels per text: emotions, intents as tags, and draws of few texts."""
 
 import re
 from collections import Counter
@@ -15,12 +15,12 @@ from hf_lcl.data.several_labels import rarest_labels
 
 
 DATA = "goemotions_multilabel"
-# Tags are the words of so many names or more; these say nothing by themselves.
+# A word is a tag if this many class names or more share it; the words in NO_TAGS have no meaning by themselves.
 NAMES_WITH_TAG, NO_TAGS = 3, {"by", "not", "or", "up"}
 
 
 def load(data_dir: Path, run: dict[str, Any]) -> tuple[DatasetDict, list[str]]:
-    """Texts with indicator rows; the draws of the held-out texts are the same for all runs."""
+    """Loads texts with indicator rows; all runs share the same draws of held-out texts."""
     folder = data_dir / run.get("data", DATA)
     files = {name: folder / f"{name}.jsonl.gz" for name in ("train", "validation", "test")}
     splits = tagged(load_splits(files)) if "data" in run else load_splits(files, columns=["text", "labels"])
@@ -36,7 +36,7 @@ def load(data_dir: Path, run: dict[str, Any]) -> tuple[DatasetDict, list[str]]:
 
 
 def tagged(splits: DatasetDict) -> DatasetDict:
-    """Texts with the tags of their label in its place: none, one or several."""
+    """Replaces the label of each text by its tags: none, one or several."""
     words = {name: {*re.findall("[a-z]+", name.lower())} - NO_TAGS for name in splits["train"].unique("label")}
     counts = Counter(chain.from_iterable(words.values()))
     tags = {name: sorted(word for word in own if counts[word] >= NAMES_WITH_TAG) for name, own in words.items()}
@@ -44,7 +44,7 @@ def tagged(splits: DatasetDict) -> DatasetDict:
 
 
 def draw(dataset: Dataset, texts: int, seed: int) -> Dataset:
-    """So many texts, each label about as frequent as in all of them."""
+    """Draws this many texts, stratified by their rarest label."""
     if texts >= len(dataset):
         return dataset
     groups = rarest_labels(np.array(dataset["label"][:]) > 0)
@@ -54,8 +54,8 @@ def draw(dataset: Dataset, texts: int, seed: int) -> Dataset:
 
 def few_of_each_label(dataset: Dataset, per_label: int, seed: int) -> Dataset:
     """
-    Texts until so many have each label, or all that have it, the rarest labels first, and so many have none; in random
-    order.
+    Draws `per_label` texts of each label, or all there are, the rarest labels first, and as many without any label; in
+    random order.
     """
     shuffled = dataset.shuffle(seed=seed)
     labels = np.array(shuffled["label"][:]) > 0

@@ -1,23 +1,23 @@
 #!/usr/bin/env python
 """
-How fast is a training? One epoch over the same texts with the same encoder and batch size, by each of the ways that
-people take, in turns within one run.
+How fast is a training? Measures an epoch over the same texts, with the same encoder and batch size, for each of the
+usual ways to train; they take turns within one run.
 
     python examples/benchmarks/training.py --model_name_or_path sentence-transformers/all-MiniLM-L6-v2 \
         --train_file train.jsonl
 
-- `Trainer`, padded: transformers' run_classification.py as it ships, every text padded to `max_seq_length`
+- `Trainer`, padded: as transformers' run_classification.py, with every text padded to `max_seq_length`
 - `Trainer`: the same, padded to the longest text of each batch
-- ours: `ContrastiveTrainer` with cross-entropy, and with the label-aware objective (in fp32, and in bf16 by autocast)
+- ours: `ContrastiveTrainer` with cross-entropy, and with the label-aware objective (in fp32, and with bf16 autocast)
 - sentence-transformers: its trainer with `BatchAllTripletLoss` (extra `bench`); it trains no classifier
-- SetFit: one pair of each kind per text, and logistic regression on top (extra `bench`)
+- SetFit: one positive and one negative pair per text, and logistic regression on top (extra `bench`)
 
-A way that takes more than five times as long as ours with LCL in a first quarter of an epoch is judged by that.
+A way that is more than five times slower than ours with LCL is measured only by a first quarter of an epoch.
 
-With one thread (`OMP_NUM_THREADS=1`) all figures go by the processor's clock, which stands still while other work has
-the processor. What Python takes beside the model is the time of a step with an encoder of width 8.
-Memory is the peak of a process of its own per way, beyond what it had before its model was made. Needs Linux. Prints
-the table, and writes it as `training.md` and with every sample as `training.json`.
+With one thread (`OMP_NUM_THREADS=1`) all figures are CPU time, which does not advance while other processes use the
+CPU. The overhead of Python is the time of a step with an encoder of width 8.
+Memory is the peak of a separate process per way, beyond what it held before its model was created. Needs Linux. Prints
+the table, and writes it to `training.md`, with all samples in `training.json`.
 """
 
 import gc
@@ -44,17 +44,17 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 
 
-# Texts per second, as ratios of ours with LCL to the others.
+# Texts per second of ours with LCL, as ratios to the others.
 GOALS = {PADDED: 2.5, PLAIN: 1.0}
 STARTUP_GOAL = 12
-# Times the seconds of ours: what is slower is not worth whole epochs of measuring.
+# Multiple of our time above which a way is not measured for whole epochs.
 TOO_SLOW = 5
 MIB = 2**20
 
 
 def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
-    # Every tensor is then given back as soon as it is freed; else peaks vary with what malloc happens to keep.
+    # malloc then returns each freed tensor to the system; otherwise peaks depend on how much memory malloc keeps.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     bench = Bench(settings)
     names = list(bench.ways)
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def quarter_of_an_epoch(settings: Settings, name: str) -> dict[str, float]:
-    """Seconds and peak memory. To be called in a fresh process: a peak never goes down."""
+    """Seconds and peak memory of a quarter of an epoch. To be called in a fresh process, as a peak never goes down."""
     settings = Settings(**vars(settings) | {"texts": settings.texts // 4})
     bench = Bench(settings)
     before = psutil.Process().memory_info().rss
@@ -119,12 +119,12 @@ def quarter_of_an_epoch(settings: Settings, name: str) -> dict[str, float]:
 
 
 def deciding_clock() -> str:
-    """Which of the clocks the table goes by."""
+    """The clock of the table's figures."""
     return "processor_seconds" if torch.get_num_threads() == 1 else "seconds"
 
 
 class StepTimes(TrainerCallback):
-    """Seconds from the end of each step to the end of the next."""
+    """Records the time at the end of each step."""
 
     def __init__(self):
         self.ends: list[float] = []
@@ -134,7 +134,7 @@ class StepTimes(TrainerCallback):
 
 
 def startup_seconds(settings: Settings, started: float) -> dict[str, float]:
-    """From the start of a process to the end of its first step. To be called in a fresh process."""
+    """Seconds from the start of a process to the end of its first step. To be called in a fresh process."""
     trainer = Bench(settings).ways[LCL]()
     trainer.args.max_steps = 1
     trainer.train()
@@ -142,7 +142,7 @@ def startup_seconds(settings: Settings, started: float) -> dict[str, float]:
 
 
 def overhead_per_step(settings: Settings) -> dict[str, float]:
-    """Seconds of a step whose model has next to nothing to compute."""
+    """Seconds of a step with a tiny model, which takes next to no time itself."""
     bench, overheads = Bench(settings, tiny=True), {}
     for name, way in bench.ways.items():
         trainer, times = way(), StepTimes()
@@ -153,7 +153,7 @@ def overhead_per_step(settings: Settings) -> dict[str, float]:
 
 
 def epochs(bench: Bench, names: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each epoch, by way and clock; those of one round have the same position in all lists."""
+    """Seconds of each epoch, by way and clock; epochs of the same round have the same position in all lists."""
     samples = {name: {clock: [] for clock in CLOCKS} for name in names}
     order = list(names)
     for _ in tqdm(range(rounds), desc="rounds"):
@@ -169,7 +169,7 @@ def epochs(bench: Bench, names: list[str], rounds: int) -> dict[str, dict[str, l
 
 
 def padding_share(bench: Bench, name: str) -> float | None:
-    """Share of padding among the tokens that an epoch computes; `None` for trainers that tokenize on the way."""
+    """Share of padding among the tokens of an epoch; `None` for trainers that tokenize on the fly."""
     trainer = bench.ways[name]()
     if not isinstance(trainer, ContrastiveTrainer) and type(trainer) is not Trainer:
         return None
@@ -181,7 +181,7 @@ def padding_share(bench: Bench, name: str) -> float | None:
 
 
 def markdown(report: dict) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     settings, rows = report["settings"], report["rows"]
     lines = [
         "# The speed of a training",

@@ -1,4 +1,4 @@
-"""The ways that people take to train on labelled texts, each as a trainer that is ready to start."""
+"""The usual ways to train on labelled texts, each as a trainer that is ready to start."""
 
 import tempfile
 from collections.abc import Callable
@@ -38,8 +38,8 @@ class Settings:
 
     model_name_or_path: str = field(metadata={"help": "Hub id or folder of the encoder."})
     train_file: str = field(metadata={"help": "Texts and labels: csv, json, jsonl (.gz may follow) or parquet."})
-    texts: int = field(default=768, metadata={"help": "How many of them, from the first on, make up an epoch."})
-    ways: list[str] = field(default_factory=list, metadata={"help": "Names of the ways to measure; else all."})
+    texts: int = field(default=768, metadata={"help": "Train on this many texts of the file, from the first on."})
+    ways: list[str] = field(default_factory=list, metadata={"help": "Names of the ways to measure; defaults to all."})
     batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
     rounds: int = field(default=3, metadata={"help": "Measured epochs of each way."})
@@ -49,7 +49,7 @@ class Settings:
 
 
 class Bench:
-    """The texts, and what each way does with them."""
+    """The texts, and a trainer for each way."""
 
     def __init__(self, settings: Settings, tiny: bool = False):
         logging.set_verbosity_error()

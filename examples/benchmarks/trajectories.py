@@ -1,20 +1,20 @@
 #!/usr/bin/env python
 """
-When should a training stop, which iterates should its weights be the mean of, and which head should it keep? One
-training answers for all stops, means and heads at once: it is looked at while it runs. See `study.trajectory`.
+When should a training stop, should it average its weights, and which head should it keep? All stopping points, means
+of weights and heads are evaluated during a single training. See `study.trajectory`.
 
     python examples/benchmarks/trajectories.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
         --results trajectories.jsonl
-    python examples/benchmarks/trajectories.py --encoder ... --results trajectories.jsonl --list     # what is open
+    python examples/benchmarks/trajectories.py --encoder ... --results trajectories.jsonl --list     # open runs
     python examples/benchmarks/trajectories.py --encoder ... --results trajectories.jsonl --table    # trajectories.md
 
-Each seed has other texts to learn from. A system is judged by texts that it has not learned from: of the validation
-set and the rest of the training set, each class by its share. No text of a test set is read. The names
-of the classes are texts for all: of the head start, as in the library, or of the training set of those without one.
-The others are logistic regression on the frozen encoder with and without names, the `Trainer` with four learning
-rates, and sentence-transformers with logistic regression.
+Each seed draws different training texts. Systems are evaluated on held-out texts from the validation set and the
+unused training texts, stratified by class. Test sets are not used. All systems learn from the class names as texts:
+in the head start, as in the library, or in the training set of systems without one. The other systems are logistic
+regression on the frozen encoder with and without names, the `Trainer` with four learning rates, and
+sentence-transformers with logistic regression.
 
-A finished run is one line of the results; a rerun skips it. Several processes may work on one file.
+A finished run is one line of the results; a rerun skips it. Several processes may share one file.
 """
 
 import hashlib
@@ -49,14 +49,14 @@ from hf_lcl.training.start import names_as_texts
 
 LEARNING_RATES = ("5e-5", "1e-4", "2e-4", "5e-4")
 OURS = {name: OF_ACCURACY[name] for name in ("lcl", "ce", "scl")}
-# All cells by the first ones, then all by the next ones.
+# The systems of each round run on all cells before the next round starts.
 ROUNDS = (
     ("lcl", "ce", "frozen"),
     tuple(f"trainer {rate}" for rate in LEARNING_RATES),
     ("sentence-transformers", "scl"),
 )
 SYSTEMS = tuple(system for systems in ROUNDS for system in systems)
-# The cheapest first.
+# Cheapest first.
 CHOOSING = (
     "emoint, 16 each",
     "goemotions, 16 each",
@@ -74,15 +74,15 @@ class Settings:
     encoder: str = field(metadata={"help": "Hub id or folder of the encoder."})
     results: Path = field(metadata={"help": "JSON lines of finished runs; the table gets the same name."})
     encoder_name: str | None = field(
-        default=None, metadata={"help": "What the results call it; its last name if not."}
+        default=None, metadata={"help": "Its name in the results; defaults to the last part of --encoder."}
     )
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
     cells: list[str] = field(default_factory=lambda: list(CHOOSING), metadata={"help": "Data and budgets, by name."})
     systems: list[str] = field(default_factory=lambda: list(SYSTEMS), metadata={"help": "Systems, by name."})
-    seeds: list[int] = field(default_factory=lambda: [10, 11, 12], metadata={"help": "Runs of each."})
-    held_out: int = field(default=1000, metadata={"help": "Texts to be judged by."})
+    seeds: list[int] = field(default_factory=lambda: [10, 11, 12], metadata={"help": "One run per seed."})
+    held_out: int = field(default=1000, metadata={"help": "Number of held-out texts."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
-    list: bool = field(default=False, metadata={"help": "Print the runs that are open, and run nothing."})
+    list: bool = field(default=False, metadata={"help": "Print the runs that are not finished, and run nothing."})
     table: bool = field(default=False, metadata={"help": "Write the table, and run nothing."})
 
     def __post_init__(self):
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_once(settings: Settings, cell: str, system: str, seed: int) -> None:
-    """Runs and writes, unless another process does or has done so."""
+    """Does a run and records it, if no other process is doing or has done it."""
     run = {
         "cell": cell,
         "system": system,
@@ -119,7 +119,7 @@ def run_once(settings: Settings, cell: str, system: str, seed: int) -> None:
     }
     key = hashlib.sha256((str(settings.results.resolve()) + json.dumps(run, sort_keys=True)).encode()).hexdigest()
     try:
-        # The lock goes with the process that holds it, however that ends.
+        # The operating system releases the lock even if the process that holds it is killed.
         with FileLock(Path(tempfile.gettempdir()) / f"trajectories-{key[:16]}.lock").acquire(blocking=False):
             ledger = Ledger(settings.results)
             if run in ledger:
@@ -132,7 +132,7 @@ def run_once(settings: Settings, cell: str, system: str, seed: int) -> None:
 
 
 def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, Any]:
-    """Learns once, and is judged on the way or at the end."""
+    """Trains once, and evaluates during or after the training."""
     splits = draw_cell(CELLS[cell], settings.data_dir, seed, settings.held_out)
     task = Task(settings.encoder, CELLS[cell], splits, seed, bf16=False, max_seq_length=settings.max_seq_length)
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -155,7 +155,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
 
 
 def with_names(task: Task) -> Task:
-    """The names of the classes among the training texts, for those who do not read them otherwise."""
+    """Adds the class names to the training texts, for systems that do not use them otherwise."""
     train = task.splits["train"]
     names = {"text": [name.replace("_", " ") for name in task.names], "label": list(range(len(task.names)))}
     more = concatenate_datasets([train, Dataset.from_dict(names, features=train.features)])
@@ -163,7 +163,7 @@ def with_names(task: Task) -> Task:
 
 
 def judge_frozen(task: Task) -> dict[str, Any]:
-    """Logistic regression on the mean embeddings of the encoder as it is, its penalty chosen by likelihood."""
+    """Evaluates logistic regression on frozen embeddings, with the penalty chosen by likelihood."""
     encoder = sentence_encoder(task)
     labels = np.array(task.splits["test"]["label"][:])
     features = encode(encoder, task.splits["test"])
@@ -177,7 +177,7 @@ def judge_frozen(task: Task) -> dict[str, Any]:
 
 
 def judge_predictions(task: Task, system: System) -> dict[str, Any]:
-    """A system that gives classes alone: accuracy, and no likelihood."""
+    """Evaluates a system that predicts only classes: accuracy without likelihood."""
     start = time.process_time()
     fitted = system.fit(task, **system.options)
     seconds = time.process_time() - start
@@ -187,11 +187,11 @@ def judge_predictions(task: Task, system: System) -> dict[str, Any]:
 
 
 def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
-    """A training that is looked at on its way; the `Trainer`'s at its end alone."""
+    """Evaluates our systems during a training, and the `Trainer` only at its end."""
     is_ours = system in OURS
     is_contrastive = system in ("lcl", "scl")
     epochs = task.cell.epochs
-    # What holds for contrast is to be found out: it is looked at more often.
+    # Contrastive objectives are what the study is about, and evaluated more often.
     shares = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0) if is_contrastive else (0.2, 0.3, 0.5, 1.0)
     seen: dict[str, Any] = {}
 

@@ -1,18 +1,18 @@
 #!/usr/bin/env python
 """
-What does wrapping cost? A training step of `ContrastiveTrainer` against one of `transformers.Trainer`, by the clock
-and in memory, on a BERT-base with random weights.
+What does wrapping cost? Compares a training step of `ContrastiveTrainer` with one of `transformers.Trainer`, in time
+and memory, on a BERT-base with random weights.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/wrapping.py
 
-All trainers stand in one process and take turns, step by step, in an order that changes every round: what slows the
-machine down slows all of them down, and the median of the ratios within a round sees less of it. A goal for the time
-is reached or missed where the 95% interval of that median lies on one side of it, and undecided otherwise. On a
-machine with other work to do, time on the processor decides sooner than time on the clock. Memory is what a process
-of its own per trainer has at its peak. Two counts of one step, without noise, say whether the encoder runs once and
-its activations are kept once: floating point operations, and bytes kept for the backward pass.
+All trainers take turns in one process, step by step, in an order that changes every round: other work on the machine
+slows all of them down, and affects the median of the ratios within a round less. A time goal is reached or missed if
+the 95% confidence interval of that median lies on one side of it, and undecided otherwise. On a busy machine, CPU time
+decides sooner than wall-clock time. Memory is the peak of a separate process per trainer. Two exact counts of one step
+show that the encoder runs once and that its activations are kept once: floating point operations, and bytes kept for
+the backward pass.
 
-Needs Linux. Prints the table, and writes it as `wrapping.md` and with every sample as `wrapping.json`.
+Needs Linux. Prints the table, and writes it to `wrapping.md`, with all samples in `wrapping.json`.
 """
 
 import json
@@ -44,7 +44,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 
 
-# Objective and weighting of each.
+# Objective and weighting of each trainer.
 CONTENDERS = {
     "`Trainer`, CE": None,
     "`ContrastiveTrainer`, CE": ("ce", "none"),
@@ -53,7 +53,7 @@ CONTENDERS = {
     "`ContrastiveTrainer`, LCL, classifier": ("lcl", "classifier"),
 }
 PLAIN, DEFAULT = "`Trainer`, CE", "`ContrastiveTrainer`, LCL, head"
-# For the default arguments, as ratios to `Trainer`.
+# Goals for the default arguments, as ratios to `Trainer`.
 GOALS = {"time": 1.05, "memory": 1.03}
 MIB = 2**20
 
@@ -85,7 +85,7 @@ class Settings:
 
 def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
-    # Every tensor is then given back as soon as it is freed; else peaks vary by 2% with what malloc happens to keep.
+    # malloc then returns each freed tensor to the system; otherwise peaks vary by 2% with the memory that it keeps.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
     with COPIES.Pool(1, maxtasksperchild=1) as pool:
         footprints = pool.starmap(footprint, [(name, settings) for name in CONTENDERS], chunksize=1)
@@ -152,7 +152,7 @@ def step(trainer: Trainer, batch: dict[str, Tensor]) -> None:
 
 
 def footprint(name: str, settings: Settings) -> dict[str, int]:
-    """What a step takes beside time. To be called in a fresh process: a peak never goes down."""
+    """Memory and operations of a step. To be called in a fresh process, since a peak never goes down."""
     before = psutil.Process().memory_info().rss
     trainer, batch = make_trainer(name, settings), make_batch(settings)
     for _ in range(settings.warmup + 1):
@@ -160,7 +160,7 @@ def footprint(name: str, settings: Settings) -> dict[str, int]:
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated()
     else:
-        # What was there before is the libraries: it would only hide a difference.
+        # Excludes the memory of imported libraries, which would only hide differences.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
 
     parameters = {parameter.untyped_storage().data_ptr() for parameter in trainer.model.parameters()}
@@ -178,7 +178,7 @@ def footprint(name: str, settings: Settings) -> dict[str, int]:
 
 
 def step_durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
-    """Seconds of each measured step, by clock and trainer; steps of one round have the same position in all lists."""
+    """Seconds of each step, by clock and trainer; steps of the same round have the same position in all lists."""
     trainers = {name: make_trainer(name, settings) for name in CONTENDERS}
     batch, order = make_batch(settings), list(CONTENDERS)
     durations = {clock: {name: [] for name in CONTENDERS} for clock in CLOCKS}
@@ -192,7 +192,7 @@ def step_durations(settings: Settings) -> dict[str, dict[str, list[float]]]:
 
 
 def compare(samples: list[float], plain: list[float]) -> dict[str, Any]:
-    """The samples of a trainer beside those of `Trainer` in the same rounds."""
+    """Compares the samples of a trainer with those of `Trainer` in the same rounds."""
     ratios = [mine / other for mine, other in zip(samples, plain)]
     return {
         "median": statistics.median(samples),
@@ -203,7 +203,7 @@ def compare(samples: list[float], plain: list[float]) -> dict[str, Any]:
 
 
 def median_interval(values: list[float]) -> tuple[float, float]:
-    """The 95% interval of a median, from six values on: how many lie below the true one is a toss of coins."""
+    """The 95% confidence interval of a median, by the sign test; needs six values or more."""
     count, outside, tail = len(values), 0, 0.0
     while (tail := tail + math.comb(count, outside) / 2**count) <= 0.025:
         outside += 1
@@ -212,7 +212,7 @@ def median_interval(values: list[float]) -> tuple[float, float]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a page of its own."""
+    """The report as a markdown page."""
     settings, machine = report["settings"], report["machine"]
     lines = [
         "# The cost of wrapping",
@@ -246,7 +246,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def verdict(interval: Sequence[float], limit: float) -> str:
-    """On which side of a goal a measurement lies."""
+    """Whether a goal is reached, missed or undecided."""
     if max(interval) <= limit:
         return "reached"
     return "missed" if min(interval) > limit else "undecided"

@@ -28,7 +28,7 @@ SECTIONS = ("Args", "Returns", "Raises")
 
 
 def exported() -> dict[str, dict[str, Any]]:
-    """Package to its names and what they stand for; each thing stands where it is exported first."""
+    """Maps each package to its exported objects by name; an object is listed in the first package that exports it."""
     seen: set[int] = set()
     found: dict[str, dict[str, Any]] = {}
     for package in PACKAGES:
@@ -59,7 +59,7 @@ def page() -> str:
 
 
 def methods(thing: Any) -> Iterator[tuple[str, Any]]:
-    """The public methods that a class of ours defines or changes, with their names."""
+    """The public methods that a class defines or overrides, with their names."""
     for name, own in vars(thing).items() if inspect.isclass(thing) else ():
         own = getattr(own, "__func__", own)
         if inspect.isfunction(own) and not name.startswith("_") and own.__doc__:
@@ -67,10 +67,10 @@ def methods(thing: Any) -> Iterator[tuple[str, Any]]:
 
 
 def entry(name: str, thing: Any) -> str:
-    """A signature and what its docstring says."""
+    """The signature and the docstring of an object, as markdown."""
     try:
         signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(thing)))
-        signature = re.sub(r"\b([a-z_]\w*\.)+(?=[A-Za-z])", "", signature)  # of modules
+        signature = re.sub(r"\b([a-z_]\w*\.)+(?=[A-Za-z])", "", signature)  # drops module names
         signature = re.sub(r"<function (\S+) at 0x\w+>", r"\1", signature)
     except ValueError:
         signature = ""
@@ -80,7 +80,7 @@ def entry(name: str, thing: Any) -> str:
 
 
 def markdown(docstring: str) -> str:
-    """A docstring in the style of Hugging Face as markdown: a list for the arguments, and code that no test runs."""
+    """Converts a Hugging Face docstring to markdown: a list of the arguments, and code blocks that no test runs."""
     lines, section = [], ""
     for line in docstring.replace("```python\n", "```py\n").splitlines():
         if match := re.fullmatch(rf"({'|'.join(SECTIONS)}|Example):", line):

@@ -1,4 +1,4 @@
-"""Recurrent baselines: an RNN, GRU or LSTM with random weights and the words of the training texts, in a folder."""
+"""Recurrent baselines: writes an RNN, GRU or LSTM with random weights and a word tokenizer to a folder."""
 
 from collections.abc import Iterable
 from os import PathLike
@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from word_tokenizer import train_word_tokenizer
 
 
-# In this process; elsewhere `trust_remote_code=True` takes the code from the folder.
+# For this process; others load the code from the saved folder with `trust_remote_code=True`.
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig, exist_ok=True)
 AutoModel.register(RecurrentConfig, RecurrentModel, exist_ok=True)
 AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification, exist_ok=True)
@@ -30,29 +30,29 @@ def build_baseline(
     **tokenizer_arguments: Any,
 ) -> Path:
     """
-    Writes a recurrent encoder with random weights, and a tokenizer that knows the words of `texts`.
+    Writes a recurrent encoder with random weights, and a tokenizer whose vocabulary is the words of `texts`.
 
-    What is in the folder is trained like any pretrained encoder: `model=` of [`ContrastiveTrainer`],
-    [`LCLForSequenceClassification.from_encoder`], `--model_name_or_path`. It needs a higher learning rate, such as
-    1e-3, and more epochs.
+    The folder is used like any pretrained encoder: as `model=` of [`ContrastiveTrainer`], in
+    [`LCLForSequenceClassification.from_encoder`], or as `--model_name_or_path`. Training it needs a higher learning
+    rate, such as 1e-3, and more epochs.
 
     Args:
         kind (`str`): `"rnn"`, `"gru"` or `"lstm"`.
-        texts (`Iterable[str]`): the training texts, and those alone.
+        texts (`Iterable[str]`): the training texts, without validation and test texts.
         output_dir (`str` or `os.PathLike`): the folder.
         embedding_size (`int`, *optional*): see [`RecurrentConfig`], like the next four.
-        hidden_size (`int`, *optional*): of both directions together.
-        num_layers (`int`, *optional*): recurrent layers on top of one another.
-        bidirectional (`bool`, *optional*): whether texts are read from the right as well.
-        dropout (`float`, *optional*): from 0 to below 1.
-        seed (`int`, *optional*, defaults to 42): of the random weights.
+        hidden_size (`int`, *optional*): width of the hidden state, both directions together.
+        num_layers (`int`, *optional*): number of stacked recurrent layers.
+        bidirectional (`bool`, *optional*): whether to read texts from right to left as well.
+        dropout (`float`, *optional*): dropout rate, from 0 to below 1.
+        seed (`int`, *optional*, defaults to 42): seed of the random weights.
         **tokenizer_arguments: see [`train_word_tokenizer`].
 
     Returns:
         `Path`: the folder.
 
     Raises:
-        TypeError, ValueError: as [`RecurrentConfig`] and [`train_word_tokenizer`], before anything is written.
+        TypeError, ValueError: when [`RecurrentConfig`] or [`train_word_tokenizer`] does; nothing is written then.
 
     Example:
 

@@ -1,5 +1,5 @@
 """
-Writes a recurrent encoder to train from scratch, and a tokenizer that knows the words of a training file.
+Writes a recurrent encoder to train from scratch, and a tokenizer whose vocabulary is the words of a training file.
 
     python examples/paper/build_baseline.py --kind gru --train_file train.jsonl --output_dir baselines/gru
 
@@ -21,7 +21,7 @@ from hf_lcl.data.tokenizing import check_texts
 @dataclass
 class BaselineArguments:
     """
-    The flags of the command: what [`build_baseline`] takes.
+    The flags of the command: the arguments of [`build_baseline`].
 
     Args:
         kind (`str`): `"rnn"`, `"gru"` or `"lstm"`.
@@ -37,22 +37,22 @@ class BaselineArguments:
     text_column_names: str | None = field(
         default=None, metadata={"help": "Text column(s), separated by commas; defaults to text, then sentence."}
     )
-    embedding_size: int = field(default=RecurrentConfig.embedding_size, metadata={"help": "Of the word embeddings."})
+    embedding_size: int = field(default=RecurrentConfig.embedding_size, metadata={"help": "Width of word embeddings."})
     hidden_size: int = field(
-        default=RecurrentConfig.hidden_size, metadata={"help": "Of the hidden state, both directions together."}
+        default=RecurrentConfig.hidden_size, metadata={"help": "Width of the hidden state, both directions together."}
     )
     num_layers: int = field(default=RecurrentConfig.num_layers, metadata={"help": "Recurrent layers."})
     bidirectional: bool = field(
-        default=RecurrentConfig.bidirectional, metadata={"help": "Read texts from the right as well."}
+        default=RecurrentConfig.bidirectional, metadata={"help": "Read texts from right to left as well."}
     )
-    dropout: float = field(default=RecurrentConfig.dropout, metadata={"help": "From 0 to below 1."})
-    vocab_size: int = field(default=30_000, metadata={"help": "Number of words at most."})
-    min_frequency: int = field(default=2, metadata={"help": "Rarer words are unknown words."})
+    dropout: float = field(default=RecurrentConfig.dropout, metadata={"help": "Dropout rate, from 0 to below 1."})
+    vocab_size: int = field(default=30_000, metadata={"help": "Largest number of words."})
+    min_frequency: int = field(default=2, metadata={"help": "Rarer words become [UNK]."})
     lowercase: bool = field(default=True, metadata={"help": "Lower-case all texts."})
     filters: list[str] = field(
-        default_factory=list, metadata={"help": "Regular expressions of what is taken out of the texts."}
+        default_factory=list, metadata={"help": "Regular expressions whose matches are removed from the texts."}
     )
-    stop_words: list[str] = field(default_factory=list, metadata={"help": "Words that are left out."})
+    stop_words: list[str] = field(default_factory=list, metadata={"help": "Words that are removed."})
     max_length: int = field(default=512, metadata={"help": "Longer texts are cut to this many words."})
     seed: int = field(default=42, metadata={"help": "Seed of the random weights."})
 

@@ -1,4 +1,4 @@
-"""Formulas of the papers that hf_lcl has no argument for: they did not help, or are a misprint."""
+"""Formulas of the papers that hf_lcl has no argument for, because they did not help or are misprints."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ class PaperObjective(Objective):
     The objective with variants of its contrastive loss.
 
     Args:
-        weight_placement (`str`, *optional*, defaults to `"outside"`): where the weight of the anchor's own class
-            stands: `"outside"` the logarithm, or `"inside"` as in Eq. 3 of "Not All Negatives are Equal".
+        weight_placement (`str`, *optional*, defaults to `"outside"`): whether the weight of the anchor's own class is
+            `"outside"` the logarithm, or `"inside"` it as in Eq. 3 of "Not All Negatives are Equal".
         temperature_scaling (`str`, *optional*, defaults to `"none"`): `"positives"` multiplies the temperature by the
-            anchor's number of positives, which "Happy is Farther From Sad Than Joyful" reports as a failure.
+            anchor's number of positives, which does not work according to "Happy is Farther From Sad Than Joyful".
     """
 
     weight_placement: str = "outside"
@@ -34,8 +34,8 @@ class PaperObjective(Objective):
             options["temperature"] = self.temperature * positives.clamp(min=1)
         if self.weight_placement == "outside" or weighting_logits is None:
             return super().contrastive_loss(embeddings, labels, weighting_logits, **options)
-        # With R for the mean logarithm without weights before it, outside is w R and inside R - log w. In float64 w
-        # is above 0 also where the weighting network is certain.
+        # With R the unweighted mean of the logarithms, the loss is w R for "outside" and R - log w for "inside". In
+        # float64, w stays above 0 even where the weighting network is certain.
         if self.detach_weights:
             weighting_logits = weighting_logits.detach()
         logits, reduction = weighting_logits.double(), options.pop("reduction")

@@ -1,4 +1,4 @@
-"""The systems of the two papers: what each is made of, whatever the defaults of hf_lcl are."""
+"""The systems of the two papers, with all their settings: none depends on the defaults of hf_lcl."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,10 +12,10 @@ class System:
     A row of the tables.
 
     Args:
-        training (`dict`): fields of `ContrastiveTrainingArguments`, in place of those of all systems.
+        training (`dict`): fields of `ContrastiveTrainingArguments` that override those common to all systems.
         model (`dict`): arguments of `LCLForSequenceClassification.from_encoder`.
-        formula (`dict`): fields of the objective, in place of those of the arguments.
-        baseline (`str`, *optional*): a recurrent encoder that starts from nothing, instead of a pretrained one.
+        formula (`dict`): extra fields of [`PaperObjective`].
+        baseline (`str`, *optional*): kind of a recurrent encoder to train from scratch, instead of a pretrained one.
     """
 
     training: dict[str, Any]
@@ -44,9 +44,9 @@ SCL = {"objective": "scl", **CONTRASTIVE}
 LCL = {"objective": "lcl", **CONTRASTIVE}
 DEFAULTS = {item.name: item.default for item in fields(ContrastiveTrainingArguments) if item.name in CONTRASTIVE}
 
-# The later paper's best setting compares plain dot products.
+# The best setting of the later paper uses plain dot products as similarities.
 DOT_PRODUCTS = {"normalize_embeddings": False, "temperature": 10.0, "alpha": 0.2}
-# Each text beside a copy of it that lacks some words (`word_dropout`): in place of the synonyms of WordNet.
+# The second view of each text drops some of its words (`word_dropout`), where the paper used WordNet synonyms.
 VIEWS = {"num_views": 2, "view": "column"}
 BY_POSITIVES = {"temperature_scaling": "positives"}
 FROM_NOTHING = {"learning_rate": 1e-3, "num_train_epochs": 10}
@@ -66,7 +66,7 @@ SYSTEMS = {
     "scl-mean": System(SCL, {**PLAIN, "pooling": "mean"}),
     "scl-views": System({**SCL, **VIEWS}, PLAIN),
     "scl-dot": System({**SCL, **DOT_PRODUCTS}, PLAIN),
-    # The lowest temperature that the later paper searched; see "33 % on EmoInt" in the README.
+    # The lowest temperature of the later paper's grid; see "33 % on EmoInt" in the README.
     "scl-dot-0.07": System({**SCL, **DOT_PRODUCTS, "temperature": 0.07}, PLAIN),
     "scl-positives": System(SCL, PLAIN, BY_POSITIVES),
     "scl-defaults": System({"objective": "scl", **DEFAULTS}, {"weighting": "none"}),

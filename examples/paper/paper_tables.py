@@ -1,4 +1,4 @@
-"""The tables of the later paper: what was measured here, beside what it prints."""
+"""The tables of the later paper: the results of these runs beside the printed ones."""
 
 import json
 from collections import defaultdict
@@ -50,12 +50,12 @@ EMOTIONS = ("empathetic_dialogues", "goemotions", "goemotions_first", "emoint")
 
 def markdown(runs: list[dict[str, Any]]) -> str:
     """
-    A table of the emotions and one of the other data sets, the printed figures under those of the same system.
+    A table of the emotion data sets and one of the others, with the printed figures below those of the same system.
 
-    Runs share a cell if they differ in nothing but the seed and the precision.
+    A cell averages all runs that differ only in seed and precision.
 
     Args:
-        runs (`list[dict]`): of a [`hf_lcl.evaluation.ledger.Ledger`], as `reproduce_paper.py` writes them.
+        runs (`list[dict]`): runs of a [`hf_lcl.evaluation.ledger.Ledger`], as `reproduce_paper.py` writes them.
     """
     others = [name for name in recipe_names() if name not in EMOTIONS]
     tables = [_table(title, list(names), runs) for title, names in (("Emotions", EMOTIONS), ("Other classes", others))]
@@ -87,7 +87,7 @@ def _table(title: str, columns: list[str], runs: list[dict[str, Any]]) -> str:
 
 
 def _row(settings: dict[str, Any]) -> tuple[str, ...]:
-    """What stands at the head of a row, and all else that makes it one of its own."""
+    """The four leading columns of a row, and as JSON the remaining settings that identify it."""
     training, limit = settings["training"], settings["max_train_samples"]
     epochs, batch = training["num_train_epochs"], training["per_device_train_batch_size"]
     shown = f"epochs {epochs:g}, rate {training['learning_rate']:g}, batch {batch}"

@@ -19,22 +19,22 @@ DATA_VARIABLE = "HF_LCL_DATA"
 @dataclass(frozen=True)
 class HubSource:
     """
-    Where the Hub has a data set, and how its rows become texts and class names.
+    Source of a data set on the Hub, and how its rows are converted to texts and class names.
 
     Args:
-        path (`str`): the data set's id.
+        path (`str`): id of the data set.
         text (`str`): column of texts.
         label (`str`): column of labels: names, ids, `ClassLabel`, or lists of these.
-        name (`str`, *optional*): its configuration.
+        name (`str`, *optional*): configuration of the data set.
         revision (`str`, *optional*): commit or branch; "refs/convert/parquet" where the main branch holds a loading
-            script, which `datasets` does not run any more.
-        data_files (`dict`, *optional*): split to file patterns.
-        first_of (`str`, *optional*): of rows with the same value in this column, the first one is kept.
-        where (`dict[str, list]`): column to the values with which a row is kept.
-        several_labels (`str`, *optional*): what becomes of lists of labels: the `"first"` one counts, or the `"only"`
-            one, so that rows with more are left out.
-        names (`dict[str, str]`): label to class name, where they differ.
-        replace (`dict[str, str]`): what is replaced in texts.
+            script, which `datasets` no longer runs.
+        data_files (`dict`, *optional*): maps splits to file patterns.
+        first_of (`str`, *optional*): column by which duplicates are dropped: the first row of each value is kept.
+        where (`dict[str, list]`): maps columns to the values of the rows to keep.
+        several_labels (`str`, *optional*): how lists of labels are read: `"first"` takes the first label, `"only"`
+            drops rows with more than one.
+        names (`dict[str, str]`): maps labels to class names, where they differ.
+        replace (`dict[str, str]`): strings to replace in the texts.
     """
 
     path: str
@@ -51,10 +51,10 @@ class HubSource:
 
     def standardize(self, dataset: Dataset) -> Dataset:
         """
-        Rows as the Hub has them, with the columns `text` and `label` (class names) alone.
+        Converts rows from the Hub to the columns `text` and `label` (class names).
 
         Raises:
-            ValueError: for a column that is missing.
+            ValueError: if a column is missing.
         """
         wanted = {self.text, self.label, self.first_of, *self.where} - {None}
         missing = wanted - set(dataset.column_names)
@@ -87,23 +87,23 @@ class HubSource:
 @dataclass(frozen=True)
 class Recipe:
     """
-    What is known of a data set, and which of its rows count.
+    Description of a data set, and which of its rows are used.
 
     Args:
-        name (`str`): of the recipe.
-        title (`str`): of the data set.
+        name (`str`): name of the recipe.
+        title (`str`): title of the data set.
         language (`str`): ISO 639-1 code.
-        selection (`str`): which rows and labels count, in words.
+        selection (`str`): description of the rows and labels that are used.
         licence (`str`): as its publishers state it.
         citation (`str`): authors, year, title and address.
         classes (`list[str]`): class names, in the order of their ids.
-        folder (`str`): its folder inside a folder of data sets.
-        hub ([`HubSource`], *optional*): `None` where no copy on the Hub is known that `datasets` can load.
+        folder (`str`): name of its folder inside the folder of data sets.
+        hub ([`HubSource`], *optional*): `None` if the Hub has no copy that `datasets` can load.
         drop (`list[str]`): classes whose rows are left out.
-        folder_where (`dict[str, dict[str, list]]`): split to column to the values with which a row of a local file is
-            kept.
-        validation_share (`float`, *optional*, defaults to 0.0): share of the training texts of each class that is held
-            out where there is no validation split.
+        folder_where (`dict[str, dict[str, list]]`): for local files, maps splits to columns to the values of the rows
+            to keep.
+        validation_share (`float`, *optional*, defaults to 0.0): share of the training texts of each class to hold out
+            if there is no validation split.
     """
 
     name: str
@@ -121,19 +121,19 @@ class Recipe:
 
     def from_hub(self, splits: DatasetDict) -> DatasetDict:
         """
-        Splits as the Hub has them, as [`load_recipe`] returns them.
+        Converts splits from the Hub to those that [`load_recipe`] returns.
 
         Raises:
-            ValueError: where columns or labels are not those of the recipe.
+            ValueError: if columns or labels are not those of the recipe.
         """
         return self._finish({split: self.hub.standardize(dataset) for split, dataset in splits.items()})
 
     def from_folder(self, splits: DatasetDict) -> DatasetDict:
         """
-        Splits as local files have them, with the columns `text`, `label` (class names) and any others.
+        Converts splits from local files, which have the columns `text`, `label` (class names) and any others.
 
         Raises:
-            ValueError: where columns or labels are not those of the recipe.
+            ValueError: if columns or labels are not those of the recipe.
         """
         chosen = {}
         for split, dataset in splits.items():
@@ -206,22 +206,22 @@ def get_recipe(name: str) -> Recipe:
 
 def load_recipe(name: str, data_dir: str | Path | None = None, **kwargs: Any) -> tuple[DatasetDict, Recipe]:
     """
-    A data set by name: from a folder where one is given, else from the Hub.
+    Loads a data set by name: from a local folder if one is given, else from the Hub.
 
     Args:
         name (`str`): see [`recipe_names`].
-        data_dir (`str`, *optional*): folder of data sets, with a folder of each that holds `train.jsonl.gz`,
+        data_dir (`str`, *optional*): folder with one folder per data set, which holds `train.jsonl.gz`,
             `validation.jsonl.gz` and `test.jsonl.gz` (or `.jsonl`), one `{"text": ..., "label": class name}` a line.
-            Defaults to the environment variable `HF_LCL_DATA`; without either, the Hub is asked.
+            Defaults to the environment variable `HF_LCL_DATA`; without either, the data come from the Hub.
         **kwargs: passed on to `datasets.load_dataset` (`cache_dir`, ...).
 
     Returns:
         `tuple[datasets.DatasetDict, Recipe]`: the splits train, validation and test, with the columns `text` and
-        `label` (a `ClassLabel`), and what is known of them.
+        `label` (a `ClassLabel`), and their recipe.
 
     Raises:
-        ValueError: for an unknown name, data that cannot be had (says which files to put where), and labels that are
-            not those of the recipe.
+        ValueError: if the name is unknown, if the data are not found (the message says which files to put where), or
+            if the labels are not those of the recipe.
 
     Example:
 

@@ -1,8 +1,8 @@
 """
-A recurrent text encoder and its classifier, as models of transformers.
+A recurrent text encoder and its classifier, as transformers models.
 
-This file is copied into every folder that they are saved to, since transformers has no such architecture: it imports
-nothing but torch and transformers.
+transformers has no such architecture, so this file is saved with each model. It therefore imports only torch and
+transformers.
 """
 
 from os import PathLike
@@ -19,7 +19,7 @@ from transformers.utils import can_return_tuple
 
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-# Bytes, as torch allocates tensors.
+# Bytes; the alignment of tensors that torch allocates.
 ALIGNMENT = 64
 AUTO_MAP = {
     "AutoConfig": "recurrent.RecurrentConfig",
@@ -38,18 +38,18 @@ class RecurrentConfig(PreTrainedConfig):
         embedding_size (`int`, *optional*, defaults to 300): width of the word embeddings.
         hidden_size (`int`, *optional*, defaults to 256): width of the last hidden state. With `bidirectional` it is
             that of both directions together: each gets half of it.
-        num_layers (`int`, *optional*, defaults to 1): recurrent layers on top of one another.
-        bidirectional (`bool`, *optional*, defaults to `False`): whether texts are read from the right as well.
-        dropout (`float`, *optional*, defaults to 0.1): of the word embeddings, between layers, and before the
-            classifier.
+        num_layers (`int`, *optional*, defaults to 1): number of stacked recurrent layers.
+        bidirectional (`bool`, *optional*, defaults to `False`): whether to read texts from right to left as well.
+        dropout (`float`, *optional*, defaults to 0.1): dropout rate on the word embeddings, between layers, and before
+            the classifier.
         initializer_range (`float`, *optional*, defaults to 0.1): standard deviation of new word embeddings and of a
             new classifier.
-        pad_token_id (`int`, *optional*, defaults to 0): the token that is never read.
-        **kwargs: everything that any `PreTrainedConfig` takes.
+        pad_token_id (`int`, *optional*, defaults to 0): id of the padding token, which is skipped.
+        **kwargs: passed on to `PreTrainedConfig`.
 
     Raises:
-        ValueError: for a `kind` that is none of the three, a size below 1, an odd `hidden_size` with `bidirectional`,
-            or a `dropout` outside [0, 1).
+        ValueError: if `kind` is none of the three, a size is below 1, `hidden_size` is odd with `bidirectional`, or
+            `dropout` is outside [0, 1).
 
     Example:
 
@@ -88,7 +88,7 @@ class RecurrentConfig(PreTrainedConfig):
 
 
 class RecurrentPreTrainedModel(PreTrainedModel):
-    """What encoder and classifier have in common: new weights, and folders that bring this file with them."""
+    """Base class of encoder and classifier: initialises weights, and saves this file with the model."""
 
     config_class = RecurrentConfig
     base_model_prefix = "model"
@@ -106,7 +106,7 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                 if name.startswith("weight_ih"):
                     init.xavier_uniform_(parameter)
                 elif name.startswith("weight_hh"):
-                    # One rotation per gate: over many steps, states neither vanish nor explode.
+                    # One orthogonal matrix per gate, so that states neither vanish nor explode over many steps.
                     size = (module.hidden_size, module.hidden_size)
                     gates = [torch.empty(size, device=parameter.device) for _ in range(len(parameter) // size[0])]
                     init.copy_(parameter, torch.cat([nn.init.orthogonal_(gate) for gate in gates]))
@@ -114,14 +114,14 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                     init.zeros_(parameter)
 
     def _align(self) -> None:
-        """Matrix products on CPUs round differently where weights begin anywhere, as those mapped from a file do."""
+        """Copies unaligned CPU weights, such as those mapped from a file: their matrix products round differently."""
         for parameter in self.parameters():
             if parameter.device.type == "cpu" and parameter.data_ptr() % ALIGNMENT:
                 parameter.data = parameter.data.clone()
 
     def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
         """
-        Saves the model and this file, so that the folder loads with `trust_remote_code=True` without hf_lcl.
+        Saves the model with this file, so that `trust_remote_code=True` loads the folder without hf_lcl.
 
         Args:
             save_directory (`str` or `os.PathLike`): the folder.
@@ -137,10 +137,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
     r"""
     Word embeddings and an RNN, GRU or LSTM over them.
 
-    Padding is never read, on whichever side it is and however much of it there is. The hidden states are those of the
-    steps: at step t each direction has read t + 1 words, one from the left, the other from the right. A position that
-    is not read leaves the state as it was, so that the last position of each row holds the final state of both
-    directions (zeros for a text without words).
+    Padding is skipped on either side and in any amount. At step t each direction has read t + 1 words, one from the
+    left, the other from the right, and their states are concatenated. A skipped position repeats the state before it,
+    so that the last position of each row holds the final state of both directions (zeros for a text without words).
 
     Args:
         config ([`RecurrentConfig`]): kind and sizes.
@@ -182,12 +181,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         inputs_embeds: Tensor | None = None,
     ) -> BaseModelOutput:
         """
-        Reads a batch of texts.
+        Encodes a batch of texts.
 
         Args:
-            input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids; `pad_token_id` is not
-                read, whatever the mask says.
-            attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 0 for what is not read.
+            input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): token ids; `pad_token_id` is
+                skipped regardless of the mask.
+            attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): 0 at positions to skip.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, sequence, embedding_size)`, *optional*): word
                 embeddings, instead of `input_ids`.
 
@@ -195,7 +194,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             `BaseModelOutput`: with `last_hidden_state` of shape `(batch, sequence, hidden_size)`.
 
         Raises:
-            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given.
+            ValueError: if both or neither of `input_ids` and `inputs_embeds` are given.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give either input_ids or inputs_embeds.")
@@ -204,7 +203,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             is_read = torch.ones(inputs_embeds.shape[:2], dtype=torch.bool, device=inputs_embeds.device)
         else:
             if input_ids.shape[1] == 0:
-                # Texts without a single word, of which torch makes a tensor of floats.
+                # A batch of texts without any word; the tensor may then be of floats, torch's default.
                 input_ids = torch.full((len(input_ids), 1), self.config.pad_token_id, device=input_ids.device)
                 attention_mask = None
             is_read = input_ids != self.config.pad_token_id
@@ -214,12 +213,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         return BaseModelOutput(last_hidden_state=self._read(self.dropout(inputs_embeds), is_read))
 
     def _read(self, inputs: Tensor, is_read: Tensor) -> Tensor:
-        """States `(batch, sequence, hidden_size)` of the steps through those `inputs` that are read."""
+        """Hidden states `(batch, sequence, hidden_size)`, for which only the `inputs` at `is_read` are read."""
         lengths = is_read.sum(dim=1)
         to_the_front = is_read.int().argsort(dim=1, descending=True, stable=True)
         packed = pack_padded_sequence(
             _pick(inputs, to_the_front),
-            lengths.clamp(min=1).cpu(),  # torch reads at least one; what a text without words gives is masked below
+            lengths.clamp(min=1).cpu(),  # torch needs at least one; states of texts without words are masked below
             batch_first=True,
             enforce_sorted=False,
         )
@@ -228,7 +227,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         first, last = steps.clamp(min=0), (lengths - 1).clamp(min=0).unsqueeze(1)
         if self.config.bidirectional:
             left, right = states.chunk(2, dim=-1)
-            # torch puts the states of both directions where the words are, not where the steps are.
+            # torch orders the states of both directions by word, not by step.
             states = torch.cat([_pick(left, first), _pick(right, last - first)], dim=-1)
         else:
             states = _pick(states, first)
@@ -261,7 +260,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
         super().__init__(config)
         self.model = RecurrentModel(config)
         self.dropout = nn.Dropout(config.dropout)
-        # The name of the classifiers of transformers that read the last state.
+        # As transformers names the head of classifiers that use the last hidden state.
         self.score = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -280,7 +279,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
             input_ids (`torch.LongTensor` of shape `(batch, sequence)`, *optional*): see [`RecurrentModel.forward`].
             attention_mask (`torch.Tensor` of shape `(batch, sequence)`, *optional*): likewise.
             inputs_embeds (`torch.FloatTensor` of shape `(batch, sequence, embedding_size)`, *optional*): likewise.
-            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): classes; with them there is a `loss`.
+            labels (`torch.LongTensor` of shape `(batch,)`, *optional*): class ids, to compute a `loss`.
 
         Returns:
             `SequenceClassifierOutput`: with `logits` of shape `(batch, num_labels)`.
@@ -293,5 +292,5 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
 
 
 def _pick(states: Tensor, positions: Tensor) -> Tensor:
-    """Of `states` `(batch, length, width)`, those at `positions` `(batch, other length)`."""
+    """Selects from `states` `(batch, length, width)` those at `positions` `(batch, other length)`."""
     return states.gather(1, positions.unsqueeze(-1).expand(-1, -1, states.shape[-1]))

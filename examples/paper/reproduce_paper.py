@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """
-Every system of the two papers on every data set of theirs:
+Runs every system of the two papers on each of their data sets:
 
     python examples/paper/reproduce_paper.py --systems ce scl lcl --datasets sst5 emoint --seeds 0 1 2 \
         --encoder google/electra-base-discriminator --results paper.jsonl
     python examples/paper/reproduce_paper.py --results paper.jsonl --table paper.md
 
-A finished run is one line of the results, and is not run again; a run that was cut short is. `--table` runs nothing:
-it shows what there is, beside the figures that the papers print. `--max_train_samples` makes a run fit a laptop.
+A finished run is one line of the results, and is not run again; an interrupted run is. `--table` runs nothing: it
+prints the finished runs beside the figures of the papers. `--max_train_samples` makes a run fit a laptop.
 """
 
 import tempfile
@@ -49,7 +49,7 @@ METRICS = ("accuracy", "macro_f1", "weighted_f1")
 
 
 class PaperTrainer(ContrastiveTrainer):
-    """Trains by a formula that is in print and that hf_lcl has no argument for."""
+    """Trains with a published formula that hf_lcl has no argument for."""
 
     def __init__(self, *args: Any, formula: dict[str, Any], **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -66,21 +66,21 @@ class PaperArguments:
     results: Path = field(metadata={"help": "JSON lines of finished runs; grows with each."})
     systems: list[str] = field(default_factory=lambda: ["ce", "scl", "lcl"], metadata={"help": "Rows of the table."})
     datasets: list[str] = field(default_factory=lambda: ["sst5"], metadata={"help": "Columns: names of recipes."})
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "Runs of each."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run per seed."})
     encoder: str = field(
         default="google/electra-base-discriminator", metadata={"help": "Hub id or folder of the pretrained encoder."}
     )
     encoder_name: str | None = field(
-        default=None, metadata={"help": "What the results call it; its last name if not."}
+        default=None, metadata={"help": "Its name in the results; defaults to the last part of --encoder."}
     )
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; else the Hub."})
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many texts, drawn at random."})
+    data_dir: str | None = field(default=None, metadata={"help": "Folder of the data sets; defaults to the Hub."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on this many random texts."})
     max_seq_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
     num_train_epochs: float = field(default=5.0, metadata={"help": "Epochs of pretrained encoders."})
     learning_rate: float = field(default=2e-5, metadata={"help": "Learning rate of pretrained encoders."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Texts in a batch."})
-    bf16: bool = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
-    table: Path | None = field(default=None, metadata={"help": "Write the table there, and run nothing."})
+    bf16: bool = field(default=False, metadata={"help": "Use bfloat16 mixed precision."})
+    table: Path | None = field(default=None, metadata={"help": "Write the table to this file, and run nothing."})
 
     def __post_init__(self):
         for name, known in (("systems", SYSTEMS), ("datasets", recipe_names())):
@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def settings_of(args: PaperArguments, name: str, dataset: str, seed: int) -> dict[str, Any]:
-    """What makes a run this one and no other."""
+    """The settings that identify a run."""
     system = SYSTEMS[name]
     training = {
         "num_train_epochs": args.num_train_epochs,
@@ -147,7 +147,7 @@ def run(args: PaperArguments, settings: dict[str, Any]) -> dict[str, Any]:
         "metrics": {name: round(metrics[f"test_{name}"], 4) for name in METRICS},
         "validation": {name: round(metrics[f"validation_{name}"], 4) for name in METRICS},
         "seconds": round(time.perf_counter() - start, 1),
-        "cpu_seconds": round(time.process_time() - start_cpu, 1),  # says more on a machine with other work to do
+        "cpu_seconds": round(time.process_time() - start_cpu, 1),  # more reliable on a busy machine
         "data": data,
         "device": describe_hardware(),
         "versions": package_versions(),
@@ -157,7 +157,7 @@ def run(args: PaperArguments, settings: dict[str, Any]) -> dict[str, Any]:
 def train_and_test(
     args: PaperArguments, settings: dict[str, Any], splits: DatasetDict, folder: Path
 ) -> dict[str, float]:
-    """The metrics on test and validation set after the last epoch."""
+    """Returns the metrics on the test and the validation set after the last epoch."""
     encoder, baseline = args.encoder, SYSTEMS[settings["system"]].baseline
     set_seed(settings["seed"])
     if baseline is not None:

@@ -1,16 +1,16 @@
-"""A second view of a text: some of its words are missing."""
+"""Word dropout, for a second view of a text."""
 
 import random
 
 
 def drop_words(text: str, rate: float = 0.1, seed: int = 0) -> str:
     """
-    Leaves out each text's share of words, at least one of two or more; the rest keeps its order.
+    Drops a random share of the words of a text, at least one if it has two or more; the others keep their order.
 
     Args:
-        text (`str`): words between spaces.
-        rate (`float`, *optional*, defaults to 0.1): share of the words that go, in [0, 1); one word always stays.
-        seed (`int`, *optional*, defaults to 0): decides with the text which words go.
+        text (`str`): words separated by spaces.
+        rate (`float`, *optional*, defaults to 0.1): share of the words to drop, in [0, 1); one word always stays.
+        seed (`int`, *optional*, defaults to 0): together with the text, determines which words are dropped.
 
     Paper: [EDA](https://huggingface.co/papers/1901.11196).
     """

@@ -1,4 +1,4 @@
-"""A tokenizer whose tokens are the words of the user's texts."""
+"""A word-level tokenizer, trained on the user's texts."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,30 +23,30 @@ def train_word_tokenizer(
     max_length: int = 512,
 ) -> PreTrainedTokenizerFast:
     r"""
-    Collects the words of `texts`; all others become `[UNK]`.
+    Trains a tokenizer whose vocabulary is the words of `texts`; all others become `[UNK]`.
 
-    The tokenizer adds nothing around a text, so that one of which nothing is left has no tokens. Two texts of a pair
-    have `[SEP]` between them.
+    The tokenizer adds no special tokens around a text, so that an empty text has no tokens. The two texts of a pair
+    are separated by `[SEP]`.
 
     Args:
-        texts (`Iterable[str]`): the training texts, and those alone.
-        vocab_size (`int`, *optional*, defaults to 30000): keep so many of the most frequent words, the four special
-            tokens included.
-        min_frequency (`int`, *optional*, defaults to 2): leave out words that are rarer. With 1 no training text has
-            an `[UNK]`, so that nothing is learned about unknown words.
+        texts (`Iterable[str]`): the training texts, without validation and test texts.
+        vocab_size (`int`, *optional*, defaults to 30000): size of the vocabulary, the four special tokens included;
+            the most frequent words are kept.
+        min_frequency (`int`, *optional*, defaults to 2): rarer words are left out. With 1 no training text has an
+            `[UNK]`, so that no embedding is learned for unknown words.
         lowercase (`bool`, *optional*, defaults to `True`): whether "Glad" and "glad" are one word.
-        filters (`Sequence[str]`, *optional*): regular expressions of what is taken out of a text before it is
+        filters (`Sequence[str]`, *optional*): regular expressions whose matches are removed from a text before it is
             lower-cased and split, such as `r"https?://\S+"`.
-        stop_words (`Iterable[str]`, *optional*): words that are left out.
-        max_length (`int`, *optional*, defaults to 512): longer texts are cut to so many words.
+        stop_words (`Iterable[str]`, *optional*): words that are removed.
+        max_length (`int`, *optional*, defaults to 512): longer texts are cut to this many words.
 
     Returns:
-        `PreTrainedTokenizerFast`: saved with `save_pretrained`, `AutoTokenizer` loads it.
+        `PreTrainedTokenizerFast`: after `save_pretrained`, `AutoTokenizer` loads it.
 
     Raises:
         TypeError: if `texts`, `filters` or `stop_words` is a single string, or `texts` holds something else.
-        ValueError: for a regular expression that is none, a stop word that is not one word, a `vocab_size` without
-            room for words, or texts that hold no word often enough.
+        ValueError: if a regular expression is invalid, a stop word is not one word, `vocab_size` leaves no room for
+            words, or no word of the texts is frequent enough.
 
     Example:
 
@@ -115,7 +115,7 @@ def _regex(pattern: str) -> Regex:
 
 
 def _one_word(backend: Tokenizer, word: str) -> str:
-    """A stop word as it looks after normalisation."""
+    """The stop word after normalisation."""
     pieces = [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(word))]
     if len(pieces) != 1:
         raise ValueError(f"stop_words holds {word!r}, which is not one word: give words one by one.")

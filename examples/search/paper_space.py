@@ -1,4 +1,4 @@
-"""The grid of "Happy is Farther From Sad Than Joyful": fields of `ContrastiveTrainingArguments`, and their values."""
+"""The search grid of "Happy is Farther From Sad Than Joyful", by field of `ContrastiveTrainingArguments`."""
 
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,10 @@ def paper_grid() -> list[dict[str, Any]]:
 
 def paper_space(trial: "BaseTrial", args: ContrastiveTrainingArguments) -> dict[str, Any]:
     """
-    One of the settings of [`paper_grid`]. The paper compares plain dot products.
+    One of the settings of [`paper_grid`]. The paper uses plain dot products as similarities.
 
     Args:
-        trial (`optuna.trial.BaseTrial`): chooses.
+        trial (`optuna.trial.BaseTrial`): suggests the values.
         args ([`ContrastiveTrainingArguments`]): all other settings.
     """
     chosen = {name: trial.suggest_categorical(name, values) for name, values in PAPER_VALUES.items()}

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """
-Searches the settings of `run_classification.py` by a validation metric:
+Searches for settings of `run_classification.py` that are best by a validation metric:
 
     python examples/search/run_search.py --space wide --n_trials 30 \
         --model_name_or_path google/electra-base-discriminator \
         --train_file train.jsonl --validation_file validation.jsonl --objective lcl --output_dir search
     python examples/run_classification.py search/best.json
 
-The flags are those of `run_classification.py`; what a space searches overrides them. `--space paper` is the grid of
-"Happy is Farther From Sad Than Joyful": alpha x temperature x batch size. The same command, given again, goes on with
-a search that was stopped or killed; given twice at once (in two terminals), it shares the trials between both.
+The flags are those of `run_classification.py`; the search space overrides them. `--space paper` is the grid of "Happy
+is Farther From Sad Than Joyful": alpha x temperature x batch size. Run the same command again to resume a search that
+was stopped or killed; run it in several terminals at once to share the trials between them.
 """
 
 from dataclasses import dataclass, field
@@ -48,17 +48,17 @@ SPACES = {"paper": paper_space, "wide": wide_space}
 
 @dataclass
 class SearchArguments:
-    """What is searched, and for how long."""
+    """The search space, and the number of trials."""
 
     space: str = field(default="wide", metadata={"help": "wide, or paper: the 45 settings of the paper's grid."})
     n_trials: int | None = field(
-        default=None, metadata={"help": "Trials in all; defaults to 20 (wide) or the whole grid (paper)."}
+        default=None, metadata={"help": "Number of trials; defaults to 20 (wide) or the whole grid (paper)."}
     )
     study_db: str | None = field(
         default=None, metadata={"help": "SQLite file of the search; defaults to search.db in output_dir."}
     )
-    timeout: float | None = field(default=None, metadata={"help": "Begin no trial after so many seconds."})
-    prune: bool = field(default=True, metadata={"help": "End trials early that are worse than the median."})
+    timeout: float | None = field(default=None, metadata={"help": "Start no trial after this many seconds."})
+    prune: bool = field(default=True, metadata={"help": "Stop trials early that are worse than the median."})
 
     def __post_init__(self):
         check_choice("space", self.space, tuple(SPACES))
@@ -66,7 +66,7 @@ class SearchArguments:
             raise ValueError(f"n_trials={self.n_trials} searches nothing: use at least 1.")
 
     def trials(self) -> list[dict[str, Any]]:
-        """Of each trial the values that are fixed beforehand."""
+        """The values of each trial that are fixed beforehand."""
         return paper_grid()[: self.n_trials] if self.space == "paper" else [{}] * (self.n_trials or 20)
 
 
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     if training_args.world_size > 1:
         raise ValueError("A trial runs in one process: give the command several times instead of torchrun.")
     folder = Path(training_args.output_dir)
-    # A search keeps no models: the best setting is trained again by run_classification.py.
+    # A search saves no models: train the best setting again with run_classification.py.
     if training_args.eval_strategy == "no" and not training_args.head_refit:
         training_args.eval_strategy = IntervalStrategy.EPOCH
     settings = given_settings(model_args, data_args, training_args)
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
             f"No trial was completed; {len(trials)} were pruned. Lower the learning rate or train longer."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with study.lock:  # another process may be as far
+    with study.lock:  # another process may write the same files
         write_trials(trials, metric, folder / "trials.csv")
         if search_args.space == "paper":
             save_heat_map(trials, metric, direction, folder)

@@ -1,4 +1,4 @@
-"""What a search found: a table, a heat map, and the best setting as a file that can be run."""
+"""The results of a search: a table, a heat map, and the best setting as a settings file."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def ranked(trials: Sequence["FrozenTrial"], direction: str) -> list["FrozenTrial"]:
-    """The completed among `trials`, the best first; among equals the first."""
+    """The completed trials, best first; ties are broken by trial number."""
     completed = [trial for trial in trials if trial.state.name == "COMPLETE"]
     sign = -1 if direction == "maximize" else 1
     return sorted(completed, key=lambda trial: (sign * trial.value, trial.number))
 
 
 def trial_row(trial: "FrozenTrial", metric: str, parameters: Sequence[str]) -> dict[str, Any]:
-    """One line of a table."""
+    """One row of the table of trials."""
     return {
         "trial": trial.number,
         "state": trial.state.name.lower(),
@@ -40,11 +40,11 @@ def trial_row(trial: "FrozenTrial", metric: str, parameters: Sequence[str]) -> d
 
 def write_trials(trials: Sequence["FrozenTrial"], metric: str, path: Path) -> None:
     """
-    All trials as a CSV file; of one that was pruned, the value is the last that it reported.
+    Writes all trials to a CSV file; the value of a pruned trial is the last that it reported.
 
     Args:
         trials (`Sequence[FrozenTrial]`): at least one.
-        metric (`str`): what their value is.
+        metric (`str`): name of the metric.
         path (`Path`): the file.
     """
     parameters = sorted({name for trial in trials for name in trial.params})
@@ -54,11 +54,11 @@ def write_trials(trials: Sequence["FrozenTrial"], metric: str, path: Path) -> No
 
 def given_settings(*arguments: Any, leave_out: Sequence[str] = ("token", "hub_token")) -> dict[str, Any]:
     """
-    The fields of dataclasses that are not as by default: a settings file for the same command.
+    The fields of dataclasses that differ from their defaults: a settings file for the same command.
 
     Args:
         *arguments: dataclass instances.
-        leave_out (`Sequence[str]`, *optional*, defaults to `("token", "hub_token")`): what must not stand in a file.
+        leave_out (`Sequence[str]`, *optional*, defaults to `("token", "hub_token")`): fields never to write to a file.
     """
     settings = {}
     for group in arguments:
@@ -69,7 +69,7 @@ def given_settings(*arguments: Any, leave_out: Sequence[str] = ("token", "hub_to
             is_given = field.name in needed or value != getattr(usual, field.name)
             if field.init and is_given and field.name not in leave_out:
                 settings[field.name] = value
-    return json.loads(json.dumps(settings, default=asdict))  # as a file holds them: enumerations are strings
+    return json.loads(json.dumps(settings, default=asdict))  # as JSON stores them: enums are strings
 
 
 def write_best(
@@ -79,13 +79,13 @@ def write_best(
     folder: Path,
 ) -> None:
     """
-    Writes `best.json`, the settings with which `run_classification.py` trains like the best trial.
+    Writes `best.json`, the settings for `run_classification.py` that train like the best trial.
 
     Args:
         best (`FrozenTrial`): the best trial.
-        space (`Callable`): turns a trial into settings.
-        settings (`dict`): all others, as from [`given_settings`].
-        folder (`Path`): gets the file; the classifier goes into its folder `best`.
+        space (`Callable`): maps a trial to settings.
+        settings (`dict`): all other settings, as from [`given_settings`].
+        folder (`Path`): folder of the file; the classifier will be saved to its subfolder `best`.
     """
     optuna = load_extra("optuna", extra="search")
     chosen = space(optuna.trial.FixedTrial(best.params))
@@ -95,13 +95,13 @@ def write_best(
 
 def save_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, folder: Path) -> list[Path]:
     """
-    Draws the value by alpha and temperature, one panel per batch size, in both themes.
+    Plots the metric by alpha and temperature, one panel per batch size, in both themes.
 
     Args:
-        trials (`Sequence[FrozenTrial]`): of [`paper_space`].
-        metric (`str`): what their value is.
+        trials (`Sequence[FrozenTrial]`): trials of [`paper_space`].
+        metric (`str`): name of the metric.
         direction (`str`): `"maximize"` or `"minimize"`.
-        folder (`Path`): gets `heat_map.png` and `heat_map_dark.png`.
+        folder (`Path`): folder of `heat_map.png` and `heat_map_dark.png`.
 
     Returns:
         `list[Path]`: the two files.
@@ -114,10 +114,10 @@ def save_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str, 
 
 def heat_map_values(trials: Sequence["FrozenTrial"]) -> tuple[np.ndarray, np.ndarray]:
     """
-    The values of the paper's grid.
+    The metric at each point of the paper's grid.
 
     Args:
-        trials (`Sequence[FrozenTrial]`): of [`paper_space`].
+        trials (`Sequence[FrozenTrial]`): trials of [`paper_space`].
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: values, NaN where there is none, and whether the trial was pruned; both of
@@ -138,15 +138,15 @@ def heat_map_values(trials: Sequence["FrozenTrial"]) -> tuple[np.ndarray, np.nda
 
 def plot_heat_map(trials: Sequence["FrozenTrial"], metric: str, direction: str) -> "Figure":
     """
-    The value by alpha and temperature, one panel per batch size. Values in brackets are of trials that were pruned.
+    The metric by alpha and temperature, one panel per batch size. Values of pruned trials are in brackets.
 
     Args:
-        trials (`Sequence[FrozenTrial]`): of [`paper_space`], one of them completed.
-        metric (`str`): what their value is.
-        direction (`str`): `"maximize"` or `"minimize"`; the best is farthest from the background.
+        trials (`Sequence[FrozenTrial]`): trials of [`paper_space`], at least one of them completed.
+        metric (`str`): name of the metric.
+        direction (`str`): `"maximize"` or `"minimize"`; the best value contrasts most with the background.
     """
     values, pruned = heat_map_values(trials)
-    colormap = load_extra("matplotlib", extra="plots").colormaps.get_cmap(None)  # that of the style
+    colormap = load_extra("matplotlib", extra="plots").colormaps.get_cmap(None)  # the style's default
     if direction == "minimize":
         colormap = colormap.reversed()
     found = values[np.isfinite(values)]

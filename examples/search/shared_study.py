@@ -1,4 +1,4 @@
-"""A study in a SQLite file: several processes may work at it, and each of them may be killed."""
+"""An optuna study in a SQLite file, which several processes can share and which survives killed processes."""
 
 import time
 import warnings
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 5
-# A trial whose process has given no sign of life for so long was killed.
+# A trial without a heartbeat for this long counts as killed.
 GRACE_SECONDS = 30
-PATIENCE_SECONDS = 60  # of a process that finds the file locked
+PATIENCE_SECONDS = 60  # how long to wait for a locked file
 
 
 def open_storage(path: Path, grace_seconds: int = GRACE_SECONDS) -> "RDBStorage":
     """
-    A SQLite file as a storage of optuna. Trials leave a sign of life in it, so that one that was killed is known.
+    A SQLite file as an optuna storage. Running trials write heartbeats to it, so that killed trials are detected.
 
     Args:
-        path (`Path`): the file; made where it is missing.
-        grace_seconds (`int`, *optional*, defaults to 30): how long a trial may be without a sign of life.
+        path (`Path`): the file; created if missing.
+        grace_seconds (`int`, *optional*, defaults to 30): how long a running trial may go without a heartbeat.
 
     Raises:
         ImportError: if optuna is not installed.
-        ValueError: if the file is no SQLite file.
+        ValueError: if the file exists and is not a SQLite file.
     """
     optuna = load_extra("optuna", extra="search")
     if path.exists():
@@ -54,8 +54,8 @@ def open_storage(path: Path, grace_seconds: int = GRACE_SECONDS) -> "RDBStorage"
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=grace_seconds,
         )
-    # SQLite knows no SELECT ... FOR UPDATE: two processes that read first would take the same trial from the queue.
-    # So each transaction is a writing one from its beginning.
+    # SQLite has no SELECT ... FOR UPDATE: two processes that read before they write could take the same trial from the
+    # queue. Each transaction therefore takes the write lock when it begins.
     event = load_extra("sqlalchemy.event", extra="search")
     event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return storage
@@ -63,25 +63,25 @@ def open_storage(path: Path, grace_seconds: int = GRACE_SECONDS) -> "RDBStorage"
 
 class SharedStudy:
     """
-    A list of trials in a file, and what came of them.
+    A list of trials and their results in a file.
 
-    Each trial has a place in the list and waits in optuna's queue; each process takes one after the other. What has
-    ended, or was pruned, is not run again; what was cut short or raised an error is, with the values that it had.
+    Each trial has a place in the list and waits in optuna's queue, from which all processes take trials. Completed and
+    pruned trials are not run again; interrupted and failed ones are, with the same values.
 
     Args:
         path (`Path`): the SQLite file.
-        name (`str`): of the study; a file may hold several.
+        name (`str`): name of the study; a file may hold several.
         direction (`str`): `"maximize"` or `"minimize"`.
-        trials (`list[dict]`): of each trial the values that are given; the others are left to optuna's TPE sampler.
-        settings (`dict`): what all trials have in common.
-        seed (`int`, *optional*, defaults to 0): of the sampler.
-        prune (`bool`, *optional*, defaults to `True`): whether a trial that is worse than the median of those before
-            it, at the same share of its training, ends there.
+        trials (`list[dict]`): fixed values of each trial; optuna's TPE sampler suggests the others.
+        settings (`dict`): settings common to all trials.
+        seed (`int`, *optional*, defaults to 0): seed of the sampler.
+        prune (`bool`, *optional*, defaults to `True`): whether to stop a trial that is worse than the median of the
+            earlier ones at the same share of its training.
         grace_seconds (`int`, *optional*, defaults to 30): see [`open_storage`].
 
     Raises:
         ImportError: if optuna or filelock is not installed.
-        ValueError: if the file is no SQLite file, or its study was begun with other `settings`.
+        ValueError: if the file is not a SQLite file, or its study was started with other `settings`.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class SharedStudy:
         self.optuna = load_extra("optuna", extra="search")
         self.path, self.name, self.direction, self.seed = path, name, direction, seed
         self._planned, self._grace = trials, timedelta(seconds=grace_seconds)
-        # After one epoch at the earliest, and with five trials to compare with; see ContrastiveTrainer on the steps.
+        # Prunes after the first epoch at the earliest, with five trials to compare with; for steps, see the trainer.
         pruners = self.optuna.pruners
         self._pruner = pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=100) if prune else pruners.NopPruner()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.lock = load_extra("filelock", extra="search").FileLock(f"{path}.lock")
-        with self.lock:  # tables and the study can be made but once
+        with self.lock:  # only one process may create the tables and the study
             self._storage = open_storage(path, grace_seconds)
             self.study = self.optuna.create_study(
                 storage=self._storage, study_name=name, direction=direction, load_if_exists=True
@@ -125,7 +125,7 @@ class SharedStudy:
         self.study.set_user_attr("settings", settings)
 
     def trials(self) -> list["FrozenTrial"]:
-        """The present trial of each place; a trial that was cut short has given its place to another."""
+        """The latest trial of each place; an interrupted trial is replaced by the one that repeats it."""
         trials = {trial.user_attrs["place"]: trial for trial in self.study.trials if "place" in trial.user_attrs}
         return [trials[place] for place in sorted(trials)]
 
@@ -137,13 +137,13 @@ class SharedStudy:
         timeout: float | None = None,
     ) -> bool:
         """
-        Works at the trials until all have ended, those of other processes included.
+        Runs trials until all have ended, including those of other processes.
 
         Args:
-            trainer ([`ContrastiveTrainer`]): with a `model_init`.
-            hp_space (`Callable`): as of `hyperparameter_search`.
+            trainer ([`ContrastiveTrainer`]): a trainer with a `model_init`.
+            hp_space (`Callable`): as in `hyperparameter_search`.
             compute_objective (`Callable`): likewise.
-            timeout (`float`, *optional*): begin no trial after so many seconds.
+            timeout (`float`, *optional*): start no trial after this many seconds.
 
         Returns:
             `bool`: whether all have ended.
@@ -169,7 +169,7 @@ class SharedStudy:
             taken.append(trial.number)
             if "place" not in trial.user_attrs:
                 raise self.optuna.TrialPruned("Another process was faster to take the last trial that waited.")
-            # Another seed for each, lest processes and resumed searches draw the same values.
+            # A different seed for each trial, so that processes and resumed searches do not draw the same values.
             trial.study.sampler = self.optuna.samplers.TPESampler(seed=self.seed + trial.user_attrs["place"])
             return hp_space(trial)
 
@@ -185,18 +185,18 @@ class SharedStudy:
                 pruner=self._pruner,
             )
         except ValueError:
-            # After a trial the Trainer asks for the best one; while all were pruned there is none.
+            # The Trainer reads the best trial after each one, which raises while all have been pruned.
             if not taken or self.study.trials[taken[-1]].state.name != "PRUNED":
                 raise
 
     def _fill_queue(self) -> None:
-        """Lets wait what has not been tried yet, and again what was cut short; once for all processes."""
+        """Enqueues trials that have not run yet, and interrupted ones again; the lock keeps other processes out."""
         failed = self.optuna.trial.TrialState.FAIL
         with self.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
             self.optuna.storages.fail_stale_trials(self.study)
             for trial in self.trials():
-                # optuna does not know of a trial that was killed before its first sign of life, nor had it values.
+                # optuna does not detect a trial that was killed before its first heartbeat; it has no values yet.
                 begun = trial.state.name == "RUNNING" and not trial.params
                 if begun and datetime.now() - trial.datetime_start > self._grace:
                     self.study.tell(trial.number, state=failed)

@@ -1,1 +1,1 @@
-"""What is compared with what on which data: the rooms of `accuracy.py` and `relations.py`."""
+"""Data, systems and tables of `accuracy.py`, `relations.py` and other benchmarks of accuracy."""

@@ -1,4 +1,4 @@
-"""The data of the study: which texts a run may learn from, and for how long."""
+"""The data of the study: training texts and budgets."""
 
 import sys
 from collections import defaultdict
@@ -24,14 +24,14 @@ from recipes import load_recipe
 @dataclass(frozen=True)
 class Cell:
     """
-    Training texts, and the budget that every fine-tuning system has for them.
+    Training texts, and the training budget of all fine-tuning systems.
 
     Args:
         data (`str`): name of the recipe.
         epochs (`int`): passes over the training texts.
-        learning_rate (`float`): the highest one; it rises over a tenth of the steps, and falls to zero.
+        learning_rate (`float`): peak learning rate, after a warm-up of a tenth of the steps; it then decays to zero.
         batch_size (`int`, *optional*, defaults to 32): texts in a batch.
-        draw (`str`, *optional*): name of a published draw, which lies beside the training texts.
+        draw (`str`, *optional*): name of a published draw; its file is in the folder of the training texts.
         per_class (`int`, *optional*): texts of each class, drawn with the seed of the run.
     """
 
@@ -44,16 +44,16 @@ class Cell:
 
     @property
     def is_few_shot(self) -> bool:
-        """Whether it has but a few texts of each class."""
+        """Whether there are only a few texts of each class."""
         return self.draw is not None or self.per_class is not None
 
     @property
     def budget(self) -> dict[str, Any]:
-        """What tells runs from those with more or less of it."""
+        """The settings of the budget, which are part of the identity of a run."""
         return {name: getattr(self, name) for name in ("epochs", "learning_rate", "batch_size")}
 
 
-# Few texts are seen often: about 480 steps of 32 of them where there are 20 classes or more.
+# The fewer texts, the more epochs: about 480 steps of 32 texts in few-shot cells with 20 classes or more.
 CELLS = {
     "banking77, 5 each": Cell("banking77", 40, 2e-4, draw="train_5"),
     "banking77, 10 each": Cell("banking77", 20, 2e-4, draw="train_10"),
@@ -68,10 +68,10 @@ CELLS = {
     "empathetic_dialogues, 8 each": Cell("empathetic_dialogues", 40, 1e-4, per_class=8),
     "empathetic_dialogues, 16 each": Cell("empathetic_dialogues", 20, 1e-4, per_class=16),
     "empathetic_dialogues, 64 each": Cell("empathetic_dialogues", 8, 1e-4, per_class=64),
-    # Other texts for each seed, where the published draws are the same for all.
+    # Drawn anew for each seed, unlike the published draws, which are the same for all seeds.
     "banking77, 5 redrawn": Cell("banking77", 40, 2e-4, per_class=5),
     "clinc150, 5 redrawn": Cell("clinc150", 20, 2e-4, per_class=5),
-    # With these nothing was ever chosen.
+    # Never used to choose settings.
     "trec6, 16 each": Cell("trec6", 40, 1e-4, batch_size=16, per_class=16),
     "ag_news_subset, 16 each": Cell("ag_news_subset", 40, 1e-4, batch_size=16, per_class=16),
     "sst5, 16 each": Cell("sst5", 40, 1e-4, batch_size=16, per_class=16),
@@ -89,17 +89,17 @@ CELLS = {
 @dataclass(frozen=True)
 class Task:
     """
-    One run's share of a cell.
+    The encoder, data and settings of one run.
 
     Args:
         encoder (`str`): Hub id or folder.
         cell ([`Cell`]): the budget.
         splits (`DatasetDict`): `train`, `test` and `validation`, with the columns `text` and `label` (a `ClassLabel`).
-        seed (`int`): of the draw, the new weights and the order of the texts.
-        bf16 (`bool`): whether to compute in bfloat16 where it is safe.
+        seed (`int`): seed of the draw, the new weights and the order of the texts.
+        bf16 (`bool`): whether to use bfloat16 mixed precision.
         max_seq_length (`int`): longer texts are cut to this many tokens.
-        curve ([`Curve`], *optional*): where to note what the validation texts say after each epoch.
-        follow (`Callable`, *optional*): is given a trainer, before it trains, and all texts as it reads them.
+        curve ([`Curve`], *optional*): records the accuracy on the validation texts after each epoch.
+        follow (`Callable`, *optional*): called before training with the trainer and all tokenised texts.
     """
 
     encoder: str
@@ -119,16 +119,16 @@ class Task:
 
 def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> DatasetDict:
     """
-    Texts to learn from, texts to be judged by, and the validation texts, which no system learns from.
+    Loads the splits `train`, `test` and `validation` of a cell; no system trains on the latter two.
 
     Args:
-        cell ([`Cell`]): which ones.
-        data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`]; published draws need it.
-        tested_on (`str`): `"test"`, or `"validation"` while settings are still being chosen.
-        seed (`int`): of the draw.
+        cell ([`Cell`]): the cell.
+        data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`]; required for published draws.
+        tested_on (`str`): source of `test`: `"test"`, or `"validation"` while settings are still being chosen.
+        seed (`int`): seed of the draw.
 
     Raises:
-        ValueError: for data that cannot be had.
+        ValueError: if the data are not found.
     """
     splits, recipe = load_recipe(cell.data, data_dir=data_dir)
     train = splits["train"]
@@ -146,13 +146,13 @@ def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> Da
 
 def draw_cell(cell: Cell, data_dir: str | None, seed: int, held_out: int) -> DatasetDict:
     """
-    So many texts of each class to learn from (`train`), and others to be judged by (`test`).
+    Draws the cell's number of texts per class (`train`), and held-out texts (`test`) outside the test set.
 
     Args:
-        cell ([`Cell`]): how many of which data; published draws are drawn anew.
+        cell ([`Cell`]): data set and texts per class; published draws are replaced by new ones.
         data_dir (`str`, *optional*): folder of data sets, as for [`load_recipe`].
-        seed (`int`): of both draws.
-        held_out (`int`): texts to be judged by: each class's share of the validation texts and the rest.
+        seed (`int`): seed of both draws.
+        held_out (`int`): held-out texts, stratified by class, from the validation set and the unused training texts.
     """
     splits, _ = load_recipe(cell.data, data_dir=data_dir)
     per_class = cell.per_class or int(cell.draw.rpartition("_")[2])
@@ -169,7 +169,7 @@ def draw_cell(cell: Cell, data_dir: str | None, seed: int, held_out: int) -> Dat
 
 
 def few_of_each(dataset: Dataset, per_class: int, seed: int) -> Dataset:
-    """So many rows of each class, or all where there are not as many, in random order."""
+    """Draws `per_class` rows of each class, or all there are, in random order."""
     shuffled = dataset.shuffle(seed=seed)
     rows = defaultdict(list)
     for row, label in enumerate(shuffled["label"][:]):

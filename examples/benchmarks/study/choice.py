@@ -1,4 +1,4 @@
-"""What trajectories say of clocks, means of weights and heads: tables of what each choice falls short of the best."""
+"""Tables of the regret of stopping rules (clocks), running means of weights and heads, computed from trajectories."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from .table import origin, table
 
 
 Run = dict[str, Any]
-# Cell and seed to the runs of each system.
+# Maps cell and seed to the runs by system.
 Draws = dict[tuple[str, int], dict[str, Run]]
 
-# Draw to regret, negative log-likelihood and share of the epochs.
+# Maps draws to regret, negative log-likelihood and share of the epochs.
 Judged = dict[tuple[str, int], tuple[float, float, float]]
 
-# Up to which share of what guessing has the epoch means of both cross-entropies have to fall: the classifier's, and
-# the weighting network's, where there is one. A training goes on for half as long again.
+# Thresholds for the epoch means of the cross-entropies of the classifier and of the weighting network (if there is
+# one), as shares of log(number of classes). A training ends at 1.5 times the first epoch at which both are reached.
 CLOCKS = {
     "0.05, 0.85": (0.05, 0.85),
     "0.05, 0.75": (0.05, 0.75),
@@ -31,7 +31,7 @@ CLOCKS = {
 CHOSEN = "0.05, 0.6"
 EPOCHS_FACTOR = 1.5
 BEST = 10
-# The head that was trained, those that are fitted anew to the features that it sees then, and a mean of both.
+# The trained head, heads refitted to the features at the end of the training, and the mean of both.
 HEADS = {
     "trained": ("trained", None),
     "refit, penalty 3": ("refit", "3.0"),
@@ -49,7 +49,7 @@ class Choice:
     Args:
         system (`str`): the objective.
         when (`float` or `str`): share of the epochs, or name of a clock.
-        weights (`str`): the last `"iterate"`, or the `"mean"` of all, of which later ones count more.
+        weights (`str`): the last `"iterate"`, or the running `"mean"`, which gives later iterates more weight.
         head (`str`): one of `HEADS`.
     """
 
@@ -60,13 +60,13 @@ class Choice:
 
     @property
     def end(self) -> str:
-        """All but the head, as tables call it."""
+        """The name of the choice in tables, without the head."""
         when = f"clock {self.when}" if isinstance(self.when, str) else f"{self.when:.0%} of the epochs"
         return f"{self.system}, {when}, {self.weights}"
 
 
 def choices() -> list[Choice]:
-    """All that are compared."""
+    """All choices to compare."""
     lcl_ends = (0.3, 0.5, 0.65, 1.0, *(name for name in CLOCKS if "," in name))
     ends = [("lcl", end) for end in lcl_ends] + [("ce", end) for end in (0.3, 0.5, 1.0, "0.05", "0.02")]
     found = [Choice(*end, "mean", head) for end, head in product(ends, HEADS)]
@@ -75,11 +75,11 @@ def choices() -> list[Choice]:
 
 def fired(losses: dict[str, list[float]], clock: tuple[float, float]) -> int | None:
     """
-    The first epoch, counted from 1, whose losses are small enough.
+    The first epoch, counted from 1, whose losses are at or below the thresholds; `None` if there is none.
 
     Args:
-        losses (`dict[str, list[float]]`): of each epoch, as shares of what guessing has.
-        clock (`tuple[float, float]`): how small `loss_ce` and, where there is one, `loss_weighting` have to be.
+        losses (`dict[str, list[float]]`): losses by epoch, as shares of log(number of classes).
+        clock (`tuple[float, float]`): thresholds for `loss_ce` and, if present, `loss_weighting`.
     """
     measured = [losses[name] for name in ("loss_ce", "loss_weighting") if name in losses]
     for epoch, values in enumerate(zip(*measured), start=1):
@@ -89,7 +89,7 @@ def fired(losses: dict[str, list[float]], clock: tuple[float, float]) -> int | N
 
 
 def end_of(run: Run, when: float | str) -> int:
-    """After how many epochs a training ends; of those at which it was looked at, the closest."""
+    """The epoch at which a training ends: the one closest to `when` among those that were evaluated."""
     epochs = run["settings"]["budget"]["epochs"]
     looked_at = [point["epoch"] for point in run["points"]]
     if isinstance(when, str):
@@ -101,7 +101,7 @@ def end_of(run: Run, when: float | str) -> int:
 
 
 def scores_of(run: Run, choice: Choice) -> tuple[float, float, float]:
-    """Accuracy, negative log-likelihood and the share of the epochs that a choice would have had in a run."""
+    """Accuracy, negative log-likelihood and share of the epochs that a choice would have given in a run."""
     epochs = run["settings"]["budget"]["epochs"]
     end = end_of(run, choice.when)
     point = point_of(run, end, choice.weights)
@@ -111,12 +111,12 @@ def scores_of(run: Run, choice: Choice) -> tuple[float, float, float]:
 
 
 def point_of(run: Run, epoch: int, weights: str) -> dict[str, Any]:
-    """What a training was seen to be at the end of an epoch, with these weights."""
+    """The evaluation at the end of an epoch with these weights."""
     return next(point for point in run["points"] if (point["epoch"], point["weights"]) == (epoch, weights))
 
 
 def draws_of(runs: Iterable[Run]) -> Draws:
-    """Runs that learned from the same texts."""
+    """Groups runs by their training texts."""
     draws: Draws = defaultdict(dict)
     for run in runs:
         draws[run["settings"]["cell"], run["settings"]["seed"]][run["settings"]["system"]] = run
@@ -124,12 +124,12 @@ def draws_of(runs: Iterable[Run]) -> Draws:
 
 
 def best_of(draw: dict[str, Run]) -> float:
-    """Accuracy of the best system as it ends today."""
+    """Accuracy of the best system, with the last iterate and the trained head."""
     return max(run["end"][0] for run in draw.values())
 
 
 def markdown(runs: list[Run], cells: list[str]) -> str:
-    """All tables as a page."""
+    """All tables as a markdown page."""
     draws = draws_of(run for run in runs if run["settings"]["cell"] in cells)
     if not draws:
         return "# When to stop, which weights, which head\n\nNo run has finished.\n"
@@ -159,23 +159,23 @@ def markdown(runs: list[Run], cells: list[str]) -> str:
 
 
 _ABOUT_CLOCKS = (
-    "The first epoch at which the mean cross-entropies of an epoch, as shares of the logarithm of the number of "
-    "classes, are as low as the name says (classifier, weighting network), in percent of the epochs, for each seed."
+    "The first epoch, in percent of all epochs, whose mean cross-entropies, as shares of log(number of classes), are "
+    "at or below the thresholds in the name (classifier, weighting network); one figure per seed."
 )
 _ABOUT_CHOICES = (
-    "Points that a choice is behind the best system of the same draw as it ends today (its regret, negative where it "
-    "is ahead), mean over cells, and in brackets that of the worst cell; mean negative log-likelihood of the "
-    "held-out texts; steps as a share of today's. By head, with its inverse penalty. Where a clock has not struck, a "
-    "training ends where it ends today; it ends where it was looked at next to half as late again as the clock "
-    "struck. `mean` is the one over all iterates, each of which counts as much as the steps before it."
+    "Regret in points: how far a choice is behind the best system of the same draw as it ends today (negative if it "
+    "is ahead), mean over cells, in brackets the worst cell; then the mean negative log-likelihood of the held-out "
+    "texts. Columns: heads, with the inverse penalty, and steps as a share of today's. With a clock, a training ends "
+    "at the evaluated epoch closest to 1.5 times the one at which the clock's thresholds are reached, or where it "
+    "ends today if they never are. `mean`: running mean of all iterates, with weights proportional to their steps."
 )
 _ABOUT_CELLS = (
-    f"Regret: mean over draws (draws), and over cells ± standard error over draws. The {BEST} choices with the lowest "
-    "mean, and the systems as they are today."
+    f"Regret: mean over draws (number of draws); last, mean over cells ± standard error over draws. The {BEST} "
+    "choices with the lowest mean, and the systems as they end today."
 )
 _ABOUT_PENALTIES = (
-    f"Accuracy and NLL of the mean at the clock `{CHOSEN}`, and of today's last iterate, by the inverse penalty of "
-    "the refit, beside the trained head: means over all draws of a cell."
+    f"Accuracy and NLL of the running mean at the clock `{CHOSEN}`, and of today's last iterate, with the trained "
+    "head and with refits by inverse penalty: means over all draws of a cell."
 )
 
 
@@ -197,7 +197,7 @@ def _fires(draws: Draws, cell: str, name: str) -> str:
 
 
 def _judged(draws: Draws, choice: Choice) -> Judged:
-    """Of the draws in which the system has run."""
+    """Evaluates a choice on the draws on which its system has run."""
     judged = {}
     for at, draw in draws.items():
         if choice.system in draw:

@@ -1,4 +1,4 @@
-"""Whether two opinions of which classes are close agree by more than chance."""
+"""Tests of whether two matrices of label relations agree by more than chance, and of differences of means."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ RESAMPLES = 9999
 
 class Agreement(NamedTuple):
     """
-    Of two matrices of classes by classes.
+    Agreement of two matrices of classes by classes.
 
     Args:
-        correlation (`float`): Spearman's, over all pairs of classes.
-        p_value (`float`): how often classes in random order agree as well (Mantel's test).
+        correlation (`float`): Spearman's ρ over all pairs of classes.
+        p_value (`float`): p-value of Mantel's test, which permutes the classes.
     """
 
     correlation: float
@@ -24,13 +24,13 @@ class Agreement(NamedTuple):
 
 class Difference(NamedTuple):
     """
-    Of two means.
+    Difference of two means.
 
     Args:
-        mean (`float`): the first less the second.
-        low (`float`): lower end of its 95 % interval, by a bootstrap over texts.
+        mean (`float`): the first mean minus the second.
+        low (`float`): lower end of its 95 % confidence interval, by a bootstrap over texts.
         high (`float`): upper end.
-        p_value (`float`): how often a difference of either sign is as large when each pair is swapped at random.
+        p_value (`float`): p-value of a two-sided permutation test that swaps pairs at random.
     """
 
     mean: float
@@ -41,13 +41,13 @@ class Difference(NamedTuple):
 
 def agreement(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES) -> Agreement:
     """
-    Rank correlation of two matrices, with a permutation test that keeps each matrix's structure.
+    Rank correlation of two matrices, with a permutation test that keeps the structure of each matrix.
 
     Args:
-        first (`np.ndarray` of shape `(num_labels, num_labels)`): the diagonal does not count, nor does direction: of
-            both directions the mean.
-        second (`np.ndarray` of shape `(num_labels, num_labels)`): the same.
-        resamples (`int`, *optional*, defaults to 9999): orders of the classes.
+        first (`np.ndarray` of shape `(num_labels, num_labels)`): label relations; the diagonal is ignored, and both
+            directions are averaged.
+        second (`np.ndarray` of shape `(num_labels, num_labels)`): likewise.
+        resamples (`int`, *optional*, defaults to 9999): number of permutations of the classes.
     """
     pairs = np.triu_indices(len(first), k=1)
     first, second = first + first.T, second + second.T
@@ -69,12 +69,12 @@ def agreement(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES)
 
 def closeness_of_mistakes(references: np.ndarray, predictions: np.ndarray, similarity: np.ndarray) -> np.ndarray:
     """
-    How close the class that a text was given is to its own.
+    Similarity of the predicted to the true class, for texts that are misclassified.
 
     Args:
         references (`np.ndarray` of shape `(texts,)`): true class ids.
         predictions (`np.ndarray` of shape `(texts,)`): predicted class ids.
-        similarity (`np.ndarray` of shape `(num_labels, num_labels)`): of the classes.
+        similarity (`np.ndarray` of shape `(num_labels, num_labels)`): similarity of the classes.
 
     Returns:
         `np.ndarray` of shape `(texts,)`: NaN where the prediction is right.
@@ -84,12 +84,12 @@ def closeness_of_mistakes(references: np.ndarray, predictions: np.ndarray, simil
 
 def difference(first: np.ndarray, second: np.ndarray, resamples: int = RESAMPLES) -> Difference:
     """
-    Of the means of what two systems have for the same texts.
+    Difference of the means of two systems on the same texts.
 
     Args:
-        first (`np.ndarray` of shape `(runs, texts)`): NaN where it has nothing.
-        second (`np.ndarray` of shape `(runs, texts)`): the same.
-        resamples (`int`, *optional*, defaults to 9999): of the texts, and of the swaps.
+        first (`np.ndarray` of shape `(runs, texts)`): values of the first system; NaN is ignored.
+        second (`np.ndarray` of shape `(runs, texts)`): values of the second one.
+        resamples (`int`, *optional*, defaults to 9999): number of bootstrap samples, and of permutations.
     """
 
     def of_means(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What it costs to get as far as the `Trainer` with cross-entropy does."""
+"""The cost of reaching the accuracy of the `Trainer` with cross-entropy."""
 
 from statistics import mean, median
 from typing import Any
@@ -11,7 +11,7 @@ REFERENCE = "trainer-ce"
 
 
 def cost_table(runs: Runs, cells: list[str], systems: list[str]) -> str:
-    """A table for each cell that the reference has run on."""
+    """A page with a table for each cell that the reference has run on."""
     lines = [
         "# The cost of an accuracy",
         "",
@@ -35,12 +35,12 @@ def cost_table(runs: Runs, cells: list[str], systems: list[str]) -> str:
 
 
 def goal_of(runs: Runs, cell: str) -> float:
-    """Validation accuracy at the end of the reference: mean over seeds."""
+    """Final validation accuracy of the reference, as a mean over seeds."""
     return mean(run["curve"][-1][1] for run in runs[cell, REFERENCE].values())
 
 
 def seconds_to(curve: list[tuple[float, float]], goal: float) -> float:
-    """When a curve first is as high as `goal`; infinity where it never is."""
+    """Seconds at which a curve first reaches `goal`; infinity if it never does."""
     return next((seconds for seconds, accuracy in curve if accuracy >= goal), float("inf"))
 
 

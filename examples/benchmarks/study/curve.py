@@ -1,4 +1,4 @@
-"""How good a classifier is along its training, by the seconds that it took to get there."""
+"""Accuracy of a classifier during its training, by CPU seconds."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from transformers import TrainerCallback
 
 class Curve:
     """
-    Seconds of the processor against accuracy. What it takes to find out the accuracy does not count.
+    Accuracy by CPU seconds. The time of the evaluations is excluded.
 
     Args:
-        labels (`np.ndarray` of shape `(texts,)`): class ids of the texts that are looked at.
+        labels (`np.ndarray` of shape `(texts,)`): class ids of the texts that are evaluated.
     """
 
     def __init__(self, labels: np.ndarray):
@@ -22,10 +22,10 @@ class Curve:
 
     def add(self, predict: Callable[[], np.ndarray]) -> None:
         """
-        One more point.
+        Adds a point.
 
         Args:
-            predict (`Callable[[], np.ndarray]`): gives the class ids as the classifier is now.
+            predict (`Callable[[], np.ndarray]`): returns the class ids that the classifier predicts now.
         """
         now = time.process_time()
         accuracy = float((predict() == self._labels).mean())
@@ -35,10 +35,10 @@ class Curve:
 
 class AfterEachEpoch(TrainerCallback):
     """
-    A point of a curve at the end of each epoch of a Trainer.
+    Adds a point to a curve at the end of each epoch of a Trainer.
 
     Args:
-        curve ([`Curve`]): where to add it.
+        curve ([`Curve`]): the curve.
         predict (`Callable[[], np.ndarray]`): as for [`~Curve.add`].
     """
 
@@ -46,5 +46,5 @@ class AfterEachEpoch(TrainerCallback):
         self._curve, self._predict = curve, predict
 
     def on_epoch_end(self, *args, **kwargs) -> None:
-        """Looks at the texts."""
+        """Evaluates the classifier."""
         self._curve.add(self._predict)

@@ -1,4 +1,4 @@
-"""What the encoder says as it is: the mean of its tokens, of length 1."""
+"""Embeddings of the frozen encoder: mean pooling, normalised to length 1."""
 
 import numpy as np
 from datasets import DatasetDict
@@ -9,7 +9,7 @@ from hf_lcl.evaluation.inference import run_model
 
 
 def frozen_embeddings(encoder: str, tokens: DatasetDict, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
-    """Of the tokenised texts of each split, `(texts, hidden)`."""
+    """Embeddings `(texts, hidden)` of the tokenised texts of each split."""
     model = LCLForSequenceClassification.from_encoder(encoder, num_labels=2, pooling="mean", weighting="none")
     units = {}
     for name, rows in tokens.items():

@@ -1,4 +1,4 @@
-"""What others report to help a contrastive objective, on trial: `lcl` with one change. Each is a row of the study."""
+"""Changes to `lcl` that others report to help a contrastive objective. Each is a row of the study."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ class RisingAlpha(ContrastiveTrainer):
 
 
 class LongDistillation(ContrastiveTrainer):
-    """The start reads few texts up to fifty times."""
+    """The distillation of the start passes up to fifty times over few texts."""
 
     def distill_mean(self, *args: str) -> None:
         with patch("hf_lcl.start.mean_distillation.MAX_PASSES", 50):
@@ -33,7 +33,7 @@ class LongDistillation(ContrastiveTrainer):
 
 
 class PenalisedStart(ContrastiveTrainer):
-    """The head starts with a penalty thirty times as strong, so that the training texts still teach the encoder."""
+    """Fits the starting head with thirty times the penalty, which leaves larger gradients for the encoder."""
 
     def fit_classifier(self, *args: str, **options: float) -> None:
         with patch("hf_lcl.start.head.INVERSE_PENALTY", 0.1):
@@ -41,18 +41,18 @@ class PenalisedStart(ContrastiveTrainer):
 
 
 class ChangedObjective(ContrastiveTrainer):
-    """A trainer that has a say before and after the objective of a training batch."""
+    """A trainer with hooks before and after the objective of a training batch."""
 
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Other embeddings and weighting logits for the objective."""
+        """Returns the embeddings and weighting logits to give to the objective."""
         return embeddings, weighting_logits
 
     def candidates(self, embeddings: Tensor, labels: Tensor, candidates: Candidates | None) -> Candidates | None:
-        """Others for the batch to be compared with."""
+        """Returns the candidates to compare the batch with."""
         return candidates
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor | float:
-        """One more summand of the loss."""
+        """Returns a term to add to the loss."""
         return 0.0
 
     def make_objective(self) -> Callable:
@@ -69,7 +69,7 @@ class ChangedObjective(ContrastiveTrainer):
         candidates: Candidates | None,
         **kwargs: Any,
     ) -> tuple[Tensor, dict]:
-        """What takes the place of `objective`."""
+        """Computes `objective` with the hooks."""
         embeddings, weighting_logits = self.before(embeddings, weighting_logits)
         candidates = self.candidates(embeddings, labels, candidates)
         loss, parts = objective(logits, embeddings, weighting_logits, labels, candidates, **kwargs)
@@ -77,12 +77,12 @@ class ChangedObjective(ContrastiveTrainer):
 
 
 class RunningCentres(ChangedObjective):
-    """Knows the running mean of each class, so that all classes are present in each batch and no anchor is alone."""
+    """Keeps a running mean of the embeddings of each class, so that every batch has a positive for each anchor."""
 
     means: Tensor | None = None
 
     def centres(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Those of all classes, not normalised, once a batch has joined them; zero where a class was not seen yet."""
+        """Updates the means with a batch, and returns them, not normalised; zero for classes not seen yet."""
         unit = functional.normalize(embeddings.detach().float())
         if self.means is None:
             self.means = unit.new_zeros(self.model.config.num_labels, unit.shape[1])
@@ -92,7 +92,7 @@ class RunningCentres(ChangedObjective):
 
 
 class ClassCentres(RunningCentres):
-    """One more cross-entropy: each text is to be closest to the centre of its class."""
+    """Adds a cross-entropy over the similarities of each text to the class centres."""
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
         centres = functional.normalize(self.centres(embeddings, labels))
@@ -101,7 +101,7 @@ class ClassCentres(RunningCentres):
 
 
 class CentreCandidates(RunningCentres):
-    """The centres of the classes stand among the candidates, so that the contrastive loss itself sees them."""
+    """Adds the class centres to the candidates of the contrastive loss."""
 
     def candidates(self, embeddings: Tensor, labels: Tensor, candidates: Candidates | None) -> Candidates:
         centres = self.centres(embeddings, labels)
@@ -116,8 +116,8 @@ class CentreCandidates(RunningCentres):
 
 class FadingContrast(ChangedObjective):
     """
-    Each anchor counts as far as the classifier errs about it, and the weighting head learns from embeddings that it
-    cannot move: nothing goes on training the encoder where the classifier has nothing left to learn.
+    Weights the contrastive loss of each anchor by the classifier's error on it, and detaches the embeddings from the
+    weighting head. The encoder thus stops learning from texts that the classifier has learned.
     """
 
     def changed(
@@ -146,12 +146,12 @@ class FadingContrast(ChangedObjective):
 
 
 class Projection(ChangedObjective):
-    """Embeddings are compared behind two more layers, which training alone has."""
+    """Computes the contrastive loss on a projection head of two layers, which is used only in training."""
 
     def __init__(self, model: nn.Module, *args: Any, **kwargs: Any):
         super().__init__(model, *args, **kwargs)
         size = self.model.config.text_config.hidden_size
-        # A part of the model, so that the optimizer knows it.
+        # Part of the model, so that the optimizer includes its parameters.
         self.model.projection = nn.Sequential(nn.Linear(size, size), nn.GELU(), nn.Linear(size, 128))
         self.model.projection.to(self.args.device)
 
@@ -160,7 +160,7 @@ class Projection(ChangedObjective):
 
 
 class MixedWeights(ChangedObjective):
-    """A tenth of the label weights is the same for all classes."""
+    """Mixes the label weights with a tenth of a uniform distribution."""
 
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         weights = weighting_logits.float().softmax(dim=-1)
@@ -168,7 +168,7 @@ class MixedWeights(ChangedObjective):
 
 
 class Uncorrelated(ChangedObjective):
-    """The dimensions of the embeddings are not to repeat one another (Cor-Reg, Zhang et al. 2022, and its factor)."""
+    """Penalises correlations of the embedding dimensions (Cor-Reg, Zhang et al. 2022, with its factor)."""
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
         correlations = torch.corrcoef(embeddings.float().T)
@@ -176,14 +176,14 @@ class Uncorrelated(ChangedObjective):
 
 
 class LookingOn(ChangedObjective):
-    """The weighting head learns from embeddings that it cannot move."""
+    """Detaches the embeddings from the weighting head, so that it does not train the encoder."""
 
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         return embeddings, self.model.weighting_network(embeddings.detach())
 
 
 class ProjectionLookingOn(Projection):
-    """Both changes: the classifier, and contrast behind two layers, are all that trains the encoder."""
+    """Both changes: only the classifier and the projected contrastive loss train the encoder."""
 
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         weighting_logits = self.model.weighting_network(embeddings.detach())
@@ -191,7 +191,7 @@ class ProjectionLookingOn(Projection):
 
 
 class FittedWeights(ContrastiveTrainer):
-    """The weighting head begins as a logistic regression on the frozen encoder, as the classifier does."""
+    """Starts the weighting head, like the classifier, as a logistic regression on the frozen encoder."""
 
     @torch.no_grad()
     def fit_classifier(self, *args: str, **options: float) -> None:
@@ -213,7 +213,7 @@ class FittedWeights(ContrastiveTrainer):
 
 
 class FastHead(ContrastiveTrainer):
-    """What is not the encoder learns 20 times as fast."""
+    """Multiplies the learning rate of all parameters outside the encoder by 20."""
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:
         optimizer = super().create_optimizer(*args, **kwargs)

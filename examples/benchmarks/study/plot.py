@@ -1,4 +1,4 @@
-"""What accuracy costs, as pictures."""
+"""Plots of accuracy by training time."""
 
 from pathlib import Path
 from statistics import mean, median
@@ -21,7 +21,7 @@ COLUMNS = 4
 
 
 def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
-    """A panel for each cell that was run: seconds of training against accuracy, a point for each system."""
+    """Plots accuracy by seconds of training: a panel for each cell that was run, a point for each system."""
     started = [cell for cell in cells if any((cell, system) in runs for system in systems)]
     if not started:
         return
@@ -33,7 +33,7 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
         figure = new_figure(3.2 * COLUMNS, 2.6 * rows + 0.8)
         panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
         for panel, cell in zip(panels, started):
-            # That of the first system, which the others are to be compared with.
+            # The machine of the first system, for times that can be compared.
             first = next(runs[cell, system] for system in systems if (cell, system) in runs)
             machine = machine_of(list(first.values())[-1])
             for index, system in enumerate(systems):
@@ -63,7 +63,7 @@ def plot(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
 
 
 def plot_curves(runs: Runs, cells: list[str], systems: list[str], path: Path) -> None:
-    """A panel for each cell that the reference has run on: accuracy over seconds, a line for a system's first seed."""
+    """Plots accuracy by CPU seconds: a panel per cell of the reference, a line for the first seed of each system."""
     started = [cell for cell in cells if (cell, REFERENCE) in runs]
     if not started:
         return

@@ -1,4 +1,4 @@
-"""Regret: how far each system is behind the best that ran on a draw, which is what whoever always takes it loses."""
+"""Regret of each system: how many points it is behind the best system on a draw."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 from .runs import Runs, correct
 
 
-# Those of a set are compared on the draws on which all of them ran; the last one is what the others are held against.
+# The systems of a set are compared on the draws on which all of them ran, and the others with the last one.
 SETS = (
     ("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"),
     ("trainer-ce", "ce", "lcl", "logistic-regression", "lcl-learned"),
@@ -25,13 +25,13 @@ ABOUT = (
 
 class Draw(NamedTuple):
     """
-    What all systems made of the test texts after training on one draw.
+    Results of all systems on the test texts after training on one draw.
 
     Args:
-        cell (`str`): its cell.
-        seed (`int`): of the draw.
-        systems (`list[str]`): those that ran.
-        correct (`np.ndarray` of shape `(systems, texts)`): 1.0 where a text was classified right, or 0.0.
+        cell (`str`): name of the cell.
+        seed (`int`): seed of the draw.
+        systems (`list[str]`): the systems that ran.
+        correct (`np.ndarray` of shape `(systems, texts)`): 1.0 for texts that were classified correctly, else 0.0.
     """
 
     cell: str
@@ -41,13 +41,13 @@ class Draw(NamedTuple):
 
 
 def regret_tables(runs: Runs, cells: Sequence[str]) -> list[str]:
-    """A section with a table for each of `SETS` that has two draws or more; nothing where none has."""
+    """A section with a table for each of `SETS` that has two draws or more; empty if none has."""
     lines = [line for systems in SETS for line in _table([*draws_of(runs, cells, systems)], systems)]
     return ["## Regret, few texts of each class", "", ABOUT, "", *lines] if lines else []
 
 
 def draws_of(runs: Runs, cells: Sequence[str], systems: Sequence[str]) -> Iterator[Draw]:
-    """The draws on which all of these systems ran, with what else ran on them."""
+    """The draws on which all of these systems ran, with the results of all systems that did."""
     for cell in cells:
         by_system = {system: seeds for (name, system), seeds in runs.items() if name == cell}
         for seed in sorted(set.intersection(*(set(by_system.get(system, ())) for system in systems))):
@@ -86,7 +86,7 @@ def _regrets(draw: Draw, accuracies: np.ndarray, systems: Sequence[str]) -> np.n
 
 
 def _resampled(draws: list[Draw], systems: Sequence[str]) -> np.ndarray:
-    """Mean regrets `(resamples, systems)` of other cells, other draws of these and other texts of their kind."""
+    """Mean regrets `(resamples, systems)` in bootstrap samples of the cells, of their draws and of the test texts."""
     rng = np.random.default_rng(0)
     by_cell: dict[str, list[np.ndarray]] = defaultdict(list)
     for draw in draws:
@@ -107,7 +107,7 @@ def _resampled(draws: list[Draw], systems: Sequence[str]) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several tests, raised so that the chance of any false finding among them stays that of one."""
+    """P-values of several tests, adjusted by Holm's method to control the family-wise error rate."""
     order = np.argsort(p_values)
     raised = np.maximum.accumulate([p_values[index] * (len(p_values) - rank) for rank, index in enumerate(order)])
     return [float(min(1.0, raised[rank])) for rank in np.argsort(order)]

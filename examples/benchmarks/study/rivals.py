@@ -1,4 +1,4 @@
-"""What else people use, run as its own users run it. Each is a row; the packages are those of the extra `bench`."""
+"""Alternatives to this library, used as they usually are. Each is a row; their packages are in the extra `bench`."""
 
 import tempfile
 from dataclasses import replace
@@ -25,10 +25,10 @@ from .systems import Fitted, System, budget, fit_trainer, tokenized
 
 
 def fit_frozen(task: Task, penalties: list[float], folds: int, names_as_texts: bool = False) -> Fitted:
-    """Logistic regression on the embeddings of the encoder as it is, of class names too where they count as texts."""
+    """Logistic regression on frozen embeddings of the training texts, and optionally of the class names."""
     if names_as_texts:
         train = task.splits["train"]
-        words = words_of_names(dict(enumerate(task.names)))  # the same as in our start
+        words = words_of_names(dict(enumerate(task.names)))  # as in our start
         names = Dataset.from_dict({"text": [*words.values()], "label": [*words]}, features=train.features)
         named = concatenate_datasets([train, names])
         task = replace(task, splits=DatasetDict({**task.splits, "train": named}))
@@ -36,14 +36,14 @@ def fit_frozen(task: Task, penalties: list[float], folds: int, names_as_texts: b
 
 
 def fit_tuned(task: Task, learning_rates: list[float]) -> Fitted:
-    """transformers' `Trainer` with each of these learning rates: the one that has most validation texts right."""
+    """transformers' `Trainer` with the learning rate that has the highest accuracy on the validation texts."""
     labels = np.array(task.splits["validation"]["label"][:])
     shares, best, kept = dict[float, float](), None, None
     for learning_rate in learning_rates:
         fitted = fit_trainer(replace(task, cell=replace(task.cell, learning_rate=learning_rate)))
         shares[learning_rate] = float((fitted.predict("validation") == labels).mean())
         if best is None or shares[learning_rate] > shares[best]:
-            best, kept = learning_rate, fitted  # the others are let go: memory is measured
+            best, kept = learning_rate, fitted  # frees the others, since memory is measured
     validation = {f"{learning_rate:g}": round(share, 4) for learning_rate, share in shares.items()}
     return Fitted(kept.predict, kept.steps * len(shares), {"learning_rate": best, "validation": validation})
 
@@ -70,7 +70,7 @@ def fit_sentence_transformers(
 
 
 def fit_setfit(task: Task, num_iterations: int) -> Fitted:
-    """SetFit's own defaults: learning rate 2e-5, batches of 16 pairs, one epoch; with so many pairs of each text."""
+    """SetFit with its defaults (learning rate 2e-5, batches of 16 pairs, one epoch) but for `num_iterations`."""
     from setfit import SetFitModel, Trainer, TrainingArguments
 
     set_seed(task.seed)
@@ -92,7 +92,7 @@ def fit_setfit(task: Task, num_iterations: int) -> Fitted:
 
 
 def fit_metric_learning(task: Task, alpha: float) -> Fitted:
-    """The loop that people write around pytorch-metric-learning's `SupConLoss`: cross-entropy and it, on [CLS]."""
+    """A plain training loop with cross-entropy and pytorch-metric-learning's `SupConLoss` on [CLS] embeddings."""
     from pytorch_metric_learning.losses import SupConLoss
 
     tokenizer, tokens = tokenized(task)
@@ -141,12 +141,12 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
 
 
 def device() -> str:
-    """Where there is most speed to be had."""
+    """The GPU if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def sentence_encoder(task: Task) -> Any:
-    """The encoder as sentence-transformers loads it: with the pooling of its folder."""
+    """The encoder as sentence-transformers loads it, with its own pooling."""
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(task.encoder, device=device())
@@ -155,7 +155,7 @@ def sentence_encoder(task: Task) -> Any:
 
 
 def fit_regression(task: Task, encoder: Any, penalties: list[float], folds: int, steps: int) -> Fitted:
-    """Logistic regression on sentence embeddings, its penalty picked by cross-validation on the training texts."""
+    """Logistic regression on sentence embeddings, with the penalty chosen by cross-validation on training texts."""
     train = task.splits["train"]
     labels = np.array(train["label"][:])
     folds = StratifiedKFold(min(folds, np.bincount(labels).min()), shuffle=True, random_state=task.seed)
@@ -165,23 +165,23 @@ def fit_regression(task: Task, encoder: Any, penalties: list[float], folds: int,
 
 
 def encode(encoder: Any, dataset: Dataset) -> np.ndarray:
-    """Embeddings in double precision, which the solver converges faster in."""
+    """Embeddings in double precision, in which the solver converges faster."""
     return encoder.encode(dataset["text"][:], batch_size=64, show_progress_bar=False).astype(np.float64)
 
 
 REGRESSION = {"penalties": [0.1, 1.0, 10.0, 100.0], "folds": 5}
-# 40 pairs of each text, the default of SetFit before 1.0. The present one is all pairs: 585,000 for the 770 texts of
-# "banking77, 10 each".
+# SetFit: 40 pairs of each text, its default before version 1.0. The present default is all pairs: 585,000 for the 770
+# texts of "banking77, 10 each".
 RIVALS = {
     "logistic-regression": System(fit_frozen, REGRESSION, ("sentence-transformers",), has_own_budget=True),
     "logistic-regression-names": System(
         fit_frozen, REGRESSION | {"names_as_texts": True}, ("sentence-transformers",), has_own_budget=True
     ),
-    # The one that reads validation texts: more of them than it has to learn from, where these are few.
+    # Uses validation texts, of which there are more than training texts in few-shot cells.
     "trainer-ce-tuned": System(fit_tuned, {"learning_rates": [5e-5, 1e-4, 2e-4, 5e-4]}),
     "setfit": System(fit_setfit, {"num_iterations": 20}, ("setfit", "sentence-transformers"), has_own_budget=True),
-    # With the cell's learning rate and BatchAllTripletLoss, whose margin of 5 no two unit vectors reach, it fell from
-    # 86 to 54 % on "banking77, 10 each": this loss has no margin, and the learning rate is the trainer's default.
+    # With the cell's learning rate and BatchAllTripletLoss, whose margin of 5 unit vectors cannot reach, accuracy fell
+    # from 86 to 54 % on "banking77, 10 each". This loss has no margin, and the learning rate is the trainer's default.
     "sentence-transformers": System(
         fit_sentence_transformers,
         {"loss": "BatchHardSoftMarginTripletLoss", "learning_rate": 5e-5, **REGRESSION},

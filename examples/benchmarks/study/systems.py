@@ -1,4 +1,4 @@
-"""Ways to make a classifier of a pretrained encoder and labelled texts: transformers' and ours. Each is a row."""
+"""Systems that fine-tune a classifier from a pretrained encoder: transformers' and ours. Each is a row."""
 
 import tempfile
 from collections.abc import Callable
@@ -29,12 +29,12 @@ from .curve import AfterEachEpoch
 @dataclass(frozen=True)
 class Fitted:
     """
-    A classifier that is ready.
+    A trained classifier.
 
     Args:
-        predict (`Callable[[str], np.ndarray]`): class ids of the texts of a split, by its name, in their order.
+        predict (`Callable[[str], np.ndarray]`): maps the name of a split to the class ids predicted for its texts.
         steps (`int`): updates of the encoder.
-        details (`dict`): what the system found out by itself, such as a penalty.
+        details (`dict`): settings that the system chose itself, such as a penalty.
     """
 
     predict: Callable[[str], np.ndarray]
@@ -48,10 +48,10 @@ class System:
     A row of the tables.
 
     Args:
-        fit (`Callable[..., Fitted]`): learns from `task.splits["train"]` alone.
-        options (`dict`): its keyword arguments beside the task; another value makes another run.
-        packages (`tuple[str, ...]`): what it needs beside what we need.
-        has_own_budget (`bool`): whether it goes by its options alone, in float32, and not by the cell's budget.
+        fit (`Callable[..., Fitted]`): trains on `task.splits["train"]` only.
+        options (`dict`): its keyword arguments beside the task; they are part of the identity of a run.
+        packages (`tuple[str, ...]`): packages that it needs beside those of this library.
+        has_own_budget (`bool`): whether it ignores the cell's budget and `bf16`, and uses only its options.
     """
 
     fit: Callable[..., Fitted]
@@ -72,10 +72,10 @@ def ours(
 
     Args:
         model (`dict`, *optional*): arguments of `LCLForSequenceClassification.from_encoder`.
-        ingredient (`str`, *optional*): name of the trainer in `ingredients`, in place of `ContrastiveTrainer`.
-        keeps_tokens (`bool`, *optional*, defaults to `False`): whether the start lets the other tokens say what they
-            said, as the library's does, or lets them go, as it did at first.
-        share_of_epochs (`float`, *optional*, defaults to 1.0): how much of the cell's epochs it takes.
+        ingredient (`str`, *optional*): name of a trainer in `ingredients`, in place of `ContrastiveTrainer`.
+        keeps_tokens (`bool`, *optional*, defaults to `False`): whether the distillation of the start keeps the hidden
+            states of the other tokens, as in the library, or does not constrain them, as in its first version.
+        share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -84,7 +84,7 @@ def ours(
         for each in fields(ContrastiveTrainingArguments)
         if each.name not in inherited and each.default is not MISSING
     }
-    # What is off is left out, so that an option that is new and off makes no finished run another one.
+    # Options that are off are left out, so that adding one to the library does not change the identity of runs.
     training = {name: value for name, value in (defaults | training).items() if value or name in training}
     if training["objective"] == "ce":
         training = {name: value for name, value in training.items() if name not in ("alpha", "temperature")}
@@ -95,7 +95,7 @@ def ours(
 
 
 def fit_ours(task: Task, **options: Any) -> Fitted:
-    """`ContrastiveTrainer`."""
+    """Trains with `ContrastiveTrainer`."""
     trainer, tokens = train_ours(task, **options)
     return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
 
@@ -108,7 +108,7 @@ def train_ours(
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
-    """A `ContrastiveTrainer` that has trained, and all texts as it reads them."""
+    """Trains a `ContrastiveTrainer`, and returns it with all tokenised texts."""
     tokenizer, tokens = tokenized(task)
     weighting = "head" if training["objective"] == "lcl" else "none"
     set_seed(task.seed)
@@ -128,7 +128,7 @@ def train_ours(
 
 
 def fit_trainer(task: Task) -> Fitted:
-    """transformers' `Trainer` as it comes: cross-entropy, a new head."""
+    """Trains with transformers' `Trainer`: cross-entropy, and a head with random weights."""
     tokenizer, tokens = tokenized(task)
     set_seed(task.seed)
     classifier = AutoModelForSequenceClassification.from_pretrained(task.encoder, num_labels=len(task.names))
@@ -145,7 +145,7 @@ def fit_trainer(task: Task) -> Fitted:
 
 
 def watch(task: Task, trainer: Trainer, tokens: DatasetDict) -> None:
-    """Has the curve of a task drawn, where it has one, and lets those look on who asked to."""
+    """Adds the callback for the curve of a task and calls its `follow`, if it has them."""
     if task.curve is not None:
         trainer.add_callback(AfterEachEpoch(task.curve, lambda: predictions(trainer, tokens["validation"])))
     if task.follow is not None:
@@ -153,14 +153,14 @@ def watch(task: Task, trainer: Trainer, tokens: DatasetDict) -> None:
 
 
 def tokenized(task: Task) -> tuple[Any, DatasetDict]:
-    """The tokenizer, and token ids and `labels` of all texts."""
+    """The tokenizer, and all splits tokenised, with `labels`."""
     tokenizer = AutoTokenizer.from_pretrained(task.encoder)
     splits = task.splits.rename_column("label", "labels")
     return tokenizer, tokenize_texts(splits, tokenizer, max_length=task.max_seq_length)
 
 
 def budget(task: Task, share_of_epochs: float = 1.0) -> dict[str, Any]:
-    """Fields of `TrainingArguments` that are the same for all who fine-tune with a Trainer."""
+    """Fields of `TrainingArguments` common to all systems that fine-tune with a Trainer."""
     has_gpu = torch.cuda.is_available()
     return {
         "output_dir": tempfile.mkdtemp(),
@@ -179,28 +179,28 @@ def budget(task: Task, share_of_epochs: float = 1.0) -> dict[str, Any]:
 
 
 def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
-    """Class ids."""
+    """The predicted class ids."""
     return trainer.predict(tokens).predictions.argmax(axis=1)
 
 
-# What the contrastive objectives do by default where the encoder was trained by its mean. One learning rate for all
-# cells: a classifier that is fitted before the first step needs no larger one where classes are many.
+# The defaults of the contrastive objectives for encoders trained with mean pooling. All cells share one learning rate:
+# a classifier that is fitted before the first step needs no larger one for many classes.
 START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps_tokens": True}
-# What is no option of a system: its runs are those of before there was another end.
+# Not part of the options, so that runs from before `stop_when_learned` existed keep their identity.
 TO_THE_LAST_STEP = {"stop_when_learned": False}
-# The start as it was at first, and the smaller steps that it was followed by.
+# The start in its first version, with the lower learning rate that followed it.
 FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
-    # Cross-entropy with all that the contrastive objectives get.
+    # Cross-entropy with the same start and settings as the contrastive objectives.
     "ce": ours(objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
-    # As the library comes: it stops when its texts are learned, with the mean of the weights and a head fitted to it.
+    # The library's default: stops when the texts are learned, keeps the running mean of weights, and refits the head.
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
-    # What is there of it after a tenth of the epochs, for those who would wait for SetFit only a tenth as long.
+    # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
-    # The objective alone, with the head and the learning rate of `trainer-ce`.
+    # The objective without the start, with the head and the learning rate of `trainer-ce`.
     "lcl-random-head": ours(objective="lcl", distill_mean=False, head_start=False),
     "lcl-encoder": ours({"weighting": "encoder"}, objective="lcl", **START),
     "lcl-classifier": ours({"weighting": "classifier"}, objective="lcl", **START),
@@ -212,7 +212,7 @@ SYSTEMS = {
 
 
 def changed(ingredient: str | None = None, **training: Any) -> System:
-    """`lcl`, but for this."""
+    """`lcl` with these changes."""
     return ours(ingredient=ingredient, objective="lcl", **START | training)
 
 
@@ -246,7 +246,7 @@ TRIALS = {
     "weights a tenth alike": changed("MixedWeights"),
     "learning rate 5e-5": changed(learning_rate=5e-5),
     "learning rate 2e-4": changed(learning_rate=2e-4),
-    # What `train FILE` takes from 64 classes on, and for an encoder of width 768.
+    # The learning rates that `train FILE` uses from 64 classes on, and for an encoder of width 768.
     "learning rate 2e-4, stops when learned": changed(learning_rate=2e-4, stop_when_learned=True),
     "learning rate 3e-5, stops when learned": changed(learning_rate=3e-5, stop_when_learned=True),
     "head 20 times as fast": changed("FastHead"),

@@ -1,4 +1,4 @@
-"""Finished runs as tables: what was reached, by how much, at what cost, and what was not run."""
+"""Tables of the finished runs: metrics, gains with confidence intervals, costs, and what was not run."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,14 +14,14 @@ from .regret import regret_tables
 from .runs import Runs, correct
 
 
-# What gains are counted from.
+# Systems that gains are relative to.
 REFERENCES = ("trainer-ce", "ce", "lcl")
-FROZEN = "logistic-regression"  # what the encoder knows before it learns
+FROZEN = "logistic-regression"  # on the frozen encoder
 MIB = 2**20
 
 
 def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
-    """All tables as a page; cells without any run are only named."""
+    """All tables as a markdown page; cells without any run are only listed."""
     started = _started(runs, cells, systems)
     rows = [system for system in systems if any((cell, system) in runs for cell in started)]
     groups = {
@@ -74,7 +74,7 @@ _ABOUT_COST = (
 
 
 def table(cells: list[str], systems: list[str], figure: Callable[[str, str], str]) -> list[str]:
-    """A row for each system, a column for each cell."""
+    """A table with a row for each system and a column for each cell."""
     lines = [f"| | {' | '.join(cells)} |", "|---|" + "---:|" * len(cells)]
     return lines + [f"| {system} | {' | '.join(figure(cell, system) for cell in cells)} |" for system in systems]
 
@@ -107,7 +107,7 @@ def _learning(runs: Runs, cell: str, system: str) -> str:
 
 
 def _costs(runs: Runs, cells: list[str], systems: list[str], machine: str, title: str) -> list[str]:
-    """What ran on a machine, as a table; nothing where nothing did."""
+    """A table of the costs on a machine; empty if nothing ran there."""
     cells = [cell for cell in cells if any(timed_runs(runs, cell, system, machine) for system in systems)]
     systems = [system for system in systems if any(timed_runs(runs, cell, system, machine) for cell in cells)]
     if not cells:
@@ -126,12 +126,12 @@ def _cost(runs: Runs, cell: str, system: str, machine: str) -> str:
 
 
 def timed_runs(runs: Runs, cell: str, system: str, machine: str) -> list[dict[str, Any]]:
-    """Those whose seconds may be compared with other systems' on that machine."""
+    """The runs on that machine, whose times can be compared with those of other systems."""
     return [run for run in runs.get((cell, system), {}).values() if machine_of(run) == machine]
 
 
 def machine_of(run: dict[str, Any]) -> str:
-    """What the seconds of a run depend on, beside itself."""
+    """Device and precision of a run, on which its time depends."""
     return f"{run['machine']['device']} in {_precision(run)}"
 
 
@@ -160,7 +160,7 @@ def _not_run(runs: Runs, cells: list[str], systems: list[str]) -> list[str]:
 
 
 def origin(runs: Runs) -> list[str]:
-    """Machines, precisions and versions that any of the runs had."""
+    """All machines, precisions and versions of the runs."""
     finished = [run for seeds in runs.values() for run in seeds.values()]
     lines = ["## Machine and versions", ""]
     for key, name in (("device", "device"), ("threads", "threads")):
@@ -174,7 +174,7 @@ def origin(runs: Runs) -> list[str]:
 
 
 def repetitions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    """How far apart two runs of the same settings and seed are: a section, or nothing where none ran twice."""
+    """A section on the differences of repeated runs with the same settings and seed; empty if there are none."""
     if not pairs:
         return ""
     differences = [100 * (later["metrics"]["accuracy"] - earlier["metrics"]["accuracy"]) for earlier, later in pairs]

@@ -1,4 +1,4 @@
-"""What one training says of all stops, means of its weights and heads: judged on other texts while it runs."""
+"""Evaluates all stopping points, running means of weights and heads on held-out texts during a single training."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 
 
-# Inverse strengths of the L2 penalty of a refit, for features whose mean squared length is 1.
+# Inverse strengths of the L2 penalty of a refit, for centred features with a mean squared norm of 1.
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 FOLDS = 3
 
 
 class Reader:
     """
-    Reads texts with a classifier as it is: what its last layer is given. Random states stay as they are.
+    Computes the inputs of a classifier's last layer for a set of texts. Does not change random states.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`): pads batches.
         rows (`Iterable[dict]`): tokenised texts with `labels`.
-        batch_size (`int`, *optional*, defaults to 64): texts of like length that are read at once.
+        batch_size (`int`, *optional*, defaults to 64): texts in a batch, which are of similar length.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, rows: Iterable[dict[str, Any]], batch_size: int = 64):
@@ -39,7 +39,7 @@ class Reader:
         self._restore = np.argsort(order)
 
     def __call__(self, classifier: PreTrainedModel) -> np.ndarray:
-        """Features `(texts, features)` in double precision, in the order of the rows."""
+        """Returns features `(texts, features)` in double precision, in the order of the rows."""
         given: list[Tensor] = []
         hook = last_layer(classifier).register_forward_pre_hook(lambda _, args: given.append(args[0].double().cpu()))
         was_training = classifier.training
@@ -55,7 +55,7 @@ class Reader:
 
 
 def last_layer(classifier: PreTrainedModel) -> nn.Linear:
-    """The layer that makes the logits."""
+    """The layer that computes the logits."""
     return [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)][-1]
 
 
@@ -72,7 +72,7 @@ class Refit:
     Logistic regressions on features of the training texts, one for each penalty.
 
     Args:
-        features (`np.ndarray` of shape `(texts, features)`): of the training texts; all classes are among them.
+        features (`np.ndarray` of shape `(texts, features)`): features of training texts, at least one of each class.
         labels (`np.ndarray` of shape `(texts,)`): class ids.
     """
 
@@ -86,12 +86,12 @@ class Refit:
         return (features - self._mean) / self._scale
 
     def logits(self, features: np.ndarray, penalty: float) -> np.ndarray:
-        """Of other texts, `(texts, classes)`."""
+        """Logits `(texts, classes)` of other texts."""
         fitted, scaled = self._fitted[penalty], self._scaled(features)
         return scaled @ fitted.coef_.T + fitted.intercept_
 
     def chosen(self) -> float:
-        """The penalty that gives left-out training texts the highest likelihood."""
+        """The penalty with the highest likelihood in cross-validation on the training texts."""
         folds = StratifiedKFold(min(FOLDS, np.bincount(self._labels).min()), shuffle=True, random_state=0)
         losses = {}
         for penalty in PENALTIES:
@@ -103,14 +103,14 @@ class Refit:
 
 
 def regression(penalty: float) -> LogisticRegression:
-    """Not fitted yet."""
+    """An unfitted logistic regression."""
     return LogisticRegression(C=penalty, max_iter=1000)
 
 
 def judge(classifier: PreTrainedModel, train: Reader, held_out: Reader) -> dict[str, Any]:
     """
-    Accuracy and negative log-likelihood of a classifier with its trained head, with heads that are refitted to the
-    same features, and with the mean of both (`half`).
+    Accuracy and negative log-likelihood of a classifier with its trained head, with heads refitted to the training
+    texts, and with the mean of both (`half`).
     """
     layer = last_layer(classifier)
     weight, bias = (tensor.detach().double().cpu().numpy() for tensor in (layer.weight, layer.bias))
@@ -120,27 +120,27 @@ def judge(classifier: PreTrainedModel, train: Reader, held_out: Reader) -> dict[
     return {
         "trained": scores(trained, labels),
         "refit": {str(penalty): scores(logits, labels) for penalty, logits in by_penalty.items()},
-        # Both heads are linear on the same features: the mean of their weights has the mean of their logits.
+        # Both heads are linear in the same features: averaging their weights averages their logits.
         "half": {str(penalty): scores((trained + logits) / 2, labels) for penalty, logits in by_penalty.items()},
     }
 
 
 def stops(epochs: int, shares: tuple[float, ...]) -> list[int]:
-    """Ends of epochs, by the share of the training that is done then."""
+    """The epochs at whose end these shares of the training are done."""
     return sorted({max(1, round(share * epochs)) for share in shares})
 
 
 class Trajectory(TrainerCallback):
     """
-    Looks at iterates, and at the mean of all iterates so far, each counting as much as the steps before it: a mean
-    that forgets the beginning and needs no more than itself. The training itself goes on as without it, to the last
-    bit.
+    Evaluates iterates and their running mean during a training. The iterate of step t has a weight proportional to t
+    in the mean, so that early iterates hardly count; the mean takes the memory of one copy of the weights. The
+    training is not affected: its weights stay the same to the last bit.
 
     Args:
-        classifier (`PreTrainedModel`): the one in training.
-        look (`Callable[[], dict]`): what there is to say of it as it is.
-        iterates (`list[int]`): after how many epochs to look at the iterate.
-        means (`list[int]`): after how many epochs to look at the mean.
+        classifier (`PreTrainedModel`): the classifier in training.
+        look (`Callable[[], dict]`): evaluates it with its present weights.
+        iterates (`list[int]`): epochs after which to evaluate the iterate.
+        means (`list[int]`): epochs after which to evaluate the mean.
     """
 
     def __init__(
@@ -165,13 +165,13 @@ class Trajectory(TrainerCallback):
         self.looking_seconds += time.process_time() - start
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """One more iterate."""
+        """Adds the iterate to the running mean."""
         self._steps += 1
         for mean, parameter in zip(self._mean, self._parameters(), strict=True):
             mean.lerp_(parameter.float(), 2 / (self._steps + 1))
 
     def on_epoch_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        """Looks at the iterate, and at the mean."""
+        """Evaluates the iterate and the mean, if this epoch is listed."""
         epoch = round(state.epoch)
         if epoch in self._iterates:
             self._add_point(epoch, "iterate")
@@ -182,7 +182,7 @@ class Trajectory(TrainerCallback):
 
 @contextmanager
 def other_weights(parameters: list[Tensor], others: list[Tensor]) -> Iterator[None]:
-    """Has other values in the place of parameters, for a while."""
+    """Context manager that replaces the values of parameters by others, and restores them at its end."""
     kept = [parameter.clone() for parameter in parameters]
     overwrite(parameters, others)
     try:
@@ -192,13 +192,13 @@ def other_weights(parameters: list[Tensor], others: list[Tensor]) -> Iterator[No
 
 
 def overwrite(tensors: list[Tensor], others: list[Tensor]) -> None:
-    """In place."""
+    """Copies the values of `others` into `tensors`, in place."""
     for tensor, other in zip(tensors, others, strict=True):
         tensor.copy_(other)
 
 
 def epoch_losses(history: list[dict[str, Any]], num_labels: int) -> dict[str, list[float]]:
-    """Epoch means of the two cross-entropies, as shares of what guessing has, from the log of a trainer."""
+    """Epoch means of the two cross-entropies, as shares of log(num_labels), from the log history of a trainer."""
     logged = [line for line in history if "loss" in line]
     return {
         name: [round(line[name] / np.log(num_labels), 4) for line in logged]
