@@ -1,6 +1,6 @@
-"""What becomes of every architecture, measured, and the two tables of it; as a program, writes them.
+"""Measures how every architecture is wrapped and exported; as a program, writes the two tables of the results.
 
-A tiny random model of each type is wrapped, trained for a step, exported, and loaded where hf_lcl does not exist.
+A tiny random model of each type is wrapped, trained for a step, exported, and loaded without hf_lcl.
 After a new release of transformers:
 
 ```bash
@@ -33,18 +33,18 @@ FULL_TABLE = ROOT / "examples" / "results" / "architectures.md"
 PAGE = ROOT / "examples" / "docs" / "architectures.md"
 PAGE_BLOCK = re.compile(r"<!-- architectures:begin -->.*<!-- architectures:end -->\n", flags=re.DOTALL)
 
-# AutoModel builds something else than what stands in the classifier.
+# AutoModel builds another base model than the one inside the classifier.
 OTHER_BASE_MODEL = {
     "funnel": "AutoModel adds a decoder; FunnelBaseModel is the encoder",
     "longformer": "the classifier adds global attention to the first token",
     "perceiver": "AutoModel has no text preprocessor",
 }
-# The classifier reads something else than the last hidden state.
+# The classifier does not read the last hidden state.
 OTHER_READING = {
     "canine": "its classifier reads pooled characters",
     "perceiver": "its classifier decodes all latents",
 }
-# What the architecture was made for, where that is not text; here it runs on token ids alone.
+# The input that the architecture was made for, if not text; here it runs on token ids only.
 MADE_FOR = {
     "esm": "proteins",
     "esmc": "proteins",
@@ -61,7 +61,7 @@ MADE_FOR = {
 }
 POOLINGS = {"cls": "first token", "last": "last real token", "mean": "mean"}
 
-# Run in a process in which `import hf_lcl` fails; arguments: the folder of exports, then those without a base model.
+# Runs in a process in which `import hf_lcl` fails. Arguments: the folder of exports, then names without a base model.
 LOAD = """
 import sys, torch
 from pathlib import Path
@@ -83,19 +83,19 @@ for folder in Path(sys.argv[1]).iterdir():
 @dataclass
 class Measured:
     """
-    What was found out about one architecture.
+    The results for one architecture.
 
     Args:
         name (`str`): its model type.
         kind (`str`): `"encoder"`, `"decoder"` or `"encoder-decoder"`.
         pooling (`str`): the pooling that the wrapper chose.
-        attention (`str`): the attention implementation that it runs with by default.
+        attention (`str`): its default attention implementation.
         checkpointing (`bool`): whether it supports gradient checkpointing.
-        wrong_keys (`list[str]`): missing, unexpected or mismatched when the export was loaded.
-        logits_equal (`bool`): whether the loaded export gives the logits of the trained wrapper, to the last bit.
-        has_several_labels (`bool`): whether the loaded export gives a text any number of labels, as it was trained to.
-        hidden_equal (`bool`): whether AutoModel on the export gives its last hidden state, to the last bit; false
-            where that was not tried (`OTHER_BASE_MODEL`).
+        wrong_keys (`list[str]`): keys that were missing, unexpected or mismatched when the export was loaded.
+        logits_equal (`bool`): whether the loaded export returns the logits of the trained wrapper, to the last bit.
+        has_several_labels (`bool`): whether the loaded export predicts several labels per text, as it was trained to.
+        hidden_equal (`bool`): whether AutoModel loaded from the export returns its last hidden state, to the last bit;
+            false where that was not tried (`OTHER_BASE_MODEL`).
     """
 
     name: str
@@ -110,7 +110,7 @@ class Measured:
 
 
 def run_python(command: list[str]) -> None:
-    """What follows `python` in a command, as a new process."""
+    """Runs the arguments of a `python` command in a new process."""
     result = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(result.stderr)
@@ -118,10 +118,10 @@ def run_python(command: list[str]) -> None:
 
 def measure(names: list[str], folder: Path, run: Callable[[list[str]], object] = run_python) -> list[Measured]:
     """
-    Takes the architectures through training and export into `folder`, one sub-folder each, and loads them in a process
-    that `run` starts and waits for.
+    Trains the architectures and exports each to a subfolder of `folder`, then loads them in a process that `run`
+    starts and waits for.
     """
-    torch.set_num_threads(1)  # as in the process that loads: the last bit depends on it
+    torch.set_num_threads(1)  # as in the process that loads: the number of threads changes the last bit
     trained = {}
     for name in names:
         model, inputs = tiny_wrapper(name)
@@ -149,8 +149,8 @@ def measure(names: list[str], folder: Path, run: Callable[[list[str]], object] =
 
 def train_one_step(model: LCLForSequenceClassification, inputs: dict[str, torch.Tensor]) -> None:
     """
-    One step on the label-aware objective with one label per text and with several, as which the model then counts;
-    leaves it in evaluation mode.
+    Takes a step of the label-aware objective with one label per text and one with several. The model stays configured
+    for several labels, in evaluation mode.
     """
     model.config.problem_type = model.config.text_config.problem_type = SEVERAL
     model.train()
@@ -166,20 +166,20 @@ def train_one_step(model: LCLForSequenceClassification, inputs: dict[str, torch.
 def export(
     model: LCLForSequenceClassification, inputs: dict[str, torch.Tensor], folder: Path
 ) -> dict[str, torch.Tensor]:
-    """Saves the classifier and what it is to be run on, and returns what it should give."""
+    """Saves the classifier and its inputs, and returns the expected outputs."""
     native, calls = model.to_sequence_classifier(), []
     hook = native.base_model.register_forward_pre_hook(lambda _, *call: calls.append(call), with_kwargs=True)
     with torch.no_grad():
         output, hidden = run_with_last_hidden_state(native, inputs)
     hook.remove()
     save_sequence_classifier(model, folder)
-    # With what the classifier gives its body, since encoder-decoders make a decoder input of their own.
+    # With the inputs of the base model, since encoder-decoders compute the decoder input themselves.
     torch.save((inputs, *calls[0]), folder / "inputs.pt")
     return {"logits": output.logits, "hidden": hidden}
 
 
 def kind(model: LCLForSequenceClassification, inputs: dict[str, torch.Tensor]) -> str:
-    """A decoder is what changes after a changed token, but not before it."""
+    """The kind of the architecture. In a decoder, a changed token changes only the states after it."""
     if model.native.config.is_encoder_decoder:
         return "encoder-decoder"
     ids, position = inputs["input_ids"], 8
@@ -235,7 +235,7 @@ def full_table(measured: list[Measured]) -> str:
 
 
 def page_block(measured: list[Measured]) -> str:
-    """What stands between the two markers of the page: the types by what their embedding is."""
+    """The text between the two markers of the page: the model types by their embedding."""
     lines = [
         f"{len(measured)} of the {len(measured) + len(CANNOT_BE_WRAPPED)} types in transformers' mapping of sequence "
         "classifiers, by what the contrastive loss compares by default:",

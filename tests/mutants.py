@@ -3,9 +3,9 @@ One-line faults in the code, each of which a test must notice:
 
     python tests/mutants.py [WORD ...]
 
-Each mutant of `mutants.json` is put into a copy of the project, and the tests named with it are run there. A mutant
-that no test notices is printed, and the exit code is 1; so is it where the tests fail without a mutant. Words choose
-the mutants whose file or test holds one of them.
+Each mutant of `mutants.json` is applied to a copy of the project, in which its tests are run. Mutants that no test
+notices are printed, and the exit code is 1; it is also 1 if tests fail without a mutant. WORDs select the mutants
+whose file or test contains one of them.
 """
 
 import json
@@ -30,10 +30,10 @@ class Mutant:
     A fault.
 
     Args:
-        file (`str`): where, below `hf_lcl`.
-        line (`str`): what stands there; exactly once in the file.
-        fault (`str`): what stands there instead.
-        tests (`str`): what must fail then, as arguments of pytest.
+        file (`str`): path of the file below `hf_lcl`.
+        line (`str`): the original line, which must occur exactly once in the file.
+        fault (`str`): the line that replaces it.
+        tests (`str`): the tests that must fail then, as arguments of pytest.
     """
 
     file: str
@@ -51,13 +51,13 @@ class Mutant:
 
 
 def mutants(words: list[str]) -> list[Mutant]:
-    """Those of the list that hold one of the words in the name of their file or test; all without words."""
+    """The mutants whose file or test contains one of the words; all mutants without words."""
     known = [Mutant(**entry) for entry in json.loads(LIST.read_text(encoding="utf-8"))]
     return [mutant for mutant in known if not words or any(word in mutant.file + mutant.tests for word in words)]
 
 
 def fails(tests: str, mutant: Mutant | None = None) -> str:
-    """What pytest says of tests that fail, with a fault or without one; nothing where they pass."""
+    """The output of pytest if the tests fail, with a fault or without one; empty if they pass."""
     with tempfile.TemporaryDirectory() as folder:
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -67,7 +67,7 @@ def fails(tests: str, mutant: Mutant | None = None) -> str:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "slow or not slow"]
         environment = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
         ran = subprocess.run([*command, *tests.split()], cwd=folder, env=environment, capture_output=True, text=True)
-    if ran.returncode not in (0, 1):  # no test was found, or none could be read
+    if ran.returncode not in (0, 1):  # no test was found or collected
         raise ValueError(f"{mutant}: {ran.stdout[-500:]}{ran.stderr[-500:]}")
     return ran.stdout if ran.returncode else ""
 

@@ -1,4 +1,4 @@
-"""A run goes on from what is whole and its own, and from nothing else."""
+"""A run resumes only from complete checkpoints of its own."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ SETTINGS = {"objective": "lcl", "save_strategy": "steps", "save_steps": 2, "max_
 
 @pytest.fixture(scope="module")
 def finished(trainer_in, tmp_path_factory):
-    """A folder with a run of four steps, a checkpoint every second one, and its classifier. Not to be changed."""
+    """A folder with a run of four steps, its two checkpoints and its classifier. Tests must not change it."""
     trainer = trainer_in(tmp_path_factory.mktemp("finished"), **SETTINGS)
     trainer.train()
     trainer.save_model()
@@ -62,7 +62,7 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(out, caplog):
             resume_point(str(newest), out)
         shutil.copyfile(spare / name, newest / name)
     assert newest_checkpoint(out) == newest
-    (newest / "trainer_state.json").unlink()  # what is written last
+    (newest / "trainer_state.json").unlink()  # the file that is written last
     assert newest_checkpoint(out) == out / "checkpoint-2"
 
 

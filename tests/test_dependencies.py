@@ -1,4 +1,4 @@
-"""What the package imports is what setup.cfg declares, and each room imports from those below it."""
+"""The imports of the package agree with setup.cfg, and subpackages import only from those below them."""
 
 import ast
 import configparser
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def declared() -> tuple[set[str], set[str]]:
-    """Normalised names of the distributions that setup.cfg asks for: always, and in an extra."""
+    """Normalised names of the distributions in setup.cfg: the required ones, and those of extras."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
 
@@ -25,7 +25,7 @@ def declared() -> tuple[set[str], set[str]]:
 
 
 def imported(path: Path) -> set[str]:
-    """First parts of the names of all modules that a file imports absolutely."""
+    """Top-level names of all modules that a file imports absolutely."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

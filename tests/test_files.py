@@ -1,4 +1,4 @@
-"""Files are whole or as they were, whatever happens while they are written."""
+"""Files are complete or unchanged, whatever happens while they are written."""
 
 import errno
 import json
@@ -134,7 +134,7 @@ def test_what_csv_quotes(tmp_path):
     assert (tmp_path / "a.csv").read_bytes().decode() == expected
 
 
-# Without the package, whose imports take seconds.
+# Imports only the module, since importing the package takes seconds.
 HOLD = """
 import sys, time
 from files import locked

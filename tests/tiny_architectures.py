@@ -41,7 +41,7 @@ from hf_lcl.model.loading import CANNOT_BE_WRAPPED
 
 
 ARCHITECTURES = [name for name in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES if name not in CANNOT_BE_WRAPPED]
-# Tested every time; the others take their time.
+# Always tested; the others are slow.
 COMMON = ["bert", "electra", "roberta", "distilbert", "deberta-v2", "modernbert", "llama", "t5"]
 EVERY_ARCHITECTURE = [pytest.param(name, marks=[] if name in COMMON else pytest.mark.slow) for name in ARCHITECTURES]
 
@@ -98,7 +98,7 @@ SPECIAL_IDS = {
     "decoder_start_token_id": 0,
 }
 
-# What the names of the fields do not tell, by the model type of the configuration (nested configurations included).
+# Fields that the rules by name do not cover, by the model type of the configuration (also of nested ones).
 OVERRIDES: dict[str, dict[str, Any]] = {
     # The model turns its sparse attention off if a row has no more than 5 + 2 * num_random_blocks blocks.
     "big_bird": {"block_size": 2, "num_random_blocks": 1},
@@ -113,7 +113,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     # Attention comes every 8 layers by default, and a model without any fails to read the length of its cache.
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
-    # The four coordinates and the two sides of a box are concatenated to the hidden size: 4 * 6 + 2 * 4 = 32.
+    # Embeddings of 4 coordinates and 2 sides of a box are concatenated to the hidden size: 4 * 6 + 2 * 4 = 32.
     "layoutlmv3": {"coordinate_size": 6, "shape_size": 4},
     # Six box embeddings are concatenated to the hidden size, which is then divided by the heads and by 4.
     "lilt": {"hidden_size": 48},
@@ -122,7 +122,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     # Two embedding tables for each of 50 depths of the XPath; the padding id has to stay in the shrunk one.
     "markuplm": {"max_depth": 4, "max_xpath_subs_unit_embeddings": 16, "subs_pad_id": 15},
     # In training, rows must have exactly prod(axial_pos_shape) tokens; the embedding sizes add up to the hidden size.
-    # It draws the seeds of its dropout from the clock, so that nothing with dropout could be compared.
+    # It seeds its dropout from the clock, so outputs with dropout cannot be compared.
     "reformer": {
         "axial_pos_shape": (4, 4),
         "axial_pos_embds_dim": (8, 24),
@@ -155,7 +155,7 @@ def _shrink_special_ids(config: PreTrainedConfig, vocab_size: int | None) -> dic
     pad = ids.get("pad_token_id", [None])[0]
     too_large = vocab_size is not None and any(i >= vocab_size for values in ids.values() for i in values)
     if pad is None or pad in of_rows or too_large:
-        # All of them, so that the replacement of one is not the id of another.
+        # Replaces all of them, so that no replacement equals the id of another one.
         return {name: SPECIAL_IDS[name] for name in {"pad_token_id", *ids}}
     return {}
 

@@ -1,4 +1,4 @@
-"""What the commands are given, and what they are measured by."""
+"""Inputs of the commands, and their expected outputs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +16,14 @@ from hf_lcl.commands.train import ARGUMENTS
 
 @pytest.fixture
 def reader(plain, tokenizer) -> Callable[[str], list[float]]:
-    """The probabilities of a text, by transformers alone."""
+    """The probabilities of a text, computed with transformers only."""
     model = BertForSequenceClassification.from_pretrained(plain).eval()
     return lambda text: model(**tokenizer([text], return_tensors="pt")).logits.softmax(dim=1)[0].tolist()
 
 
 @pytest.fixture(scope="session")
 def flags_into(start) -> Callable[[Path], list[str]]:
-    """Flags of a short run of `train` or `compare` into a folder, but for what is to be done."""
+    """Flags of a short run of `train` or `compare` into a folder, without those like `--do_train`."""
     settings = start | {
         "max_steps": "1",
         "per_device_train_batch_size": "16",
@@ -37,13 +37,13 @@ def flags_into(start) -> Callable[[Path], list[str]]:
 
 @pytest.fixture
 def training_flags(flags_into, tmp_path) -> list[str]:
-    """These flags for a folder of the test's own."""
+    """These flags, with a folder for this test."""
     return flags_into(tmp_path / "out")
 
 
 @pytest.fixture
 def read(start, tmp_path) -> Callable[..., tuple[DatasetDict, list[str], Any]]:
-    """What `train` reads, given flags beside or instead of those of `start`; `None` leaves one out."""
+    """The data that `train` reads, with flags that add to or replace those of `start`; `None` leaves one out."""
 
     def read(**flags: Any) -> tuple[DatasetDict, list[str], Any]:
         settings = start | {"output_dir": str(tmp_path / "out"), "do_train": "true", "use_cpu": "true"} | flags
@@ -55,13 +55,13 @@ def read(start, tmp_path) -> Callable[..., tuple[DatasetDict, list[str], Any]]:
 
 @pytest.fixture
 def without_pictures(monkeypatch) -> None:
-    """As where the extra `plots` is not installed."""
+    """Acts as if the extra `plots` were not installed."""
     monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
 
 
 @pytest.fixture
 def fails() -> Callable[[list[str]], str]:
-    """The one line with which a command ends."""
+    """Runs a command that fails, and returns its one-line error message."""
 
     def fails(argv: list[str]) -> str:
         with pytest.raises(SystemExit) as stopped:

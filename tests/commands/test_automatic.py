@@ -1,4 +1,4 @@
-"""`train FILE` chooses what no flag says, says so, and is remembered by the other commands."""
+"""`train FILE` chooses and prints all settings that no flag gives, and other commands reuse them."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from hf_lcl.__main__ import main
 
 @pytest.fixture(scope="module")
 def tickets(tmp_path_factory) -> Path:
-    """A csv with foreign columns, another delimiter and other names."""
+    """A csv with other column names, delimiter and class names."""
     path = tmp_path_factory.mktemp("tickets") / "tickets.csv"
     words = {"angry": "furious rage", "annoyed": "again sigh", "glad": "sunny laughing", "proud": "medal won"}
     with path.open("w", newline="") as file:
@@ -29,7 +29,7 @@ def tickets(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder_folder(tokenizer, tmp_path_factory) -> Path:
-    """A bare encoder for all tests of this file."""
+    """A bare encoder that all tests of this file share."""
     folder = tmp_path_factory.mktemp("encoder")
     config = BertConfig(
         vocab_size=len(tokenizer),

@@ -1,4 +1,4 @@
-"""`calibrate`: a class for texts of no class, which plain transformers answers with, and back."""
+"""`calibrate`: adds a class for out-of-scope texts, which plain transformers predicts, and removes it."""
 
 import csv
 import io
@@ -73,7 +73,7 @@ def test_validation_texts_keep_a_class_and_the_rest_is_as_it_was(plain, calibrat
     kept = after.argmax(dim=1) < 4
     assert torch.equal(after.argmax(dim=1)[kept], before.argmax(dim=1)[kept])
 
-    # Another rule replaces it, and none gives the classifier back.
+    # Another rule replaces the class, and `none` restores the classifier.
     calibrate("keep=0.5")
     after = logits(plain, texts)
     assert (after.argmax(dim=1) < 4).float().mean() == 0.5

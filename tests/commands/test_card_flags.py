@@ -1,4 +1,4 @@
-"""What the flags of a training say for its card."""
+"""What a model card reports about the flags of a training."""
 
 from datasets import DatasetDict
 

@@ -1,4 +1,4 @@
-"""Which columns are texts and labels is told from the rows, or asked for."""
+"""The columns of texts and labels are detected from the rows, or the user has to name them."""
 
 import random
 

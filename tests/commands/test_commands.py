@@ -1,4 +1,4 @@
-"""Which commands there are, and what they say of themselves."""
+"""The list of commands, and their help texts."""
 
 import subprocess
 import sys

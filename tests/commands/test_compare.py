@@ -1,4 +1,4 @@
-"""`compare` runs each objective and seed once, and tells what came of it."""
+"""`compare` runs each objective and seed once, and reports the results."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     assert "same budget" not in (out / "ce-seed0" / "README.md").read_text(encoding="utf-8")
     page = (out / "lcl-seed0" / "report" / "index.html").read_text(encoding="utf-8")
     assert re.search(rf"after the same start</th>\n<td>{runs[1]['metrics']['accuracy']:.1%}</td>", page)
-    # It starts as lcl does: the tiny encoder was not trained for means, and gets a fitted classifier.
+    # ce-start starts like lcl: with a fitted classifier; the tiny encoder was not trained with mean pooling.
     assert [run["settings"]["training"].get("head_start") for run in runs] == [None, True, None]
 
     run_job = compare.run_job
@@ -60,7 +60,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     )
     assert table.count(" ± ") == 16  # one of them in the caption
 
-    # A report that is made anew keeps the baseline.
+    # A new report keeps the baseline.
     main(["report", str(out / "lcl-seed0"), "--test_file", files["test"]])
     assert "same budget" in (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from hf_lcl.__main__ import COMMANDS, main
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
-    """The script, as a user keeps it."""
+    """The completion script, saved to a file."""
     import contextlib
     import io
 

@@ -1,4 +1,4 @@
-"""Flags decide what is read of the files, what becomes the label, and what the table of the data tells."""
+"""Flags decide which rows and columns are read, which column is the label, and what the data table shows."""
 
 import json
 from collections import Counter
@@ -14,7 +14,7 @@ CLASSES = ["angry", "annoyed", "glad", "proud"]
 
 
 def table(printed: str) -> dict[str, list[str]]:
-    """The summary of the data that a run has printed, line by line."""
+    """The data table that a run has printed, by row name."""
     lines = printed.split("data\n")[1].split("\n\n")[0].splitlines()[1:]
     return {line[:26].strip(): line[26:].split() for line in lines}
 

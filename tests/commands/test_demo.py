@@ -1,4 +1,4 @@
-"""What is said of one text, and the page that says it."""
+"""The explanation of a prediction for one text, and the page that shows it."""
 
 import csv
 
@@ -88,7 +88,7 @@ def test_a_space_holds_no_training_text(tmp_path):
 
 @pytest.mark.slow
 def test_the_page_in_a_browser(explorer, tmp_path, browser):
-    """Type, see, correct: the file is written, and nothing is asked of any other host."""
+    """Type a text, see the prediction, correct it: the file is written, and no other host is contacted."""
     pytest.importorskip("gradio")
     rows = [{"text": "b", "truth": "glad", "prediction": "proud", "probability": "0.9"}]
     page = build_page(explorer, "feelings", tmp_path / "corrections.csv", rows)
@@ -119,7 +119,7 @@ def test_the_page_in_a_browser(explorer, tmp_path, browser):
 
 @pytest.mark.slow
 def test_labels_are_decided_on_in_a_browser(explorer, tmp_path, browser):
-    """Keep by a button, change to another class, drop by a key: each is a row, and a new visit goes on behind them."""
+    """Keep by a button, change the class, drop by a key: each adds a row, and a new visit resumes after them."""
     pytest.importorskip("gradio")
     audit, corrections = tmp_path / "audit.csv", tmp_path / "corrections.csv"
     table = [dict.fromkeys(COLUMNS, "") | {"line": str(line), "flag": "label?"} for line in range(2, 6)]

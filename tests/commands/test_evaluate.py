@@ -15,7 +15,7 @@ NAMES = ["angry", "annoyed", "glad", "proud"]
 
 @pytest.fixture
 def expected(reader, raw_splits) -> dict[str, float]:
-    """What scikit-learn says of transformers' own answers."""
+    """The metrics by scikit-learn of predictions by transformers."""
     probabilities = np.array([reader(text) for text in raw_splits["test"]["text"]])
     predicted, true = probabilities.argmax(axis=1), [NAMES.index(label) for label in raw_splits["test"]["label"]]
     return {

@@ -12,9 +12,9 @@ from hf_lcl.commands import exits
 
 
 def run(body, **options):
-    """Runs statements inside `one_line_errors`, in a process that imports no more than that file."""
+    """Runs statements inside `one_line_errors`, in a process that imports only its module."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
-    # A shell lets processes in the background ignore Ctrl-C, and these tests may be such a process.
+    # A shell makes background processes ignore Ctrl-C, and these tests may run in one.
     head = (
         "import os, signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from exits import one_line_errors, telling_what_is_kept\nwith one_line_errors():"

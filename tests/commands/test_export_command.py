@@ -27,8 +27,8 @@ from hf_lcl.serving import gate, graph
 
 
 NAMES = {0: "angry", 1: "annoyed", 2: "glad", 3: "proud", 4: "out_of_scope"}
-# Beside BERT, which most tests export: other embeddings, positions and heads, another attention, and a decoder.
-# Tracing takes its time for each layer: one is enough where all layers are of one kind.
+# Architectures that differ from BERT, which most tests export, in embeddings, positions, heads or attention, and a
+# decoder. Tracing time grows with the number of layers: one is enough if all layers are of the same kind.
 LAYERS = {"electra": 1, "roberta": 1, "distilbert": 1, "mpnet": 1, "modernbert": 2, "llama": 1}
 
 
@@ -38,7 +38,7 @@ def save(tokenizer, tmp_path_factory):
 
     def save(architecture: str, **settings) -> Path:
         config = tiny_config(architecture, num_labels=len(NAMES))
-        # Wide enough weights that a wrong graph cannot give nearly the same logits.
+        # Large enough weights that a wrong graph cannot return nearly the same logits.
         wide = {"vocab_size": 200, "initializer_range": 0.2, "id2label": NAMES, "pad_token_id": 0}
         layers = {"num_hidden_layers": LAYERS.get(architecture, 2)}
         for name, value in (wide | layers | settings).items():
@@ -56,7 +56,7 @@ def save(tokenizer, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def labelled(raw_splits, tmp_path_factory) -> Path:
-    """Texts with labels to check by."""
+    """Texts with labels, to check an export with."""
     path = tmp_path_factory.mktemp("labelled") / "check.csv"
     raw_splits["test"].to_csv(path)
     return path
@@ -72,7 +72,7 @@ def exported(save, tmp_path_factory) -> tuple[Path, Path]:
 
 
 def fails(*argv) -> str:
-    """The one line with which the command ends."""
+    """Runs the command, which fails, and returns its one-line error message."""
     with pytest.raises(SystemExit) as stopped, one_line_errors():
         export.main([str(argument) for argument in argv])
     message = str(stopped.value)
@@ -82,7 +82,7 @@ def fails(*argv) -> str:
 
 @pytest.fixture(scope="module", params=LAYERS)
 def in_int8(save, labelled, tmp_path_factory, request) -> SimpleNamespace:
-    """A classifier, what its export to int8 has written and printed, and a copy of the graph before that."""
+    """A classifier, the files and output of its export to int8, and a copy of the graph before quantisation."""
     source, folder, printed = save(request.param), tmp_path_factory.mktemp("int8"), io.StringIO()
 
     def keep(model, tokenizer, path):
@@ -172,7 +172,7 @@ def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_do
     assert ran.returncode == 0, ran.stderr
     command = [sys.executable, "-c", WITHOUT_TORCH, "predict", str(source), *flags, str(tmp_path / "none.csv")]
     blocked = subprocess.run(command, capture_output=True)
-    assert b"torch is imported" in blocked.stderr  # by the classifier, so that the check above can fail
+    assert b"torch is imported" in blocked.stderr  # so the check above can fail
     main(["predict", str(source), *flags, str(tmp_path / "torch.csv")])
     read = [list(csv.reader((tmp_path / name).open(encoding="utf-8"))) for name in ("onnx.csv", "torch.csv")]
     assert len(read[0]) == 4
@@ -184,7 +184,7 @@ def test_predict_reads_the_folder_without_torch_and_answers_as_the_classifier_do
 
 @pytest.mark.slow
 def test_a_classifier_of_several_labels_is_checked_by_all_of_them(in_int8, save, tmp_path, capsys, monkeypatch):
-    """Its graph is that of the same weights with one label per text, and is not traced again."""
+    """The graph is the same as for one label per text with the same weights, and is not traced again."""
     source = save(in_int8.architecture, problem_type="multi_label_classification")
     folder, weights = tmp_path / "onnx", [path / "model.safetensors" for path in (source, in_int8.source)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -219,7 +219,7 @@ def test_logits_that_differ_are_an_error_and_leave_no_graph(save, tmp_path, monk
 
 @pytest.mark.slow
 def test_large_logits_may_differ_by_as_much_as_their_digits(save, tmp_path, capsys):
-    """As those of a small encoder trained from nothing: here a float has a step of 1e-3."""
+    """Such as those of a small encoder trained from scratch: here, neighbouring floats differ by 1e-3."""
     folder = save("distilbert")
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     with torch.no_grad():
@@ -231,7 +231,7 @@ def test_large_logits_may_differ_by_as_much_as_their_digits(save, tmp_path, caps
 
 @pytest.mark.slow
 def test_layers_stay_in_float32_until_the_answers_are_the_same(exported, raw_splits, tmp_path):
-    """Each attempt leaves out more, the last layer first, and at the end one kind of layers alone is in int8."""
+    """Each attempt quantises less, leaving out the last layer first; in the end only one kind of layer is in int8."""
     _, folder = exported
     texts = raw_splits["test"]["text"][:]
     original = gate.OnnxClassifier(folder).logits(texts)

@@ -1,4 +1,4 @@
-"""What a training command checks before it begins, and what it leaves where it is stopped."""
+"""What a training command checks before it starts, and which files it leaves when it is stopped."""
 
 import json
 import shlex

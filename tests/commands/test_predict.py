@@ -1,4 +1,4 @@
-"""`predict` answers for every text, in its order, whatever else is in the file."""
+"""`predict` writes a prediction for every text, in the order of the file, whatever its other columns."""
 
 import copy
 import csv
@@ -164,8 +164,8 @@ def test_nothing_to_predict(plain, fails, tmp_path):
 @pytest.mark.slow
 def test_as_a_process(plain, files):
     """
-    Bytes in, bytes out, whatever the locale, and the bar is no part of the output. A command that needs a cache, and
-    cannot write it, ends in one line.
+    Input and output are UTF-8 regardless of the locale, without the progress bar. A command that cannot write the
+    cache it needs ends with a one-line error.
     """
     commands = f"main(['predict', {str(plain)!r}]); main(['evaluate', {str(plain)!r}, '--test_file={files['test']}'])"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -260,7 +260,7 @@ def test_formulas_are_written_as_they_are_or_safe_for_spreadsheets(plain, tmp_pa
 
 
 def aliases(source):
-    """Other names of a file: a link, a hard link, another spelling, and another mount point where that is allowed."""
+    """Other paths to a file: a symlink, a hard link, another spelling and, if permitted, a bind mount."""
     folder = source.parent
     (folder / "link.csv").symlink_to(source)
     (folder / "hard.csv").hardlink_to(source)
@@ -286,7 +286,7 @@ def test_no_input_is_written_over(plain, tmp_path, fails):
 
 
 def test_two_at_once_are_one_after_the_other(plain, tmp_path, fails):
-    """The second begins while the first is at work."""
+    """The second command starts while the first is running."""
     source, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("my cake\n" * 3)
     command = ["predict", str(plain), str(source), "--output_file", str(out)]
@@ -359,7 +359,7 @@ def test_no_class_is_none(plain, fails):
 
 
 def test_unsure_answers_are_for_a_person(plain, files, tmp_path):
-    """The decision is that of the probability beside it, in both kinds of file, and gives way like the others."""
+    """In both file formats the decision follows the probability; an input column of that name is kept."""
     table, lines, again = tmp_path / "out.csv", tmp_path / "out.jsonl", tmp_path / "again.csv"
     main(["predict", str(plain), files["test"], "--output_file", str(lines)])
     bar = sorted(row["probability"] for row in read_jsonl(lines))[12]

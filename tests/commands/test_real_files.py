@@ -1,4 +1,4 @@
-"""What stands in real files reaches every command as it stands there, or one line says where it does not."""
+"""Every command reads the cells of real files unchanged, or a one-line error names the place that it cannot read."""
 
 import json
 
@@ -14,7 +14,7 @@ TEXTS = {"angry": "furious rage", "annoyed": "sigh queue", "glad": "party cake",
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes files that are given by their content, as in `train_csv=...`; returns the flags that name them."""
+    """Writes files with the given content, as in `train_csv=...`; returns the flags that name them."""
 
     def written(**contents: str | bytes) -> dict[str, str]:
         flags = {}
@@ -30,7 +30,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def train(start, written, tmp_path, without_pictures):
-    """Trains for one step on such files; the flags may be others."""
+    """Trains for one step on such files; flags can be overridden."""
 
     def train(*others: str, do: tuple[str, ...] = ("train",), max_steps: int = 1, **contents: str | bytes) -> None:
         flags = [f"--model_name_or_path={start['model_name_or_path']}", f"--output_dir={tmp_path / 'out'}"]
@@ -43,7 +43,7 @@ def train(start, written, tmp_path, without_pictures):
 
 @pytest.fixture
 def refused(train):
-    """The one line with which such a training ends."""
+    """Starts such a training, which fails, and returns its one-line error message."""
 
     def refused(*others: str, **contents) -> str:
         with pytest.raises(SystemExit) as stopped:
@@ -57,7 +57,7 @@ def refused(train):
 
 
 def csv(rows: int = 16, head: str = "text,label", line: str = "{text},{label}") -> str:
-    """A file of texts whose classes can be told."""
+    """A file of texts with separable classes."""
     names = [CLASSES[row % 4] for row in range(rows)]
     lines = [line.format(text=TEXTS[name], label=name, id=row, other=3 - row % 4) for row, name in enumerate(names)]
     return "\n".join([head, *lines]) + "\n"

@@ -1,4 +1,4 @@
-"""Settings by a search, for a file without any flag."""
+"""A search for settings, for a file and without any other flag."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""Several labels per text by the commands: from lists, strings or columns to a classifier of plain transformers."""
+"""The commands with several labels per text: from lists, strings or columns to a plain transformers classifier."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2For
 from hf_lcl.__main__ import main
 
 
-# Of the vocabulary of the tests' tokenizer.
+# Words in the vocabulary of the tests' tokenizer.
 CLASS_WORDS = {
     "angry": ["furious", "rage", "shouting", "slammed"],
     "annoyed": ["sigh", "queue", "late"],
@@ -73,7 +73,7 @@ def flags(start: dict[str, str], folder: Path, **more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(start, tmp_path_factory) -> Path:
-    """A folder into which `train FILE` has written, but for pictures."""
+    """A folder that `train FILE` has written to, without plots."""
     folder = tmp_path_factory.mktemp("several")
     file = write_jsonl(folder / "texts.jsonl", rows(160))
     with pytest.MonkeyPatch.context() as patch:
@@ -130,7 +130,7 @@ def test_the_card_says_how_labels_are_decided(trained):
     card = (trained / "README.md").read_text(encoding="utf-8")
     assert "top_k=None" in card
     assert "scores are decisions, not calibrated probabilities" in card
-    assert "| subset accuracy |" in card  # without a report the others have no interval, and stay out
+    assert "| subset accuracy |" in card  # without a report the other metrics have no interval, and are left out
 
 
 @pytest.mark.slow
@@ -199,7 +199,7 @@ def test_report_draws_pictures_and_folds_thresholds_into_a_folder(trained, tmp_p
     for name in ("label_cooccurrence", "label_probabilities", "thresholds", "reliability"):
         assert (folder / "report" / f"{name}.png").is_file()
         assert f"](report/{name}.png)" in card
-    # What is called a probability is that before the cuts: the same whatever they are.
+    # Probabilities are those before thresholding: they do not depend on the thresholds.
     page = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert "before that. " in page
     assert "Before the thresholds" in page

@@ -1,4 +1,4 @@
-"""`train` is the script by another name, and may be given a file."""
+"""`train` works like the script, and also takes a file."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "run_classification.py"
 
 @pytest.fixture(scope="module")
 def trained(flags_into, tmp_path_factory) -> Path:
-    """A folder that `train` has written into, pictures included."""
+    """A folder that `train` has written to, plots included."""
     out = tmp_path_factory.mktemp("train") / "out"
     main(["train", *flags_into(out), "--do_train", "--do_eval", "--do_predict"])
     return out

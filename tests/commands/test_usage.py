@@ -1,4 +1,4 @@
-"""What is wrong with a command line is told at once, in one line and before any work, with exit status 2."""
+"""Errors in a command line are reported in one line, before any work, with exit status 2."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TEXTS = Path(__file__).parents[2] / "examples" / "data" / "feelings_test.jsonl"
 
 @pytest.fixture
 def refused(capsys):
-    """The line that refuses a command line."""
+    """Runs a wrong command line, and returns its one-line error message."""
 
     def refuse(*argv: str, status: int = 2) -> str:
         capsys.readouterr()

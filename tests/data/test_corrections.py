@@ -1,4 +1,4 @@
-"""What people decided of rows, and the file that comes of it."""
+"""Decisions of people about rows, and the corrected file."""
 
 import csv
 

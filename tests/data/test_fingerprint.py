@@ -1,4 +1,4 @@
-"""The fingerprint of a data set is of its rows alone."""
+"""The fingerprint of a data set depends only on its rows."""
 
 from datasets import Dataset
 

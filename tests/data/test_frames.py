@@ -1,4 +1,4 @@
-"""The helpers on data of any form."""
+"""The data helpers on data frames and other forms of data."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Parts that are held out hold their share of each class, and no text that is trained on."""
+"""Held-out splits are stratified by class, and share no text with the training split."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def test_a_class_is_never_left_without_training_texts(seed):
 
 @pytest.mark.slow
 def test_the_draw_is_that_of_the_seed_in_every_process(tmp_path):
-    """Python gives strings other hashes in each process."""
+    """Python's string hashes differ between processes."""
     splits([0, 1] * 50).save_to_disk(tmp_path / "splits")
     code = (
         "import sys; from datasets import load_from_disk; from hf_lcl.data.holding_out import hold_out;"

@@ -1,4 +1,4 @@
-"""Names and ids of every form become class ids, and labels that cannot be trained on are named with their row."""
+"""Names and ids in any form become class ids, and errors about unusable labels name their row."""
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def test_the_column_may_already_be_called_labels():
 def test_another_column_of_a_reserved_name_does_not_stay_beside_the_labels(other):
     train = rows(["y", "x"], column="intent").add_column(other, [7, 8])
     splits, _ = encode_labels(DatasetDict(train=train), "intent")
-    # A column "label" would overwrite "labels" in transformers' collators, silently.
+    # A column "label" would silently overwrite "labels" in transformers' collators.
     assert splits["train"]["labels"][:] == [1, 0]
     assert "label" not in splits["train"].column_names
 

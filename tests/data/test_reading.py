@@ -1,4 +1,4 @@
-"""Files of every kind become data sets of what stands in them, and what is wrong in one is told by its line."""
+"""Files of every format are read with their cells unchanged, and errors in a file name its line."""
 
 import gzip
 import io
@@ -596,7 +596,7 @@ def test_a_file_is_never_held_in_memory(name, write):
         name, ("", f'{{"text": "{text}"}}\n')
     )
     path = write(name, head + line * 3000)
-    next(Reader().rows(path))  # what is imported stays
+    next(Reader().rows(path))  # imports must not count
     tracemalloc.start()
     assert sum(len(row.texts[0]) for row in Reader().rows(path)) == 6_000_000
     peak = tracemalloc.get_traced_memory()[1]

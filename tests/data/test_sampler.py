@@ -1,4 +1,4 @@
-"""Batches of several classes with several texts each, whatever the frequencies."""
+"""Batches hold several classes with several texts each, whatever the class frequencies."""
 
 import time
 
@@ -11,7 +11,7 @@ from hf_lcl import LabelBalancedSampler
 
 
 def batches(labels, batch_size, epoch=0, **options) -> list[np.ndarray]:
-    """The classes in each batch of an epoch."""
+    """The class ids of each batch of an epoch."""
     sampler = LabelBalancedSampler(labels, batch_size, **options)
     sampler.set_epoch(epoch)
     order = np.array(list(sampler))
@@ -20,7 +20,7 @@ def batches(labels, batch_size, epoch=0, **options) -> list[np.ndarray]:
 
 @st.composite
 def label_sets(draw):
-    """Classes of 2 to 60 texts, none of which has more than half of all."""
+    """Labels of classes with 2 to 60 texts, none with more than half of all texts."""
     sizes = draw(st.lists(st.integers(2, 60), min_size=2, max_size=12))
     largest = max(sizes)
     if 2 * largest > sum(sizes):
@@ -29,7 +29,7 @@ def label_sets(draw):
 
 
 def drawn_sizes(rng: np.random.Generator) -> list[int]:
-    """Up to 12 classes of 2 to 60 texts, none of which has more than half of all."""
+    """Sizes of up to 12 classes with 2 to 60 texts, none with more than half of all texts."""
     sizes = rng.integers(2, 61, size=rng.integers(2, 13)).tolist()
     return [*sizes, max(2 * max(sizes) - sum(sizes), 2)]
 
@@ -60,7 +60,7 @@ def test_few_texts_of_many_classes_have_positives(texts):
 
 
 def skewed(rows: int = 25_000) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and lengths as in collections of comments: 28 classes of 1 to 8,000 texts or so, of 3 to 128 tokens."""
+    """Labels and lengths like those of comments: 28 classes of about 1 to 8,000 texts, with 3 to 128 tokens."""
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, 29) ** 1.3
     labels = rng.choice(28, size=rows, p=shares / shares.sum())
@@ -118,7 +118,7 @@ def test_a_dominant_class_leaves_places_to_others(sizes, by_length):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=200), st.integers(0, 9), st.integers(8, 33), st.integers(2, 4))
 def test_every_text_is_seen_once_per_epoch(others, label, batch_size, samples_per_class):
-    labels = [*others, *[label] * samples_per_class]  # of one class, at least, there are as many
+    labels = [*others, *[label] * samples_per_class]  # at least one class has this many texts
     sampler = LabelBalancedSampler(labels, batch_size, samples_per_class=samples_per_class)
     assert sorted(sampler) == list(range(len(labels)))
     assert len(sampler) == len(labels)

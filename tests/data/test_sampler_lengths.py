@@ -1,4 +1,4 @@
-"""Texts of like length share a batch, with the classes as they should be."""
+"""Texts of similar length share a batch, and batches stay balanced by class."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from hf_lcl import LabelBalancedSampler
 
 
 def padding(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> float:
-    """The share of a batch's places that hold no token."""
+    """The share of padding in the batches."""
     batches = [lengths[order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
     return 1 - lengths[order].sum() / sum(batch.max() * len(batch) for batch in batches)
 
 
 @pytest.fixture
 def texts() -> tuple[np.ndarray, np.ndarray]:
-    """Classes of 1,000 to 30 texts, with lengths as films' reviews have them, and longer ones in some classes."""
+    """Labels of classes with 1,000 to 30 texts, and lengths like those of film reviews, longer in some classes."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(12), np.linspace(1000, 30, 12).astype(int))
     lengths = 4 + rng.gamma(3, 6, size=len(labels)) * (1 + labels % 3 / 8)
@@ -50,7 +50,7 @@ def test_the_classes_in_a_batch_are_nearly_as_many(texts):
 
 
 def pairs_of_two_epochs(labels: np.ndarray, lengths: np.ndarray, batch_size: int) -> list[set[tuple[int, int]]]:
-    """Texts of a class that share a batch, by epoch."""
+    """The pairs of texts of the same class that share a batch, by epoch."""
     sampler = LabelBalancedSampler(labels, batch_size, lengths=lengths)
     pairs = []
     for epoch in range(2):

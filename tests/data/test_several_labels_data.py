@@ -1,4 +1,4 @@
-"""Several labels per text: from any shape to indicator rows, held out in proportion."""
+"""Several labels per text: any form becomes indicator rows, and held-out splits are stratified by label."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_each_label_gives_its_share_and_is_never_lost(seed):
     rng = np.random.default_rng(seed)
     chances = np.array([0.5, 0.2, 0.1, 0.03])
     labels = rng.random((800, 4)) < chances
-    labels[:, 3] &= labels[:, 0]  # of texts that have the first, too
+    labels[:, 3] &= labels[:, 0]  # only texts with the first label have it
     labels = np.column_stack([labels, np.arange(800) == 5, labels[:, 3]])
     parts = hold_out(of(labels.astype(float).tolist()), {"validation": 0.1, "test": 0.2}, seed=seed)
     counts = {name: np.sum(part["labels"][:], axis=0) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""A stream in the order of balanced batches: several texts per class, every row once, out of a bounded buffer."""
+"""A stream is reordered into balanced batches: several texts per class, every row once, from a bounded buffer."""
 
 import logging
 from collections import Counter
@@ -14,7 +14,7 @@ from hf_lcl.data import balance_stream
 
 
 def stream(labels) -> list[dict]:
-    """Rows with these labels, and a number each."""
+    """Numbered rows with these labels."""
     return [{"input_ids": [row], "labels": int(label)} for row, label in enumerate(labels)]
 
 
@@ -23,7 +23,7 @@ def numbers(rows) -> list[int]:
 
 
 def batches(rows, batch_size: int) -> list[Counter]:
-    """Texts by class of each whole batch."""
+    """The number of texts by class in each full batch."""
     rows = list(rows)
     starts = range(0, len(rows) - batch_size + 1, batch_size)
     return [Counter(row["labels"] for row in rows[start : start + batch_size]) for start in starts]
@@ -57,7 +57,7 @@ def test_no_batch_holds_a_text_alone_or_a_single_class(labels):
 
 def test_a_plain_buffer_would_leave_most_texts_alone():
     alone = sum(list(batch.values()).count(1) for batch in batches(stream(LABELS["many"]), 8))
-    assert alone > 700  # of 1000: what the test above is worth
+    assert alone > 700  # of 1000: without balancing, the test above would fail
 
 
 @pytest.mark.parametrize("samples_per_class", [2, 4])
@@ -69,7 +69,7 @@ def test_a_batch_holds_as_many_texts_per_class_as_asked_for(samples_per_class):
 
 def test_a_row_that_is_alone_waits_for_another_of_its_class():
     labels = np.arange(1000) % 5
-    labels[[100, 400]] = 9  # never in a buffer of 256 together, unless the first one waits
+    labels[[100, 400]] = 9  # in a buffer of 256 together only if the first one waits
     rows = list(balance_stream(stream(labels), batch_size=8, buffer_size=256))
     together = [batch[9] for batch in batches(rows, 8) if 9 in batch]
     assert together == [2]
@@ -157,7 +157,7 @@ def test_endless_passes_hold_every_row_once_each_and_keep_the_batches_whole():
     rows = list(islice(balance_stream(stream(labels), 8, buffer_size=64, endless=True), 203 * 8))
     assert set(Counter(numbers(rows)).values()) == {8}
     for times in range(1, 8):
-        # What did not fill a batch of one pass stands in the first ones of the next: nothing is late by much.
+        # Rows that do not fill a batch in one pass come in the first batches of the next one, so no row is late.
         assert min(Counter(numbers(rows[: 203 * times])).get(row, 0) for row in range(203)) >= times - 1
     counts = batches(rows[: 203 * 7], 8)
     assert min(map(len, counts)) >= 2

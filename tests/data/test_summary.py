@@ -1,4 +1,4 @@
-"""One table tells what the data holds: classes, lengths, texts that repeat, conflict or leak, what was dropped."""
+"""One table summarises the data: classes, lengths, repeated, conflicting and leaked texts, and dropped rows."""
 
 import tracemalloc
 from collections import defaultdict
@@ -15,7 +15,7 @@ from hf_lcl.data.repeats import repeats, text_keys
 
 
 def rows(*pairs: tuple[str, str]) -> Dataset:
-    """Texts and labels."""
+    """A data set of these texts and labels."""
     return Dataset.from_dict(dict(zip(("text", "label"), map(list, zip(*pairs)))))
 
 
@@ -212,7 +212,7 @@ def test_texts_are_not_held_in_memory(tmp_path):
         ),
         cache_dir=str(tmp_path),
     )
-    expected = summarize(DatasetDict(train=data.select(range(10))), ["a", "b"])  # what is imported stays
+    expected = summarize(DatasetDict(train=data.select(range(10))), ["a", "b"])  # imports must not count
     assert expected.splits["train"].truncated == 10
     tracemalloc.start()
     summarize(DatasetDict(train=data), ["a", "b"])

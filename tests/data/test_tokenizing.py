@@ -1,4 +1,4 @@
-"""Texts become token ids once: a second call, in this process or the next, finds them in the cache of `datasets`."""
+"""Texts are tokenised once: a second call, in this process or another, reads the token ids from the cache."""
 
 import os
 
@@ -30,7 +30,7 @@ def test_several_columns_are_joined_in_the_order_asked_for(tokenizer):
 
 
 def test_unicode_is_left_to_the_tokenizer(tokenizer):
-    # What the tokenizer normalises is the same to the model, although it is not the same text.
+    # Texts that are the same to the model after the tokenizer's normalisation, although they differ.
     texts = ["café", "cafe\N{COMBINING ACUTE ACCENT}", "CAFE", "ＣＡＫＥ", "  cake\u200b "]
     ids = tokenize_texts(one_split(text=texts), tokenizer)["train"]["input_ids"][:]
     assert ids == tokenizer(texts)["input_ids"]
@@ -153,7 +153,7 @@ def shout(text: str) -> str:
 
 @pytest.fixture
 def with_paraphrases(raw_splits):
-    """Only the training texts have one."""
+    """Splits in which only the training texts have a paraphrase."""
     train = raw_splits["train"].map(lambda row: {"paraphrase": "cake " + row["text"]})
     return DatasetDict(raw_splits | {"train": train})
 

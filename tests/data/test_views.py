@@ -18,7 +18,7 @@ def batch(tokenizer):
 
 @pytest.mark.parametrize("num_views", [1, 2, 3])
 def test_dropout_views_are_the_texts_themselves_in_their_order(num_views, batch):
-    batch["language"] = torch.arange(len(TEXTS))  # inputs that are no tokens are repeated too
+    batch["language"] = torch.arange(len(TEXTS))  # inputs other than tokens are repeated too
     inputs, labels = batch_of_views(batch, LABELS, num_views)
     assert inputs.keys() == batch.keys()
     for name, tensor in inputs.items():

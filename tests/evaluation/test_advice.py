@@ -1,4 +1,4 @@
-"""What a report says beside the figures: how sure they are, and what to do."""
+"""The advice of a report: how certain the figures are, and what to do."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_most_confused_classes_err_in_either_direction():
 
 
 def of_counts(counts: list[list[int]], sure: float = 0.6) -> list[str]:
-    """The advice for so many texts of each true class (row) by predicted class, all with one probability."""
+    """The advice for a confusion matrix, with the same probability for all predictions."""
     true, predicted = zip(*[(i, j) for i, row in enumerate(counts) for j, n in enumerate(row) for _ in range(n)])
     classes = len(counts)
     probabilities = np.full((len(true), classes), (1 - sure) / (classes - 1))

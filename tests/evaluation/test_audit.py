@@ -1,4 +1,4 @@
-"""What is found in embeddings whose faults are known."""
+"""The findings of an audit of embeddings with known faults."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from hf_lcl.evaluation.audit.writing import COLUMNS, Audit
 
 
 def clouds(per_class: int, classes: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Points of length 1 around one direction for each class, and the classes."""
+    """Unit vectors around one direction per class, and their class ids."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(classes), per_class)
     points = 2 * np.eye(12)[labels] + rng.normal(scale=0.4, size=(len(labels), 12))
@@ -42,7 +42,7 @@ def test_planted_errors_are_the_surest_and_the_truth_is_suggested():
 
 
 def test_no_text_is_judged_by_one_that_says_the_same():
-    """A wrong label that stands twice would vouch for itself."""
+    """Otherwise a text that is twice in the data with the same wrong label would confirm it."""
     points, labels = clouds(20)
     points = np.concatenate([points, points[:1], points[:1]])
     labels = np.concatenate([labels, [3, 3]])
@@ -123,7 +123,7 @@ def test_each_class_is_spread_over_all_folds_and_a_group_stays_together():
 
 
 def test_a_class_of_two_texts_takes_nothing_from_the_others(monkeypatch):
-    """Each is judged by a regression that has seen the other one, and four fifths of all texts."""
+    """Each is predicted by a regression that was fitted to the other one and to four fifths of all texts."""
     points, labels = clouds(20)
     labels[[3, 5]] = 4
     fits = []
@@ -137,7 +137,7 @@ def test_a_class_of_two_texts_takes_nothing_from_the_others(monkeypatch):
 
 
 def test_what_is_held_out_leaves_two_classes_to_learn_from():
-    """Also where texts stand under several labels, if each class has two texts."""
+    """Also if texts occur with several labels, as long as each class has two texts."""
     rng, tried = np.random.default_rng(0), 0
     while tried < 500:
         labels, groups = rng.integers(0, rng.integers(2, 5), 8), rng.integers(0, rng.integers(2, 9), 8)
@@ -167,7 +167,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, margins.sum()
 
 @pytest.mark.slow
 def test_memory_grows_with_blocks_and_not_with_the_square_of_the_rows():
-    """All cosines of these rows would take 784 MB. Nor does what is found depend on how a process hashes texts."""
+    """All cosines of these rows would take 784 MB. The findings also do not depend on the process's hash seed."""
     found = []
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed}

@@ -1,4 +1,4 @@
-"""Temperature scaling: it calibrates the probabilities, keeps the predictions, and can be folded into a model."""
+"""Temperature scaling calibrates the probabilities, keeps the predictions, and can be folded into a model."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_a_folded_classifier_gives_the_divided_logits(name):
     model, inputs = tiny_wrapper(name)
     native = model.to_sequence_classifier()
     with torch.no_grad():
-        # Biases of a new layer are zero, and would hide that they were forgotten.
+        # Biases of a new layer are zero, which would hide that they are not scaled.
         for module in native.modules():
             if isinstance(module, torch.nn.Linear) and module.bias is not None:
                 module.bias.normal_()

@@ -1,4 +1,4 @@
-"""Paired tests against what is known of them, and the table."""
+"""Paired tests compared with known values, and their table."""
 
 from itertools import product
 
@@ -25,7 +25,7 @@ def test_with_one_seed_the_test_over_texts_is_mcnemars():
 
 
 def test_with_several_seeds_the_test_over_texts_flips_the_signs_of_differences_of_any_size():
-    # Of the texts, one is better with both seeds, three with one of them, and one is worse with one of them.
+    # One text is better with both seeds, three are with one of them, and one is worse with one of them.
     one = np.array([[1, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 0]], dtype=float)
     other = np.array([[0, 0, 0, 0, 0, 1], [0, 1, 1, 1, 1, 1]], dtype=float)
     differences = [1, 0.5, 0.5, 0.5, 0, -0.5]
@@ -94,6 +94,6 @@ def test_the_table_compares_over_the_seeds_that_both_have():
     assert second["accuracy - ce"] == "+25.0"
     assert second["p over texts"] == "1.000"
     assert second["p over seeds"] == ""
-    # A mean over all runs, or over runs in their order, would be another.
+    # Without pairing runs by seed, the result would differ.
     assert second["95% interval"] == "+0.0 to +75.0"
     assert markdown_table([first]).splitlines()[2].startswith("| ce | 2 | 50.0 ± 0.0 |")

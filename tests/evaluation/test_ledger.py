@@ -1,4 +1,4 @@
-"""The ledger of finished runs: nothing is run twice, nothing finished is lost."""
+"""The ledger of finished runs: no run is repeated, and no finished run is lost."""
 
 import json
 

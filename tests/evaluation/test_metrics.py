@@ -1,4 +1,4 @@
-"""Metrics are those of scikit-learn; like all tests, these run offline and with an empty cache."""
+"""Metrics agree with scikit-learn; like all tests, these run offline and with an empty cache."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ PREDICTED = np.array([0, 1, 1, 1, 0, 2, 0, 1])
 
 
 def test_the_summary_is_scikit_learns():
-    true, predicted = [*TRUE, 3], [*PREDICTED, 0]  # without that text, two of the numbers are equal
+    true, predicted = [*TRUE, 3], [*PREDICTED, 0]  # without that text, two of the metrics would be equal
     result = classification_metrics(EvalPrediction(np.eye(4)[predicted], np.array(true)))
     assert len(set(result.values())) == 3
     assert result == {

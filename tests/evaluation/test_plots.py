@@ -1,4 +1,4 @@
-"""Plots of few and many classes, in both themes, equal each time."""
+"""Plots of few and many classes, in both themes, identical each time."""
 
 import warnings
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from hf_lcl.evaluation.plots.theme import new_figure, save_picture
 
 def shares(classes: int, seed: int = 0) -> np.ndarray:
     values = np.random.default_rng(seed).dirichlet(np.full(classes, 0.1), size=classes)
-    values[:-1, 0], values[-1] = 0, np.nan  # a class for which nothing is taken, and one without texts
+    values[:-1, 0], values[-1] = 0, np.nan  # a class that is never predicted, and one without texts
     return values
 
 
@@ -33,10 +33,10 @@ def test_matrices_name_every_class_in_the_given_order(classes, numbered):
         assert [label.get_text() for label in axes.get_yticklabels()] == expected
         assert [label.get_text() for label in axes.get_xticklabels()] == expected
         assert bool(axes.texts) == numbered
-        # A line of text has room beside its neighbours.
+        # Lines of text do not overlap.
         height = axes.figure.get_figheight() * 72 / classes
         assert height > axes.get_yticklabels()[0].get_fontsize()
-    # Each merge is a bracket; those of single classes begin on the rows of the heat map, from the top.
+    # Each merge is a bracket; brackets of single classes are aligned with the rows of the heat map, from the top.
     brackets = [path.vertices for part in relations.axes[0].collections for path in part.get_paths()]
     assert len(brackets) == classes - 1
     leaves = [y for bracket in brackets for x, y in bracket if x == 0]
@@ -59,7 +59,7 @@ def test_the_relations_are_drawn_in_multiples_of_equal_weights_on_one_scale(lowe
 def drawn_map(names: list[str], highlighted: list[int]):
     rng = np.random.default_rng(0)
     points, axis_labels = project(rng.normal(size=(200, 4)), method="pca")
-    labels = rng.integers(len(names) - 1, size=200)  # the last has no text
+    labels = rng.integers(len(names) - 1, size=200)  # the last class has no text
     return plot_embedding_map(points, axis_labels, labels, names, highlighted), labels
 
 
@@ -69,7 +69,7 @@ def test_the_legend_of_the_map_has_names_that_begin_with_a_low_line():
 
 
 def test_letters_are_taken_from_whatever_font_has_them(tmp_path):
-    # Of matplotlib's own fonts, STIXGeneral has this one and DejaVu Sans has not.
+    # Of matplotlib's own fonts, STIXGeneral has this letter and DejaVu Sans does not.
     letter = "\N{MATHEMATICAL SCRIPT CAPITAL A}"
     assert missing_fonts(f"joy {letter}") == []
 
@@ -102,7 +102,7 @@ def test_letters_are_taken_from_whatever_font_has_them(tmp_path):
 def test_the_font_that_is_missing_is_named(letter, font, monkeypatch):
     manager = pytest.importorskip("matplotlib.font_manager").fontManager
     shipped = [entry for entry in manager.ttflist if "matplotlib" in entry.fname]
-    monkeypatch.setattr(manager, "ttflist", shipped)  # whatever else is installed here
+    monkeypatch.setattr(manager, "ttflist", shipped)  # ignores other installed fonts
     _fonts_for.cache_clear()
     assert missing_fonts(f"joy ärger گل {letter}") == [font]
     _fonts_for.cache_clear()
@@ -118,7 +118,7 @@ def test_a_map_shows_every_text_and_names_every_class_at_its_centroid(classes):
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == (names if classes == 3 else ["other classes", *names[:10]])
     assert "of the variance" in axes.get_xlabel()
-    # Ten classes that no two of which look alike.
+    # Ten classes, all with different markers.
     kinds = [(*part.get_facecolor()[0], len(part.get_paths()[0].vertices)) for part in axes.collections]
     assert len(set(kinds)) == len(kinds)
 

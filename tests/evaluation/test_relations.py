@@ -1,4 +1,4 @@
-"""Label relations are mean weights per class, and their tree puts close classes side by side."""
+"""Label relations are mean weights per class, and their tree orders close classes side by side."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_relations_are_the_mean_weights_of_each_class(rows, classes, seed):
 
 
 def blocks(groups: list[list[int]], classes: int) -> np.ndarray:
-    """Affinities that are high inside of the groups."""
+    """Affinities that are high within groups."""
     affinity = np.full((classes, classes), 0.01)
     for group in groups:
         affinity[np.ix_(group, group)] = 0.2
@@ -74,7 +74,7 @@ def test_pairs_are_as_close_as_both_directions_say():
 
 def test_a_network_that_has_learned_nothing_is_told_from_one_that_has():
     rng = np.random.default_rng(0)
-    weights = rng.uniform(0.6, 1.18, size=(25, 25))  # what one epoch left of 25 classes: 0.024 to 0.047
+    weights = rng.uniform(0.6, 1.18, size=(25, 25))  # after one epoch with 25 classes: 0.024 to 0.047
     weights /= weights.sum(axis=1, keepdims=True)
     assert is_nearly_uniform(weights)
     weights[3] = np.nan

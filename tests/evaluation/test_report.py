@@ -1,4 +1,4 @@
-"""The report on a finished model: all of its files, for any classifier, and texts on its page alone."""
+"""The report on a finished model: all of its files, for any classifier; only its page shows texts."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def trained(trainer_in, tmp_path_factory):
     trainer = trainer_in(folder, objective="lcl", learning_rate=3e-3, **steps)
     for config in (trainer.model.config, trainer.model.config.text_config):
         config.id2label = dict(enumerate(NAMES))
-    # Two steps teach a weighting network nothing: this one has large weights, right or wrong.
+    # Two steps do not train the weighting network, so it gets large random weights.
     for parameter in trainer.model.weighting_network.parameters():
         parameter.data *= 30
     trainer.train()
@@ -80,7 +80,7 @@ def test_the_command_writes_page_pictures_and_numbers_and_texts_on_the_page_alon
     for path in folder.iterdir():
         content = path.read_bytes()
         assert path.suffix == ".html" or not [text for text in texts if text.encode() in content], path.name
-        # Nor a folder of this machine.
+        # Nor does it contain a folder of this machine.
         assert str(reported.model.parent).encode() not in content, path.name
 
     counts = np.array([[int(row[name]) for name in NAMES] for row in read_csv(folder / "confusion_matrix.csv")])
@@ -130,7 +130,7 @@ def test_a_report_of_other_weights_is_not_believed(reported, trained, tmp_path, 
     shutil.copytree(reported.model, folder)
     monkeypatch.setattr(trained.args, "output_dir", str(folder))
     trained.save_model()
-    assert read_summary(folder) is not None  # the same weights, written once more
+    assert read_summary(folder) is not None  # the same weights, saved again
     assert "label_relations.png" in (folder / "README.md").read_text()
     trained.model.native.classifier.bias.data += 1
     trained.save_model()
@@ -142,7 +142,7 @@ def test_findings_are_of_one_set_of_weights(tmp_path):
     weights = {"bias": torch.zeros(3), "large": torch.zeros(2**20 + 1)}
     save_file(weights, tmp_path / "model.safetensors")
     write_summary(tmp_path, {"metrics": {"accuracy": 0.5}})
-    save_file(weights, tmp_path / "model.safetensors")  # once more
+    save_file(weights, tmp_path / "model.safetensors")  # saved again
     assert read_summary(tmp_path) == {"metrics": {"accuracy": 0.5}}
     weights["bias"][1] = 1e-7
     save_file(weights, tmp_path / "model.safetensors")
@@ -201,7 +201,7 @@ def test_a_plain_classifier_gets_an_escaped_report_that_says_what_is_missing(
     assert "There is no weighting network here" in page
     assert "No trainer_state.json with a logged loss" in page
     assert not list((plain / "report").glob("training_curves*"))
-    # Equal probabilities suit the validation split, but in the test split all predictions are right.
+    # Equal probabilities are best for the validation split, but in the test split all predictions are right.
     assert not found["folded"]
     assert found["error_before"] == pytest.approx(1 - softmax(before, axis=1).max(axis=1).mean(), abs=1e-4)
     assert found["error_after"] == pytest.approx(0.75, abs=0.02)
@@ -310,7 +310,7 @@ def test_an_adapter_is_reported_with_the_training_model_of_its_checkpoint(make_t
 
 @pytest.fixture(scope="module")
 def with_scope(trained, raw_splits, tmp_path_factory):
-    """A folder whose classifier has a class `out_of_scope`, after `report` on texts that it is right for, too."""
+    """A folder whose classifier has a class `out_of_scope`, after `report` on texts that include this class."""
     folder = tmp_path_factory.mktemp("scope")
     shutil.copytree(trained.args.output_dir, folder / "out")
     for split in raw_splits:
@@ -342,7 +342,7 @@ def test_texts_out_of_scope_have_a_picture_and_figures(with_scope):
     summary = read_summary(with_scope)
     assert summary["scope"][0]["auroc"] == pytest.approx(float(rows[0]["auroc"]), abs=1e-5)
     assert [row["support"] for row in summary["per_class"]] == [6, 6, 6, 6, 1]
-    # Relations are those of the classes that the weighting network knows.
+    # Relations are those between the classes of the weighting network.
     assert [*read_csv(with_scope / "report" / "label_relations.csv")[0]] == ["true", *summary_order(with_scope)]
 
 

@@ -1,4 +1,4 @@
-"""The page of a report as people see it, in a real browser."""
+"""The page of a report in a real browser."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ SYSTEMS = {"cross-entropy": {"metrics": {"accuracy": 0.5}, "intervals": {}}}
 
 @pytest.fixture(scope="module")
 def test_split():
-    """Many classes with long names, of which the first is always read as the second."""
+    """Many classes with long names; the first is always predicted as the second."""
     rng, labels = np.random.default_rng(0), np.arange(TEXTS) % CLASSES
     logits = rng.normal(size=(TEXTS, CLASSES)) + 4 * np.eye(CLASSES)[labels]
     logits[labels == 0, 1] = 9 + np.arange(10)
@@ -85,7 +85,7 @@ def test_another_system_is_put_into_the_table_and_nothing_else_changes(page, fac
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_the_page_in_a_browser(page, browser, width, scheme):
-    """No fault, nothing beyond the edge, a picture opens, and all of it can be reached by keyboard."""
+    """No errors, no horizontal overflow, a plot opens, and everything is reachable by keyboard."""
     faults: list[str] = []
     tab = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
     tab.on("console", lambda message: faults.append(message.text))

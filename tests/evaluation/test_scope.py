@@ -1,4 +1,4 @@
-"""Texts of no class: rules and their cuts, scores and what they are worth."""
+"""Out-of-scope texts: rules and their thresholds, scores and their metrics."""
 
 import numpy as np
 import pytest

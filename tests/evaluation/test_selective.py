@@ -1,4 +1,4 @@
-"""Which answers to leave to a person: the curve, its area, and cuts that other texts are held to."""
+"""Selective prediction: the risk-coverage curve, its area, and thresholds evaluated on other texts."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hf_lcl.evaluation.selective import cut_table, risk_coverage
 
 
 def sample(rows, seed):
-    """Logits, and labels drawn from their softmax: probabilities that can be trusted."""
+    """Logits, and labels drawn from their softmax, so that the probabilities are calibrated."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(rows, 3)) * 2
     return logits, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)

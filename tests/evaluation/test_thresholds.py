@@ -1,4 +1,4 @@
-"""The cut of each of several labels: the best one, and the same decisions at 0.5 when it is folded."""
+"""Thresholds of several labels: the best one for each, and the same decisions at 0.5 after folding."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_cut_has_the_best_f1_of_all():
         best = max(f1_score(reference, logit >= cut) for cut in logit)
         both = np.stack([logit, logit], axis=1), np.stack([reference, reference], axis=1)
         (cut, same), count = best_cuts(*both), reference.sum()
-        assert cut == same  # two equal classes are drawn to what they are
+        assert cut == same  # shrinkage does not move equal thresholds
         assert f1_score(reference, logit > cut) == pytest.approx(best)
         assert not np.isclose(logit, cut, atol=1e-9).any()
         assert count > FEW_TEXTS

@@ -1,4 +1,4 @@
-"""The script, and how it is called."""
+"""The path of the script, and its command line."""
 
 from pathlib import Path
 

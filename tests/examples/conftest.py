@@ -18,13 +18,13 @@ def run() -> Callable[[list[str]], None]:
 
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch):
-    """As where the extra `plots` is not installed: these runs are many; the tests of `train` look at the pictures."""
+    """Acts as if the extra `plots` were not installed, to save time; the tests of `train` check the plots."""
     monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
 
 
 @pytest.fixture(scope="session")
 def settings(start) -> dict[str, str]:
-    """Flags of a complete run of two steps, but for its folder."""
+    """Flags of a complete run of two steps, without the output folder."""
     return start | {
         "do_train": "true",
         "do_eval": "true",
@@ -39,5 +39,5 @@ def settings(start) -> dict[str, str]:
 
 @pytest.fixture
 def flags(settings, tmp_path) -> dict[str, str]:
-    """These, for a folder of the test's own."""
+    """These flags, with an output folder for this test."""
     return settings | {"output_dir": str(tmp_path / "out")}

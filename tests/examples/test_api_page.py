@@ -1,4 +1,4 @@
-"""The API reference is what the docstrings say now."""
+"""The API reference agrees with the present docstrings."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Input at fault ends in one line that says where, and no traceback."""
+"""Faulty input gives a one-line error that names the place, and no traceback."""
 
 import json
 import runpy
@@ -19,7 +19,7 @@ def jsonl(*rows) -> str:
 
 
 def fails(run, flags) -> str:
-    """The one line with which the script ends."""
+    """Runs the script, which fails, and returns its one-line error message."""
     with pytest.raises(SystemExit) as stopped, one_line_errors():
         run(command_line(flags))
     message = str(stopped.value)

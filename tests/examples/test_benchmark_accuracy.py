@@ -42,7 +42,7 @@ def lines(tmp_path) -> list[dict]:
 
 
 def finished(*bits: int) -> dict:
-    """A run of which nothing counts but which texts it has right."""
+    """A finished run with these texts classified correctly; its other results do not matter."""
     return {
         "settings": {"tested_on": "validation"},
         "correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(),
@@ -123,7 +123,7 @@ def test_regret_is_the_distance_to_the_best_of_each_draw():
     other = "banking77, 5 each"
     runs = {(CELL, name): {0: finished(*[1] * right, *[0] * (10 - right))} for name, right in systems.items()}
     runs |= {(other, name): {0: finished(*[1] * (8 - right), *[0] * (2 + right))} for name, right in systems.items()}
-    runs[CELL, "setfit"] = {0: finished(*[1] * 9, 0)}  # is the best of one draw, and no row
+    runs[CELL, "setfit"] = {0: finished(*[1] * 9, 0)}  # the best of one draw, without a row of its own
     page = "\n".join(regret_tables(runs, [CELL, other]))
     assert "2 draws of 2 cells." in page
     assert "| trainer-ce | 40.0 [" in page
@@ -237,7 +237,7 @@ def test_the_way_to_an_accuracy_is_kept_and_shown(flags, tmp_path):
         seconds, accuracies = zip(*line["curve"])
         assert len(seconds) == (1 if line["steps"] == 0 else 41)  # after each epoch, and at the end
         assert seconds == tuple(sorted(seconds))
-        assert seconds[-1] <= line["cpu_seconds"] + 0.1  # which is rounded
+        assert seconds[-1] <= line["cpu_seconds"] + 0.1  # cpu_seconds is rounded
         assert all(0 <= each <= 1 for each in accuracies)
     accuracy.main([*flags, "--table"])
     page = (tmp_path / "accuracy.md").read_text()
@@ -254,7 +254,7 @@ def test_a_goal_is_reached_by_the_first_point_that_is_as_high():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", accuracy.ALL_SYSTEMS)
 def test_every_system_learns(name, flags, monkeypatch):
-    # The encoder starts from nothing, and SetFit's own learning rate hardly moves it: chance is 0.25.
+    # The encoder has random weights, which SetFit's learning rate hardly changes: chance accuracy is 0.25.
     monkeypatch.setitem(CELLS, CELL, replace(CELLS[CELL], learning_rate=5e-3, epochs=20))
     if "training" in accuracy.ALL_SYSTEMS[name].options:
         monkeypatch.setitem(accuracy.ALL_SYSTEMS[name].options["training"], "learning_rate", 5e-3)

@@ -1,4 +1,4 @@
-"""The benchmark of wrong labels: what it flips, and a run of it on made-up texts."""
+"""The benchmark of wrong labels: the labels that it flips, and a run on made-up texts."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_labels_are_flipped_to_another_class_or_to_the_nearest_one():
 
 
 def test_a_prior_ranks_a_close_class_before_a_far_one():
-    """Two texts are as surely of another class; of the first one, the label is a class that is often mixed up."""
+    """Both texts are equally likely of another class; the label of the first one is often confused with it."""
     probabilities = np.array([[0.25, 0.7, 0.05], [0.7, 0.25, 0.05], [0.7, 0.05, 0.25], [0.05, 0.05, 0.9]])
     labels = np.array([0, 1, 2, 2])
     relations = class_means(probabilities, labels, 3)

@@ -1,4 +1,4 @@
-"""The benchmarks of large files and of several processes: every row and every byte is counted."""
+"""The benchmarks of large files and of several processes count every row and every byte."""
 
 import json
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from launching import run_copy
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
 def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, monkeypatch, suffix):
-    if suffix != ".jsonl":  # one command that begins anew is enough: the others are copies
+    if suffix != ".jsonl":  # one command in a new interpreter is enough: the others run in a forked copy
         copy = SimpleNamespace(run=lambda command, **_: run_copy(command[1:], tmp_path / "printed"))
         monkeypatch.setattr(large_files, "subprocess", copy)
     make_texts(4, 3).to_json(tmp_path / "few.jsonl")
@@ -22,7 +22,7 @@ def test_a_run_predicts_each_row_once_and_is_kept(plain, make_texts, tmp_path, m
     first = (tmp_path / "runs.jsonl").read_text()
     (run,) = map(json.loads, first.splitlines())
     assert run["settings"] == {"model": "plain", "rows": 50, "processes": 1, "suffix": suffix, "round": 0}
-    assert 100 * 2**20 < run["peak_bytes"][0] < 2**31  # torch alone is more, and a computer of today has more
+    assert 100 * 2**20 < run["peak_bytes"][0] < 2**31  # more than 100 MiB for torch, less than the memory of a machine
     assert run["processor_seconds"][0] > 0
     large_files.main(flags)
     assert (tmp_path / "runs.jsonl").read_text() == first
@@ -43,7 +43,7 @@ def test_two_processes_send_what_the_formulas_say(tmp_path):
     (run,) = map(json.loads, results.read_text().splitlines())
     weights, loss = processes.formulas(run["settings"], run["ranks"][0]["weights"])
     ways = run["ranks"][0]["ways"]
-    # Beside the numbers go the headers of the packets and, on this device, what others say.
+    # The device also counts packet headers, and the traffic of other programs.
     assert weights < ways[processes.OWN]["sent_bytes"] / 2 < 1.5 * weights
     assert loss < ways[processes.LOSS]["sent_bytes"] / 2 < 1.5 * loss
     assert "| 2 | " in results.with_suffix(".md").read_text()

@@ -1,4 +1,4 @@
-"""The benchmark of label relations: its statistics, and a run of it on made-up texts."""
+"""The benchmark of label relations: its statistics, and a run on made-up texts."""
 
 import json
 
@@ -19,7 +19,7 @@ def test_matrices_agree_with_themselves_and_not_with_chance():
     assert same.correlation == pytest.approx(1)
     assert same.p_value == pytest.approx(1 / 200)
     assert agreement(first, other, resamples=199).p_value > 0.05
-    # Neither the diagonal nor the direction counts.
+    # The diagonal and the direction are ignored.
     skew = np.triu(np.ones((9, 9)), k=1)
     assert agreement(first + 5 * np.eye(9), first + skew - skew.T, resamples=19).correlation == pytest.approx(1)
 

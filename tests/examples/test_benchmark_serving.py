@@ -1,4 +1,4 @@
-"""The benchmark of texts per processor second: its contenders do the same, and its table says who was faster."""
+"""The benchmark of texts per CPU second: all contenders predict the same, and the table compares their speed."""
 
 import csv
 

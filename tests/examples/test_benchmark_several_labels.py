@@ -1,4 +1,4 @@
-"""The benchmark of several labels per text: its draws, and a run of it on made-up texts."""
+"""The benchmark of several labels per text: its draws, and a run on made-up texts."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The benchmarks of speed and memory, on a tiny encoder: that they run, and report what they say they do."""
+"""The benchmarks of speed and memory run on a tiny encoder, and their reports are complete."""
 
 import json
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What one training says of all stops, means and heads, on made-up texts and a tiny encoder."""
+"""The evaluation of stopping points, means of weights and heads, on made-up texts and a tiny encoder."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ CELL = "emoint, 8 each"
 
 
 class EachStep(TrainerCallback):
-    """All weights after each step."""
+    """Keeps all weights after each step."""
 
     def __init__(self, classifier):
         self.classifier, self.weights = classifier, []
@@ -161,11 +161,11 @@ def test_a_clock_strikes_where_both_losses_are_low():
 def test_choices_are_told_by_what_they_are_behind_the_best():
     runs = [run_of("lcl", 0, 0.50), run_of("ce", 0, 0.52), run_of("lcl", 1, 0.60), run_of("ce", 1, 0.58)]
     clocked = Choice("lcl", "0.05, 0.85", "mean", "trained")
-    # Half as long again as three epochs is 4.5: of those looked at, the fourth is the closest.
+    # 1.5 times three epochs is 4.5: of the evaluated epochs, the fourth is the closest.
     assert scores_of(runs[0], clocked) == (pytest.approx(0.55), 0.5, 4 / 12)
     assert scores_of(runs[0], replace(clocked, when=1.0, head="refit, penalty 3"))[:2] == (pytest.approx(0.51), 1.5)
     page = markdown(runs, [CELL])
-    # Behind 52 and 60 it is -3 and -5; what its refits are behind them is 2 and 0, and 1 and -1 with a penalty of 3.
+    # Its regrets to 52 and 60 are -3 and -5, those of its refits 2 and 0, and with a penalty of 3 1 and -1.
     assert f"| {clocked.end} | -4.0 (-4.0) 0.50 | +0.0 (+0.0) 1.50 | +1.0 (+1.0) 1.00 |" in page
     assert f"| {clocked.end}, trained | -4.0 (2) | -4.00 ± 1.0 |" in page
     assert "| lcl, 100% of the epochs, iterate, trained | +1.0 (2) | +1.00 ± 1.0 |" in page
@@ -197,7 +197,7 @@ def test_finished_runs_are_kept_and_shown(data_dir, encoder_folder, tmp_path, mo
     lcl, ce, frozen, trainer = runs
     assert [point["epoch"] for point in lcl["points"] if point["weights"] == "mean"] == [1, 2, 3, 4]
     assert lcl["steps"] == ce["steps"] == 8
-    assert trainer["steps"] == 12  # the names of the classes are texts of its own
+    assert trainer["steps"] == 12  # the class names count as training texts
     assert [len(run["losses"]["loss_ce"]) for run in (lcl, ce)] == [4, 4]
     assert list(ce["losses"]) == ["loss_ce"]
     assert list(frozen["details"]) == ["without names", "with names"]

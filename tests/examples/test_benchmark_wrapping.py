@@ -1,4 +1,4 @@
-"""The benchmark of wrapping, on shapes that take no time; and what it counts, which has no noise."""
+"""The benchmark of wrapping on tiny shapes, and its exact counts."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_every_trainer_is_measured_and_the_encoder_runs_once(tmp_path, capsys):
             assert len(row[clock]["samples"]) == 6
             assert min(row[clock]["samples"]) > 0
         assert row["peak_bytes"] > 0
-        # A second pass would add a third to the operations, a copy of the activations its own size.
+        # A second forward pass would add a third of the operations, a copy of the activations their size.
         assert plain["operations"] <= row["operations"] < 1.05 * plain["operations"]
         assert plain["kept_bytes"] <= row["kept_bytes"] < 1.05 * plain["kept_bytes"]
     table = (tmp_path / "wrapping.md").read_text()

@@ -1,4 +1,4 @@
-"""The commands of the first hour, one after the other, on a csv with foreign columns."""
+"""The commands of the first hour, one after the other, on a csv with other column names."""
 
 import csv
 import os
@@ -15,7 +15,7 @@ import hf_lcl
 
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "first_hour.sh"
-# What stands for the program while the script runs: it writes down its arguments.
+# Replaces the program while the script runs, and records its arguments.
 NOTE = """#!/usr/bin/env bash
 printf '%q ' "$@" >> commands
 echo >> commands
@@ -41,12 +41,12 @@ def test_a_csv_becomes_all_that_the_script_names(tmp_path):
     (tmp_path / "bin" / "hf-lcl").write_text(NOTE)
     (tmp_path / "bin" / "hf-lcl").chmod(0o755)
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", str(SCRIPT), "tickets.csv", "--max_steps", "2"]  # the only flag: not to train to the end
+    command = ["bash", str(SCRIPT), "tickets.csv", "--max_steps", "2"]  # limits the training
     ran = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-3000:]
     commands = [shlex.split(line) for line in (tmp_path / "commands").read_text().splitlines()]
     assert [name for name, *_ in commands] == ["train", "predict", "evaluate", "export", "demo"]
-    for words in commands:  # each in a process of its own, as the script would run them
+    for words in commands:  # each in a separate process, as the script would run them
         run_copy(["-m", "hf_lcl", *words], tmp_path / "printed", tmp_path)
     out = tmp_path / "tickets_classifier"
     for name in ("report/index.html", "README.md", "predictions.csv", "settings.yaml", "model.safetensors"):

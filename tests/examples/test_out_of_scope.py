@@ -1,4 +1,4 @@
-"""The page and the benchmark of texts of no class: their commands run as printed, on made-up texts."""
+"""The page and the benchmark of out-of-scope texts: their commands run as printed, on made-up texts."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""The notebook of the quickstart: as it is kept, and run anew."""
+"""The notebook of the quickstart: its saved outputs, and a new run."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
 
 @pytest.fixture
 def notebook():
-    """The notebook with the outputs that are kept in it."""
+    """The notebook with its saved outputs."""
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
@@ -36,7 +36,7 @@ def test_it_runs(notebook):
     source = "".join(cell.source for cell in notebook.cells)
     assert "use_cpu=True" in source
     assert source.count("lines=True)") == 2
-    for cell in notebook.cells:  # a few steps and texts of each class show the same as all of them
+    for cell in notebook.cells:  # fewer steps, and fewer texts of each class
         cell.source = cell.source.replace("num_train_epochs=3", "max_steps=2")
         cell.source = cell.source.replace("lines=True)", "lines=True)[:96]")
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()

@@ -1,4 +1,4 @@
-"""The search script: from flags to the best setting, killed and taken up again, and in two processes at once."""
+"""The search script: from flags to the best setting, resumed after a kill, and in two processes at once."""
 
 import csv
 import importlib.util
@@ -33,7 +33,7 @@ def search():
 
 @pytest.fixture
 def flags(flags) -> dict[str, str]:
-    """Flags of a search, whose trials last some epochs."""
+    """Flags of a search with trials of several epochs."""
     return {name: value for name, value in flags.items() if name != "max_steps"}
 
 
@@ -106,7 +106,7 @@ def test_bad_input_ends_in_one_line(search, flags, changes, words):
 
 
 def states(database: Path) -> Counter:
-    """How many trials are in which state, read without optuna."""
+    """The number of trials by state, read without optuna."""
     if not database.exists():
         return Counter()
     try:
@@ -125,7 +125,7 @@ def wait_for(process: BaseProcess, database: Path, **wanted: int) -> None:
 
 
 def wait_for_parameters(process: BaseProcess, database: Path) -> None:
-    """Waits until the trial that runs has drawn all of its parameters, one after the other."""
+    """Waits until the running trial has drawn all of its parameters."""
     with sqlite3.connect(database, timeout=30) as connection:
         numbers: list[int] = []
         while len(numbers) < 2 or len(set(numbers)) > 1:
@@ -162,7 +162,7 @@ def test_a_search_that_is_killed_goes_on_where_it_was(flags, tmp_path):
             "WHERE state='COMPLETE'"
         ):
             runs.setdefault(trial, {})[name] = value
-    assert list(runs.values()).count(values) == 1  # the one that was cut
+    assert list(runs.values()).count(values) == 1  # the trial that was killed
     assert len({tuple(sorted(run.items())) for run in runs.values()}) == 3
     assert len(rows(tmp_path / "out")) == 3
 

@@ -1,4 +1,4 @@
-"""A classifier of ours in a server that knows nothing of hf_lcl."""
+"""A trained classifier in a server that does not use hf_lcl."""
 
 import json
 import time
@@ -18,7 +18,7 @@ SERVER = Path(__file__).parents[2] / "examples" / "serve.py"
 
 @pytest.fixture
 def server(plain, tmp_path):
-    """The address of a server on a free port of this machine, until the test ends."""
+    """Runs the server on a free port of this machine until the test ends, and returns its address."""
     pytest.importorskip("fastapi", reason="fastapi and uvicorn come with the extra web")
     port = free_port()
     absent = "import runpy, sys; sys.modules['hf_lcl'] = None; sys.argv = sys.argv[1:]; "

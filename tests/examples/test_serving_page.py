@@ -35,7 +35,7 @@ def test_the_commands_run_as_printed(plain, make_texts, tmp_path, monkeypatch):
     files = pq.read_table(tmp_path / "pred.parquet")["file"].to_pylist()
     assert files == ["2026/01.csv.gz"] * 40 + ["2026/02.csv.gz"] * 40 + ["archive.parquet"] * 40
     assert (tmp_path / "out-int8" / "model.onnx").is_file()
-    # The code of the page gives the shard of a process the labels of its texts.
+    # The code on the page adds the labels of the texts to the shard of a process.
     names: dict = {}
     exec(re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1], names)
     shard, classifier = names["shard"], names["classifier"]

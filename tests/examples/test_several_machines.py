@@ -1,4 +1,4 @@
-"""Trainings on several machines, which here are processes that find each other by an address."""
+"""Training on several machines, simulated by processes that connect through an address."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.slow
 def test_two_machines_train_one_classifier(start, tmp_path):
-    """Each has its own launcher, and knows of the other by the address alone."""
+    """Each has its own launcher, and finds the other only through the address."""
     port = free_port()
     out = tmp_path / "out"
     settings = start | {"output_dir": str(out), "do_train": "true", "num_train_epochs": "1", "save_strategy": "no"}
@@ -31,5 +31,5 @@ def test_two_machines_train_one_classifier(start, tmp_path):
     ]
     wait_for_all(machines, said)
     state = json.loads((out / "trainer_state.json").read_text())
-    assert state["global_step"] == 2  # 64 texts, of which each step takes 16 on each machine
+    assert state["global_step"] == 2  # 64 texts, 16 per step on each machine
     assert (out / "model.safetensors").is_file()

@@ -18,9 +18,9 @@ from redirection import redirect
 @pytest.fixture(params=["lfs"])
 def hub(request, monkeypatch, tmp_path) -> Iterator[HubEmulator]:
     """
-    A Hub of its own for each test; this process talks to it as `anna`, who may write, and waits for nothing.
+    A separate Hub for each test. This process is logged in as `anna`, who may write, and retries without waiting.
 
-    With the parameter `"xet"` large files are sent and read by hf_xet.
+    With the parameter `"xet"` large files are transferred by hf_xet.
     """
     monkeypatch.setattr("hf_lcl.hub.requests.WAITS_SECONDS", (0.01, 0.01, 0.01))
     monkeypatch.setattr(_http, "time", SimpleNamespace(**vars(time) | {"sleep": lambda seconds: None}))
@@ -33,13 +33,13 @@ def hub(request, monkeypatch, tmp_path) -> Iterator[HubEmulator]:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory) -> Path:
-    """Filled by the first test that needs [`saved`]."""
+    """A folder that the first test with [`saved`] fills."""
     return tmp_path_factory.mktemp("run") / "out"
 
 
 @pytest.fixture
 def saved(run_folder, request, tmp_path) -> Path:
-    """A copy of a folder with a classifier and everything else that a run leaves."""
+    """A copy of a folder with a classifier and all other files of a run."""
     if not run_folder.exists():
         trainer = request.getfixturevalue("make_trainer")(objective="lcl", folder="run")
         trainer.save_model()
@@ -57,7 +57,7 @@ def saved(run_folder, request, tmp_path) -> Path:
 
 @pytest.fixture
 def texts() -> list[str]:
-    """To compare classifiers by."""
+    """Texts to compare classifiers with."""
     return ["furious neighbour", "cake at the party today"]
 
 

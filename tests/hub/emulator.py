@@ -1,8 +1,8 @@
 """
 A small Hugging Face Hub on loopback, for the real client: repositories, uploads, downloads, and faults on demand.
 
-What a server has to answer was taken from the client's requests. Large files come in by the LFS protocol, or with
-`xet=True` by Xet, whose storage is then a folder that hf_xet itself writes to and reads from.
+Its answers were derived from the requests of the client. Large files are uploaded by the LFS protocol, or with `xet=`
+by Xet, whose storage is then a folder that hf_xet itself writes to and reads from.
 
 >>> with HubEmulator() as hub:
 ...     hub.faults.append(Fault("POST", "/commit/", action="lose"))
@@ -30,22 +30,22 @@ from xet_shards import xet_files
 
 WRITE_TOKEN = "hf_" + "w" * 34
 READ_TOKEN = "hf_" + "r" * 34
-# Token to user and role.
+# Maps tokens to user and role.
 TOKENS = {WRITE_TOKEN: ("anna", "write"), READ_TOKEN: ("anna", "read")}
 
 
 @dataclass
 class Fault:
     """
-    What goes wrong with the next requests of a kind.
+    A fault in the next requests of a kind.
 
     Args:
         method (`str`): `"GET"`, `"POST"`, ...
-        path (`str`): a pattern somewhere in the path.
+        path (`str`): regular expression to search for in the path.
         action (`int` or `str`): a status; `"cut"`: the connection is reset before the request is read; `"cut_body"`:
-            in the middle of its body; `"lose"`: the request is done, and its answer never sent.
-        times (`int`, *optional*, defaults to 1): how many requests it hits.
-        headers (`dict[str, str]`, *optional*): of the answer.
+            in the middle of its body; `"lose"`: the request is executed, but the response never sent.
+        times (`int`, *optional*, defaults to 1): number of requests that fail.
+        headers (`dict[str, str]`, *optional*): headers of the response.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Blob:
-    """A file in a commit: its content, and the name of that by which the client knows it."""
+    """A file in a commit: its content, and the id by which the client refers to it."""
 
     content: bytes
     oid: str
@@ -66,7 +66,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Commit:
-    """A state of a repository."""
+    """A commit of a repository."""
 
     oid: str
     message: str
@@ -88,8 +88,8 @@ class Repo:
 
 
 @dataclass
-class Answer(Exception):  # noqa: N818, since it is one
-    """What is sent back."""
+class Answer(Exception):  # noqa: N818, since it is not always an error
+    """A response."""
 
     status: int = 200
     body: Any = None
@@ -108,10 +108,10 @@ def blob(content: bytes, is_large: bool = False) -> Blob:
 
 class HubEmulator:
     """
-    The server. `repos`, `requests` and `sent` say what it holds and what it was asked.
+    The server. `repos`, `requests` and `sent` hold its repositories and the requests and uploads so far.
 
     Args:
-        xet (`Path`, *optional*): a folder for large files that come by Xet; by default they come by LFS.
+        xet (`Path`, *optional*): storage folder of large files for Xet; by default they are uploaded by LFS.
     """
 
     def __init__(self, xet: Path | None = None):
@@ -120,14 +120,14 @@ class HubEmulator:
         self.large: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
-        self.sent: list[int] = []  # bytes of large files, one by one
+        self.sent: list[int] = []  # bytes of each uploaded large file
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "HubEmulator":
-        # The interval at which it looks for the end.
+        # The argument is the interval at which it checks for shutdown.
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -135,10 +135,10 @@ class HubEmulator:
         self._server.shutdown()
         self._server.server_close()
 
-    # What tests look at
+    # For the tests
 
     def files(self, repo: str, revision: str = "main") -> dict[str, bytes]:
-        """Name to content."""
+        """The files of a repository: maps names to contents."""
         return {name: blob.content for name, blob in self.repos[repo].at(revision).files.items()}
 
     def commits(self, repo: str, revision: str = "main") -> list[str]:
@@ -146,17 +146,17 @@ class HubEmulator:
         return [commit.message for commit in self.repos[repo].branches[revision][1:]]
 
     def write(self, repo: str, name: str, content: str) -> None:
-        """Changes a file as on the website."""
+        """Commits a change of a file, as on the website."""
         self._commit(self.repos[repo], "main", f"Update {name}", {name: blob(content.encode())}, set())
 
     def count(self, method: str, path: str) -> int:
-        """How many requests of a kind there were."""
+        """Number of requests of a kind so far."""
         return sum(method == asked and re.search(path, where) is not None for asked, where in self.requests)
 
     # The Hub
 
     def answer(self, method: str, url: str, token: str | None, body: bytes) -> Answer:
-        """What the Hub says to a request."""
+        """The Hub's response to a request."""
         parts = urlsplit(url)
         path = unquote(parts.path)
         if token is not None and token not in TOKENS:
@@ -269,7 +269,7 @@ class HubEmulator:
         if "create_pr" not in query:
             self._may_write(token, owner)
         if self.xet is not None:
-            # Of what came by Xet, the server knows the size alone.
+            # The server knows only the size of files uploaded by Xet.
             self.large |= {oid: bytes(size) for oid, (_, size) in xet_files(self.xet).items()}
         header, changed, removed = {}, {}, set()
         for line in body.splitlines():
@@ -367,7 +367,7 @@ ROUTES: list[tuple[tuple[str, ...], str, Callable[..., Answer]]] = [
 class _Handler(BaseHTTPRequestHandler):
     hub: HubEmulator
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: a client would wait 40 ms before it asks for the second
+    wbufsize = -1  # head and body in one packet: otherwise each response takes 40 ms more
 
     def _serve(self) -> None:
         self.hub.requests.append((self.command, unquote(urlsplit(self.path).path)))
@@ -420,4 +420,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing on the screen."""
+        """Prints nothing."""

@@ -1,4 +1,4 @@
-"""The client of this process, or of another one, pointed at another Hub."""
+"""Redirects the Hub client of this process, or of another one, to another Hub."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from huggingface_hub import close_session, constants, hf_api
 
 
 def redirect(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path, xet: bool = False) -> None:
-    """Points the client, which read its environment when it was imported, at another Hub."""
+    """Redirects the client of this process, which has read its environment already, to another Hub."""
     close_session()
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
@@ -24,6 +24,6 @@ def redirect(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path, xet: bool =
 
 
 def environment(url: str, home: Path) -> dict[str, str]:
-    """That of a process of somebody else: no token, and nothing in the cache but what lies in `home`."""
+    """The environment of another user's process: no token, and `home` as its only cache."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     return inherited | {"HF_ENDPOINT": url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}

@@ -1,4 +1,4 @@
-"""The commands about a finished model take one by its id on the Hub."""
+"""The commands for finished models accept an id on the Hub."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def read(path: Path) -> Any:
 
 @pytest.fixture
 def new_cache(hub, monkeypatch, tmp_path) -> Callable[[], None]:
-    """Forgets what was downloaded."""
+    """Switches to an empty cache."""
     return lambda: redirect(monkeypatch, hub.url, tmp_path / "new")
 
 
@@ -48,7 +48,7 @@ def test_evaluate_and_predict_use_what_is_published_on_a_branch(
     main(["evaluate", REPO, *branch, *flags, str(there)])
     assert read(there) == read(here)
     assert hub.count("GET", "/resolve/.*/model.safetensors") == 1
-    if several:  # the other one gives one label
+    if several:  # the other classifier predicts one label
         with pytest.raises(SystemExit, match="several values"):
             main(["evaluate", REPO, *flags, str(main_branch)])
     else:

@@ -1,4 +1,4 @@
-"""The card: a pure function of facts, valid for the Hub, and never written over somebody's work."""
+"""The card: a pure function of facts, valid for the Hub, which never overwrites manual edits."""
 
 import ast
 import re
@@ -84,7 +84,7 @@ FACTS = CardFacts(
     tags=["emotion"],
     widget_texts=["Nobody told me the shop was closed."],
 )
-# The least that a run knows.
+# The minimal facts of a run.
 BARE = CardFacts("out", ["0", "1"], "ce", {"learning_rate": 5e-5})
 
 
@@ -131,7 +131,7 @@ def test_the_metadata_keeps_the_rules_of_the_hub(facts):
 
 
 def test_every_fact_shows():
-    """No fact may be asked for in vain: without it the card is another one."""
+    """Every fact is used: without it the card differs."""
     default = {item.name: item.default for item in fields(CardFacts)}
     card = str(render_card(FACTS))
     for item in fields(CardFacts):
@@ -219,7 +219,7 @@ READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethroug
 
 
 def named(name: str) -> str:
-    """A card in which all that a run names is called so."""
+    """A card with this name for everything that a run can name."""
     row = {"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
     pair = {"true": name, "predicted": name, "count": 1, "share": 0.1}
     facts = {"labels": [name] * 3, "per_class": [row], "confused_pairs": [pair], "dataset_title": name, "split": name}
@@ -228,13 +228,13 @@ def named(name: str) -> str:
 
 
 def seen(text: str) -> list[str]:
-    """What a reader of markdown sees: a line for each paragraph, heading and cell."""
+    """The rendered text of markdown: a line for each paragraph, heading and cell."""
     blocks = [block for block in READER.parse(text) if block.type == "inline"]
     return ["".join(part.content for part in block.children) for block in blocks]
 
 
 def structure(text: str) -> list[str]:
-    """The kinds of all blocks, and of all that stands in their lines."""
+    """The types of all block and inline elements."""
     return [part.type for block in READER.parse(text) for part in (block, *(block.children or []))]
 
 
@@ -249,7 +249,7 @@ def test_a_name_is_letters_to_a_reader_and_nothing_else(name):
     assert seen(parts(card)["labels"])[4::2] == [" ".join(name.split())] * 3
     assert structure(ModelCard(card).text) == structure_of_harmless_name()
     assert set(parts(card)) == set(parts(GOLDEN.read_text(encoding="utf-8")))
-    # Some readers make links of whatever looks like one.
+    # Some markdown renderers link bare addresses.
     assert "://evil" not in ModelCard(card).text
     assert "www.evil" not in ModelCard(card).text
 
@@ -305,7 +305,7 @@ def test_a_part_that_was_changed_stays_and_the_others_follow_the_run():
     assert "Ask my grandmother" in text
     assert "| accuracy | 0.5000 (0.472 to 0.528) |" in text
     assert "pocket calculator" in text
-    again = merged(text, render_card(BARE))  # and stays ever after
+    again = merged(text, render_card(BARE))  # the edit survives further runs
     assert "Ask my grandmother" in again
     assert "pocket calculator" not in again
 

@@ -1,4 +1,4 @@
-"""A card on the Hub that people have written in, and a new one."""
+"""Merging a card on the Hub that people have edited with a new one."""
 
 import pytest
 

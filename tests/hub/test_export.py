@@ -1,4 +1,4 @@
-"""What is saved is always whole, or nothing is."""
+"""Saving writes a complete classifier, or changes nothing."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hf_lcl.hub import save_adapter, save_sequence_classifier
 
 @pytest.fixture
 def saved(bert, tmp_path):
-    """A folder with the classifier as it was a moment ago."""
+    """A folder with the classifier, saved before the test changes it."""
     save_sequence_classifier(LCLForSequenceClassification.from_native(bert), tmp_path / "saved")
     return tmp_path / "saved"
 
@@ -53,7 +53,7 @@ def test_what_would_load_as_another_classifier_is_not_written(bert, saved, chang
 
 def test_saving_leaves_the_mode_of_every_module(bert, tmp_path):
     model = LCLForSequenceClassification.from_native(bert.train())
-    bert.bert.embeddings.eval()  # as one who freezes it may want
+    bert.bert.embeddings.eval()  # as users do who freeze it
     save_sequence_classifier(model, tmp_path)
     assert bert.bert.encoder.training
     assert not bert.bert.embeddings.dropout.training
@@ -90,7 +90,7 @@ def test_without_an_adapter_there_is_none_to_save(bert, tmp_path):
 
 
 def test_a_sharded_classifier_is_compared_by_its_weights_alone(bert, tmp_path):
-    """Where processes hold shards, none of them can run the whole."""
+    """If each process holds a shard, none can run the whole model."""
     model = LCLForSequenceClassification.from_native(bert)
     save_sequence_classifier(model, tmp_path, state_dict=model.state_dict())
     again = BertForSequenceClassification.from_pretrained(tmp_path)

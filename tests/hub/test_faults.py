@@ -1,4 +1,4 @@
-"""A Hub that fails: the model is on disk, the user gets one line, and a second attempt doubles nothing."""
+"""When the Hub fails, the model is on disk, the user gets a one-line error, and a retry duplicates nothing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,20 +19,20 @@ ALWAYS = 1000
 
 @pytest.fixture
 def trainer(make_trainer):
-    """Ready to push, once."""
+    """A trainer with a `hub_model_id`, ready to push."""
     return make_trainer(objective="lcl", hub_model_id=REPO)
 
 
 @pytest.fixture
 def lines(caplog):
-    """What this package logged."""
+    """The log messages of this package."""
     return lambda: [
         record.getMessage() for record in caplog.records if record.name.startswith(("hf_lcl.hub", "hf_lcl.trainer"))
     ]
 
 
 def change_card(folder: Path) -> None:
-    """So that another push has something to send."""
+    """Changes the card, so that another push has something to upload."""
     with open(folder / "README.md", "a") as card:
         card.write("\nMore.\n")
 
@@ -163,7 +163,7 @@ def test_a_card_that_could_not_be_read_is_never_replaced_by_mistake(hub, saved, 
 
 
 class TestNoRight:
-    """Faults that are not transient: told at once, and in the constructor."""
+    """Permanent faults are reported at once, in the constructor."""
 
     @pytest.mark.parametrize(
         ("token", "repo", "reason"),

@@ -1,4 +1,4 @@
-"""The cards of `model_cards`: what they print is what was measured, and the Hub can read them."""
+"""The cards of `model_cards`: their figures agree with the measurements, and the Hub can read them."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def runs(folder):
 
 
 def accuracies(folder):
-    """True texts, and those read right, of the report's confusion matrix."""
+    """The numbers of texts and of correct predictions in the report's confusion matrix."""
     with open(folder / "report" / "confusion_matrix.csv", newline="") as file:
         rows = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
     return sum(map(sum, rows)), sum(row[number] for number, row in enumerate(rows))

@@ -1,4 +1,4 @@
-"""What others find on the Hub: the standard classifier, its tokenizer and its card, and nothing else."""
+"""A push uploads the standard classifier, its tokenizer and its card, and nothing else."""
 
 import copy
 import json
@@ -29,7 +29,7 @@ from hf_lcl.hub.push import retry_hint
 
 PUBLISHED = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 REPO = "anna/feelings"
-# Put together here, so that no scanner takes this file for a leak.
+# Concatenated here, so that secret scanners do not flag this file.
 SECRETS = {
     "hub": "hf_" + "aB3" * 12,
     "hub login": "hf_" + "oauth_" + "eyJhbGciOiJFZERTQSJ9.eyJzY29wZSI6W10sInN1YiI6IjYyMS.x-_Y",
@@ -64,7 +64,7 @@ def published(hub, repo=REPO, revision="main") -> set[str]:
 
 
 def write(folder: Path, hub, revision="main", repo=REPO) -> Path:
-    """A state of a repository as a folder."""
+    """Writes a revision of a repository to a folder."""
     folder.mkdir()
     for name, content in hub.files(repo, revision).items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def write(folder: Path, hub, revision="main", repo=REPO) -> Path:
 
 
 class AtTheEnd(TrainerCallback):
-    """Tells that a training has ended."""
+    """Sets an event when a training ends."""
 
     def __init__(self, event: threading.Event):
         self.event = event
@@ -82,7 +82,7 @@ class AtTheEnd(TrainerCallback):
         self.event.set()
 
 
-# Run where `import hf_lcl` fails: publishes a wrapper that brings its code, and reads repositories without a token.
+# Runs where `import hf_lcl` fails: pushes a wrapper that was saved with its code, and loads models without a token.
 WITHOUT_HF_LCL = """
 import json, sys
 sys.modules["hf_lcl"] = None
@@ -108,7 +108,7 @@ torch.save(found, result)
 
 
 class TestForOthers:
-    """What a trained model is to others."""
+    """A trained model as other users load it."""
 
     @pytest.mark.slow
     def test_without_hf_lcl_the_numbers_are_those_of_the_trainer(self, hub, make_trainer, logits, texts, tmp_path):
@@ -172,7 +172,7 @@ class TestForOthers:
                 assert WRITE_TOKEN.encode() not in content, name
                 assert str(tmp_path).encode() not in content, name
                 assert not any(text in content for text in texts), name
-        # Nor does a file on this machine tell the token.
+        # The files on this machine do not contain the token either.
         files = [path for path in Path(trainer.args.output_dir).rglob("*") if path.is_file()]
         assert any(path.name == "training_args.bin" for path in files)
         for path in files:
@@ -197,7 +197,7 @@ class TestForOthers:
 
 
 class TestWhileTraining:
-    """`hub_strategy`: each push is a classifier that works."""
+    """`hub_strategy`: each push is a working classifier."""
 
     @pytest.mark.parametrize(
         ("strategy", "pushes"),
@@ -235,9 +235,9 @@ class TestWhileTraining:
 
     def test_a_push_is_left_out_while_the_one_before_it_runs(self, hub, make_trainer):
         trainer = make_trainer(max_steps=3, save_strategy="steps", save_steps=1, push_to_hub=True, hub_model_id=REPO)
-        # The queue is busy until the training ends.
+        # Keeps the queue busy until the training ends.
         end = threading.Event()
-        trainer.publisher.queue.run_as_future(end.wait, 20)  # not for ever where it is not left out
+        trainer.publisher.queue.run_as_future(end.wait, 20)  # a time limit, in case the push is not skipped
         trainer.add_callback(AtTheEnd(end))
         trainer.train()
         assert hub.commits(REPO) == ["Training in progress, step 1"]
@@ -369,7 +369,7 @@ class TestFolder:
     def test_beginnings_of_tokens_are_read_in_one_pass(self, piece):
         began = time.perf_counter()
         check_secrets({"tokenizer.json": piece.encode() * 30_000}, None)
-        assert time.perf_counter() - began < 10  # minutes, where each beginning is followed to the end
+        assert time.perf_counter() - began < 10  # minutes if every prefix is matched to the end
 
     def test_a_card_that_is_no_utf_8_is_named(self, plain):
         (plain / "README.md").write_bytes("# Wörter\n".encode("cp1252"))
@@ -484,7 +484,7 @@ class TestModel:
 
 
 class TestCard:
-    """A card is somebody's work."""
+    """Manual edits of a card are kept."""
 
     def test_one_written_by_hand_on_the_hub_stays(self, hub, make_trainer):
         trainer = make_trainer(hub_model_id=REPO)

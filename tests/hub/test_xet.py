@@ -1,4 +1,4 @@
-"""The way of most users' files: sent and read by hf_xet, here with a storage that it keeps in a folder."""
+"""Uploads and downloads by hf_xet, which is the Hub's default, here with a folder as storage."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What Xet calls a file whose SHA-256 is known, and its size: read from the shards that an upload leaves."""
+"""Xet hashes and sizes of files by SHA-256, read from the shards that an upload leaves."""
 
 import struct
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ HAS_VERIFICATION, HAS_METADATA = 1 << 31, 1 << 30
 
 
 def xet_files(folder: Path) -> dict[str, tuple[str, int]]:
-    """SHA-256 to Xet hash and size of every file in a local Xet storage."""
+    """Maps the SHA-256 of every file in a local Xet storage to its Xet hash and size."""
     return dict(pair for shard in folder.rglob("*.mdb") for pair in _files(shard.read_bytes()))
 
 
 def _files(shard: bytes) -> Iterator[tuple[str, tuple[str, int]]]:
-    # After the header, one group of records per file: its head, the parts it is made of, a check of each, its SHA-256.
+    # After the header, one group of records per file: its head, its parts, their verification hashes, its SHA-256.
     position = RECORD
     while shard[position : position + 32] != END:
         flags, parts = struct.unpack_from("<II", shard, position + 32)

@@ -1,4 +1,4 @@
-"""What a loss costs, counted as torch computes it."""
+"""Counts the operations of a loss while torch computes it."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -6,7 +6,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class Meter(TorchDispatchMode):
-    """Counts multiplications of matrix products, elements of the largest tensor made, and reads from the device."""
+    """Counts multiplications of matrix products, elements of the largest new tensor, and reads from the device."""
 
     def __init__(self):
         super().__init__()

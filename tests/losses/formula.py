@@ -1,6 +1,6 @@
 """
-Both losses as the documentation prints them, anchor by anchor in float64: what the fast forms are held against. And
-the batch on which most tests run, with one label per text or several.
+The reference implementation of both losses: the documented formulas, anchor by anchor in float64. Also the batch of
+most tests, with one label per text or several.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from hf_lcl import label_aware_contrastive_loss, supervised_contrastive_loss
 
 # Classes of unequal size: class 2 and class 4 have one text each, class 5 none.
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 4, 3, 1])
-# So it is here, where texts have one label, two, or none (text 7). Label 4 is the second one of text 9.
+# The same as indicator rows, where texts have one label, two, or none (text 7). Label 4 is the second one of text 9.
 ROWS = one_hot(LABELS, 6)
 ROWS[[0, 4, 5, 8, 9], [1, 3, 1, 0, 4]] = 1
 ROWS[7] = 0
@@ -22,14 +22,14 @@ ALONE = torch.tensor([3, 7])
 
 
 def batch(several: bool, dtype: torch.dtype = torch.float64, hidden: int = 5) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings, `LABELS` or `ROWS` and weighting logits, the same ones in every test."""
+    """Embeddings, `LABELS` or `ROWS`, and weighting logits; the same in every test."""
     generator = torch.Generator().manual_seed(0)
     embeddings, logits = (torch.randn(len(LABELS), n, generator=generator).to(dtype) for n in (hidden, 6))
     return embeddings.requires_grad_(), ROWS if several else LABELS, logits.requires_grad_()
 
 
 def others(several: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    """Embeddings and labels of candidates that are no anchors; some are of class 5, of which no anchor is."""
+    """Embeddings and labels of candidates that are not anchors; some have class 5, which no anchor has."""
     generator = torch.Generator().manual_seed(1)
     labels = torch.tensor([2, 5, 0, 0, 5, 4, 1])
     if several:
@@ -40,7 +40,7 @@ def others(several: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, T
 
 
 def scl(embeddings: Tensor, labels: Tensor, weighting_logits: Tensor, **options) -> Tensor:
-    """The supervised loss under the other's signature, so that a test can run on both."""
+    """The supervised loss with the signature of the label-aware one, so that a test can run on both."""
     return supervised_contrastive_loss(embeddings, labels, **options)
 
 
@@ -65,7 +65,7 @@ def formula(
     candidate_labels: Tensor | None = None,
     anchor_positions: Tensor | None = None,
 ) -> Tensor:
-    """What `loss`, one of `both`, should be: a mean over an anchor's labels, each with positives of its own."""
+    """The expected value of `loss`: for each anchor, a mean over its labels, each with its own positives."""
     if candidate_embeddings is None:
         candidate_embeddings, candidate_labels, anchor_positions = embeddings, labels, torch.arange(len(labels))
     h, c, z = (x.double() for x in (embeddings, candidate_embeddings, weighting_logits))
@@ -81,11 +81,11 @@ def formula(
         value = 0 * h[i].sum()
         if positives:
             similarity = (c * h[i]).sum(dim=1) / temperatures[i]
-            highest = similarity[candidates].max().detach()  # leaves the ratio as it is, and exp() in range
+            highest = similarity[candidates].max().detach()  # cancels in the ratio, and keeps exp() in range
             weight, weights = torch.ones(()), torch.ones(len(candidates))
             if loss is not scl:
                 w = z[i].exp() / z[i].exp().sum()
-                # A text weighs the mean of its labels; one without labels that of all.
+                # The weight of a text is the mean over its labels, or over all labels if it has none.
                 weight, *rest = (
                     w[of or slice(None)].mean() for of in [of_anchor, *(of_candidates[k] for k in candidates)]
                 )

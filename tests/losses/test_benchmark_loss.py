@@ -1,4 +1,4 @@
-"""The benchmark of the losses, on batches of no size."""
+"""The benchmark of the losses, on tiny batches."""
 
 import json
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from hf_lcl import label_aware_contrastive_loss
 @pytest.mark.slow
 def test_every_contender_is_measured_or_left_out_with_a_reason(tmp_path, capsys):
     options = ["--sizes", "32", "64", "--repeats", "1", "--max_seconds", "1e-3", f"--output_dir={tmp_path}"]
-    # In a process of its own: its server imports other packages than that of this one.
+    # In a separate process, since its forkserver imports other packages than the one of this process.
     printed = run_copy([loss.__file__, *options], tmp_path / "printed")
     report = json.loads((tmp_path / "loss.json").read_text())
     for name, row in report["rows"].items():
@@ -32,7 +32,7 @@ def test_every_contender_is_measured_or_left_out_with_a_reason(tmp_path, capsys)
     assert (tmp_path / "loss.md").read_text().strip() in printed
     assert (tmp_path / "loss.png").stat().st_size > 10_000
 
-    # What is measured is not measured again.
+    # A rerun measures nothing again.
     loss.main(options)
     assert json.loads((tmp_path / "loss.json").read_text()) == report
     assert (tmp_path / "loss.md").read_text().strip() in capsys.readouterr().out

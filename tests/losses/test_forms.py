@@ -1,4 +1,4 @@
-"""The two ways over the pairs: what they cost, their precision, and the transforms of torch that they know."""
+"""The two implementations of the losses: cost, precision, and supported torch transforms."""
 
 import math
 from functools import partial
@@ -23,7 +23,7 @@ def many(several: bool, size: int = 24, hidden: int = 16, num_labels: int = 6):
 
 
 def gradients_of_formula(loss, inputs, upstream=1.0, **options):
-    """Gradients of embeddings and weighting logits, in float64."""
+    """Gradients of the reference formula for embeddings and weighting logits, in float64."""
     exact = [x.detach().double().requires_grad_() if x.is_floating_point() else x for x in inputs]
     (formula(loss, *exact, **options) * upstream).sum().backward()
     return [x.grad for x in exact[::2]]
@@ -43,9 +43,9 @@ def test_blocks_take_three_products_and_no_matrix_of_all_pairs(
         value = loss(*many(several, size, hidden, num_labels), reduction=reduction)
         if gradients:
             value.sum().backward()
-    # The gradient of the weighting logits is a product with the candidates' classes.
+    # The gradient of the weighting logits is a matrix product with the one-hot classes of the candidates.
     of_classes = num_labels * size * size if gradients and loss is not scl else 0
-    if several:  # so are the weights of the candidates, once in each pass, and the sums of the classes
+    if several:  # so are the weights of the candidates, in each pass, and the sums over classes
         passes = 2 if products == 4 else 1
         of_classes = num_labels * size * size * (passes + 2 * gradients) if loss is not scl else 0
         of_classes += num_labels * size * hidden * 2 * (passes + gradients)
@@ -60,7 +60,7 @@ def test_few_pairs_take_two_products_where_the_batch_is_compared_with_itself(los
     monkeypatch.setattr(log_ratios, "DIRECT_PAIRS", size * size)
     with Meter() as meter:
         loss(*many(several, size, hidden, num_labels)).backward()
-    # Rows of labels are multiplied for the positives, the weights and the gradient of the weighting logits.
+    # Indicator rows enter products for the positives, the weights and the gradient of the weighting logits.
     of_classes = num_labels * size * size * (1 if loss is scl else 4) if several else 0
     assert meter.multiplications == 2 * size * size * hidden + of_classes
     assert meter.reads == 1
@@ -146,7 +146,7 @@ def test_a_batch_of_batches_is_refused(loss, several, transform):
     ids=["scl", "lcl", "scl-several", "lcl-several"],
 )
 def test_losses_work_in_one_compiled_graph(loss, pairs, several, monkeypatch):
-    """In either form, also with a temperature that is learned; values are not checked there."""
+    """With either form, and with a learned temperature; input values are not checked when compiled."""
     monkeypatch.setattr(log_ratios, "DIRECT_PAIRS", pairs)
     monkeypatch.setattr(blockwise, "CPU_BLOCK_BYTES", 160)
     embeddings, labels, logits = batch(several)

@@ -1,4 +1,4 @@
-"""The two loss functions against the printed formula, finite differences and closed forms."""
+"""The two loss functions compared with the documented formulas, finite differences and closed forms."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_value_and_gradients_are_those_of_the_formula(
         labels, other_labels = labels % 5, other_labels % 5
         num_labels = max([*labels.tolist(), *other_labels.tolist()]) + 1 + spare_classes
     texts = draw(len(labels) + len(other_labels), hidden)
-    texts += 0.1 * texts.sign()  # not too short: to normalise divides by the length, and multiplies rounding errors
+    texts += 0.1 * texts.sign()  # not too short, since normalisation would amplify rounding errors
     texts[len(labels) - duplicates : len(labels)] = texts[0].clone()
     tensors = [texts[: len(labels)], texts[len(labels) :], draw(len(labels), num_labels)]
     if isinstance(temperature, str):
@@ -202,7 +202,7 @@ def test_candidates_of_no_anchors_class_give_zero_loss_and_zero_gradients(form, 
 
 
 def test_infimum_with_one_positive_per_anchor_is_minus_one_over_e():
-    """The weight that is not on the anchor's own class is on one that is not in the batch: w log w, lowest at 1/e."""
+    """With the other weight on a class that is not in the batch, the loss is w log w, with its minimum at w = 1/e."""
     own = torch.tensor([0, 0, 1, 1])
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
     for w in (0.2, 1 / math.e, 0.6):
@@ -277,6 +277,6 @@ def test_one_label_each_gives_the_loss_of_classes(form, loss, reduction):
 def test_label_without_another_text_is_left_out(loss):
     embeddings, labels, logits = batch(several=True)
     without = labels.clone()
-    without[9, 4] = 0  # the one text of label 4, which has another label too
+    without[9, 4] = 0  # the only text of label 4; it also has another label
     values = [loss(embeddings, each, torch.zeros_like(logits), reduction="none") for each in (labels, without)]
     torch.testing.assert_close(*values)

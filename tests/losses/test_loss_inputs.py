@@ -1,4 +1,4 @@
-"""What the two loss functions take: dtypes, far ends of their range, degenerate batches; and what they refuse."""
+"""Inputs of the two loss functions: dtypes, extreme values, degenerate batches; and inputs that raise errors."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_low_precision_input_gives_the_exact_loss_of_its_rounded_values(form, lo
                 torch.testing.assert_close(rounded.grad.double(), precise.grad, rtol=0, atol=atol.item())
 
 
-# Far ends
+# Extreme values
 
 
 @both
@@ -38,7 +38,7 @@ def test_low_precision_input_gives_the_exact_loss_of_its_rounded_values(form, lo
 def test_lengths_up_to_the_ends_of_fp32_count_nothing_where_embeddings_are_normalised(
     form, loss, several, lowest, highest
 ):
-    """The squares of most of them are beyond fp32."""
+    """The squares of most lengths are outside the range of fp32."""
     lengths = torch.logspace(lowest, highest, len(LABELS), dtype=torch.float64).unsqueeze(1)
     embeddings, labels, logits = batch(several, torch.float32)
     scaled = (embeddings.detach().double() * lengths).float().requires_grad_()
@@ -47,13 +47,13 @@ def test_lengths_up_to_the_ends_of_fp32_count_nothing_where_embeddings_are_norma
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
     value.backward()
     expected.backward()
-    # Each row's gradient is inverse to its length.
+    # The gradient of each row is inversely proportional to its length.
     torch.testing.assert_close(scaled.grad.double() * lengths, exact.grad * lengths, rtol=1e-4, atol=1e-6)
 
 
 @both
 def test_a_candidate_counts_however_far_it_is(form, loss, several):
-    """Each anchor has one candidate, which has all of the probability: the loss is 0 whatever the similarity."""
+    """The only candidate of each anchor has probability 1: the loss is 0 for any similarity."""
     embeddings = torch.tensor([[1e16], [-1e16]], requires_grad=True)
     value = loss(
         embeddings,
@@ -105,11 +105,11 @@ def test_class_of_weight_zero_is_as_if_its_texts_were_no_candidates(form, severa
     for ours, exact in zip(*gradients):
         torch.testing.assert_close(ours, exact)
     if reduction == "none":
-        assert value[6] == 0  # it has this label alone
+        assert value[6] == 0  # its only label is 3
     if not several:
         kept = labels != 3
         expected = formula(loss, embeddings[kept], labels[kept], logits[kept], reduction=reduction)
-        # Its two texts count in the mean, with 0.
+        # The two texts of class 3 count in the mean, with a loss of 0.
         torch.testing.assert_close(*((value[kept], expected) if reduction == "none" else (value, expected * 6 / 8)))
 
 

@@ -1,4 +1,4 @@
-"""Parts of the loss over many batches: means by weight."""
+"""Weighted means of the parts of the loss over many batches."""
 
 import pytest
 import torch
@@ -20,13 +20,13 @@ def test_a_mean_counts_each_batch_by_its_weight_and_scale():
         {"loss": (2 + 5 / 2 + 11) / 2.5, "similarity": (3 * 0.5 - 0.25 / 2) / 3.5}
     )
     meter.add({"loss": part(7.0), "similarity": part(0.9, 0)})
-    assert meter.averages() == {"loss": 7.0}  # of nothing before, and of no pairs there is no similarity
+    assert meter.averages() == {"loss": 7.0}  # starts afresh; without pairs there is no similarity
     assert meter.averages() == {}
 
 
 def test_rows_of_other_processes_count_and_those_that_pad_the_last_batch_do_not():
     meter = PartMeter()
-    other = torch.tensor([[9.0], [1.0]])  # a text of another process: its loss, and its weight
+    other = torch.tensor([[9.0], [1.0]])  # loss and weight of a text in another process
     meter.add({"loss": part(3.0)}, rows=4, gather_rows=lambda rows: torch.cat([rows[:2], other.expand(1, 2, 1)]))
     assert meter.averages() == pytest.approx({"loss": (3 + 3 + 9) / 3})
     meter.add({"loss": part(3.0, 2)})

@@ -1,4 +1,4 @@
-"""The losses as modules: the functions, with their options kept."""
+"""The loss modules, which call the loss functions with stored options."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The training objective: how its parts make up the loss, and what a batch is reported to teach."""
+"""The training objective: how its parts add up to the loss, and the statistics of a batch."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from hf_lcl.losses.objective import Candidates, Objective, batch_statistics
 
 # Class 3 has one text, class 4 none.
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 3])
-# Here class 4 has one too, which has another label. Text 6 has none.
+# The same as indicator rows, but one text has class 4 as a second label, and text 6 has none.
 ROWS = F.one_hot(LABELS, 5)
 ROWS[[0, 4, 5], [1, 4, 0]] = 1
 ROWS[6] = 0
@@ -35,7 +35,7 @@ NAMES = pytest.mark.parametrize("name", ["ce", "scl", "lcl"])
 
 
 def batch(several: bool, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Logits, embeddings, weighting logits and labels, in the order in which an objective takes them."""
+    """Logits, embeddings, weighting logits and labels, in the order of the arguments of an objective."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((8, 5), (8, 6), (8, 5))
     tensors = [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for shape in shapes]
@@ -48,8 +48,8 @@ def values(parts: dict) -> dict[str, float]:
 
 def cross_entropy_by_hand(logits: Tensor, labels: Tensor, class_weights=None, label_smoothing=0.0) -> Tensor:
     """
-    As torch documents it: the mean over the texts is weighted by the weight of each text's class. Of rows, the mean
-    over texts and classes, in which each 1 of a class is weighted.
+    As documented by torch: the mean over texts is weighted by class. For indicator rows, the mean over texts and
+    classes, in which each 1 is weighted by its class.
     """
     logits = logits.double()
     w = torch.ones(logits.shape[1]) if class_weights is None else class_weights
@@ -66,7 +66,7 @@ def cross_entropy_by_hand(logits: Tensor, labels: Tensor, class_weights=None, la
 
 
 def loss_by_hand(name, alpha, logits, embeddings, weighting_logits, labels, texts=None, **options) -> Tensor:
-    """The whole objective; `texts` are the rows that the cross-entropies count."""
+    """The whole objective; the cross-entropies include only the rows in `texts`."""
     texts = slice(None) if texts is None else texts
     classification = cross_entropy_by_hand(logits[texts], labels[texts], **options)
     if name == "ce":
@@ -107,7 +107,7 @@ def test_loss_and_gradients_are_those_of_the_formula(name, several, alpha, optio
 @OF_CROSS_ENTROPY
 @pytest.mark.parametrize("has_candidates", [False, True])
 def test_nothing_is_read_from_the_device_before_the_backward_pass(name, several, options, has_candidates):
-    """The step reads once, after it."""
+    """The step reads from the device once, after the backward pass."""
     logits, embeddings, weighting_logits, labels = batch(several)
     candidates = Candidates(embeddings, labels, torch.arange(8), batch_size=8) if has_candidates else None
     with Meter() as meter:
@@ -145,7 +145,7 @@ def test_options_reach_the_contrastive_loss(loss, several):
 
 
 def gradient_of_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """By the chain rule: probabilities less truth, divided as the mean is."""
+    """By the chain rule: probabilities minus targets, divided by the number of terms of the mean."""
     logits = logits.detach()
     if labels.dim() == 2:
         return (logits.sigmoid() - labels) / labels.numel()
@@ -214,7 +214,7 @@ def test_batch_without_positives_trains_the_classifier_and_reports_no_valid_anch
 def test_statistics_are_those_of_all_pairs(several, rows):
     _, embeddings, _, labels = batch(several, torch.float32)
     embeddings, sets = embeddings.detach(), [set(each) for each in label_sets(labels)]
-    embeddings[6] = 0  # Its cosine with any other is 0.
+    embeddings[6] = 0  # has cosine 0 with all others
     cosines, positives = {True: [], False: []}, 0
     for i in rows:
         for k in range(8):
@@ -256,7 +256,7 @@ def test_similarity_of_pairs_that_do_not_exist_has_weight_zero(labels, absent, s
     assert all(part.value.isfinite() for part in parts.values())
 
 
-# Views: the second half of the rows are the texts of the first half once more
+# Views: the second half of the rows repeats the texts of the first half
 
 
 @pytest.mark.parametrize("name", ["scl", "lcl"])
@@ -276,7 +276,7 @@ def test_cross_entropies_count_each_text_once(name, several, options):
 
 def test_views_of_one_text_are_positives_of_each_other(several):
     logits, embeddings, _, _ = batch(several)
-    labels = torch.arange(4).repeat(2)  # No text has another of its class.
+    labels = torch.arange(4).repeat(2)  # no two texts share a class
     labels = F.one_hot(labels, 5) if several else labels
     _, parts = Objective("scl")(logits, embeddings, None, labels, views=2)
     unit = F.normalize(embeddings.detach(), dim=1)
@@ -294,10 +294,10 @@ def test_views_of_one_text_are_positives_of_each_other(several):
 @OF_CROSS_ENTROPY
 @pytest.mark.parametrize("views", [1, 2])
 def test_processes_share_the_loss_of_the_whole_batch(name, several, options, views):
-    """Two processes with unlike shares: the mean of their losses is that of one process, gradients included."""
+    """With unequal shards, the mean loss of two processes is that of one process, and so are the gradients."""
     objective = Objective(name, alpha=0.3, **options)
     *tensors, labels = batch(several)
-    if views == 1:  # text 7 has no positive, nor has text 6 where it has no label
+    if views == 1:  # text 7 has no positive; text 6 has none either if it has no label
         shares = [0, 1, 2, 3, 4], [5, 6, 7]
     else:  # each process has its texts, then their second views
         labels, shares = labels[[0, 6, 7, 3] * 2], ([0, 1, 2, 4, 5, 6], [3, 7])

@@ -1,4 +1,4 @@
-"""Every kind of adapter that `peft` has: saved whole, or refused before training."""
+"""Every kind of adapter in `peft` is saved completely, or refused before training."""
 
 import copy
 
@@ -55,7 +55,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 @pytest.fixture
 def trained(bert):
-    """Puts an adapter in and moves all that it trains."""
+    """Attaches an adapter and perturbs all trainable parameters."""
 
     def trained(kind: str) -> LCLForSequenceClassification:
         model = LCLForSequenceClassification.from_native(copy.deepcopy(bert))
@@ -85,7 +85,7 @@ def test_what_is_saved_is_whole(trained, tmp_path, kind):
     assert problems(report) == []
     torch.testing.assert_close(logits(plain), expected, atol=1e-5, rtol=0)
 
-    # A checkpoint: the adapter is in it, and goes on with what it shares among layers.
+    # A checkpoint contains the adapter, with the parameters that it shares among layers.
     model.save_pretrained(tmp_path / "checkpoint")
     again, report = LCLForSequenceClassification.from_pretrained(tmp_path / "checkpoint", output_loading_info=True)
     assert problems(report) == []
@@ -93,7 +93,7 @@ def test_what_is_saved_is_whole(trained, tmp_path, kind):
     trainable = [[name for name, p in one.named_parameters() if p.requires_grad] for one in (model, again)]
     assert trainable[0] == trainable[1]
 
-    save_adapter(model, tmp_path / "adapter")  # looks itself whether peft loads it with these logits
+    save_adapter(model, tmp_path / "adapter")  # checks itself that peft loads it with these logits
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_cannot_become_a_whole_classifier_is_refused_before_training(bert, 
 
 
 class TestCarriesAnAdapter:
-    """A classifier into which an adapter was put elsewhere: its head would stay frozen."""
+    """A classifier that already has an adapter: its head would stay frozen."""
 
     message = r"has an adapter already: .*peft_config=LoraConfig"
 

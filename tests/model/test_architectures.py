@@ -1,4 +1,4 @@
-"""Every architecture of transformers' sequence-classification mapping goes in, and comes out to the last bit."""
+"""Every architecture of transformers' sequence-classification mapping is wrapped and exported to the last bit."""
 
 import warnings
 from functools import partial
@@ -19,7 +19,7 @@ from hf_lcl.model.pooling import pool, pooled_tokens
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """Some architectures warn about their own defaults."""
+    """Silences architectures that warn about their own defaults."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -79,9 +79,9 @@ def test_a_bare_encoder_checkpoint_is_a_start(name, tmp_path, tokenizer):
     with torch.no_grad():
         for parameter in encoder.parameters():
             if parameter.ndim == 1:
-                parameter.uniform_()  # biases and norms start as constants, which would be equal in any case
+                parameter.uniform_()  # biases and norms start as constants, which are always equal
     encoder.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)  # pooling="mean" asks it for the special tokens
+    tokenizer.save_pretrained(tmp_path)  # pooling="mean" needs the special tokens
 
     model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=3)
     saved, loaded = encoder.state_dict(), model.native.base_model.state_dict()
@@ -90,7 +90,7 @@ def test_a_bare_encoder_checkpoint_is_a_start(name, tmp_path, tokenizer):
     parts_of_one_side = {key.partition(".")[0] for key in saved.keys() ^ loaded.keys()}
     assert parts_of_one_side <= {
         "funnel": {"decoder"},  # not used for classification
-        "perceiver": {"input_preprocessor", "decoder"},  # of text, and of labels: a bare Perceiver has neither
+        "perceiver": {"input_preprocessor", "decoder"},  # for text and labels: a bare Perceiver has neither
     }.get(name, {"pooler"})
     assert model(**tiny_inputs(name, config)).logits.shape == (6, 3)
 
@@ -99,7 +99,7 @@ def test_a_bare_encoder_checkpoint_is_a_start(name, tmp_path, tokenizer):
 def test_gradient_checkpointing_changes_no_gradient(name):
     model, inputs = tiny_wrapper(name)
     model.train()
-    # As in any training: checkpointing turns the cache off, and with it some decoders round otherwise in the last bit.
+    # Checkpointing turns the cache off, without which some decoders differ in the last bit; so both run without it.
     model.native.config.get_text_config().use_cache = False
 
     def gradients() -> dict[str, torch.Tensor | None]:
@@ -141,7 +141,7 @@ def test_pooling_takes_the_positions_that_the_architectures_own_classifier_reads
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """What becomes of every architecture."""
+    """The measurements of every architecture."""
     printed = tmp_path_factory.mktemp("printed") / "by_the_copy"
     run = partial(run_copy, output=printed)
     return architecture_report.measure(ARCHITECTURES, tmp_path_factory.mktemp("exports"), run)
@@ -162,7 +162,7 @@ def test_the_tables_say_what_was_measured(measured):
 
 
 class TestRefused:
-    """The reason why an architecture cannot be wrapped is what the user reads."""
+    """The error message says why an architecture cannot be wrapped."""
 
     reason = "layoutlmv2 cannot be used: its classifier reads the picture of a page .* detectron2"
 
@@ -172,7 +172,7 @@ class TestRefused:
             LCLForSequenceClassification.from_encoder(tmp_path, num_labels=3)
 
     def test_in_memory(self):
-        # Without its body, which could not be built.
+        # Without its base model, which cannot be built here.
         native = object.__new__(LayoutLMv2ForSequenceClassification)
         PreTrainedModel.__init__(native, tiny_config("layoutlmv2"))
         with pytest.raises(ValueError, match=self.reason):

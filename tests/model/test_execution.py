@@ -1,4 +1,4 @@
-"""What a PreTrainedModel is expected to stand: precisions, compilation, devices, shards, copies, threads."""
+"""What a PreTrainedModel has to support: precisions, compilation, devices, shards, copies, threads."""
 
 import copy
 import pickle
@@ -28,7 +28,7 @@ def model(bert):
 
 
 def backward(model: torch.nn.Module, batch: dict) -> list[torch.Tensor]:
-    """Gradients of the whole objective, dropout seeded."""
+    """Gradients of the whole objective, with seeded dropout."""
     model.zero_grad()
     torch.manual_seed(0)
     output = model(**batch)
@@ -103,7 +103,7 @@ class TestCompilation:
     )
     def test_no_graph_breaks(self, name, weighting, pooling):
         config = tiny_config(name)
-        config.num_hidden_layers = 1  # tracing takes its time for each
+        config.num_hidden_layers = 1  # tracing each layer is slow
         native = AutoModelForSequenceClassification.from_config(config).eval()
         model = LCLForSequenceClassification.from_native(native, weighting=weighting, pooling=pooling).eval()
         inputs = tiny_inputs(name, config)
@@ -119,12 +119,12 @@ class TestCompilation:
         expected = backward(model, batch)
         compiled = torch.compile(model, fullgraph=True)
         assert same(expected, backward(compiled, batch), atol=1e-5)
-        # Nothing of the pass stays on the model.
+        # The forward pass leaves no state on the model.
         assert model.native.base_model.captured_states == {}
 
 
 class TestAttention:
-    """Attention implementations reach the classifier inside, and agree."""
+    """Attention implementations are set on the wrapped classifier, and agree."""
 
     @pytest.mark.parametrize(
         "implementation", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)]
@@ -134,7 +134,7 @@ class TestAttention:
         bert.save_pretrained(tmp_path)
         model = LCLForSequenceClassification.from_encoder(tmp_path, attn_implementation=implementation)
         assert model.native.config._attn_implementation == implementation
-        # The flexible kernel has no backward pass on CPUs, and is compiled at first use.
+        # The flex attention kernel has no backward pass on CPUs, and is compiled at first use.
         with torch.no_grad():
             assert torch.allclose(model(**batch).logits, bert(**batch).logits, atol=1e-5)
 
@@ -153,7 +153,7 @@ class TestAttention:
 
 
 class TestLoading:
-    """Where the weights go, and in how many files they lie."""
+    """The device of the weights, and the number of files."""
 
     @pytest.mark.parametrize("device_map", ["auto", "cpu", {"": "cpu"}])
     def test_device_map(self, model, batch, tmp_path, device_map):
@@ -228,7 +228,7 @@ class TestLoading:
 def test_gradient_checkpointing_gives_the_same_gradients(bert, batch, weighting, reentrant):
     model = LCLForSequenceClassification.from_native(bert, weighting=weighting).train()
     expected = backward(model, batch)
-    # The name that all supported versions of transformers know.
+    # The method that all supported versions of transformers have.
     model.gradient_checkpointing_enable({"use_reentrant": reentrant})
     assert same(expected, backward(model, batch), atol=1e-6)
 

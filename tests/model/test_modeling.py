@@ -91,7 +91,7 @@ class TestWeighting:
         network = model.weighting_network
         hidden = network.dense(output.embeddings).detach()
         cdf = 0.5 * (1 + torch.erf(hidden / 2**0.5))
-        slope = cdf + hidden * torch.exp(-hidden.square() / 2) / (2 * torch.pi) ** 0.5  # of the GELU
+        slope = cdf + hidden * torch.exp(-hidden.square() / 2) / (2 * torch.pi) ** 0.5  # derivative of the GELU
         expected = (network.out_proj.weight.sum(dim=0) * slope) @ network.dense.weight
         torch.testing.assert_close(gradient, expected.detach())
         output.weighting_logits.sum().backward()

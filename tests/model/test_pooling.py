@@ -1,4 +1,4 @@
-"""Pooling: which positions become the embedding."""
+"""Pooling: the positions that the embedding is computed from."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Whatever a user has on disk can be the start: what is kept, what is new, and that it is said."""
+"""Starting points on disk: which weights are kept, which are new, and the messages about them."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ from hf_lcl.model.loading import check_tokenizer
 
 @pytest.fixture
 def said(monkeypatch, caplog):
-    """The lines that loading wrote."""
+    """The messages logged while loading."""
     monkeypatch.setattr(logging.get_logger("transformers"), "propagate", True)
 
     def lines(name: str) -> list[str]:
@@ -95,7 +95,7 @@ class TestClassifier:
         model = LCLForSequenceClassification.from_encoder(tmp_path, num_labels=num_labels)
         assert same_weights(model.native.bert, bert.bert)
         assert model.native.classifier.weight.shape == (num_labels, 32)
-        assert model.native.classifier.weight.std() < 0.5  # initialised, not whatever the memory held
+        assert model.native.classifier.weight.std() < 0.5  # initialised, not uninitialised memory
         assert said() == [f"{tmp_path} has a classifier for 4 classes, not {num_labels}: classifier starts anew."]
 
     def test_of_a_head_with_two_layers_only_the_last_starts_anew(self, tmp_path, said):
@@ -119,7 +119,7 @@ INPUTS = {"input_ids": torch.arange(5, 25).view(2, 10)}
 
 
 class TestNamesInAnotherOrder:
-    """A class keeps what the classifier has learned about it, whatever its id is now."""
+    """A class keeps its weights in the classifier when its id changes."""
 
     @pytest.fixture
     def finished(self, bert, tmp_path):
@@ -218,7 +218,7 @@ class TestNamesInAnotherOrder:
 
 
 class TestTokenizer:
-    """The tokenizer beside a model, or none."""
+    """Models with and without a tokenizer."""
 
     @pytest.mark.parametrize("architecture", ["eurobert", "bert"])
     def test_a_folder_without_one_is_enough_where_the_trainer_gets_one(
@@ -251,7 +251,7 @@ class TestTokenizer:
 
 
 class TestSentenceTransformers:
-    """Folders that sentence-transformers wrote."""
+    """Folders saved by sentence-transformers."""
 
     @pytest.fixture
     def folder(self, encoder_folder):
@@ -287,7 +287,7 @@ class TestSentenceTransformers:
 
 
 class TestNoStart:
-    """What cannot be started from, and what the user reads."""
+    """Folders that are not starting points, and the error messages."""
 
     def test_a_checkpoint_of_a_run(self, bert, tmp_path):
         LCLForSequenceClassification.from_native(bert).save_pretrained(tmp_path)
@@ -308,7 +308,7 @@ class TestNoStart:
 
 def test_where_on_the_hub_it_is_reaches_every_request(tmp_path, encoder_folder):
     """Model, configuration and tokenizer come from the same revision, with the same token, into the same cache."""
-    # The cache as a download of that revision leaves it: nothing is asked of the network.
+    # A cache as after a download of that revision, so that no request is needed.
     cache, commit = tmp_path / "cache", "a" * 40
     repository = cache / "models--someone--encoder"
     (repository / "refs").mkdir(parents=True)

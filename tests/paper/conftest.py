@@ -1,4 +1,4 @@
-"""Tiny recurrent models, and a tokenizer that knows the words of the test data."""
+"""Tiny recurrent models, and a tokenizer of the words of the test data."""
 
 from collections.abc import Callable
 

@@ -14,7 +14,7 @@ from hf_lcl.__main__ import main
 from hf_lcl.commands.exits import one_line_errors
 
 
-# Run in a process in which `import hf_lcl` fails.
+# Runs in a process in which `import hf_lcl` fails.
 LOAD = """
 import json, sys
 sys.modules["hf_lcl"] = None
@@ -62,7 +62,7 @@ def make_baseline_trainer(make_trainer, word_splits, word_tokenizer):
     ],
 )
 def test_it_learns(make_baseline_trainer, make_classifier, word_splits, kind, objective, weighting):
-    native = make_classifier(kind, bidirectional=kind != "gru")  # an RNN forgets what it read first
+    native = make_classifier(kind, bidirectional=kind != "gru")  # an RNN forgets the first words
     model = LCLForSequenceClassification.from_native(native, weighting=weighting)
     trainer = make_baseline_trainer(model, objective=objective, num_train_epochs=25, learning_rate=1e-2)
     assert trainer.evaluate(word_splits["test"])["eval_accuracy"] < 0.6

@@ -1,4 +1,4 @@
-"""Data sets by name: what is written down of each, and how rows of the Hub or of a folder become texts and labels."""
+"""Data sets by name: the entries of `recipes.json`, and the conversion of rows from the Hub or a folder."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ SPLITS = ["train", "validation", "test"]
 
 @pytest.fixture(autouse=True)
 def no_folder(monkeypatch):
-    """What the machine has must not be found."""
+    """Ignores data folders of this machine."""
     monkeypatch.delenv("HF_LCL_DATA", raising=False)
 
 
@@ -47,7 +47,7 @@ def rows_of(name: str, per_class: int = 1) -> list[dict]:
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes the rows of a split to the place where a recipe looks for them."""
+    """Writes the rows of a split to the file that a recipe reads."""
 
     def write(name: str, split: str, rows: list[dict], suffix: str = ".jsonl.gz") -> None:
         path = tmp_path / get_recipe(name).folder / f"{split}{suffix}"
@@ -63,7 +63,7 @@ def pairs(dataset: Dataset) -> list[tuple[str, str]]:
     return list(zip(dataset["text"], dataset.features["label"].int2str(dataset["label"][:])))
 
 
-# What is written down
+# Entries of recipes.json
 
 
 def test_recipes_are_those_of_the_papers_and_of_intents():
@@ -290,7 +290,7 @@ def test_column_that_the_hub_does_not_have_any_more():
 
 
 def test_files_of_a_repository_are_read_as_the_recipe_says(tmp_path, monkeypatch):
-    """A folder in the place of a repository of the Hub, with parquet files as the Hub converts them."""
+    """A local folder replaces a repository of the Hub, with parquet files like those that the Hub converts to."""
     recipe = get_recipe("trec6")
     features = Features(
         {"text": Value("string"), "coarse_label": ClassLabel(names=["ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"])}

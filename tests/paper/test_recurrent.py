@@ -1,4 +1,4 @@
-"""Recurrent models: what they read, what the wrapper takes from them, and what is on disk."""
+"""Recurrent models: the positions that they read, the wrapper around them, and saved files."""
 
 import copy
 
@@ -13,7 +13,7 @@ from hf_lcl import LCLForSequenceClassification
 
 
 KINDS = ("rnn", "gru", "lstm")
-# Two layers, so that what lies between them is tested too.
+# Two layers, so that dropout between layers is tested too.
 SHAPES = [(kind, bidirectional) for kind in KINDS for bidirectional in (False, True)]
 TEXTS = [[5], [6, 7, 8, 9, 10], [], [11, 12, 6], [7, 7, 5, 6, 8, 9, 12]]
 CLOSE = {"rtol": 0, "atol": 1e-6}
@@ -145,7 +145,7 @@ class TestWrapper:
     def test_gradient_checkpointing_is_refused(self, make_classifier):
         wrapper = LCLForSequenceClassification.from_native(make_classifier())
         with pytest.raises(ValueError, match=r"does not support (gradient|activation) checkpointing"):
-            wrapper.gradient_checkpointing_enable()  # the name that all supported versions know
+            wrapper.gradient_checkpointing_enable()  # the method that all supported versions have
 
     def test_copies_are_equal(self, model):
         wrapper = LCLForSequenceClassification.from_native(model)
@@ -168,7 +168,7 @@ class TestPrecision:
 
 
 class TestWeights:
-    """New ones, and those that are saved and loaded."""
+    """New weights, and saved and loaded ones."""
 
     def test_folders_load_as_encoder_and_as_classifier_to_the_last_bit(self, model, tmp_path):
         model.save_pretrained(tmp_path)

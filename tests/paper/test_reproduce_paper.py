@@ -12,7 +12,7 @@ from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective
 
 
-# What the papers report as failures need not learn.
+# Systems that the papers report as failures; they may fail to learn here too.
 FAILURES = ("scl-dot-0.07", "scl-positives", "lcl-positives")
 
 
@@ -102,7 +102,7 @@ def test_what_is_trained_is_the_formula_of_the_system(paper, system, bert, split
 @pytest.mark.slow
 @pytest.mark.parametrize("system", [name for name in SYSTEMS if name not in FAILURES])
 def test_the_command_trains_every_system_and_it_learns(paper, flags, tmp_path, system):
-    # Where cross-entropy trains no encoder, it takes longer.
+    # Training takes longer if cross-entropy does not train the encoder.
     longer = ["--num_train_epochs=15"] if system == "scl-two-phase" else []
     paper.main([*flags, "--systems", system, *longer])
     (line,) = lines(tmp_path)

@@ -74,7 +74,7 @@ def test_the_order_of_the_texts_does_not_matter(raw_splits, word_tokenizer):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A tokenizer that uses all there is, and what `AutoTokenizer` loads of it."""
+    """A tokenizer with all options, and the one that `AutoTokenizer` loads after saving."""
     tokenizer = train_word_tokenizer(TEXTS, min_frequency=1, filters=[r"https?://\S+"], stop_words=["the", "is"])
     folder = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save_pretrained(folder)

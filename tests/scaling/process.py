@@ -1,4 +1,4 @@
-"""What each of several processes does; the test compares it with what one process does alone."""
+"""The work of each of several processes, which tests compare with that of a single process."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ from hf_lcl import (
 from hf_lcl.training.scaling import gather_candidates
 
 
-# Rows of one batch that each process gets: uneven, as in the last batch of an epoch.
+# Shard sizes of a batch by world size: uneven, as in the last batch of an epoch.
 SHARES = {1: [12], 3: [6, 5, 1]}
 STEPS = {
     "scl": {"objective": "scl"},
@@ -39,13 +39,13 @@ RUN = {"objective": "lcl", "num_train_epochs": 2, "sampler": "random", "seed": 3
 
 
 class Process:
-    """One of the processes, with the files that the test has laid out."""
+    """One of the processes, with the folder of files that the test has written."""
 
     def __init__(self, folder: Path):
         torch.set_num_threads(1)
         self.folder = folder
         self.kinds = {kind: load_from_disk(folder / kind) for kind in ("splits", "several")}
-        # Three whole steps of 12: what is left over would be filled up by other rows with other numbers of processes.
+        # Three full steps of 12: a last batch would be filled up with rows that depend on the number of processes.
         for splits in self.kinds.values():
             splits["train"] = splits["train"].select(range(36))
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "wrapper")
@@ -77,7 +77,7 @@ class Process:
         return int(os.environ.get("WORLD_SIZE", 1))  # as torchrun sets it
 
     def gradients(self, name: str, settings: dict) -> dict[str, torch.Tensor]:
-        """The gradient of two steps over the same rows, of which this process computes its share."""
+        """The gradient of two steps over the same rows, of which this process computes its shard."""
         trainer = self.trainer(name, batch=12, **settings)
         model = trainer.accelerator.prepare(trainer.model)
         synchronisations = []
@@ -97,16 +97,16 @@ class Process:
         return gradients | {f"part {key}": torch.tensor(value) for key, value in parts.items()}
 
     def run(self) -> dict[str, torch.Tensor]:
-        """A whole training with 12 rows in each step, its losses, its evaluation and the classifier it ends with."""
+        """A whole training with 12 rows per step: its losses, its evaluation and the final classifier."""
         return self.results(self.trainer("run", batch=12 // self.processes, **RUN))
 
     def several_run(self) -> dict[str, torch.Tensor]:
-        """One with several labels per text, from the classifier that is fitted before the first step."""
+        """A training with several labels per text and a classifier that is fitted before the first step."""
         trainer = self.trainer("several_run", batch=12 // self.processes, **RUN | {"head_start": True})
         return self.results(trainer)
 
     def learned(self) -> dict[str, torch.Tensor]:
-        """One that ends before its last epoch: as if its texts were learned after the first."""
+        """A training that stops early, with thresholds so high that the texts count as learned after one epoch."""
         settings = RUN | {"num_train_epochs": 4, "stop_when_learned": True}
         with patch.multiple("hf_lcl.training.learned", CLASSIFIER_SHARE=10, WEIGHTING_SHARE=10):
             return self.results(self.trainer("learned", batch=12 // self.processes, **settings))
@@ -116,7 +116,7 @@ class Process:
         trainer.train()
         trainer.save_model()
         metrics = trainer.evaluate()
-        # Mean losses depend on the rows that fill up the last batch of several processes; what is counted does not.
+        # Mean losses depend on the rows that fill up the last batch of several processes; these metrics do not.
         measured = {key: value for key, value in metrics.items() if key.endswith(("accuracy", "f1", "precision"))}
         losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
         predictions = trainer.predict(self.splits["validation"]).predictions
@@ -129,7 +129,7 @@ class Process:
         }
 
     def start(self) -> dict[str, torch.Tensor]:
-        """What happens before the first step."""
+        """The results of the start, before the first step."""
         trainer = self.trainer("start", batch=12 // self.processes, **RUN)
         trainer.distill_mean()
         trainer.fit_classifier()
@@ -139,7 +139,7 @@ class Process:
         }
 
     def resume(self) -> dict[str, torch.Tensor]:
-        """The largest difference between a resumed run's weights and those of one that was never stopped."""
+        """The largest difference between the weights of a resumed and of an uninterrupted run."""
         settings = RUN | {"sampler": "auto", "save_strategy": "steps", "save_steps": 2}
         whole = self.trainer("whole", batch=4, **settings)
         whole.train()
@@ -150,8 +150,8 @@ class Process:
 
     def gather(self) -> list[dict[str, Any]]:
         """
-        The candidates of each process, and the gradient of its rows; the loss of process r is r + 1 times a sum. Then
-        the labels of candidates where these are rows.
+        The candidates of each process, and the gradient of its rows, where the loss of process r is r + 1 times a sum;
+        also the candidates' labels for indicator rows.
         """
         rank, shares = dist.get_rank(), SHARES[self.processes]
         start = sum(shares[:rank])
@@ -166,7 +166,7 @@ class Process:
         return everybodys
 
     def train_sharded(self, name: str, resume_from_checkpoint: str | None = None) -> str:
-        """The run with its weights divided among the processes; returns its folder."""
+        """The run with sharded weights; returns its folder."""
         settings = RUN | {"save_strategy": "steps", "save_steps": 4}
         trainer = self.trainer(name, batch=12 // self.processes, **settings)
         shard(trainer)
@@ -176,14 +176,14 @@ class Process:
 
 
 def counted_allreduce(synchronisations: list[bool], bucket: GradBucket) -> Future[torch.Tensor]:
-    """What DistributedDataParallel does with its gradients, written down whenever the last of them comes."""
+    """The default all-reduce of DistributedDataParallel, which also records each synchronisation."""
     if bucket.is_last():
         synchronisations.append(True)
     return default_hooks.allreduce_hook(torch.distributed.group.WORLD, bucket)
 
 
 def shard(trainer: ContrastiveTrainer) -> None:
-    """Divides the weights among the processes as FSDP2 does; accelerate takes it from settings on GPUs alone."""
+    """Shards the weights as FSDP2 does; accelerate supports this by settings only on GPUs."""
     PartialState().distributed_type = DistributedType.FSDP
     trainer.accelerator.state.distributed_type = DistributedType.FSDP
     trainer.accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
@@ -197,7 +197,7 @@ def shard(trainer: ContrastiveTrainer) -> None:
 
 
 def main(rank: int, folder: Path, port: int) -> None:
-    """One of three processes, with the environment that torchrun would give it."""
+    """Runs one of three processes, with the environment that torchrun would set."""
     of_torchrun = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 3, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in of_torchrun.items()}
     process = Process(folder)

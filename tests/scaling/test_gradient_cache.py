@@ -1,4 +1,4 @@
-"""Gradient caching: the gradients of the plain step on the same mini-batches, dropout included."""
+"""Gradient caching gives the gradients of the plain step on the same mini-batches, dropout included."""
 
 import copy
 
@@ -24,7 +24,7 @@ def batch(tokenizer):
 
 
 def plain_gradients(model, batch, objective, size: int, labels: torch.Tensor) -> list[torch.Tensor | None]:
-    """One graph over the whole batch, computed in mini-batches of texts of like length, with what dropout draws."""
+    """One graph over the whole batch, computed in the same mini-batches by length, so that dropout draws the same."""
     model.zero_grad()
     lengths = batch["attention_mask"].sum(dim=1)
     order = lengths.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""Several processes take the step that one process would take with the whole batch."""
+"""Several processes take the same step as one process with the whole batch."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def alone(folder) -> Process:
 
 @pytest.fixture(scope="module")
 def together(folder) -> dict[str, Any]:
-    """What three processes compute, which are copies of the one of `launching`."""
+    """The results of three processes, which are forked by `launching`."""
     start_processes(main, (folder, free_port()), nprocs=3, start_method="forkserver")
     return torch.load(folder / "results.pt")
 

@@ -1,4 +1,4 @@
-"""A table in parts is the table as a whole, whatever its kind and whatever a killed run has left."""
+"""A table written in parts equals the whole table, in every format and after killed runs."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ COLUMNS = ["line", "text", "tags"]
 
 
 def written(path: Path, columns=COLUMNS, *parts) -> Path:
-    """A table of some parts, put together."""
+    """A table merged from these parts."""
     table = PartedTable(path, columns)
     with planned(path, {}):
         for index in reversed(range(len(parts))):  # the order in which they are finished does not matter
@@ -40,7 +40,7 @@ def test_the_parts_are_put_together_in_their_order(tmp_path, name):
         found = [{**row, "line": int(row["line"]), "tags": json.loads(row["tags"])} for row in found]
     elif name == "out.parquet":
         found = pq.read_table(path).to_pylist()
-        found = [row | {"tags": json.loads(row["tags"])} for row in found]  # no list of one kind
+        found = [row | {"tags": json.loads(row["tags"])} for row in found]  # a list of mixed types is JSON in parquet
     else:
         found = [json.loads(line) for line in content.decode().splitlines()]
     assert found == ROWS
@@ -69,7 +69,7 @@ def test_parts_of_the_same_plan_are_kept_and_others_are_not(tmp_path):
 
 
 def test_a_merge_that_ends_early_leaves_what_was_there_and_all_parts(tmp_path):
-    """Here the disk ends it: no file may grow as large as all parts together."""
+    """Here a file size limit stops it, which is smaller than all parts together."""
     path, rows = tmp_path / "out.csv", [{"line": number, "text": "x" * 1000} for number in range(20)]
     path.write_text("as before")
     table = PartedTable(path, ["line", "text"])

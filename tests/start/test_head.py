@@ -1,4 +1,4 @@
-"""The classifier's last layer: found in any architecture, seeing the embedding, fitted as scikit-learn fits it."""
+"""The classifier's last layer is found in any architecture, reads the embedding, and is fitted as by scikit-learn."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hf_lcl import LCLForSequenceClassification
 from hf_lcl.start.head import INVERSE_PENALTY, find_head, fit_head, head_inputs, linearize
 
 
-# Their classifiers mean over the logits of tokens.
+# Their classifiers average the logits of tokens.
 WITHOUT_LINEAR_END = ("eurobert",)
 
 
@@ -50,7 +50,7 @@ def test_a_straight_head_passes_the_embedding_on(architecture):
     head = find_head(model, inputs)
     assert linearize(model, head, inputs)
     features = head_inputs(model, head.output, inputs)
-    # Up to a shift and a scale, which a linear layer makes up for, and a curve that bends large values a little.
+    # Up to a shift and a scale, which a linear layer can undo, and the activation, nearly linear for small values.
     shift, scale = head.dense.bias[0], head.dense.weight[0, 0]
     expected = scale * model(**inputs).embeddings
     assert expected.square().mean().sqrt() < 0.8
@@ -140,13 +140,13 @@ def test_two_classes_have_the_logit_difference_of_scikit_learn(of_two_classes):
 
 def test_the_inputs_of_the_activation_have_half_the_size_of_one_up_to_a_power_of_two(of_two_classes):
     model, batch = of_two_classes
-    model.native.bert.encoder.layer[-1].output.LayerNorm.weight.data *= 3  # else the size is 1 exactly
+    model.native.bert.encoder.layer[-1].output.LayerNorm.weight.data *= 3  # otherwise the size is exactly 1
     fit_head(model, [batch])
     dense = model.native.bert.pooler.dense
     diagonal = dense.weight.diagonal()
     assert torch.equal(dense.weight, torch.diag(diagonal))
     factor = (diagonal[0] / 0.5).log2().item()
-    assert factor == round(factor)  # another batch of the same size gives the same layer
+    assert factor == round(factor)  # batches of similar scale give the same layer
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     with torch.no_grad():
         size = dense(model(**inputs).embeddings).square().mean().sqrt().item()

@@ -1,4 +1,4 @@
-"""Edits of the layer that makes the logits: another class, which architecture it may be, and back."""
+"""Adding a class to the layer that computes the logits, and removing it, in all supported architectures."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from hf_lcl.model.probing import computes_the_same
 from hf_lcl.start.last_layer import add_class, last_layer, remove_last_class
 
 
-# Beside the common ones: a mean of all tokens' logits, a probe of a copy, heads of two layers and quantised ones.
+# Beside the common ones: a mean over the logits of tokens, a probed copy, and heads of two or of quantised layers.
 @pytest.mark.parametrize("name", sorted({*COMMON, "eurobert", "big_bird", "bart", "t5", "ibert"}))
 def test_another_class_has_one_logit_for_all_texts_and_the_others_keep_theirs(name, tmp_path):
     model, inputs = tiny_wrapper(name)

@@ -1,4 +1,4 @@
-"""What happens before the first step: the mean goes into the first token, and a new classifier is fitted."""
+"""The start, before the first step: the mean is distilled into the first token, and a new classifier is fitted."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ from hf_lcl.training.start import Start, distills_mean, names_as_texts, texts_to
 
 
 class AtFirstStep(TrainerCallback):
-    """Keeps the weights with which the first step begins."""
+    """Keeps the weights at the beginning of the first step."""
 
     def on_step_begin(self, args, state, control, model, **kwargs):
         if state.global_step == 0:
@@ -32,19 +32,19 @@ class AtFirstStep(TrainerCallback):
 
 @pytest.fixture(autouse=True)
 def one_pass(monkeypatch):
-    """Distillation reads each text once, where a test does not say otherwise."""
+    """Limits distillation to one pass over the texts, by default."""
     monkeypatch.setattr(mean_distillation, "MAX_PASSES", 1)
 
 
 @pytest.fixture
 def ten_passes(one_pass, monkeypatch):
-    """As many as users get."""
+    """Restores the default number of passes."""
     monkeypatch.setattr(mean_distillation, "MAX_PASSES", MAX_PASSES)
 
 
 @pytest.fixture
 def as_sentence_transformer(encoder_folder):
-    """Makes the encoder's folder one that sentence-transformers trained."""
+    """Makes the encoder's folder look like one of sentence-transformers."""
 
     def make(pooling: dict):
         (encoder_folder / "1_Pooling").mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def as_sentence_transformer(encoder_folder):
 
 @pytest.fixture
 def weights_at_first_step(make_trainer):
-    """The weights before training, and with which its first step begins."""
+    """The weights before training, and at the beginning of its first step."""
 
     def run(model, **settings):
         seen = AtFirstStep()
@@ -69,7 +69,7 @@ def weights_at_first_step(make_trainer):
 
 
 def changed(before, after):
-    """Which parts of the model differ."""
+    """The parts of the model that differ."""
     names = [name for name in before if not torch.equal(before[name], after[name])]
     return {name.removeprefix("native.").removeprefix("bert.").split(".")[0] for name in names}
 
@@ -188,11 +188,11 @@ def test_the_other_tokens_go_on_saying_what_they_said(bert, tokenizer, splits, m
     texts = tokenizer.pad([{"input_ids": row["input_ids"]} for row in splits["test"]], return_tensors="pt")
     others = texts["attention_mask"][:, 1:].bool()
     for module in bert.modules():
-        if isinstance(module, torch.nn.Dropout):  # its noise moves an encoder as small as this as far
+        if isinstance(module, torch.nn.Dropout):  # dropout noise alone moves so small an encoder as far
             module.p = 0.0
 
     def moved(kept):
-        """Mean squared distance that the tokens go, the first one apart."""
+        """Mean squared change of the hidden states of all tokens but the first."""
         monkeypatch.setattr(mean_distillation, "OTHER_TOKENS_WEIGHT", kept)
         model = LCLForSequenceClassification.from_native(copy.deepcopy(bert).eval())
 
@@ -239,7 +239,7 @@ def test_distillation_needs_no_labels_and_leaves_the_mode_of_the_model(bert, tok
 
 @pytest.fixture
 def without_linear_end(tokenizer, tmp_path):
-    """A new classifier that means over the logits of tokens."""
+    """A new classifier that averages the logits of tokens."""
     AutoModel.from_config(tiny_config("eurobert")).save_pretrained(tmp_path / "eurobert")
     tokenizer.save_pretrained(tmp_path / "eurobert")
     return new_classifier(tmp_path / "eurobert")
@@ -350,7 +350,7 @@ def test_names_count_where_the_classifier_is_fitted(make_trainer, encoder_folder
     model = LCLForSequenceClassification.from_encoder(
         encoder_folder, id2label={0: "party", 1: "sigh", 2: "medal", 3: "furious"}, weighting="none"
     )
-    one_class = splits["train"].filter(lambda row: row["labels"] < 3)  # the fourth is known by its name alone
+    one_class = splits["train"].filter(lambda row: row["labels"] < 3)  # the fourth class has only its name
     trainer = make_trainer(model=model, objective="scl", names_as_texts=names_count, train=one_class)
     trainer.fit_classifier()
     batch = tokenizer_batch(trainer.processing_class, ["furious"])
@@ -363,7 +363,7 @@ def tokenizer_batch(tokenizer, texts):
 
 
 class Stops(TrainerCallback):
-    """Raises an error at a step: Ctrl-C, or memory that was not enough."""
+    """Raises an error at a step, such as Ctrl-C or out of memory."""
 
     def __init__(self, error, step=1):
         self.error, self.step = error, step
@@ -375,7 +375,7 @@ class Stops(TrainerCallback):
 
 
 class TestOnlyAFreshModelIsStarted:
-    """Weights that were trained are never overwritten."""
+    """Trained weights are never overwritten."""
 
     @pytest.fixture
     def fresh(self, as_sentence_transformer):
@@ -383,7 +383,7 @@ class TestOnlyAFreshModelIsStarted:
 
     @pytest.fixture
     def moved_by_a_second_training(self, make_trainer):
-        """What changes in a training that changes nothing itself."""
+        """The parts that change in a training with a learning rate of 0."""
 
         def run(trainer):
             before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
@@ -449,7 +449,7 @@ class TestOnlyAFreshModelIsStarted:
 
 
 class TestAStartThatWasInterrupted:
-    """Leaves the model as it was, so that the next attempt is the first one."""
+    """Leaves the model unchanged, so that the next attempt starts afresh."""
 
     @pytest.mark.parametrize("part", ["distill_mean", "fit_head"])
     def test_nothing_is_left_of_it(self, bert, tokenizer, part):
@@ -470,7 +470,7 @@ class TestAStartThatWasInterrupted:
 
 
 class TestWhatIsFrozenStays:
-    """`requires_grad=False` is respected before the first step as after it."""
+    """`requires_grad=False` is respected before and after the first step."""
 
     def test_a_frozen_encoder_trains_with_defaults(self, weights_at_first_step, as_sentence_transformer):
         model = new_classifier(as_sentence_transformer({"pooling_mode": "mean"}))
@@ -502,7 +502,7 @@ class TestWhatIsFrozenStays:
 
 
 def test_distillation_is_a_plain_loop_over_the_texts(bert, tokenizer):
-    """Each text alone, without its padding, by the formula."""
+    """Compares with the formula, computed for each text alone, without padding."""
     for module in bert.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -531,5 +531,5 @@ def test_distillation_is_a_plain_loop_over_the_texts(bert, tokenizer):
 
     distill_mean(LCLForSequenceClassification.from_native(bert), batches, 3)
     for name, expected in student.state_dict().items():
-        if not name.endswith("key.bias"):  # its gradient is 0 but for rounding, which Adam makes a step of
+        if not name.endswith("key.bias"):  # its gradient is a rounding error, which Adam scales up
             torch.testing.assert_close(bert.bert.state_dict()[name], expected, atol=2e-5, rtol=0, msg=name)

@@ -1,4 +1,4 @@
-"""What the start costs beside the training, and that this is said."""
+"""The cost of the start relative to the training, and the message about it."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_it_takes_no_longer_than_the_training(args_of, num_texts, steps, views):
     shares = start_shares(args, ["distill_mean"], num_texts, batch_size, steps)
     assert 1 <= number <= needed
     assert shares["distill_mean"] <= 0.5 or number == 1
-    # Nor is it cut where there is time enough: one batch more would take longer.
+    # It is cut no more than necessary: one batch more would exceed the time of the training.
     more = 3 * 16 * (number + 1) + min(16 * (number + 1), num_texts)
     assert number == needed or more > 3 * 16 * steps * views * 0.9
 
@@ -39,7 +39,7 @@ def test_it_is_whole_where_it_is_asked_for_or_nothing_is_known_of_the_training(a
 
 
 def test_the_shares_of_the_whole(args_of):
-    # Passes over texts: those of the teacher and the fit go forward only, the others back too, at twice the time.
+    # Cost in forward passes: 1 for the teacher and the fit, 3 with a backward pass, which costs two of them.
     shares = start_shares(args_of(distill_mean=None), ["distill_mean", "head_start"], 200, 30, 40)
     number = distillation_batches(args_of(), 200, 30, 40)
     passes = 3 * 30 * number + min(30 * number, 200)
@@ -57,7 +57,7 @@ def test_the_teacher_reads_each_text_once_and_says_the_same(bert, tokenizer, spl
     read = []
 
     def taught(kept: int) -> dict[str, torch.Tensor]:
-        """The weights after three passes over the texts in batches of different company."""
+        """The weights after three passes over the texts, with different batches in each."""
         bert.load_state_dict(weights)
         monkeypatch.setattr("hf_lcl.start.mean_distillation.KEPT_TEXTS", kept)
         batches = [

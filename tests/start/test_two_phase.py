@@ -1,4 +1,4 @@
-"""Two phases: the contrastive loss trains the encoder alone, then the classifier is fitted to it."""
+"""Two phases: the contrastive loss trains the encoder, then the classifier is fitted to it."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ TWO_PHASES = {"objective": "scl", "alpha": 0.0, "head_start": False, "head_refit
 
 @pytest.mark.slow
 def test_it_learns_a_separable_set(make_trainer):
-    """In bf16, while the classifier is fitted in fp32."""
+    """In bf16; the classifier is fitted in fp32."""
     settings = {"num_train_epochs": 24, "learning_rate": 1e-2, "per_device_train_batch_size": 32}
     trainer = make_trainer(**TWO_PHASES, bf16=True, **settings)
     trainer.train()
@@ -41,7 +41,7 @@ def test_the_second_phase_reads_each_text_once(make_trainer):
     rows = []
     trainer.model.native.bert.register_forward_hook(lambda _, args, output: rows.append(len(output[0])))
     trainer.train()
-    # One batch of the first phase; two passes over the first batch of the second, to look at the layers.
+    # One batch of the first phase, and two more passes over the first batch of the second, to find the layers.
     assert sum(rows) - 16 <= len(trainer.train_dataset) + 4 * trainer.args.per_device_eval_batch_size
     assert sum(rows) - 16 >= len(trainer.train_dataset)
 

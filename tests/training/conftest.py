@@ -1,4 +1,4 @@
-"""One run of two processes for all tests that look at one."""
+"""One run of two processes, shared by all tests that need one."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 @pytest.fixture(scope="session")
 def two_processes(splits, tokenizer, tmp_path_factory) -> list[dict]:
-    """What each of two processes took: `steps` of a data set and `batches` of a stream, see `two_processes.py`."""
+    """The `steps` on a data set and the `batches` of a stream in each of two processes, see `two_processes.py`."""
     folder = tmp_path_factory.mktemp("two_processes")
     splits["train"].save_to_disk(folder / "train")
     tokenizer.save_pretrained(folder / "model")

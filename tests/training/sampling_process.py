@@ -1,4 +1,4 @@
-"""Data and trainers whose batches can be told apart row by row."""
+"""Data and trainers whose batches reveal the numbers of their rows."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ SIZES = [14, 12, 10, 9, 8, 6, 4, 3]  # of the classes, in a run of several proce
 
 
 def rows(sizes: list[int]) -> Dataset:
-    """So many texts of each class, of 4 to 23 tokens; the second and third token tell which row it is."""
+    """Texts of classes of these sizes, with 4 to 23 tokens; the second and third token encode the row number."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
     lengths = np.random.default_rng(1).integers(0, 20, size=len(labels))
     tokens = [[2, 5 + row // 40, 5 + row % 40, 3, *[4] * length] for row, length in enumerate(lengths)]
@@ -24,7 +24,7 @@ def rows(sizes: list[int]) -> Dataset:
 
 
 def row_numbers(batch: dict[str, torch.Tensor]) -> list[int]:
-    """Which rows a batch holds."""
+    """The numbers of the rows in a batch."""
     return ((batch["input_ids"][:, 1] - 5) * 40 + batch["input_ids"][:, 2] - 5).tolist()
 
 
@@ -44,7 +44,7 @@ def classifier(num_labels: int) -> BertForSequenceClassification:
 
 
 def draw_with(trainer: ContrastiveTrainer, lengths: bool = False, **options) -> LabelBalancedSampler:
-    """Makes a trainer draw its batches with these options of the sampler."""
+    """Makes a trainer use these options of the sampler."""
     sampler = LabelBalancedSampler(
         trainer.train_dataset["labels"][:],
         trainer.args.per_device_train_batch_size,
@@ -95,6 +95,6 @@ def steps(folder: Path, checkpoint: Path | None) -> Steps:
 
 
 def run_both(folder: Path) -> dict[str, Steps]:
-    """The whole run, and the rest of it from a checkpoint on."""
+    """The whole run, and its remainder resumed from a checkpoint."""
     whole = steps(folder, None)
     return {"whole": whole, "resumed": steps(folder, folder / "sampling" / "checkpoint-7")}

@@ -1,4 +1,4 @@
-"""Which rows a trainer takes from a stream."""
+"""Records the rows that a trainer takes from a stream."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ def as_stream(dataset: Dataset) -> IterableDataset:
 
 
 def keys(rows) -> list[Row]:
-    """What tells the rows of a list, or of columns, from one another."""
+    """The label and token ids of rows, given as a list or as columns."""
     if isinstance(rows, dict):
         return list(zip(rows["labels"], rows["input_ids"]))
     return [(row["labels"], row["input_ids"]) for row in rows]
 
 
 def taken_batches(trainer: ContrastiveTrainer) -> list[list[Row]]:
-    """A list that fills up with the batches that the trainer takes."""
+    """A list to which the trainer appends its batches."""
     batches, compute_loss = [], trainer.compute_loss
 
     def take(model, inputs, *args, **kwargs):
@@ -38,7 +38,7 @@ def taken_batches(trainer: ContrastiveTrainer) -> list[list[Row]]:
 
 
 def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) -> list[list[Row]]:
-    """The batches of this process in eight steps, of the stream or from a checkpoint on."""
+    """The batches of this process in eight steps, from the start or from a checkpoint."""
     args = ContrastiveTrainingArguments(
         str(folder / "streaming"),
         objective=objective,
@@ -65,7 +65,7 @@ def run(folder: Path, objective: str = "scl", checkpoint: Path | None = None) ->
 
 
 def run_all(folder: Path) -> dict[str, list]:
-    """The whole run, the rest of it from a checkpoint on, and a run with cross-entropy."""
+    """The whole run, its remainder resumed from a checkpoint, and a run with cross-entropy."""
     whole = run(folder)
     resumed = run(folder, checkpoint=folder / "streaming" / "checkpoint-5")
     return {"whole": whole, "resumed": resumed, "ce": run(folder, "ce")}

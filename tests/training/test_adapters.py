@@ -1,4 +1,4 @@
-"""LoRA: what is trained, what is saved, and that the classifier head is never lost."""
+"""LoRA: which weights are trained and saved; the classifier head is never lost."""
 
 import sys
 
@@ -160,7 +160,7 @@ def test_every_head_of_two_layers_is_trained(tokenizer):
 
 
 class TestNoAdapter:
-    """What cannot be an adapter here."""
+    """Configurations that are refused as adapters."""
 
     @pytest.mark.parametrize(
         ("adapter", "error", "message"),

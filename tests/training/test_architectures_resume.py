@@ -1,4 +1,4 @@
-"""Every architecture in the Trainer: resuming and loading the best model bring back every tensor."""
+"""Every architecture in the Trainer: resuming and loading the best model restore every tensor."""
 
 import copy
 import warnings
@@ -14,7 +14,7 @@ from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments
 
 
 class Recorder(TrainerCallback):
-    """Keeps a copy of all tensors of the live model after every step."""
+    """Copies all tensors of the model in training after every step."""
 
     def __init__(self):
         self.states = {}

@@ -1,4 +1,4 @@
-"""Input that cannot be trained on is refused early, in words that say what to do."""
+"""Unusable input is refused early, with messages that say what to do."""
 
 import pytest
 import torch

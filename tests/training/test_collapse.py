@@ -1,4 +1,4 @@
-"""The monitor tells of a training that has collapsed, and says nothing about one that has not."""
+"""The monitor warns about collapsed trainings, and only about these."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A training ends when its texts are learned, with a mean of the weights on the way: against sums by hand."""
+"""A training stops when its texts are learned, with the running mean of its weights; compared with explicit sums."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ FAST = {"learning_rate": 4e-3, "per_device_train_batch_size": 16, "logging_strat
 
 
 class EachStep(TrainerCallback):
-    """All weights that learn, after each step, and the number of steps at the end of each epoch."""
+    """Keeps all trainable weights after each step, and the number of steps at the end of each epoch."""
 
     def __init__(self):
         self.weights, self.epoch_ends = [], []
@@ -30,13 +30,13 @@ class EachStep(TrainerCallback):
 
 
 def weights_of(model) -> torch.Tensor:
-    """All but the last layer's, half of which is fitted in the end."""
+    """All weights but those of the last layer, which is averaged with a refitted one in the end."""
     named = [(name, parameter) for name, parameter in model.named_parameters() if "native.classifier" not in name]
     return torch.cat([parameter.detach().double().flatten() for _, parameter in named])
 
 
 def mean_of(weights: list[torch.Tensor]) -> torch.Tensor:
-    """Each counts as much as its place says: the tenth ten times as much as the first."""
+    """The mean in which step t has a weight proportional to t."""
     places = torch.arange(1, len(weights) + 1, dtype=torch.float64).unsqueeze(1)
     return (places * torch.stack(weights)).sum(0) / places.sum()
 
@@ -47,7 +47,7 @@ def new_classifier(folder, weighting="head"):
 
 @pytest.fixture
 def learner(make_trainer, encoder_folder):
-    """A trainer of a new classifier on texts that are easy to learn."""
+    """Makes a trainer of a new classifier on texts that are easy to learn."""
 
     def make(objective="lcl", **settings):
         torch.manual_seed(0)
@@ -93,7 +93,7 @@ def test_what_is_not_learned_keeps_all_its_epochs_and_the_last_weights(learner):
 
 
 class LastLayer(EachStep):
-    """The weights of the last layer after each step."""
+    """Keeps the weights of the last layer after each step."""
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self.weights.append(model.native.classifier.weight.detach().double().flatten())

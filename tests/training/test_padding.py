@@ -1,4 +1,4 @@
-"""Padding: on the side where the classifier does not read, with a token that tokenizer and model agree on."""
+"""Padding goes to the side that the classifier does not read, and tokenizer and model agree on the token."""
 
 import copy
 
@@ -30,7 +30,7 @@ def test_a_decoder_without_padding_token_gets_its_end_token(make_trainer, decode
 
 
 def test_the_embedding_of_a_decoder_is_what_its_classifier_reads(decoder, tokenizer):
-    # Also where padding is the end token and texts end in it.
+    # Also if the padding token is the end token, with which texts end.
     decoder.config.pad_token_id = tokenizer.sep_token_id
     model = LCLForSequenceClassification.from_native(decoder.eval())
     rows = [tokenizer(text)["input_ids"] for text in ("cake", "cake at the party")]

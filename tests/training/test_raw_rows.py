@@ -1,4 +1,4 @@
-"""A trainer on texts as users hold them: it encodes labels and tokenises by itself."""
+"""A trainer on raw texts encodes labels and tokenises itself."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments
 
 @pytest.fixture(scope="module")
 def tickets(raw_splits) -> dict[str, Dataset]:
-    """Texts and class names in columns with names of their own."""
+    """Texts and class names in columns with unusual names."""
     return {
         name: split.rename_columns({"text": "Body", "label": "Queue"}).add_column("Id", range(len(split)))
         for name, split in raw_splits.items()
@@ -20,7 +20,7 @@ def tickets(raw_splits) -> dict[str, Dataset]:
 
 @pytest.fixture
 def train_on(start, tmp_path):
-    """A trainer of an encoder by name; keyword arguments are the trainer's."""
+    """Makes a trainer of an encoder by name; keyword arguments are those of the trainer."""
 
     def make(train, model=start["model_name_or_path"], **kwargs):
         args = ContrastiveTrainingArguments(
@@ -39,7 +39,7 @@ def train_on(start, tmp_path):
 
 
 def frame(split: Dataset) -> pd.DataFrame:
-    """Rows of a frame, some of which were dropped, with a categorical column."""
+    """A data frame with some rows dropped and a categorical column."""
     rows = split.to_pandas()
     return pd.concat([rows.iloc[:1], rows]).iloc[1:].astype({"Queue": "category"})
 
@@ -91,7 +91,7 @@ def test_a_trainer_of_token_ids_predicts_texts_and_measures_frames(make_trainer,
     trainer = make_trainer(objective="ce")
     expected = trainer.predict(splits["test"])
     np.testing.assert_array_equal(trainer.predict(raw_splits["test"]["text"][:]).predictions, expected.predictions)
-    # Without the class that comes first, whose id the others must not take.
+    # Without the first class: the ids of the others must not change.
     some = raw_splits["test"].filter(lambda row: row["label"] != "angry").to_pandas()
     found = trainer.predict(some)
     assert set(found.label_ids) == {1, 2, 3}

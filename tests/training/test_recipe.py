@@ -1,11 +1,11 @@
-"""The recipe is a function of texts, classes and width."""
+"""The recipe is a function of the numbers of texts and classes and of the encoder width."""
 
 import pytest
 
 from hf_lcl.training.recipe import choose_recipe
 
 
-# Texts, classes, width: learning rate, batch, epochs; the first seven as in examples/results/accuracy.md.
+# (Texts, classes, width): (learning rate, batch size, epochs); the first seven as in examples/results/accuracy.md.
 CASES = {
     (385, 77, 384): (2e-4, 32, 40),
     (770, 77, 384): (2e-4, 32, 20),

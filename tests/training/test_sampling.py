@@ -1,4 +1,4 @@
-"""The batches that training sees: what the sampler ordered, through the Trainer's own dataloader."""
+"""The batches of a training: the order of the sampler, through the Trainer's own dataloader."""
 
 from collections import Counter
 
@@ -44,7 +44,7 @@ def test_every_batch_has_positives_and_negatives_and_every_text_comes(make_train
         counts = [np.unique(batch["labels"], return_counts=True)[1] for batch in batches[:-1]]
         groups_of_others = (sum(sizes) - max(sizes)) // options.get("samples_per_class", 2)
         assert sum(len(count) < 2 for count in counts) <= max(len(batches) - groups_of_others, 0) + 6
-        # Classes of five texts, four of which shall share a batch of 16, leave one text over in each.
+        # With four texts per class in batches of 16, each class of five texts leaves one over.
         assert sum((count == 1).sum() for count in counts) <= (1 if "samples_per_class" in options else 0.2) * len(
             counts
         )
@@ -127,7 +127,7 @@ def test_two_processes_share_the_batches_also_after_a_resume(two_processes):
     for epoch in range(2):
         steps = zip(first["whole"][5 * epoch : 5 * epoch + 5], second["whole"][5 * epoch : 5 * epoch + 5])
         batches = [batch for both in steps for batch in both]
-        # 66 rows are eight batches of 8 and two texts more; accelerate adds the first texts of the epoch.
+        # 66 rows are eight batches of 8 and two more texts; accelerate fills up with the first texts of the epoch.
         order = [row for batch in batches for row in batch]
         assert sorted(order[:66]) == list(range(66))
         assert order[66:] == order[:14]

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: a standard classifier, and checkpoints that resume to the last bit."""
+"""The files of a run: a standard classifier, and checkpoints that resume to the last bit."""
 
 import copy
 import json
@@ -11,7 +11,7 @@ from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hub.card_merging import GENERATED
 
 
-# Run in a process in which `import hf_lcl` fails.
+# Runs in a process in which `import hf_lcl` fails.
 LOAD = """
 import json, sys
 sys.modules["hf_lcl"] = None

@@ -1,4 +1,4 @@
-"""Searches: what trials are compared by, that each trial follows its arguments, and studies that were cut short."""
+"""Searches: the metric of trials, the arguments of each trial, and interrupted studies."""
 
 import copy
 import multiprocessing
@@ -118,7 +118,7 @@ SETTINGS = [
     {"objective": "lcl", "per_device_train_batch_size": 8, "num_views": 2},
     {"objective": "lcl", "per_device_train_batch_size": 16, "sampler": "random", "seed": 7, "max_steps": 9},
     {"objective": "ce", "per_device_train_batch_size": 4, "learning_rate": 3e-3},
-    # Last: the Trainer cannot set a number back to None.
+    # Comes last, since the Trainer cannot set a number back to None.
     {"objective": "scl", "per_device_train_batch_size": 32, "mini_batch_size": 8, "normalize_embeddings": False},
 ]
 
@@ -129,7 +129,7 @@ def test_a_trial_ends_as_a_run_of_its_own_with_its_arguments(make_searcher, make
     everything = {name: getattr(usual, name) for settings in SETTINGS for name in settings}
     everything |= {"learning_rate": 1e-3, "max_steps": 4}
     del everything["mini_batch_size"]
-    trainer = make_searcher(compute_metrics=None, temperature=1)  # an int, to whose type the Trainer would cast
+    trainer = make_searcher(compute_metrics=None, temperature=1)  # an int, to which the Trainer would cast floats
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s")
     for row in range(len(SETTINGS)):
@@ -200,7 +200,7 @@ def test_a_trial_that_diverges_is_pruned_and_leaves_nothing_behind(make_searcher
 def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_searcher, splits):
     settings = {"eval_strategy": "epoch", "metric_for_best_model": "loss_ce"}
     trainer = make_searcher(max_steps=-1, num_train_epochs=2, **settings)
-    trainer.train_dataset = splits["validation"]  # which is smaller
+    trainer.train_dataset = splits["validation"]  # smaller
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s", direction="minimize")
     for rate, size in ((3e-3, 4), (1e-12, 8)):  # the second learns nothing

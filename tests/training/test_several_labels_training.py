@@ -1,4 +1,4 @@
-"""Training with several labels per text: what holds for them alone."""
+"""Training with several labels per text: tests that do not apply to one label per text."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from hf_lcl.start.head import INVERSE_PENALTY, find_head, fit_head, head_inputs
 
 @pytest.fixture
 def make(make_trainer):
-    """A trainer on texts with several labels; keyword arguments are training arguments."""
+    """Makes a trainer on texts with several labels; keyword arguments are training arguments."""
     return lambda **settings: make_trainer(several=True, **{"objective": "lcl", "max_steps": 4} | settings)
 
 

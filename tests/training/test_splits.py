@@ -1,4 +1,4 @@
-"""The data sets of a trainer: looked at before the first step, and followed where they change."""
+"""The data sets of a trainer are checked before the first step, and changes to them take effect."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ NAMES = ["angry", "annoyed", "glad", "proud"]
 
 
 def renamed(split, names):
-    """The same ids under other names."""
+    """The split with other class names for the same ids."""
     return split.cast_column("labels", ClassLabel(names=names))
 
 
@@ -22,7 +22,7 @@ def with_labels(split, labels):
     return split.remove_columns("labels").add_column("labels", labels)
 
 
-# How a set is spoilt, and what is said then.
+# Faults in a data set, and the error messages.
 FAULTS = [
     (lambda split: with_labels(split, [7] * len(split)), "holds label 7, but the model has num_labels=4"),
     (lambda split: with_labels(split, [-1] * len(split)), "holds label -1, but the model has num_labels=4"),
@@ -42,7 +42,7 @@ FAULTS = [
 
 
 class Counted(torch.utils.data.IterableDataset):
-    """A stream that knows its length."""
+    """A stream with a length."""
 
     def __iter__(self):
         return iter([{"input_ids": [1, 2], "labels": 0}])
@@ -57,7 +57,7 @@ def test_the_labels_of_a_stream_are_not_read(stream):
 
 
 class TestEvaluationSets:
-    """Faults that came after the first epoch, or never."""
+    """Faults that would otherwise show only after the first epoch, or never."""
 
     @pytest.mark.parametrize(("spoil", "message"), FAULTS)
     @pytest.mark.parametrize("is_part", [False, True])
@@ -97,7 +97,7 @@ class TestEvaluationSets:
 
 
 class TestAnotherTrainingSet:
-    """Active learning, a curriculum, folds: the rows of the next training are the ones that are there then."""
+    """Active learning, a curriculum, folds: the next training uses the present rows of its data set."""
 
     @pytest.fixture
     def few(self, splits):
@@ -148,7 +148,7 @@ def test_a_class_without_texts_weighs_one():
 
 
 class TestArgumentsThatChangeAfterTheConstructor:
-    """They are followed, or refused."""
+    """Changes take effect, or are refused."""
 
     def test_views_and_mini_batches(self, make_trainer):
         trainer = make_trainer(objective="scl", max_steps=1)
@@ -259,7 +259,7 @@ def test_a_training_whose_classifier_cannot_be_refitted_keeps_what_it_learned(ma
 
 
 class TestNamesOfAFinishedClassifier:
-    """A model with names of its own, and a training set with others."""
+    """A model whose class names differ from those of the training set."""
 
     def test_those_that_both_know_keep_their_rows(self, bert, make_trainer, splits):
         rows = bert.classifier.weight.detach().clone()

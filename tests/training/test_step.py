@@ -13,7 +13,7 @@ from hf_lcl.training.step import Step
 
 @pytest.fixture
 def model(bert):
-    """Without dropout, in training mode."""
+    """A model without dropout, in training mode."""
     for module in bert.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -22,14 +22,14 @@ def model(bert):
 
 @pytest.fixture
 def batch(several, splits, several_splits, tokenizer):
-    """Inputs and labels of twelve texts; so every test is one of both kinds."""
+    """Inputs and labels of twelve texts, with one or several labels: every test runs for both."""
     rows = (several_splits if several else splits)["train"].select(range(12))
     inputs = tokenizer.pad([{"input_ids": row["input_ids"]} for row in rows], return_tensors="pt")
     return dict(inputs), torch.tensor(rows["labels"][:])
 
 
 def rows_of(labels):
-    """Which text has which of the four labels."""
+    """The indicator rows of labels, for four classes."""
     return labels > 0 if labels.dim() == 2 else labels.unsqueeze(1) == torch.arange(4)
 
 
@@ -85,7 +85,7 @@ def test_a_loss_that_is_not_finite_is_named_after_the_backward_pass(model, batch
         step.finish(model, step=6)
 
 
-@pytest.mark.parametrize("several", [False], ids=["one"])  # of rows it would be NaN
+@pytest.mark.parametrize("several", [False], ids=["one"])  # with indicator rows it would be NaN
 def test_an_infinite_loss_stops_too(model, batch, make_step):
     def rule_out_a_class(module, inputs, output):
         return output.index_fill(1, torch.tensor([0]), -math.inf)

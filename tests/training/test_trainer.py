@@ -72,7 +72,7 @@ def test_accumulation_equals_one_large_batch(make_trainer, several, bert):
 
 @pytest.mark.parametrize(
     ("objective", "alpha", "accumulation", "several"),
-    [  # with 4, the second update of an epoch has two batches
+    [  # with accumulation 4, the second update of an epoch has two batches
         pytest.param("lcl", 0.5, 1, True, id="lcl-0.5-1"),
         pytest.param("lcl", 0.5, 1, False, id="lcl-0.5-1-one", marks=pytest.mark.slow),
         pytest.param("scl", 0.7, 3, False, id="scl-0.7-3-one", marks=pytest.mark.slow),
@@ -132,7 +132,7 @@ def test_one_step_moves_every_weight_of_encoder_heads_and_weighting_network(make
     before = copy.deepcopy(trainer.model.state_dict())
     trainer.train()
     still = {name for name, tensor in trainer.model.state_dict().items() if torch.equal(tensor, before[name])}
-    # What no text of the step used: token type 1 stands in no single text. Buffers are no weights.
+    # Except for embeddings that no text of the step used (token type 1 is for pairs) and for buffers.
     assert not {name for name in still if "position_ids" not in name and "token_type_ids" not in name}
 
 
@@ -304,7 +304,7 @@ def test_an_evaluation_loss_is_the_mean_over_the_texts_whatever_the_last_batch_h
 
 
 class Notes(TrainerCallback):
-    """Logs something of its own between two lines with a loss."""
+    """Logs other values between two lines with a loss."""
 
     def __init__(self):
         self.trainer = None

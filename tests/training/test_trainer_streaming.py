@@ -1,4 +1,4 @@
-"""Training on a stream: balanced out of a buffer, on one process or two, resumed to the letter."""
+"""Training on a stream: balanced from a buffer, in one process or two, and resumed exactly."""
 
 import copy
 import json
@@ -147,7 +147,7 @@ def test_settings_that_need_the_whole_training_set(make_trainer, splits, setting
 
 
 def test_several_processes_are_told_how_each_reads_the_stream(make_trainer, splits, monkeypatch):
-    monkeypatch.setattr(ContrastiveTrainingArguments, "world_size", 2)  # and nothing else of a second process
+    monkeypatch.setattr(ContrastiveTrainingArguments, "world_size", 2)  # without a second process
     with pytest.raises(ValueError, match=r"write accelerator_config=\{'dispatch_batches': False\}"):
         make_trainer(train=as_stream(splits["train"]), objective="scl", max_steps=4)
 

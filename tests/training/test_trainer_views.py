@@ -25,7 +25,7 @@ def still(bert):
 
 @pytest.fixture
 def with_second_view(request, splits, several_splits, tokenizer):
-    """Training rows whose second view is another text; of both kinds of labels in a test that uses `several`."""
+    """Training rows whose second view is another text; with both kinds of labels in tests that use `several`."""
     has_several = "several" in request.fixturenames and request.getfixturevalue("several")
     train = (several_splits if has_several else splits)["train"]
     train = train.add_column("paraphrase", train["text"][::-1])
@@ -135,7 +135,7 @@ def test_one_text_per_class_is_enough_with_views(make_trainer, splits, sampler):
 
 @pytest.mark.parametrize(("rate", "is_told"), [(0.0, True), (0.1, False)])
 def test_equal_views_are_told(make_trainer, bert_config, caplog, rate, is_told):
-    logging.Logger.warning_once.cache_clear()  # it is said once, and other tests may have heard it
+    logging.Logger.warning_once.cache_clear()  # it warns once per process, and other tests may have triggered it
     bert_config.hidden_dropout_prob = bert_config.attention_probs_dropout_prob = rate
     model = LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config))
     with caplog.at_level("WARNING", "hf_lcl"):

@@ -1,4 +1,4 @@
-"""One of several processes, each of which notes the batches that it takes of a data set and of a stream."""
+"""One of several processes, each of which records its batches of a data set and of a stream."""
 
 import json
 import sys
