@@ -1,1 +1,1 @@
-"""From a finished classifier to what answers many texts: graphs for ONNX Runtime, and predictions in parts."""
+"""Serves finished classifiers: graphs for ONNX Runtime, and predictions of large files in parts."""

@@ -1,4 +1,4 @@
-"""Whether a graph in int8 still answers as the classifier does, and which layers stay in float32 so that it does."""
+"""Compares int8 graphs with the original classifier, and chooses the layers that stay in float32."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from .graph import layers, quantize
 from .onnx_classifier import OnnxClassifier
 
 
-SAMPLE = 200  # texts by which layers are put in order
+SAMPLE = 200  # number of texts by which layers are ranked
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A classifier beside the one it comes from, on labelled texts; in percent."""
+    """A classifier compared with the original on labelled texts, in percent."""
 
     accuracy: float
-    drop: float  # by so many points it is less accurate
+    drop: float  # loss of accuracy, in points
     changed: float  # share of answers that differ
 
     def __str__(self) -> str:
@@ -29,8 +29,8 @@ class Checked:
 
 def check(logits: np.ndarray, original: np.ndarray, references: np.ndarray) -> Checked:
     """
-    Compares logits, both of shape `(texts, num_labels)`, by class ids `(texts,)` or, where a text may have several
-    labels, by zeros and ones `(texts, num_labels)`: an answer is then right where all of them are.
+    Compares logits with the original ones, both `(texts, num_labels)`. References are class ids `(texts,)` or, with
+    several labels per text, zeros and ones `(texts, num_labels)`: a text is then right only if all its labels are.
     """
     several, rows = references.ndim == 2, (len(references), -1)
     found, before = (decided(values, several).reshape(rows) for values in (logits, original))
@@ -49,9 +49,9 @@ def attempts(
     max_length: int,
 ) -> Iterator[tuple[list[str], Checked]]:
     """
-    Writes int8 graphs of the one in `folder` to `output`, one after the other, and yields of each the layers that stay
-    in float32 and how it does: first with none, then with the last layer, then with more and more of those that
-    change the logits most where they alone are quantised.
+    Writes int8 versions of the graph in `folder` to `output`, one after the other. For each it yields the layers that
+    stay in float32 and the comparison with the original: first none, then the last layer, then one layer more each
+    time. These are ranked by the error of the logits if only that layer is quantised, the largest first.
     """
     kinds = layers(folder / GRAPH)
     last, *others = kinds

@@ -14,18 +14,18 @@ from ..support.extras import load_extra
 from ..support.files import GRAPH, read_json
 
 
-# What a graph may take of a text, and what `tokenizers` calls it.
+# Possible inputs of a graph, and their attributes in an `Encoding` of `tokenizers`.
 FEATURES = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 
 
 class OnnxClassifier:
     """
-    A folder with `model.onnx`, `config.json` and `tokenizer.json`, as `hf-lcl export` writes it; or with another
-    `graph` for the same tokenizer and configuration.
+    A classifier in a folder with `model.onnx`, `config.json` and `tokenizer.json`, as `hf-lcl export` writes it.
+    `graph` replaces `model.onnx`, with the same tokenizer and configuration.
 
     Raises:
-        ImportError: where onnxruntime is not installed.
-        ValueError: where a file is missing or cut.
+        ImportError: if onnxruntime is not installed.
+        ValueError: if a file is missing or the graph is truncated.
 
     Example:
 
@@ -56,16 +56,16 @@ class OnnxClassifier:
         self.pad_id = self.tokenizer.token_to_id(pad["content"] if isinstance(pad, dict) else pad) or 0
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # its warnings are about the machine
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # as torch, and as torchrun sets it
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # as for torch; torchrun sets it
         try:
             self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # of classes that it does not export
+        except Exception as error:  # onnxruntime exports no error classes
             raise ValueError(f"{graph} is cut or no graph ({error}): export it again.") from error
         self.inputs = [node.name for node in self.session.get_inputs()]
 
     @property
     def has_several_labels(self) -> bool:
-        """Whether each class is decided by itself."""
+        """Whether a text may have several labels."""
         return self.config.get("problem_type") == "multi_label_classification"
 
     @property
@@ -83,9 +83,9 @@ class OnnxClassifier:
         progress: tqdm | None = None,
     ) -> np.ndarray:
         """
-        The logits of texts or pairs of texts, at least one, of shape `(texts, num_labels)`, in fp32 and in their
-        order. Longer texts are cut to `max_length` tokens, by default to the tokenizer's limit; `batch_size` texts are
-        run together, fewer where they are long; `progress` is a bar to go on with.
+        The logits `(texts, num_labels)` of at least one text or pair of texts, in fp32 and in the order of the texts.
+        Longer texts are truncated to `max_length` tokens, by default the tokenizer's limit. A batch has `batch_size`
+        texts, or fewer if they are long. `progress` is a progress bar to update.
         """
         encodings = self.encode(texts, max_length)
         lengths = np.array([len(encoding) for encoding in encodings])
@@ -99,9 +99,9 @@ class OnnxClassifier:
         return np.stack(found)
 
     def encode(self, texts: Sequence[str | tuple[str, str]], max_length: int | None = None) -> list[Encoding]:
-        """Tokens of texts, cut to so many, or to as many as the tokenizer's configuration says."""
+        """Tokens of texts, truncated to `max_length` and to the limit in the tokenizer's configuration."""
         limit = min(max_length or self.max_length, self.max_length)
-        if limit < 2**31:  # transformers writes 1e30 where there is none
+        if limit < 2**31:  # transformers writes 1e30 for no limit
             self.tokenizer.enable_truncation(limit)
         else:
             self.tokenizer.no_truncation()
@@ -110,7 +110,7 @@ class OnnxClassifier:
         return encodings
 
     def _padded(self, encodings: Sequence[Encoding]) -> dict[str, np.ndarray]:
-        """A batch of what the graph takes."""
+        """The padded inputs of the graph for one batch."""
         width = max(map(len, encodings))
         for encoding in encodings:
             encoding.pad(width, direction=self.padding_side, pad_id=self.pad_id)

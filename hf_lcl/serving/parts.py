@@ -1,4 +1,4 @@
-"""A table that is written in parts, by one process or several: what a killed run has finished is kept for the next."""
+"""A table written in parts, by one process or several: the next run reuses the finished parts of a killed one."""
 
 import gzip
 import io
@@ -22,14 +22,14 @@ Record = Mapping[str, Any]
 
 
 def file_kind(path: Path) -> str:
-    """`csv`, `jsonl`, `parquet` or something that cannot be written; `.gz` may follow."""
+    """The extension of a file, without `.gz`: `csv`, `jsonl`, `parquet`, or one that cannot be written."""
     return Path(path.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
 
 
 def write_records(
     file: IO[str], kind: str, records: Sequence[Record], columns: Sequence[str], safe: bool = False
 ) -> None:
-    """Rows of a csv file without its header, or JSON lines; `safe` is that of [`csv_writer`]."""
+    """Writes rows of a csv file without its header, or JSON lines; `safe` is that of [`csv_writer`]."""
     write = csv_writer(file, safe)
     for record in records:
         if kind == "csv":
@@ -39,14 +39,14 @@ def write_records(
 
 
 def _readable(value: Any) -> Any:
-    """Bytes as the text that they hold."""
+    """Bytes decoded to text; other values unchanged."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 class PartedTable:
     """
-    A csv, jsonl or parquet file; csv and jsonl may end in `.gz`. Until it is whole, its parts lie in a folder beside,
-    and what stood in its place stays. `safe` is that of [`csv_writer`].
+    A csv, jsonl or parquet file; csv and jsonl may end in `.gz`. Until it is complete, its parts are in a folder
+    beside it, and an older file of its name is kept. `safe` is that of [`csv_writer`].
     """
 
     def __init__(self, path: Path, columns: Sequence[str], safe: bool = False):
@@ -55,11 +55,11 @@ class PartedTable:
         self.folder = parts_folder(path)
 
     def part(self, index: int) -> Path:
-        """The file of a part, which is there once the part is whole."""
+        """The file of a part, which exists only once the part is complete."""
         return self.folder / f"{index:08d}"
 
     def write(self, index: int, records: Sequence[Record]) -> None:
-        """Writes a part: it is there as a whole, or not."""
+        """Writes a part atomically."""
         with open_whole(self.part(index), "wb") as file:
             if self.kind == "parquet":
                 pq.write_table(
@@ -77,7 +77,7 @@ class PartedTable:
         file.write(gzip.compress(content) if self.is_zipped and content else content)
 
     def merge(self, count: int) -> None:
-        """Puts so many parts together in their order, and removes them."""
+        """Merges the first `count` parts in their order, and removes the folder of parts."""
         parts = [self.part(index) for index in range(count)]
         with open_whole(self.path, "wb") as file:
             if self.kind == "parquet":
@@ -85,21 +85,21 @@ class PartedTable:
             else:
                 self._write_text(file, [], header=True)
                 for part in parts:
-                    with open(part, "rb") as content:  # one gzip file after another is one gzip file
+                    with open(part, "rb") as content:  # concatenated gzip files are a gzip file
                         shutil.copyfileobj(content, file)
         shutil.rmtree(self.folder)
 
 
 def parts_folder(path: Path) -> Path:
-    """Where the parts of a file lie until it is whole."""
+    """The folder with the parts of a file until it is complete."""
     return path.with_name(f".{path.name[:200]}.parts")
 
 
 @contextmanager
 def planned(path: Path, plan: Mapping[str, Any], *, resumes: bool = True) -> Iterator[None]:
     """
-    Keeps the parts of a file for this process alone: those that a run of the same plan has left, if it `resumes`;
-    others are removed. A `ValueError` says where another process writes them.
+    Locks the parts of a file for this process. Parts of an earlier run with another plan are removed. Unless the run
+    `resumes`, all parts are removed at the end. Raises a `ValueError` if another process writes them.
     """
     folder = parts_folder(path)
     with locked(folder):
@@ -115,7 +115,7 @@ def planned(path: Path, plan: Mapping[str, Any], *, resumes: bool = True) -> Ite
 
 
 def read_plan(path: Path) -> dict[str, Any]:
-    """What another process of the same run has [`planned`]."""
+    """The plan that a process of the same run wrote in [`planned`]."""
     plan = parts_folder(path) / PLAN
     if not plan.is_file():
         raise ValueError(
@@ -125,7 +125,7 @@ def read_plan(path: Path) -> dict[str, Any]:
 
 
 def _array(values: Sequence[Any]) -> pa.Array:
-    """A column of values of one kind, or of their texts."""
+    """A column of the values or, if their types differ, of their texts."""
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
@@ -133,7 +133,7 @@ def _array(values: Sequence[Any]) -> pa.Array:
 
 
 def _merge_parquet(file: IO[bytes], parts: Sequence[Path]) -> None:
-    """A column that is of one kind in some parts, and of another in others, becomes text."""
+    """Merges the parts. A column whose types in the parts cannot be unified becomes text."""
     schemas = [pq.read_schema(part) for part in parts]
     fields = []
     for name in schemas[0].names:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True)
 class Processes:
-    """How many there are, which one this is, and what waits until all have come as far."""
+    """The world size, the rank of this process, and the barrier."""
 
     count: int = 1
     index: int = 0
@@ -18,20 +18,20 @@ class Processes:
 
 @contextmanager
 def started_processes() -> Iterator[Processes]:
-    """The processes that a launcher started with this one. Where one fails, those that wait for it do, too."""
+    """The processes that a launcher started. If one fails, those that wait for it fail as well."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Processes()
         return
-    from torch import distributed  # a single process may do without torch
+    from torch import distributed  # a single process does not need torch
 
-    # What they wait for may take days, and is no tensor: gloo will do beside GPUs, too.
+    # Only barriers are needed, so that gloo is enough with GPUs, too. Waiting may take days.
     distributed.init_process_group("gloo", timeout=timedelta(days=30))
 
     def wait() -> None:
         try:
             distributed.barrier()
         except RuntimeError as error:  # a connection that was closed
-            raise ValueError("Another of the processes has ended before this one: see what it says.") from error
+            raise ValueError("Another process has ended before this one: see its output.") from error
 
     try:
         yield Processes(distributed.get_world_size(), distributed.get_rank(), wait)
