@@ -1,7 +1,7 @@
 """
 Label-aware and supervised contrastive fine-tuning for text classifiers, as an extension of the Hugging Face Trainer.
 
-The way of one text through the package: `data` (file, labels, tokens, class-balanced batch) -> `model` (one forward
+The path of a text through the package: `data` (file, labels, tokens, class-balanced batch) -> `model` (one forward
 pass) -> `losses` (the parts of the loss) -> `trainer` (a step) -> `hub` (a standard classifier and its card).
 """
 

@@ -10,7 +10,7 @@ from .support.version import __version__
 
 
 LIST = "\n".join(f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items())
-USAGE = f"""usage: python -m hf_lcl COMMAND ...    (COMMAND --help tells more)
+USAGE = f"""usage: python -m hf_lcl COMMAND ...    (COMMAND --help for details)
 
 {LIST}
 
@@ -18,7 +18,7 @@ Begin with: python -m hf_lcl train --help"""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command that `argv` begins with, by default the command line of this process."""
+    """Runs the command that is the first of `argv`, which defaults to the command line of this process."""
     command, *flags = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl apply`: a labelled file as people corrected it, in a new file."""
+"""`python -m hf_lcl apply`: writes a corrected copy of a labelled file."""
 
 import json
 from pathlib import Path
@@ -13,22 +13,22 @@ from .parsing import command_parser
 
 
 DESCRIPTION = """\
-Writes a labelled file anew, as decided row by row, and never over the old one.
+Writes a corrected copy of a labelled file from decisions about its rows. The old file is never overwritten.
 
   python -m hf_lcl apply audit.csv train.csv --output train_2.csv
   python -m hf_lcl apply corrections.csv train.csv --output train_2.csv
 
 The decisions are the list of `audit` with its column `decision` filled in (keep, change to the class in the column
-`suggested`, drop), or the corrections.csv of `demo`, whose texts that stand nowhere in the file are added."""
+`suggested`, drop), or the corrections.csv of `demo`. Texts in corrections.csv that the file lacks are added."""
 
 
 def main(argv: list[str]) -> None:
     parser = command_parser("apply", DESCRIPTION)
     add = parser.add_argument
     add("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
-    add("train_file", metavar="FILE", help="the labelled file that they are about")
+    add("train_file", metavar="FILE", help="the labelled file to correct")
     add("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
-    add("--corrections_encoding", default="utf-8", help="of the corrections; of old spreadsheets: cp1252")
+    add("--corrections_encoding", default="utf-8", help="encoding of the corrections; cp1252 for old spreadsheets")
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     flags, data_args = parse_flags(parser, argv)
     with wrong_usage():

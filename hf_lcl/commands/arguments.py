@@ -1,4 +1,4 @@
-"""The flags of `run_classification.py` about the data, by the names that transformers' own script gave them."""
+"""The data flags of `run_classification.py`, with the names that they have in transformers' own script."""
 
 import re
 from collections import Counter, defaultdict
@@ -19,71 +19,71 @@ from ..support.fields import option
 from .parsing import CheckedArguments
 
 
-# Of each split, the flag that limits its rows.
+# The flag that limits the number of rows of each split.
 LIMITS = {"train": "max_train_samples", "validation": "max_eval_samples", "test": "max_predict_samples"}
 
 
 @dataclass
 class DataArguments(CheckedArguments):
-    """Which texts and labels, and how they are read. Every field is a flag; its `help` says what it means."""
+    """The texts and labels, and how they are read. Every field is a flag, explained by its `help`."""
 
     _argument_group_name = "the data"
 
-    dataset_name: str | None = option(None, "A data set on the Hub, instead of files.")
-    dataset_config_name: str | None = option(None, "Its configuration.")
-    train_file: str | None = option(None, "csv, tsv, json, jsonl, txt or parquet; all but parquet may end in .gz.")
-    validation_file: str | None = option(None, "Of the same kinds.")
-    test_file: str | None = option(None, "Of the same kinds.")
-    oos_file: str | None = option(None, "Texts of none of the classes (out of scope), of the same kinds.")
+    dataset_name: str | None = option(None, "Id of a data set on the Hub, instead of files.")
+    dataset_config_name: str | None = option(None, "Configuration of the data set on the Hub.")
+    train_file: str | None = option(None, "Training texts: csv, tsv, json, jsonl, txt (.gz may follow) or parquet.")
+    validation_file: str | None = option(None, "Validation texts: csv, tsv, json, jsonl, txt or parquet.")
+    test_file: str | None = option(None, "Test texts: csv, tsv, json, jsonl, txt or parquet.")
+    oos_file: str | None = option(None, "Out-of-scope texts, of none of the classes; formats as above.")
     out_of_scope: str | None = option(
         None,
-        "Give the finished classifier a class out_of_scope: keep=0.95 keeps 95 %% of the validation texts, recall=0.9 "
-        "finds 90 %% of those in oos_file, f1 has the best F1 on both, none gives no such class.",
+        "Add a class out_of_scope to the finished classifier. Its threshold accepts 95 %% of the validation texts "
+        "(keep=0.95), detects 90 %% of oos_file (recall=0.9) or has the best F1 on both (f1); none: no such class.",
     )
     text_column_names: str | None = option(None, "Text column(s), separated by commas; default: text, then sentence.")
-    text_column_delimiter: str = option(" ", "What joins several text columns.")
+    text_column_delimiter: str = option(" ", "Separator with which several text columns are joined.")
     sentence_pair: bool = option(False, "Give two text columns to the tokenizer as a pair, instead of joined.")
     label_column_name: str | None = option(
         None, "Column of class names or ids, or of lists of them (several labels per text); default: label."
     )
-    label_delimiter: str | None = option(None, "Between the labels of a text, where one cell holds several: '|'.")
-    label_columns: list[str] | None = option(None, "Columns of 0 and 1, one for each of several labels.")
+    label_delimiter: str | None = option(None, "Separator of the labels in a cell that holds several, as '|'.")
+    label_columns: list[str] | None = option(None, "Columns of 0 and 1, one per label (several labels per text).")
     fold_thresholds: str | None = option(
         None,
-        "Of several labels: decide each at its best cut on the validation texts, which then is the probability 0.5 of "
-        "the classifier: f1, or precision=0.9.",
+        "Several labels per text: choose a threshold per label on the validation texts (f1, or precision=0.9), and "
+        "shift the logits so that it becomes the probability 0.5.",
     )
-    drop_conflicts: bool = option(False, "Leave out all training rows of a text that stands under several labels.")
+    drop_conflicts: bool = option(False, "Drop all training rows of texts that occur with different labels.")
     view_column: str | None = option(None, "Column with a second view of each training text, for --view column.")
     train_split_name: str | None = option(None, "Name of the train split on the Hub.")
-    validation_split_name: str | None = option(None, "Likewise for validation.")
-    test_split_name: str | None = option(None, "Likewise for test.")
+    validation_split_name: str | None = option(None, "Name of the validation split on the Hub.")
+    test_split_name: str | None = option(None, "Name of the test split on the Hub.")
     remove_splits: str | None = option(None, "Splits to drop, separated by commas.")
     remove_columns: str | None = option(None, "Columns to drop, separated by commas.")
     max_seq_length: int = option(128, "Longer texts are cut to this many tokens.")
     pad_to_max_length: bool = option(False, "Pad to max_seq_length instead of to the longest text of a batch.")
-    preprocessing_num_workers: int | None = option(None, "Processes that tokenize.")
-    overwrite_cache: bool = option(False, "Tokenize again although it was done before.")
-    shuffle_train_dataset: bool = option(False, "Shuffle before max_train_samples cuts.")
-    shuffle_seed: int = option(42, "Seed of that shuffle.")
+    preprocessing_num_workers: int | None = option(None, "Number of processes that tokenize.")
+    overwrite_cache: bool = option(False, "Tokenize again instead of using the cache.")
+    shuffle_train_dataset: bool = option(False, "Shuffle before max_train_samples is applied.")
+    shuffle_seed: int = option(42, "Seed of shuffle_train_dataset.")
     validation_split: float | None = option(None, "Share of the training rows to hold out for validation.")
     test_split: float | None = option(None, "Share of the training rows to hold out for the test.")
-    max_train_samples: int | None = option(None, "Use the first so many training texts.")
-    max_eval_samples: int | None = option(None, "Use the first so many validation texts.")
-    max_predict_samples: int | None = option(None, "Use the first so many test texts.")
-    encoding: str = option("utf-8", "Of the files: utf-8, cp1252, utf-16, ...")
-    delimiter: str | None = option(None, "Between the cells of a csv; default: the one of , ; tab | in its header.")
+    max_train_samples: int | None = option(None, "Use only this many training texts, the first ones.")
+    max_eval_samples: int | None = option(None, "Use only this many validation texts, the first ones.")
+    max_predict_samples: int | None = option(None, "Use only this many test texts, the first ones.")
+    encoding: str = option("utf-8", "Encoding of the files: utf-8, cp1252, utf-16, ...")
+    delimiter: str | None = option(None, "Delimiter of csv files; default: the one of , ; tab | in the header.")
     json_field: str | None = option(None, "Field of a JSON object that holds the list of rows.")
     skip_bad_rows: bool = option(False, "Leave out rows that are broken or lack a text or a label, and count them.")
-    audit: bool = option(True, "Of `train FILE`: say how many labels look wrong, by the embeddings of the head start.")
+    audit: bool = option(True, "With `train FILE`: count suspect labels by the embeddings of the head start.")
     license: str | None = option(None, "Licence of the classifier, such as apache-2.0, for its card.")
-    widget_texts: list[str] | None = option(None, "Texts to try it with on its page on the Hub: they become public.")
-    verbose: bool = option(False, "Print all tables, metrics and warnings, also of `train FILE`, which prints few.")
-    # Whether few lines are printed.
+    widget_texts: list[str] | None = option(None, "Example texts for its page on the Hub: they become public.")
+    verbose: bool = option(False, "Print all tables, metrics and warnings with `train FILE`, too.")
+    # Whether only few lines are printed.
     is_brief: bool = field(default=False, init=False)
-    # What the card says of the encoder, see `ModelArguments.card_facts`.
+    # Facts about the encoder for the card, see `ModelArguments.card_facts`.
     encoder_facts: dict[str, Any] = field(default_factory=dict, init=False)
-    # Rows that were left out, by split and reason.
+    # Number of rows left out, by split and reason.
     dropped: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter), init=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class DataArguments(CheckedArguments):
         self.text_columns: list[str] = []
 
     def problems(self) -> list[str]:
-        """Which files cannot be read, and which columns that were named they lack."""
+        """One message per file that cannot be read, and per column that a flag names and a file lacks."""
         found = []
         for split, path in self.files.items():
             try:
@@ -123,24 +123,24 @@ class DataArguments(CheckedArguments):
             found += [
                 lacks(f"The {split} file {path}", f"{kind} column", name, columns, f"Name it with --{option}.")
                 for kind, option, name in wanted
-                if columns and name not in columns  # none: no rows, which is told when they are read
+                if columns and name not in columns  # an empty file is reported when its rows are read
             ]
         return found
 
     @property
     def files(self) -> dict[str, str]:
-        """Split name to file, for the files that were given."""
+        """The given files by the name of their split."""
         files = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {split: path for split, path in files.items() if path is not None}
 
     @property
     def shares(self) -> dict[str, float]:
-        """New splits to their shares of the training rows."""
+        """The share of the training rows to hold out for each new split."""
         shares = {"validation": self.validation_split, "test": self.test_split}
         return {split: share for split, share in shares.items() if share is not None}
 
     def card_facts(self, splits: DatasetDict) -> dict[str, Any]:
-        """What a card says of the splits that were loaded: arguments of [`ContrastiveTrainer.create_model_card`]."""
+        """Facts about the loaded splits for the card: arguments of [`ContrastiveTrainer.create_model_card`]."""
         left_out = [
             f"{count:,} rows of the {split} split were left out ({reason})."
             for split, reasons in self.dropped.items()
@@ -151,20 +151,20 @@ class DataArguments(CheckedArguments):
         return facts | self.encoder_facts | {"license": self.license, "widget_texts": self.widget_texts}
 
     def text_of(self, row: Row) -> str:
-        """The text of a row that was read, that of several columns joined."""
+        """The text of a row. Several text columns are joined."""
         return self.text_column_delimiter.join(row.texts)
 
     def texts(self, split: Dataset) -> list[str]:
-        """The texts of a split that was loaded, those of several columns joined."""
+        """The texts of a loaded split. Several text columns are joined."""
         columns = (split[name][:] for name in self.text_columns)
         return [self.text_column_delimiter.join(parts) for parts in zip(*columns)]
 
     def load(self, needed: Sequence[str], *, may_lack_labels: bool = False, **hub_options: Any) -> DatasetDict:
         """
-        Reads all splits, cut and stripped as the flags say, and sets `text_columns`. Of files, only the columns that
-        are used are read, and each row keeps its line in the column `__line__`. Raises a `ValueError` where no file or
-        data set was named, it cannot be read, or a split that is `needed` is missing. `hub_options` are those of
-        `datasets.load_dataset`.
+        Reads all splits, removes the splits, columns and rows that the flags exclude, and sets `text_columns`. From
+        files, only the used columns are read; the column `__line__` has the line of each row. Raises a `ValueError` if
+        no file or data set is given, if it cannot be read, or if a split in `needed` is missing. `hub_options` are
+        passed to `datasets.load_dataset`.
         """
         self.dropped.clear()
         if self.dataset_name is not None:
@@ -201,7 +201,7 @@ class DataArguments(CheckedArguments):
             splits = join_label_columns(without(splits, self.label_column), self.label_columns, self.label_column)
         elif self.label_delimiter is not None:
             splits = split_labels(splits, self.label_column, self.label_delimiter)
-        # Neither the Trainer nor a tokenizer may take a text column for its own.
+        # Text columns must not have names that the Trainer or a tokenizer uses.
         taken = (*LABEL_NAMES, "length", "input_ids", "attention_mask")
         self.text_columns = [f"{name} (text)" if name in taken else name for name in texts]
         splits = splits.rename_columns({old: new for old, new in zip(texts, self.text_columns) if old != new})
@@ -227,7 +227,7 @@ class DataArguments(CheckedArguments):
         return splits
 
     def _load_oos(self, path: str, texts: list[str]) -> Dataset:
-        """Texts without labels; where they stand in a column of another name than those of training, that is taken."""
+        """The out-of-scope texts, read from `text` or `sentence` if the file lacks the training text column."""
         columns = self.reader.columns(path, "oos")
         found = texts if len(texts) > 1 or texts[0] in columns else named_columns(None, columns)
         options = {"return_lines": True, "dropped": self.dropped, **asdict(self.reader)}
@@ -236,13 +236,13 @@ class DataArguments(CheckedArguments):
 
 
 def without(splits: DatasetDict, *names: str) -> DatasetDict:
-    """The splits without some columns, which not all of them need have."""
+    """The splits without the named columns. A split may lack some of them."""
     dropped = {split: [name for name in rows.column_names if name in names] for split, rows in splits.items()}
     return DatasetDict({split: rows.remove_columns(dropped[split]) for split, rows in splits.items()})
 
 
 def _revision(splits: DatasetDict) -> str | None:
-    """The commit of the Hub that a data set was loaded from, which `datasets` notes in the addresses of its files."""
+    """The Hub commit that a data set was loaded from, as `datasets` records it in the URLs of the files."""
     for dataset in splits.values():
         for address in dataset.info.download_checksums or ():
             if found := re.search(r"^hf://datasets/[^@]+@([0-9a-f]{40})/", address):

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl audit`: which rows of a labelled file to look at."""
+"""`python -m hf_lcl audit`: lists the rows of a labelled file to check."""
 
 import shlex
 from argparse import Namespace
@@ -22,32 +22,32 @@ from .parsing import command_parser
 
 
 DESCRIPTION = """\
-Lists the rows of a labelled file, those first whose labels are wrong most surely, with the three nearest texts as the
-reason; and finds texts that repeat another (duplicate), equal texts under two labels (conflict) and texts that are
-near nothing (outlier).
+Lists the rows of a labelled file, the most likely label errors first, with the three nearest texts as evidence. Also
+finds texts that repeat another (duplicate), equal texts with different labels (conflict) and texts far from all others
+(outlier).
 
   python -m hf_lcl audit train.csv                          # writes audit.csv and audit.html
   python -m hf_lcl audit train.csv --model me/my-encoder --output_file list.csv
 
-Fill in the column `decision` (keep, change, drop); change takes the class in the column `suggested`. Then:
+Fill in the column `decision` (keep, change, drop); change sets the label to the column `suggested`. Then:
 
   python -m hf_lcl apply audit.csv train.csv --output train_2.csv
 
-The texts are embedded once, and each label is judged by a logistic regression that has not seen the text. The model is
-an encoder or a finished classifier; one that was trained on the same file has learned its errors, and finds fewer."""
+The texts are embedded once, and each label is compared with the out-of-fold prediction of a logistic regression. The
+model is an encoder or a finished classifier. One trained on the same file has learned its errors, and finds fewer."""
 
 
 def main(argv: list[str]) -> None:
     parser = command_parser("audit", DESCRIPTION)
     parser.add_argument("train_file", metavar="FILE", help="csv, tsv, json, jsonl, txt or parquet (.gz may follow)")
     parser.add_argument("--model", help="Hub id or folder of an encoder or a classifier; default: all-MiniLM-L6-v2")
-    parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; beside it, its page")
+    parser.add_argument("--output_file", type=Path, default=Path("audit.csv"), help="the list; its page is beside it")
     parser.add_argument(
-        "--near_equal", type=float, default=SAME_TEXT_COSINE, help="cosine from which on texts are near-equal"
+        "--near_equal", type=float, default=SAME_TEXT_COSINE, help="minimum cosine similarity of near-equal texts"
     )
-    parser.add_argument("--no_labels", action="store_true", help="the file has none: duplicates and outliers alone")
+    parser.add_argument("--no_labels", action="store_true", help="without labels: find only duplicates and outliers")
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
-    add_data_flags(parser, "another part of the data", "validation_file")
+    add_data_flags(parser, "a split whose texts should not be in FILE", "validation_file")
     add_running(parser)
     flags, data_args = parse_flags(parser, argv)
     page = flags.output_file.with_suffix(".html")
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     names, labels = class_ids(rows, data_args.label_column_name)
     with few_lines(is_brief=True):
         if flags.model is None:
-            ModelArguments().load_config()  # says how to get the default encoder
+            ModelArguments().load_config()  # its error explains how to install the default encoder
         embed = embedder(flags, flags.model or default_encoder())
         others = None
         if flags.validation_file is not None:
@@ -85,15 +85,15 @@ def main(argv: list[str]) -> None:
 
 
 def embedder(flags: Namespace, model: str) -> Embedder:
-    """What embeds texts as the flags say."""
+    """The embedder of a model, with the settings of the flags."""
     remote = flags.trust_remote_code
     return Embedder(model, batch_size=flags.batch_size, max_length=flags.max_seq_length, trust_remote_code=remote)
 
 
 def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -> list[Row]:
     """
-    The rows of a file with a text and a label. Columns are found as `train FILE` finds them, are said where they are
-    not named by the user or usual, and set in `data_args`.
+    The rows of a file, each with a text and a label. The columns are found as by `train FILE`, and set in `data_args`.
+    They are printed unless the user named them or they have the usual names.
     """
     if not has_labels:
         data_args.label_column_name = None
@@ -106,8 +106,8 @@ def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -
 
 def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.ndarray | None]:
     """
-    Class names in their order and the class id of each row; none where there is no column. Raises a `ValueError` for
-    several labels in a row.
+    The sorted class names and the class id of each row; an empty list and `None` without a label column. Raises a
+    `ValueError` if a row has several labels.
     """
     if label_column is None:
         return [], None

@@ -1,4 +1,4 @@
-"""What `train` chooses by itself, where no flag says otherwise, and says: encoder, columns, held-out parts, recipe."""
+"""What `train` chooses and prints where no flag is given: encoder, columns, held-out parts, recipe."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ SECRETS = ("token", "hub_token")
 
 @contextmanager
 def few_lines(is_brief: bool) -> Iterator[None]:
-    """Leaves out transformers' warnings (of a head that is meant to be new) and the bars of work of a second."""
+    """Hides transformers' warnings (such as that of a new head) and the short progress bars of `datasets`."""
     verbosity, had_bars = logging.get_verbosity(), not are_progress_bars_disabled()
     if is_brief:
         logging.set_verbosity_error()
@@ -50,9 +50,9 @@ def choose_work(
     data_args: DataArguments, training_args: ContrastiveTrainingArguments, given: Collection[str]
 ) -> set[str]:
     """
-    Completes the arguments of `train FILE`: which columns are texts and labels, which parts are held out, what is done
-    and where the results go. Says so, and returns the names of what was chosen; flags that were `given` stay as they
-    are. Raises a `UsageError` where the columns cannot be told.
+    Completes the arguments of `train FILE`: text and label columns, held-out parts, what to run and the output folder.
+    Prints its choices and returns the names of these arguments; those in `given` are unchanged. Raises a `UsageError`
+    if the columns cannot be determined.
     """
     path = str(data_args.train_file)
     reasons, num_rows = set_columns(data_args, path)
@@ -79,7 +79,7 @@ def choose_settings(
     config: PreTrainedConfig,
     given: Collection[str],
 ) -> set[str]:
-    """Takes the recipe for what was not `given`, says so, and returns the names of what was chosen."""
+    """Sets the arguments of the recipe that are not in `given`, prints them, and returns the names of all."""
     recipe = choose_recipe(len(splits["train"]), len(names), config.get_text_config().hidden_size)
     for name, (value, reason) in recipe.items():
         if name not in given:
@@ -96,8 +96,8 @@ def write_settings(
     arguments: tuple[ModelArguments, DataArguments, ContrastiveTrainingArguments], names: Collection[str]
 ) -> None:
     """
-    Writes the fields of these names, given or chosen, into `settings.yaml` in the output folder: `train settings.yaml`
-    does the same again, and the other commands read texts as it says.
+    Writes the arguments in `names`, given or chosen, to `settings.yaml` in the output folder. `train settings.yaml`
+    repeats the run, and the other commands read texts with these settings.
     """
     values = {
         name: getattr(value, "value", value)
@@ -109,5 +109,5 @@ def write_settings(
 
 
 def _say(*lines: str) -> None:
-    for line in lines if os.environ.get("RANK", "0") == "0" else ():  # torchrun starts several of us
+    for line in lines if os.environ.get("RANK", "0") == "0" else ():  # only rank 0 prints
         print(line, file=sys.stderr)

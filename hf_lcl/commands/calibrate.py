@@ -1,4 +1,4 @@
-"""`python -m hf_lcl calibrate`: a finished classifier that knows what it does not know."""
+"""`python -m hf_lcl calibrate`: adds a class for out-of-scope texts to a finished classifier."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
-Gives the classifier in OUTPUT_DIR one more class, out_of_scope, for texts of none of its classes. It stays an ordinary
+Adds a class out_of_scope, for texts of none of its classes, to the classifier in OUTPUT_DIR, which stays an ordinary
 classifier of transformers. Its probabilities are calibrated first (temperature scaling).
 
   python -m hf_lcl calibrate out --validation_file validation.csv --out_of_scope keep=0.95
   python -m hf_lcl calibrate out --validation_file validation.csv --out_of_scope f1 --oos_file oos.csv
-  python -m hf_lcl calibrate out --out_of_scope none      # as it was
+  python -m hf_lcl calibrate out --out_of_scope none      # undo
 
-  keep=0.95     95 % of the validation texts keep a class of their own
-  recall=0.9    90 % of the texts in --oos_file are found; f1: the best F1 of the class out_of_scope on both files
+  keep=0.95     95 % of the validation texts are not predicted as out_of_scope
+  recall=0.9    90 % of the texts in --oos_file are; f1: the best F1 of the class out_of_scope on both files
 
-Validation texts are others than those of training. Rows labelled out_of_scope count as texts of --oos_file."""
+The validation texts must not be training texts. Rows labelled out_of_scope count as texts of --oos_file."""
 
 
 def main(argv: list[str]) -> None:

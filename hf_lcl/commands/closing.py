@@ -1,4 +1,4 @@
-"""What a training command shows: the loss in its bar, the predictions, and six closing lines that matter."""
+"""The output of a training command: the loss in the progress bar, the predictions and the closing lines."""
 
 import shlex
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ PREDICTIONS = "predictions.csv"
 
 
 class LossInBar(ProgressCallback):
-    """The progress bar of training with the latest loss in it, instead of a line for each log."""
+    """Shows the latest loss in the progress bar of training, instead of one line per log."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begins the bar, under a name that tells it from those of the start."""
+        """Starts the bar, named to distinguish it from the bars of the start."""
         super().on_train_begin(args, state, control, **kwargs)
         if self.training_bar is not None:
             self.training_bar.set_description("training")
@@ -42,13 +42,13 @@ class LossInBar(ProgressCallback):
 
 def label_check(trainer: ContrastiveTrainer, data_args: DataArguments) -> list[str]:
     """
-    A list that gets a closing line at the head start of a trainer that has one, if labels look wrong by its
-    embeddings: how many, and the command that lists them.
+    An empty list, to which a head start of the trainer appends a closing line if labels look wrong by its embeddings:
+    their number, and the command that lists them.
     """
     lines = list[str]()
 
     def look(features: Tensor, labels: Tensor) -> None:
-        total = min(len(trainer.train_dataset), MAX_TEXTS)  # names of classes may follow
+        total = min(len(trainer.train_dataset), MAX_TEXTS)  # rows of class names may follow
         if labels.dim() > 1 or not trainer.is_world_process_zero():
             return
         if found := count_suspects(features[:total].numpy(), labels[:total].numpy()):
@@ -68,11 +68,11 @@ def write_predictions(
     folder: Path, texts: Sequence[str], logits: np.ndarray, labels: np.ndarray, names: list[str]
 ) -> None:
     """
-    Writes `predictions.csv`: `text`, `truth`, `prediction` and its `probability`. Errors stand first, the most
-    confident one on top; then what is right, the least confident first. The file stays on this machine: `push` leaves
-    it out. Logits are `(texts, num_labels)`, labels class ids `(texts,)`, or rows of 0 and 1 `(texts, num_labels)`: a
-    cell then names all labels of a text with `|` between them, and the confidence is that of the surest wrong
-    decision, or of the least sure one.
+    Writes `predictions.csv`: `text`, `truth`, `prediction` and its `probability`. Errors come first, the most
+    confident on top, then correct predictions, the least confident first. `push` does not publish this file. Logits
+    are `(texts, num_labels)`, labels class ids `(texts,)` or, with several labels per text, zeros and ones
+    `(texts, num_labels)`. A cell then joins all labels of a text by `|`, and the confidence of a text is that of its
+    most confident wrong decision, or of its least confident one if all are right.
     """
     several = labels.ndim == 2
     predicted, found = decided(logits, several), probabilities(logits, several)
@@ -97,8 +97,8 @@ def summary_lines(
     folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str], cuts: np.ndarray | None
 ) -> list[str]:
     """
-    The closing lines: accuracy with its 95 % interval, macro F1, what the `cuts` did that were taken from the logits,
-    what is confused most, where things are.
+    The closing lines: accuracy with its 95 % confidence interval, macro F1, the effect of the thresholds (`cuts`
+    were subtracted from the logits), the most frequent confusions, and the paths of the results.
     """
     several, total = labels.ndim == 2, len(labels)
     found = classification_metrics(EvalPrediction(logits, labels))

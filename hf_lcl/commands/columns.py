@@ -1,4 +1,4 @@
-"""Which column holds the texts and which the labels, told from a file's rows."""
+"""Finds the text column and the label column of a file from its rows."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -12,7 +12,7 @@ LABEL_NAMES = (
     *("label", "labels", "class", "category", "intent", "emotion"),
     *("sentiment", "topic", "queue", "target", "tag", "tags"),
 )
-# By so many rows each column is judged.
+# Number of rows from which the columns are found.
 ROWS = 2000
 MIN_WORDS_PER_TEXT = 3
 MIN_ROWS_PER_LABEL = 3
@@ -22,13 +22,13 @@ def find_columns(
     rows: Iterable[Mapping[str, Any]], *, text: str | None = None, label: str | None = None, source: str = "The file"
 ) -> tuple[str, str, list[str]]:
     """
-    The column of texts and that of labels, found in the first rows of a file where they are not known, and a reason
-    for each that was found. A column of texts has three words or more in a cell on average, and seldom the same cell
-    twice; one of labels has at least two values, each in three rows or more on average. Where several columns are
-    such, one whose name says so (`text`, `body`, `label`, `queue`, ...) is taken.
+    Finds the text column and the label column in the first rows of a file, unless they are given, and returns both
+    with a reason for each that was found. A text column has three words or more per cell on average, and few repeated
+    cells. A label column has at least two values, each in three rows or more on average. Of several candidates, one
+    with a usual name (`text`, `body`, `label`, `queue`, ...) is taken.
 
     Raises:
-        ValueError: where no column, or more than one, may be it; says which, and what to write.
+        ValueError: if there is no candidate, or several without a usual name; the message names the flag to use.
     """
     cells = _cells(rows)
     reasons = []
@@ -46,8 +46,8 @@ def find_columns(
 
 def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
     """
-    Names the columns of a labelled file in the arguments: where they are not given, `text` or `sentence` and `label`
-    if there are such, else what [`find_columns`] finds. Returns its reasons, and the number of rows.
+    Sets the text and label columns of a labelled file in the arguments. Unless given, they are `text` or `sentence`
+    and `label` or `labels`, else those that [`find_columns`] finds. Returns its reasons and the number of rows.
     """
     with data_args.reader.opened(path) as (source, table):
         names = table.columns
@@ -63,7 +63,7 @@ def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
 
 
 def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The cells of each column that are not empty."""
+    """The non-empty cells of each column."""
     cells: dict[str, list[str]] = {}
     for row in rows:
         for name, value in row.items():
@@ -75,7 +75,7 @@ def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _words(cell: str) -> int:
-    # Writing systems without blanks between words have about two letters in one.
+    # Scripts without spaces between words: at least one word per four characters.
     return max(len(cell.split()), 0 if cell.isascii() else len(cell) // 4)
 
 
@@ -92,7 +92,7 @@ def _holds_labels(cells: list[str]) -> bool:
 def _only(
     candidates: dict[str, list[str]], known: tuple[str, ...], kind: str, flag: str, columns: Iterable[str], source: str
 ) -> str:
-    """The one candidate, or the one that has a known name: that which stands first among them."""
+    """The only candidate, or the one whose name comes first in `known`; raises a `ValueError` if there is none."""
     by_name = {name.strip().lower(): name for name in candidates}
     named = [by_name[name] for name in known if name in by_name]
     if named or len(candidates) == 1:

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl compare`: what the objectives are worth on one data set, with one budget."""
+"""`python -m hf_lcl compare`: compares the objectives on one data set, with the same budget."""
 
 from dataclasses import dataclass, field
 from itertools import product
@@ -34,23 +34,23 @@ from .train import ARGUMENTS, make_trainer
 
 USAGE = "python -m hf_lcl compare [SETTINGS.yaml] [--objectives ce scl lcl] [--seeds 0 1 2] [--FLAG VALUE ...]"
 DESCRIPTION = """\
-Trains with each objective and each seed, all else being equal, and tells whether the differences are more than noise.
+Trains with each objective and each seed, all else being equal, and tests whether the differences are more than noise.
 
   python -m hf_lcl compare --objectives ce scl lcl --seeds 0 1 2 \\
       --model_name_or_path google/electra-base-discriminator --train_file train.jsonl \\
       --validation_file validation.jsonl --test_file test.jsonl --output_dir comparison
 
-The flags are those of `train` (see there), and may stand in the same file. Into OUTPUT_DIR go
+The flags are those of `train` (see its --help), and can be in the same settings file. Files in OUTPUT_DIR:
 
   comparison.md        a table: mean ± standard deviation over the seeds, and paired tests against the first objective
-  lcl-seed0, ...       each model with its card and its report, in which cross-entropy stands beside it
+  lcl-seed0, ...       each model with its card and its report, which also show the results of cross-entropy
   runs.jsonl           one line per finished run
 
-Where texts have several labels, the tests are of the share of texts whose labels are all right. A finished run is not
-run again: the same command goes on where it was stopped, and adds objectives and seeds."""
-# Flags that mean nothing to cross-entropy, or are refused by it.
+With several labels per text, the tests compare the share of texts whose labels are all right. A finished run is not
+run again: the same command resumes where it was stopped, and can add objectives and seeds."""
+# Cross-entropy has no use for second views: these values override the flags.
 WITHOUT_VIEWS = {"num_views": "1", "view": "dropout"}
-# Cross-entropy after the start of the other objectives: what these gain by their loss alone is their lead over it.
+# Cross-entropy after the start of the other objectives: only the loss differs.
 AFTER_START = "ce-start"
 SYSTEMS = ("ce", AFTER_START, *(objective for objective in OBJECTIVES if objective != "ce"))
 BASELINES = {"ce": "cross-entropy", AFTER_START: "cross-entropy after the same start"}
@@ -58,13 +58,13 @@ BASELINES = {"ce": "cross-entropy", AFTER_START: "cross-entropy after the same s
 
 @dataclass
 class CompareArguments:
-    """What is compared. Every field is a flag; its `help` says what it means."""
+    """The objectives and seeds to compare. Every field is a flag, explained by its `help`."""
 
     _argument_group_name = "the comparison"
 
     objectives: list[str] = field(
         default_factory=lambda: list(SYSTEMS),
-        metadata={"help": "Some of ce, ce-start (ce after the start of lcl), scl and lcl; compared with the first."},
+        metadata={"help": "Some of ce, ce-start (ce after the start of lcl), scl and lcl; the first is the baseline."},
     )
     seeds: list[int] = field(
         default_factory=lambda: [0, 1, 2], metadata={"help": "One run of each objective per seed."}
@@ -119,7 +119,7 @@ def main(argv: list[str]) -> None:
 
 
 def _parse(argv: list[str], flags: dict[str, str]) -> tuple[Any, ...]:
-    """The command line with other values for some flags."""
+    """Parses the command line with other values for some flags."""
     others = [f"--{name}={value}" for name, value in flags.items()]
     return parse_arguments((CompareArguments, *ARGUMENTS), [*argv, *others], usage=USAGE, description=DESCRIPTION)
 
@@ -128,15 +128,15 @@ def _arguments_of_run(argv: list[str], folder: Path, system: str, seed: int) -> 
     name, objective = f"{system}-seed{seed}", system.partition("-")[0]
     flags = {"head_start": "true"} if system == AFTER_START else {}
     flags |= {"objective": objective, "seed": str(seed), "output_dir": str(folder / name)}
-    flags["hub_model_id"] = f"{folder.absolute().name}-{name}"  # what the card calls it
+    flags["hub_model_id"] = f"{folder.absolute().name}-{name}"  # its name in the card
     *_, args = _parse(argv, flags | (WITHOUT_VIEWS if objective == "ce" else {}))
     if not args.load_best_model_at_end:
-        args.save_strategy = SaveStrategy.NO  # a run that was cut short begins anew
+        args.save_strategy = SaveStrategy.NO  # an interrupted run starts again
     return args
 
 
 def _settings(model_args: ModelArguments, system: str, args: ContrastiveTrainingArguments) -> dict[str, Any]:
-    """What makes a run this one and no other, but for the data."""
+    """The settings that identify a run, except its data."""
     best = {name: getattr(args, name) for name in ("eval_strategy", "eval_steps") if args.load_best_model_at_end}
     return {
         "objective": system,
@@ -164,7 +164,7 @@ def _run(
     if args.objective == "ce" and args.head_start:
         args.distill_mean = can_distill(trainer.model)
     predicted = run_job(trainer, splits, data_args)
-    assert predicted is not None  # of a split that is there
+    assert predicted is not None  # the split exists
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     return {
         "metrics": measure(logits, labels, trainer.model.native.config),
@@ -177,7 +177,7 @@ def _run(
 
 
 def _write_baselines(planned: list[tuple[str, ContrastiveTrainingArguments]]) -> None:
-    """Puts the figures of cross-entropy into the cards and pages of the other objectives, seed by seed."""
+    """Adds the results of cross-entropy with the same seed to the cards and pages of the other objectives."""
     found = {(name, args.seed): read_summary(args.output_dir) for name, args in planned if name in BASELINES}
     for name, args in planned:
         baselines = {}

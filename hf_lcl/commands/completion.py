@@ -1,4 +1,4 @@
-"""`python -m hf_lcl completion`: what lets a shell complete commands, flags and files."""
+"""`python -m hf_lcl completion`: shell completion of commands, flags and files."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
-Prints a script by which bash or zsh completes the commands, their flags, and files.
+Prints a script with which bash or zsh completes the commands, their flags, and files.
 
   python -m hf_lcl completion bash > ~/.local/share/bash-completion/completions/hf-lcl
   python -m hf_lcl completion zsh >> ~/.zshrc"""
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
 
 
 def flags_of(command: str) -> list[str]:
-    """All flags of a command, which its help lists."""
+    """All flags of a command, read from its help."""
     page = io.StringIO()
     main = import_module(f".{command}", __package__).main
     for option in ("--help_all", "--help"):

@@ -1,4 +1,4 @@
-"""From files to what a trainer or a finished model takes: class ids and tokens."""
+"""Reads files into the inputs of a trainer or a finished model: class ids and tokens."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, compress
@@ -29,7 +29,7 @@ from .parsing import SETTINGS
 logger = logging.get_logger(__name__)
 
 
-# What is written into output_dir, and must not be a file of texts.
+# Files written to output_dir: no input file may be one of them.
 OUTPUTS = (
     *("all_results.json", "train_results.json", "eval_results.json", "predict_results.json", "trainer_state.json"),
     *("predict_results.txt", PREDICTIONS, "per_class.csv", "confused_pairs.csv", SETTINGS),
@@ -41,13 +41,13 @@ def read_data(
     model_args: ModelArguments, data_args: DataArguments, training_args: ContrastiveTrainingArguments
 ) -> tuple[DatasetDict, list[str], PreTrainedTokenizerBase]:
     """
-    From files to tokenised splits, class names by id (those of the model where there is no training split) and the
-    tokenizer, with a table that tells what the data holds. `do_train`, `do_eval` and `do_predict` say which splits
-    must be there.
+    Reads and tokenises the splits, and prints a table of the data. Returns the splits, the class names by id (those of
+    the model without a training split) and the tokenizer. `do_train`, `do_eval` and `do_predict` determine the
+    required splits.
 
     Raises:
-        ValueError: for a model or data that cannot be read, data that lacks a split or a column or would be written
-            over, and a tracker that is unknown or not installed.
+        ValueError: if the model or the data cannot be read, if the data lacks a split or a column or would be
+            overwritten, or if a tracker is unknown or not installed.
     """
     with wrong_usage():
         known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
@@ -86,13 +86,13 @@ def labelled_texts(
     also: Sequence[str] = (),
 ) -> DatasetDict:
     """
-    The splits that are there, as a finished model takes them: tokenised rows with `labels`, and without them those of
-    `oos_file`. The training split is one of them where its file was named. Labels may be ids where the names of the
-    model's classes are those that transformers makes up (`LABEL_0`, ...). Labels that it has not, but `also` has, get
-    the next ids.
+    The available splits as inputs of a finished model: tokenised rows with `labels`, except those of `oos_file`, which
+    have none. The training split is included only if `train_file` is given. Labels may be ids if the class names of
+    the model are the defaults of transformers (`LABEL_0`, ...). Labels in `also` that the model lacks get the next
+    ids.
 
     Raises:
-        ValueError: for data that cannot be read, lacks the split that is `needed` or a column, and for unknown labels.
+        ValueError: if the data cannot be read, lacks a column or the split `needed`, or has unknown labels.
     """
     several = model.config.has_several_labels
     splits = data_args.load([needed], may_lack_labels=several)
@@ -129,7 +129,7 @@ def _encode(
     names: list[str] | None,
     several: bool | None,
 ) -> tuple[DatasetDict, list[str], DataSummary]:
-    """Labels to ids of the classes, by default those of the training split, and texts to tokens."""
+    """Encodes labels as class ids (by default of the classes of the training split), and tokenises texts."""
     text_columns, dropped = data_args.text_columns, data_args.dropped
     if names is None:
         _check_labels(data_args, splits, ["train"], data_args.label_column)
@@ -162,7 +162,7 @@ def _encode(
 
 
 def _check_labels(data_args: DataArguments, splits: DatasetDict, labelled: Iterable[str], column: str) -> None:
-    """Raises a `ValueError` that lists what is in the file of a split without a column of labels."""
+    """Raises a `ValueError` if a split has no label column; the message lists the columns of its file."""
     for split in labelled:
         if column in splits[split].column_names:
             continue

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl demo`: a page on which people try a finished classifier; or a Space that does."""
+"""`python -m hf_lcl demo`: a page to try a finished classifier, or a Space with one."""
 
 import sys
 from pathlib import Path
@@ -14,11 +14,11 @@ from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
-Opens a page on this machine (http://127.0.0.1:7860) on which to try a classifier: type a text, see its likeliest
-classes, the training texts that are closest to it and the classes that are confused with them, and correct it.
+Serves a page on this machine (http://127.0.0.1:7860) to try a classifier: type a text, see its most likely classes,
+the closest training texts and the classes that are often confused with these, and correct the label.
 
   python -m hf_lcl demo out --train_file train.csv
-  python -m hf_lcl demo out --audit_file audit.csv         # also: keep, change or drop what `audit` has listed
+  python -m hf_lcl demo out --audit_file audit.csv         # also: keep, change or drop the rows in the list of `audit`
   python -m hf_lcl demo me/my-classifier --space space     # write a Space instead, and serve nothing
 
 Corrections are appended to corrections.csv, in the format that train reads. Nothing leaves the machine. Needs gradio:
@@ -52,12 +52,12 @@ Runs [{repo_id}](https://huggingface.co/{repo_id}).
 
 def main(argv: list[str]) -> None:
     parser = model_parser("demo", DESCRIPTION)
-    add_data_flags(parser, "the training texts, whose closest ones are shown", "train_file", "label_column_name")
+    add_data_flags(parser, "the training texts, of which the closest are shown", "train_file", "label_column_name")
     add = parser.add_argument_group("the page").add_argument
     add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
     listed = "the list that `audit` wrote: its flagged rows are shown one by one, to decide on"
     add("--audit_file", type=Path, help=listed)
-    add("--port", type=int, default=7860, help="of the page on 127.0.0.1")
+    add("--port", type=int, default=7860, help="port of the page on 127.0.0.1")
     add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
     flags, data_args = parse_model_flags(parser, argv)
     if flags.space is not None:
@@ -88,8 +88,8 @@ def misread(folder: Path) -> list[dict[str, str]]:
 
 def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
-    The rows of a list of `audit` that have a flag and of which the corrections say nothing yet. Raises a `ValueError`
-    for a file that is not there, or no such list.
+    The flagged rows of a list of `audit` that are not in the corrections yet. Raises a `ValueError` if the file does
+    not exist or is not such a list.
     """
     if not audit.is_file():
         raise UsageError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
@@ -102,8 +102,8 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
 
 def write_space(folder: Path, model: str) -> None:
     """
-    Writes a Space into a new or empty folder, which runs on a published classifier with transformers alone. `model` is
-    its id, or the folder that is to be published under its name. No training text is in it.
+    Writes a Space into a new or empty folder. It runs a published classifier and needs only transformers, torch and
+    gradio. `model` is a Hub id, or a folder to be published under its own name. The Space has no training texts.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder for --space.")

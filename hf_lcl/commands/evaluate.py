@@ -1,4 +1,4 @@
-"""`python -m hf_lcl evaluate`: what a finished classifier is worth on texts whose labels are known."""
+"""`python -m hf_lcl evaluate`: measures a finished classifier on labelled texts."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from .model_flags import add_labelled_data, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
-Measures a finished classifier on texts whose labels are known: accuracy, macro and weighted F1, calibration error (by
-how much its probabilities are off), each class alone, and the classes that it confuses.
+Measures a finished classifier on labelled texts: accuracy, macro and weighted F1, expected calibration error, the
+results per class, and the most frequent confusions.
 
   python -m hf_lcl evaluate out --test_file test.jsonl
 
-Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it. `report` draws pictures
-of the same."""
-# Of a model in a folder: they must not be written over.
+Any sequence classifier of transformers works, in a folder or on the Hub, also one trained elsewhere. `report` plots
+these results."""
+# Files of a model in a folder, which must not be overwritten.
 MODEL_FILES = ("config.json", "*.safetensors*", "*token*.json", "vocab*", "merges.txt", "README.md")
 
 
@@ -55,8 +55,8 @@ def main(argv: list[str]) -> None:
 
 def measure(logits: np.ndarray, references: np.ndarray, config: PreTrainedConfig) -> dict[str, float]:
     """
-    F1, accuracy and calibration error of logits `(rows, num_labels)` by class ids `(rows,)` or rows of 0 and 1. Where
-    the classifier with this configuration has folded thresholds, the error is that of the probabilities before them.
+    F1, accuracy and calibration error of logits `(rows, num_labels)`, given class ids `(rows,)` or rows of 0 and 1. If
+    thresholds are folded into the classifier, the calibration error is that of the probabilities before folding.
     """
     metrics = classification_metrics(EvalPrediction(logits, references))
     error = expected_calibration_error(unfolded(logits, config), references)

@@ -1,4 +1,4 @@
-"""How a command ends: whatever stops it, with one line and an exit status. Imports nothing heavy."""
+"""Ends a command with one line and an exit status, whatever stops it. Imports nothing heavy."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 
-# Set in the environment, it shows where in the code an error arose.
+# If this environment variable is set, errors are shown with their traceback.
 TRACEBACK_VARIABLE = "HF_LCL_TRACEBACK"
 EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 MAKE_ROOM = "Make room or raise the limit (quota, ulimit -f), or name another folder."
@@ -26,16 +26,16 @@ REMEDIES |= dict.fromkeys((errno.EROFS, errno.EACCES), NAME_ANOTHER)
 
 
 class Terminated(KeyboardInterrupt):
-    """What SIGTERM raises, so that it ends a command as Ctrl-C does. Its message says what is on disk."""
+    """Raised on SIGTERM, so that it ends a command as Ctrl-C does. Its message says what is on disk."""
 
 
 class UsageError(ValueError):
-    """A command line that cannot be used as it is; nothing was done yet."""
+    """Raised for an invalid command line, before anything is done."""
 
 
 @contextmanager
 def wrong_usage() -> Iterator[None]:
-    """Makes what is refused here a fault of the command line."""
+    """Turns a `ValueError` or `TypeError` in its block into a `UsageError`."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -45,8 +45,8 @@ def wrong_usage() -> Iterator[None]:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """
-    Ends the process with one line on the standard error: exit status 1 for an error at work, 2 for a command line that
-    cannot be used (nothing was done), 130 after Ctrl-C, 143 after SIGTERM, 141 where nobody reads the output any more.
+    Ends the process with one line on the standard error: exit status 1 for a runtime error, 2 for an invalid command
+    line (nothing was done), 130 after Ctrl-C, 143 after SIGTERM, 141 if the pipe of the standard output is closed.
     Characters that the terminal cannot show are escaped.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -56,16 +56,16 @@ def one_line_errors() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
     try:
         yield
-        sys.stdout.flush()  # a full disk is told here, or by Python after everything, with a traceback
+        sys.stdout.flush()  # reports a full disk here; at exit Python would print a traceback
     except KeyboardInterrupt as stop:
         for number in (signal.SIGINT, signal.SIGTERM) if in_main_thread else ():
-            signal.signal(number, signal.SIG_DFL)  # whoever asks again does not wait
+            signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
         kept = " ".join(str(stop).split()) or "Nothing was left half written; the same command begins anew."
-        if os.environ.get("RANK", "0") == "0":  # torchrun stops all of its processes
+        if os.environ.get("RANK", "0") == "0":  # torchrun stops all processes, one reports it
             print(f"stopped: {kept}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # or Python would complain of what is left in the buffer
+        with suppress(OSError, ValueError):  # or Python would report the unwritten buffer at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:
@@ -90,7 +90,7 @@ def _message(error: Exception) -> str:
         return f"{error.filename or 'The output'}: {error.strerror}. {REMEDIES[error.errno]}"
     if isinstance(error, EXPECTED):
         return message or type(error).__name__
-    if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # without an import of torch
+    if type(error).__name__ in ("OutOfMemoryError", "MemoryError"):  # by name: torch is not imported
         return f"Out of memory: lower the batch size, or --max_seq_length. {message}"
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
@@ -101,7 +101,7 @@ def _message(error: Exception) -> str:
 
 @contextmanager
 def telling_what_is_kept(kept: Callable[[], str]) -> Iterator[None]:
-    """Lets a command that is stopped end with what `kept` says of the disk, and of the command that goes on."""
+    """Ends a stopped command with the message of `kept`: what is on disk, and which command resumes the run."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -109,7 +109,7 @@ def telling_what_is_kept(kept: Callable[[], str]) -> Iterator[None]:
 
 
 def own_command() -> str:
-    """The command of this process, as it would be typed again, without its tokens."""
+    """The command line of this process, as typed, with Hub tokens replaced by `...`."""
     program, *arguments = sys.argv
     is_ours = Path(program).name in ("__main__.py", "hf-lcl")
     shown = ["python", *(["-m", "hf_lcl"] if is_ours else [program])]

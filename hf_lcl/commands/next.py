@@ -1,4 +1,4 @@
-"""`python -m hf_lcl next`: which texts of a pool to label next."""
+"""`python -m hf_lcl next`: chooses the texts of a pool to label next."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ from .parsing import refuse
 
 
 DESCRIPTION = """\
-Chooses the texts of a pool from whose labels a classifier learns most: those between whose two likeliest classes it is
-torn. Of near-equal texts one is taken, no class gets more than twice its share unless others lack, and texts that
-stand in the training file are passed over.
+Chooses the texts of a pool to label next by margin sampling: those with the smallest margin between their two most
+likely classes. Of near-equal texts one is taken. No predicted class gets more than twice its equal share, unless the
+others have too few texts. Texts of the training file are skipped.
 
   python -m hf_lcl next out pool.csv --n 100 --output_file next.csv
 
-next.csv has the columns of the training file, with the classifier's guess as the label: correct it, and train on both
-files. Beside them stand the line in the pool, the second guess and the probability."""
+next.csv has the text and label columns of the training file, with the predicted class as the label: correct it, and
+train on both files. Further columns are the line in the pool, the second most likely class and the probability."""
 
 
 def main(argv: list[str]) -> None:
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     if data_args.train_file is not None:
         trained = data_args.reader.rows(data_args.train_file, column, columns=[])
         known = {same_words(data_args.text_of(row)) for row in trained}
-    is_txt = ".txt" in Path(flags.pool).suffixes  # whose only column has a name of its own
+    is_txt = ".txt" in Path(flags.pool).suffixes  # its only column has a fixed name
     rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
     texts = [data_args.text_of(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Flags, or one file of settings."""
+"""Parses flags and files of settings."""
 
 import json
 import re
@@ -30,14 +30,14 @@ SETTINGS = "settings.yaml"  # what `train` writes beside a classifier
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, ArgumentDefaultsHelpFormatter):
-    """Help with paragraphs as they were written, and without defaults that say nothing."""
+    """Keeps the line breaks of descriptions, and shows no empty defaults."""
 
     def _get_help_string(self, action: Action) -> str | None:
         return action.help if action.default in (None, False, "", " ") else super()._get_help_string(action)
 
 
 class BriefHelp(Action):
-    """Prints usage and description alone, where there is one; `--help_all` prints all flags."""
+    """Prints only usage and description, if there is a description; `--help_all` prints all flags."""
 
     def __call__(self, parser: ArgumentParser, *args: Any) -> None:
         if parser.description is None:
@@ -55,19 +55,19 @@ def parse_arguments(
     dataclasses: Iterable[Any], argv: list[str] | None = None, **parser_arguments: Any
 ) -> tuple[Any, ...]:
     """
-    Fills dataclasses, of which every field is a flag, from the command line (by default that of this process). It may
-    begin with a JSON or YAML file of settings, which later flags override. `parser_arguments` are those of
+    Fills dataclasses, whose fields are the flags, from the command line (by default that of this process). The command
+    line may begin with a JSON or YAML file of settings, which later flags override. `parser_arguments` are passed to
     `argparse.ArgumentParser`.
 
     Raises:
-        UsageError: for flags that are unknown or were removed, values that cannot be read or that a dataclass refuses,
-            what `CheckedArguments.problems` finds, and a missing file of settings: all in one message.
+        UsageError: if a flag is unknown or was removed, if a value is invalid, if `CheckedArguments.problems` finds
+            problems, or if the file of settings is missing. The message has all problems.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
     parser.add_argument("--help_all", "--help-all", action="help", help="every flag")
-    flags = {action.dest: action for action in parser._actions}  # argparse lists its flags nowhere else
-    for action in parser._actions:  # --max-steps will do, but help shows --max_steps alone
+    flags = {action.dest: action for action in parser._actions}  # argparse has no public list of flags
+    for action in parser._actions:  # --max-steps is accepted, but help shows only --max_steps
         action.option_strings = [name for name in action.option_strings if "-" not in name[2:]]
     argv = sys.argv[1:] if argv is None else argv
     with wrong_usage():
@@ -91,29 +91,29 @@ def parse_arguments(
 
 
 class CheckedArguments:
-    """Arguments that can say what is wrong with them beside the values of their fields."""
+    """Base class of arguments with checks beyond those of the values of their fields."""
 
     def problems(self) -> list[str]:
-        """Whole sentences; none where all is right."""
+        """One sentence per problem; empty if there is none."""
         raise NotImplementedError
 
 
 def refuse(problems: Iterable[str]) -> None:
-    """Raises a `UsageError` that tells all problems, each of which is a sentence, where there are any."""
+    """Raises a `UsageError` with all problems, each of which is a sentence, if there are any."""
     if told := dict.fromkeys(problems):
         raise UsageError(" ".join(told))
 
 
 def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> Namespace:
     """
-    Reads what can be read of a command line. `problems` gets a sentence for each flag that is unknown or whose value
-    cannot be read, and these are left out. Raises a `UsageError` with all of them where an argument is missing.
+    Parses a command line without its unknown flags and those with invalid values, and appends a sentence about each of
+    these to `problems`. Raises a `UsageError` with all of them if a required argument is missing.
     """
 
     def end(message: str) -> NoReturn:
         raise UsageError(" ".join([*problems, f"{message}."]))
 
-    parser.exit_on_error, parser.error = False, end  # type: ignore[method-assign]  # which would print the usage
+    parser.exit_on_error, parser.error = False, end  # type: ignore[method-assign]  # the default prints the usage
     argv = list(argv)
     for word, following in zip(tuple(argv), [*argv[1:], ""]):
         name, is_joined, value = word.partition("=")
@@ -138,7 +138,7 @@ def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> N
 
 
 def parse_strictly(parser: ArgumentParser, argv: list[str]) -> Namespace:
-    """The flags of a command line; raises a `UsageError` that tells all problems."""
+    """Parses a command line; raises a `UsageError` with all problems if there are any."""
     problems = list[str]()
     found = parse_all(parser, argv, problems)
     refuse(problems)
@@ -146,7 +146,7 @@ def parse_strictly(parser: ArgumentParser, argv: list[str]) -> Namespace:
 
 
 def _leave_out(argv: list[str], options: list[str]) -> bool:
-    """Takes a flag and its values out of a command line; whether it was there."""
+    """Removes a flag and its values from a command line; returns whether it was found."""
     at = next((at for at, word in enumerate(argv) if word.partition("=")[0] in options), None)
     if at is not None:
         end = next((end for end in range(at + 1, len(argv)) if argv[end].startswith("--")), len(argv))
@@ -161,12 +161,12 @@ def _no_flag(name: str, flags: Iterable[str]) -> str:
 
 
 def _with_flags(message: str, flags: Iterable[str]) -> str:
-    """A message about fields of a dataclass as one about flags: `--alpha 2.0` in place of `alpha=2.0`."""
+    """Rewrites the fields in a message as flags: `--alpha 2.0` instead of `alpha=2.0`."""
     return re.sub(rf"(?<![\w.-])({'|'.join(flags)})=(?=\S)", r"--\1 ", message)
 
 
 def _json_fault(value: Any) -> str:
-    """What is wrong with a value that begins as JSON does, if anything."""
+    """What is wrong with a value that begins as a JSON object; empty if nothing is."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             json.loads(value)
@@ -176,7 +176,7 @@ def _json_fault(value: Any) -> str:
 
 
 def given_names(argv: list[str]) -> set[str]:
-    """The names of the flags of a command line and of the settings file that it begins with."""
+    """The names of the flags on a command line, and those in the settings file that it begins with."""
     flags = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
     return flags | _settings(argv).keys()
 
@@ -194,7 +194,7 @@ def _settings(argv: list[str]) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Names and values of a JSON or YAML file; raises a `ValueError` where it holds none."""
+    """Names and values of a JSON or YAML file; raises a `ValueError` if it cannot be read or holds none."""
     try:
         text = path.read_text(encoding="utf-8")
         settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl predict`: a class and its probability for every text of files or of the standard input."""
+"""`python -m hf_lcl predict`: predicts a class and its probability for each text of files or standard input."""
 
 import io
 import secrets
@@ -31,28 +31,28 @@ from .parsing import given_names
 logger = logging.get_logger(__name__)
 
 DESCRIPTION = """\
-Gives each text of files, or of the standard input, a class and its probability.
+Predicts a class and its probability for each text of files, or of the standard input.
 
   python -m hf_lcl predict out texts.csv --output_file predictions.csv
   python -m hf_lcl predict out texts.txt > predictions.jsonl
   echo "I got the job!" | python -m hf_lcl predict out
   torchrun --nproc_per_node 2 -m hf_lcl predict out texts.csv.gz more.parquet --output_file predictions.parquet
 
-Any sequence classifier of transformers will do, in a folder or on the Hub, whoever trained it, and a folder of export.
-Each prediction has the line that its text begins on (of several files, also the file), all columns of the input, label
-and probability (--top_k, --all_probabilities). Where the input has a column of such a name, ours begins with
-predicted_ (predicted_label). What is written is UTF-8.
+Any sequence classifier of transformers works, in a folder or on the Hub, also one trained elsewhere or exported. Each
+prediction has the line on which its text begins (with several files, also the file), all columns of the input, label
+and probability (more with --top_k, --all_probabilities). If the input has a column of the same name, the new one gets
+the prefix predicted_ (predicted_label). The output is UTF-8.
 
-Files may be larger than the memory. What is finished lies beside --output_file until that is whole: after a kill, the
-same command goes on from there. Several processes, also on several machines that share a disk, divide the rows."""
-ROWS_AT_ONCE = 4096  # that are read, sorted by length, run and written together
+Files may be larger than memory. Finished parts are kept beside --output_file until it is complete: after a kill, the
+same command resumes from them. Several processes, also on several machines that share a disk, divide the rows."""
+ROWS_AT_ONCE = 4096  # rows read, sorted by length, predicted and written together
 
 
 def main(argv: list[str]) -> None:
     flags, data_args = parse_model_flags(_parser(), argv)
     is_txt = flags.input_format == "txt" if "-" in flags.files else ".txt" in Path(flags.files[0]).suffixes
     if is_txt and "text_column_names" not in given_names(argv):
-        data_args.text_column_names = None  # the columns of training are of another kind of file
+        data_args.text_column_names = None  # a txt file lacks the columns of training
     _check(flags, data_args)
     with started_processes() as processes:
         if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
             plan = {"columns": columns, "rows": None, "window": ROWS_AT_ONCE, "run": secrets.token_hex(8)}
             rows = chain(first, rows)
         elif processes.index == 0:
-            # Files are read twice: broken rows are told of before anything is predicted, and all columns are known.
+            # Files are read twice: the first pass reports broken rows before any prediction, and collects all columns.
             plan = _plan(flags, data_args, processes)
         _predict(flags, data_args, processes, plan, rows)
 
@@ -78,8 +78,8 @@ def _parser() -> ArgumentParser:
     kinds = "csv, jsonl (.gz may follow) or parquet; default: jsonl on the standard output"
     add("--output_file", type=Path, help=kinds)
     apostrophe = "in a csv, put an apostrophe before texts that a spreadsheet would compute (=1+1, @SUM(A1))"
-    add("--top_k", type=int, default=1, help="so many of the likeliest classes of each text")
-    add("--all_probabilities", action="store_true", help="the probability of every class, too")
+    add("--top_k", type=int, default=1, help="number of most likely classes to write per text")
+    add("--all_probabilities", action="store_true", help="also write the probability of every class")
     add("--reject_below", type=float, metavar="P", help="add a column decision: below P review, else accept")
     add("--csv_safe", action="store_true", help=apostrophe)
     return parser
@@ -123,7 +123,7 @@ def _columns(rows: Iterable[tuple[str, Row]]) -> tuple[int, list[str]]:
 
 
 def _plan(flags: Namespace, data_args: DataArguments, processes: Processes) -> dict[str, Any]:
-    """What the parts of an output depend on: those of another plan are of no use."""
+    """What the parts of an output depend on: parts of another plan cannot be reused."""
     count, columns = _columns(_read(flags, data_args))
     model = Path(flags.model)
     paths = [Path(file) for file in flags.files] + sorted(path for path in model.glob("*") if path.is_file())
@@ -140,7 +140,7 @@ def _predict(
     plan: dict[str, Any],
     rows: Iterator[tuple[str, Row]],
 ) -> None:
-    """Runs the windows of rows that are this process's, and writes them."""
+    """Predicts and writes the windows of rows that are assigned to this process."""
     output, done = flags.output_file, 0
     with ExitStack() as stack:
         if output is not None:
@@ -167,7 +167,7 @@ def _predict(
             if index % processes.count != processes.index:
                 continue
             if table is not None and table.part(index).exists():
-                bar.initial += len(window)  # or else it would count for the speed
+                bar.initial += len(window)  # not counted in the speed of the bar
                 bar.update(len(window))
             else:
                 texts = [row.texts if data_args.sentence_pair else data_args.text_of(row) for _, row in window]
@@ -184,11 +184,11 @@ def _predict(
 
 
 def _load(flags: Namespace) -> tuple[list[str], bool, Callable[..., np.ndarray]]:
-    """The names of a model's classes, whether it decides each by itself, and what gives the logits of texts."""
+    """The class names of a model, whether it is a multi-label one, and a function from texts to logits."""
     if is_exported(Path(flags.model)):
         exported = OnnxClassifier(Path(flags.model))
         return exported.names, exported.has_several_labels, exported.logits
-    from ..evaluation.finished import load_finished  # torch takes seconds, which an exported one need not
+    from ..evaluation.finished import load_finished  # torch takes seconds, not needed for exported ones
     from ..evaluation.inference import run_on_texts
     from ..model.classes import class_names
 
@@ -211,14 +211,14 @@ def _records_of(
     flags: Namespace, columns: Sequence[str], names: Sequence[str], *, is_flat: bool, several: bool
 ) -> tuple[list[str], Callable[[str, Row, np.ndarray], dict[str, Any]]]:
     """
-    The columns of the predictions for an input with such `columns`, and what makes a record, given the file of a text,
-    its row and the probabilities of all classes.
+    The columns of the predictions for an input with these `columns`, and a function that makes a record from the file
+    of a text, its row and the probabilities of all classes.
 
-    A record has the line (of several files, also the file), all `columns` of the row as they are, `label` and
-    `probability`, and what the flags ask for: `label_2`, `probability_2`, ...; the probabilities of all classes,
-    `p(NAME)` where a record `is_flat`, as those of csv files, else `probabilities`; the `decision`. With `several`
-    labels per text, `label` holds all above 0.5 with `|` between them, and `probability` theirs. One of ours whose
-    name is a column of the input gets `predicted_` in front. A row of no flat record may have others.
+    A record has the line (with several files, also the file), all `columns` of the row unchanged, `label` and
+    `probability`. By the flags it also has `label_2`, `probability_2`, ..., the `decision` and the probabilities of
+    all classes: `p(NAME)` if records are flat (`is_flat`, as in csv files), else `probabilities`. With `several`
+    labels per text, `label` joins all above 0.5 by `|`, and `probability` theirs. A new column whose name the input
+    has gets the prefix `predicted_`. Rows may have columns besides `columns` only if records are not flat.
     """
     top_k = min(flags.top_k, len(names))
     places = ["file", "line"] if len(flags.files) > 1 else ["line"]
@@ -235,7 +235,7 @@ def _records_of(
             new = f"predicted_{new}"
         ours[name] = new
     if renamed := [f"{name} is in the column {new}" for name, new in ours.items() if name != new]:
-        logger.warning(f"The input has columns that are called as ours: what we say of {', '.join(renamed)}.")
+        logger.warning(f"The input has columns with the names of predicted ones: {', '.join(renamed)}.")
     if several and not flags.all_probabilities and (unclear := [name for name in names if SEPARATOR in name]):
         logger.warning(
             f"The label {unclear[0]!r} holds the {SEPARATOR!r} that stands between labels: --all_probabilities tells "

@@ -1,15 +1,15 @@
-"""`python -m hf_lcl push`: a finished classifier onto the Hub."""
+"""`python -m hf_lcl push`: publishes a finished classifier on the Hub."""
 
 from ..hub import push_folder
 from .parsing import command_parser, parse_strictly
 
 
 DESCRIPTION = """\
-Publishes the classifier in a folder, its tokenizer and its card on the Hub, and nothing else that lies there.
+Publishes the classifier in a folder, its tokenizer and its card on the Hub, and no other file of the folder.
 
   python -m hf_lcl push out me/my-classifier --private
 
-Log in first (hf auth login), or set HF_TOKEN. What the Hub has already is not sent again."""
+Log in first (hf auth login), or set HF_TOKEN. Files that are on the Hub already are not uploaded again."""
 
 
 def main(argv: list[str]) -> None:

@@ -12,20 +12,20 @@ from .model_flags import add_labelled_data, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
-Writes OUTPUT_DIR/report: one page with the results of the classifier in that folder, the classes that it confuses, how
-far its probabilities can be trusted, and pictures of all that; also as PNG and CSV. The model card shows them.
+Writes OUTPUT_DIR/report: one page with the results of the classifier in that folder, its most frequent confusions, the
+calibration of its probabilities, and plots of all these, also as PNG and CSV. The model card shows the plots.
 
   python -m hf_lcl report out --test_file test.jsonl --validation_file validation.jsonl
 
-Temperature and cuts are chosen on the validation file. With --oos_file, texts of none of the classes, it says how well
-these are told from the others; with --train_file, also by the embeddings. `train` writes the same page at its end.
+Temperature and thresholds are chosen on the validation file. With --oos_file, the page reports how well out-of-scope
+texts are detected; with --train_file, also by the embeddings. `train` writes the same page at its end.
 Needs matplotlib: pip install "hf_lcl[plots]"."""
 
 
 def main(argv: list[str]) -> None:
     parser = model_parser("report", DESCRIPTION, writes_into_folder=True)
     add_labelled_data(parser, "validation_file", "train_file", "oos_file", "fold_thresholds")
-    folding = "divide the last layer by the temperature, where that helps: its own probabilities are then calibrated"
+    folding = "divide the last layer by the temperature if that lowers the calibration error"
     parser.add_argument("--fold_temperature", action="store_true", help=folding)
     flags, data_args = parse_model_flags(parser, argv)
     if flags.fold_temperature and flags.fold_thresholds:

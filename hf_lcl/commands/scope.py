@@ -1,4 +1,4 @@
-"""What `train --out_of_scope` does between training and measuring; see `calibrate` for a classifier that is there."""
+"""What `train --out_of_scope` does between training and evaluation; see `calibrate` for a finished classifier."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ from .exits import wrong_usage
 
 @wrong_usage()
 def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> None:
-    """Raises a `UsageError` where `--out_of_scope` cannot be done after the training that is about to begin."""
+    """Raises a `UsageError`, before training, if `--out_of_scope` cannot be applied after it."""
     if data_args.rule is None:
         return
     if not trainer.args.do_train:
@@ -38,9 +38,9 @@ def add_scope(
     trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments
 ) -> Callable[[np.ndarray], np.ndarray] | None:
     """
-    Gives the classifier in `output_dir` its class `out_of_scope`; the model in training stays as it is. From then on
-    the trainer measures what the former answers. Returns what turns logits of the latter into those of the former, or
-    `None` where no such class was asked for.
+    Adds the class `out_of_scope` to the classifier in `output_dir`; the model of the trainer stays as it is. From then
+    on, the metrics of the trainer are those of the saved classifier. Returns a function from the logits of the former
+    model to those of the saved one, or `None` if no such class is requested, and on all ranks but 0.
     """
     if data_args.rule is None or not trainer.is_world_process_zero():
         return None

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl search`: better settings for one's own texts, by trials that validation texts decide."""
+"""`python -m hf_lcl search`: hyperparameter search, decided on validation texts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,23 @@ from .train import ARGUMENTS, make_trainer, naming_file
 USAGE = "python -m hf_lcl search FILE [--n_trials 20] [--FLAG VALUE ...]"
 DESCRIPTION = """\
 Looks for the learning rate, batch size, weight decay and, for a contrastive objective, temperature and alpha that are
-best on validation texts, and writes them down for `train`.
+best on validation texts, and writes them into a settings file for `train`.
 
   python -m hf_lcl search tickets.csv --n_trials 20 --output_dir search
   python -m hf_lcl train search/best/settings.yaml
 
-The flags are those of `train`; epochs and all else are as there. The test part is held out and not looked at. The same
-command, given again, adds as many trials. Needs optuna: pip install "hf_lcl[search]"."""
+The flags are those of `train`, and so are all other settings, such as epochs. The test part is held out and not used.
+The same command, run again, adds as many trials. Needs optuna: pip install "hf_lcl[search]"."""
 
 
 @dataclass
 class SearchArguments:
-    """For how long is searched. Every field is a flag; its `help` says what it means."""
+    """The budget of the search. Every field is a flag, explained by its `help`."""
 
     _argument_group_name = "the search"
 
-    n_trials: int = option(20, "Trials of this command, beside those that were made before.")
-    timeout: float | None = option(None, "Begin no trial after so many seconds.")
+    n_trials: int = option(20, "Number of trials, in addition to those of earlier runs.")
+    timeout: float | None = option(None, "Start no trial after this many seconds.")
 
     def __post_init__(self) -> None:
         if self.n_trials < 1:

@@ -1,4 +1,4 @@
-"""`python -m hf_lcl train`: from files to an ordinary classifier."""
+"""`python -m hf_lcl train`: fine-tunes an ordinary classifier on files."""
 
 from functools import partial
 from pathlib import Path
@@ -17,35 +17,35 @@ from .model_arguments import ModelArguments
 from .parsing import SETTINGS_FILES, given_names, parse_arguments
 
 
-# transformers' default: a short training would log nothing, and have no curve.
+# transformers' default, with which a short training has no loss curve.
 UNSEEN_LOGGING_STEPS = 500
 ARGUMENTS = (ModelArguments, DataArguments, ContrastiveTrainingArguments)
 USAGE = "python -m hf_lcl train [FILE | SETTINGS.yaml] [--FLAG VALUE ...]"
 DESCRIPTION = """\
-Fine-tunes a text classifier, and writes an ordinary one of transformers into a folder, with its card, its results and
-its pictures.
+Fine-tunes a text classifier, and saves it as an ordinary classifier of transformers, with its card, its results and
+its plots.
 
   python -m hf_lcl train tickets.csv
 
-finds the columns of texts and labels, holds out a validation and a test part, takes the recipe for such data, says all
-that, trains and tests. Flags override each choice. With --do_train, --do_eval or --do_predict nothing is chosen:
+finds the text and label columns, holds out a validation and a test part, chooses hyperparameters, prints the choices,
+trains and tests. Flags override each choice. With --do_train, --do_eval or --do_predict nothing is chosen:
 
   python -m hf_lcl train --model_name_or_path google/electra-base-discriminator \\
       --train_file train.jsonl --validation_file validation.jsonl --test_file test.jsonl \\
       --do_train --do_eval --do_predict --output_dir out
 
-Files are csv, json, jsonl or parquet, with a column `text` and a column `label`. The same flags may stand in a YAML or
-JSON file, one a line (`do_train: true`): give its name first; later flags override it.
+Files are csv, json, jsonl or parquet, with a column `text` and a column `label`. The same flags may be in a YAML or
+JSON file, one per line (`do_train: true`): give its name first; later flags override it.
 
-Beside those above, these are the flags that matter most:
+The other flags that matter most are:
   --objective                    lcl, scl or ce: with a contrastive loss, or with cross-entropy alone
   --alpha, --temperature         of the contrastive loss
   --num_train_epochs, --learning_rate, --per_device_train_batch_size
   --text_column_names, --label_column_name, --max_seq_length
-  --bf16                         faster where the machine can do it
+  --bf16                         faster on hardware that supports it
   --push_to_hub                  publish the result
 
-examples/run_classification.py is this command as a script of one page, to copy and to change."""
+examples/run_classification.py is this command as a short script, to copy and to change."""
 
 
 def main(argv: list[str]) -> None:
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
 
 
 def naming_file(argv: list[str]) -> list[str]:
-    """A command line in which a file of texts that stands first has its flag."""
+    """Inserts `--train_file` before a file of texts that is first on the command line."""
     is_file = argv and not argv[0].startswith("-") and Path(argv[0]).suffix not in SETTINGS_FILES
     return ["--train_file", *argv] if is_file else argv
 
@@ -83,8 +83,8 @@ def make_trainer(
     for_trials: bool = False,
 ) -> ContrastiveTrainer:
     """
-    A trainer with a new model, whose random weights are those of the seed, or one that makes a model for each trial of
-    a search. The loss of a training is logged 20 times or more.
+    A trainer with a new model, initialised by the seed, or one that builds a new model for each trial of a search. A
+    training logs its loss about 20 times where `logging_steps` has transformers' default.
     """
     if training_args.logging_steps == UNSEEN_LOGGING_STEPS and not for_trials:
         training_args.logging_steps = 0.05
