@@ -98,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
 def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> dict[str, Any]:
     """The settings that identify a training."""
     names = ("max_train_samples", "num_train_epochs", "learning_rate", "batch_size", "max_seq_length", "bf16")
+    end = {"stop_when_learned": True} if objective == "lcl" else {}  # LCL as by default
     return {
         "data": dataset,
         "objective": objective,
@@ -105,7 +106,7 @@ def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> 
         "encoder": settings.encoder_name,
         **{name: getattr(settings, name) for name in names},
         # Cross-entropy gets the same start as LCL has by default.
-        "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True).options,
+        "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True, **end).options,
     }
 
 

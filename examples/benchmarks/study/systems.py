@@ -250,4 +250,10 @@ TRIALS = {
     "learning rate 2e-4, stops when learned": changed(learning_rate=2e-4, stop_when_learned=True),
     "learning rate 3e-5, stops when learned": changed(learning_rate=3e-5, stop_when_learned=True),
     "head 20 times as fast": changed("FastHead"),
+    # One change to the default.
+    "projection head, stops when learned": changed("Projection", stop_when_learned=True),
+    "mean pooling, stops when learned": ours({"pooling": "mean"}, objective="lcl", stop_when_learned=True, **START),
+    "temperature 0.1, stops when learned": changed(temperature=0.1, stop_when_learned=True),
+    "alpha 0.25, stops when learned": changed(alpha=0.25, stop_when_learned=True),
+    "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
 }
