@@ -32,7 +32,7 @@ lint: $(VENV)/.dev
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants.py
 
-# What is imported is compiled then; pip would compile all, which takes half of its time.
+# Python compiles a module when it is imported; compiling all of them would take half of pip's time.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: setup.cfg pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable ".[$*]"

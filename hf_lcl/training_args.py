@@ -1,6 +1,6 @@
 """Every setting of a training run: those of transformers, and those of the contrastive objective."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +109,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
     temperature: float = option(0.3, "Temperature of the contrastive loss: low values stress the closest texts.")
     normalize_embeddings: bool = option(True, "Compare cosines (default) instead of plain dot products of embeddings.")
     detach_weights: bool = option(False, "Stop the gradient of the contrastive loss at the weighting network.")
-    class_weights: ClassWeights = field(
-        default=None,
-        metadata={"help": "'balanced', or one number per class in the order of the ids, for the cross-entropies."},
+    class_weights: ClassWeights = option(
+        None, "'balanced', or one number per class in the order of the ids, for the cross-entropies."
     )
     distill_mean: bool | None = option(None, "Train the first token to match the mean (default: where it helps).")
     head_start: bool | None = option(None, "Fit a new classifier before training (default: unless ce).")
