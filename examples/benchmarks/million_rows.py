@@ -67,17 +67,25 @@ class Settings:
     )
 
 
-class PeakMemory(threading.Thread):
-    """Samples the anonymous memory of this process, which excludes mapped files, many times a second."""
+class PeakMemory:
+    """Within `with`, samples the anonymous memory of this process many times a second; mapped files do not count."""
 
-    def __init__(self):
-        super().__init__(daemon=True)
+    def __init__(self) -> None:
         self.peak = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="peak memory", daemon=True)
 
-    def run(self) -> None:
-        while True:
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._end.wait(0.02):
             self.look()
-            time.sleep(0.02)
 
     def look(self) -> int:
         """Returns the present anonymous memory in bytes, and updates the peak."""
@@ -92,9 +100,8 @@ def main(argv: list[str] | None = None) -> None:
     (settings,) = parse_arguments((Settings,), argv)
     memory = PeakMemory()
     before = memory.look()
-    memory.start()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with memory, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.jsonl"
         write_rows(path, settings)
         start = time.perf_counter()

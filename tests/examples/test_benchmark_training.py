@@ -1,6 +1,7 @@
 """The benchmarks of speed and memory run on a tiny encoder, and their reports are complete."""
 
 import json
+import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -45,3 +46,4 @@ def test_every_row_is_ordered_once(tmp_path, encoder_folder):
     report = run("million_rows", tmp_path, f"--tokenizer_name={encoder_folder}", "--rows=2000", "--num_labels=5")
     assert report["rows"] == 2000
     assert [stage["stage"] for stage in report["stages"]] == ["read and label", "tokenise", "order of an epoch"]
+    assert "peak memory" not in {thread.name for thread in threading.enumerate()}, "the sampling has ended"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_the_model_is_on_disk_whatever_the_hub_does(hub, trainer, name, logits):
 
 def test_the_hub_may_ask_for_a_while(hub, saved, monkeypatch):
     waited = []
-    monkeypatch.setattr("hf_lcl.hub.requests.time.sleep", waited.append)
+    monkeypatch.setattr("hf_lcl.hub.requests.time", SimpleNamespace(sleep=waited.append))
     hub.faults.append(Fault("POST", "/repos/create", 429, headers={"Retry-After": "7"}))
     push_folder(saved, REPO)
     assert waited == [7]
