@@ -1,6 +1,7 @@
-"""Changes to `lcl` that others report to help a contrastive objective. Each is a row of the study."""
+"""Changes to `lcl` that others report to help a contrastive objective, and one to `ce`. Each is a row of the study."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
+from transformers.trainer_utils import TrainOutput
 
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.losses.objective import Candidates, Objective
@@ -223,3 +225,21 @@ class FastHead(ContrastiveTrainer):
             group["params"] = [parameter for parameter in group["params"] if id(parameter) in encoder]
             optimizer.add_param_group({**group, "params": head, "lr": 20 * group["lr"]})
         return optimizer
+
+
+CLASSIFIER_SHARE = 0.02  # of `log(num_labels)`: texts count as learned by cross-entropy alone
+
+
+def classifier_has_learned(cross_entropies: Sequence[float], num_labels: int) -> bool:
+    """As `hf_lcl.training.learned.are_learned`, without a weighting network."""
+    return cross_entropies[0] <= CLASSIFIER_SHARE * math.log(num_labels)
+
+
+class ClassifierStops(ContrastiveTrainer):
+    """Does for cross-entropy what `stop_when_learned` does for `lcl`: early stopping, mean of the weights, refit."""
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        module = "hf_lcl.training.learned."
+        stops = patch(module + "stops_when_learned", lambda args, model: True)
+        with stops, patch(module + "are_learned", classifier_has_learned):
+            return super().train(*args, **kwargs)

@@ -194,6 +194,8 @@ SYSTEMS = {
     "trainer-ce": System(fit_trainer),
     # Cross-entropy with the same start and settings as the contrastive objectives.
     "ce": ours(objective="ce", **START),
+    # The same with early stopping, running mean and refit, as the default has them.
+    "ce-learned": ours(ingredient="ClassifierStops", objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
     # The library's default: stops when the texts are learned, keeps the running mean of weights, and refits the head.
