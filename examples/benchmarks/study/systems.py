@@ -257,5 +257,6 @@ TRIALS = {
     "mean pooling, stops when learned": ours({"pooling": "mean"}, objective="lcl", stop_when_learned=True, **START),
     "temperature 0.1, stops when learned": changed(temperature=0.1, stop_when_learned=True),
     "alpha 0.25, stops when learned": changed(alpha=0.25, stop_when_learned=True),
+    "batches of all lengths, stops when learned": changed(group_lengths=False, stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
 }
