@@ -34,6 +34,14 @@ class LongDistillation(ContrastiveTrainer):
             super().distill_mean(*args)
 
 
+class WideJitter(ContrastiveTrainer):
+    """In the order of a class by length, each text is moved by up to 16 others, not 2: batches mix more lengths."""
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with patch("hf_lcl.data.sampler.JITTER_TEXTS", 16):
+            return super().train(*args, **kwargs)
+
+
 class PenalisedStart(ContrastiveTrainer):
     """Fits the starting head with thirty times the penalty, which leaves larger gradients for the encoder."""
 

@@ -258,5 +258,6 @@ TRIALS = {
     "temperature 0.1, stops when learned": changed(temperature=0.1, stop_when_learned=True),
     "alpha 0.25, stops when learned": changed(alpha=0.25, stop_when_learned=True),
     "batches of all lengths, stops when learned": changed(group_lengths=False, stop_when_learned=True),
+    "batches of more lengths, stops when learned": changed("WideJitter", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
 }
