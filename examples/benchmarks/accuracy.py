@@ -39,7 +39,8 @@ import torch
 from copies import COPIES
 from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score, log_loss
 from study.cells import CELLS, Task, load_cell
 from study.cost import cost_table
 from study.curve import Curve
@@ -53,6 +54,7 @@ from transformers.utils import logging
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.fingerprint import fingerprint
+from hf_lcl.evaluation import expected_calibration_error
 from hf_lcl.evaluation.ledger import Ledger
 from hf_lcl.support.extras import load_extra
 
@@ -162,12 +164,15 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     if curve is not None:
         curve.add(lambda: fitted.predict("validation"))
-    predictions = fitted.predict("test")
+    logits = fitted.logits("test")
+    predictions = logits.argmax(axis=1)
     read = ("train", "test") if curve is None else ("train", "test", "validation")
     return {
         "metrics": {
             "accuracy": round(accuracy_score(labels, predictions), 4),
             "macro_f1": round(f1_score(labels, predictions, average="macro"), 4),
+            "nll": round(log_loss(labels, softmax(logits.astype(float), axis=1), labels=range(len(task.names))), 4),
+            "calibration_error": round(expected_calibration_error(logits, labels), 4),
         },
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),

@@ -1,6 +1,7 @@
 """The study of accuracy, on made-up texts in the layout of a recipe and a tiny encoder."""
 
 import json
+import math
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -116,6 +117,15 @@ def test_what_was_learned_and_what_forgotten_is_counted_from_the_frozen_encoder(
     runs = {(CELL, "logistic-regression"): frozen, (CELL, "lcl"): {0: finished(0, 1, 1, 1, 1, 1, 0, 0)}}
     page = markdown(runs, [CELL], ["logistic-regression", "lcl"]).partition("## Learned and forgotten")[2]
     assert "| logistic-regression |  |\n| lcl | +37.5 -12.5 |" in page
+
+
+def test_likelihoods_are_means_over_the_runs_that_have_them():
+    old, new, newer = (finished(1, 0) for _ in range(3))
+    new["metrics"] = new["metrics"] | {"nll": 1.0, "calibration_error": 0.2}
+    newer["metrics"] = newer["metrics"] | {"nll": 3.0, "calibration_error": 0.1}
+    page = markdown({(CELL, "lcl"): {0: old, 1: new, 2: newer}, (CELL, "ce"): {0: old}}, [CELL], ["ce", "lcl"])
+    assert "| ce |  |\n| lcl | 2.00, 15.0 (2) |" in page.partition("## Likelihood and calibration")[2]
+    assert "## Likelihood" not in markdown({(CELL, "lcl"): {0: old}}, [CELL], ["lcl"])
 
 
 def test_regret_is_the_distance_to_the_best_of_each_draw():
@@ -266,6 +276,8 @@ def test_every_system_learns(name, flags, monkeypatch):
     (settings,) = accuracy.parse_arguments((accuracy.Settings,), flags)
     run = accuracy.result(settings, CELL, name, seed=0)
     assert run["metrics"]["accuracy"] > 0.35
+    assert run["metrics"]["nll"] < 2 * math.log(4)
+    assert 0 < run["metrics"]["calibration_error"] < 1
     assert run["steps"] > 0 or name.startswith("logistic-regression")
     assert name != "lcl-tenth" or run["steps"] == 4  # of 40
     assert run["steps"] < 40 or name not in ("ce-learned", "lcl-learned")

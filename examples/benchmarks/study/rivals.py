@@ -45,7 +45,7 @@ def fit_tuned(task: Task, learning_rates: list[float]) -> Fitted:
         if best is None or shares[learning_rate] > shares[best]:
             best, kept = learning_rate, fitted  # frees the others, since memory is measured
     validation = {f"{learning_rate:g}": round(share, 4) for learning_rate, share in shares.items()}
-    return Fitted(kept.predict, kept.steps * len(shares), {"learning_rate": best, "validation": validation})
+    return Fitted(kept.logits, kept.steps * len(shares), {"learning_rate": best, "validation": validation})
 
 
 def fit_sentence_transformers(
@@ -86,7 +86,7 @@ def fit_setfit(task: Task, num_iterations: int) -> Fitted:
     trainer = Trainer(model, args, train_dataset=task.splits["train"])
     trainer.train()
     return Fitted(
-        lambda name: np.asarray(model.predict(task.splits[name]["text"][:], as_numpy=True)),
+        lambda name: np.log(model.predict_proba(task.splits[name]["text"][:], as_numpy=True)),
         trainer.st_trainer.state.global_step,
     )
 
@@ -112,7 +112,7 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
     autocast = torch.autocast(device(), dtype=torch.bfloat16, enabled=task.bf16)
 
     @torch.inference_mode()
-    def predict(name: str) -> np.ndarray:
+    def logits_of(name: str) -> np.ndarray:
         model.eval()
         rows = tokens[name].select_columns(tokenizer.model_input_names)
         with autocast:
@@ -120,7 +120,7 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
                 model(**batch.to(device())).logits.float().cpu()
                 for batch in DataLoader(rows, batch_size=64, collate_fn=DataCollatorWithPadding(tokenizer))
             ]
-        return torch.cat(logits).argmax(dim=1).numpy()
+        return torch.cat(logits).numpy()
 
     for _ in range(task.cell.epochs):
         model.train()
@@ -136,8 +136,8 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
             schedule.step()
             optimizer.zero_grad()
         if task.curve is not None:
-            task.curve.add(lambda: predict("validation"))
-    return Fitted(predict, steps)
+            task.curve.add(lambda: logits_of("validation").argmax(axis=1))
+    return Fitted(logits_of, steps)
 
 
 def device() -> str:
@@ -161,7 +161,9 @@ def fit_regression(task: Task, encoder: Any, penalties: list[float], folds: int,
     folds = StratifiedKFold(min(folds, np.bincount(labels).min()), shuffle=True, random_state=task.seed)
     search = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=folds)
     search.fit(encode(encoder, train), labels)
-    return Fitted(lambda name: search.predict(encode(encoder, task.splits[name])), steps, details=search.best_params_)
+    return Fitted(
+        lambda name: search.predict_log_proba(encode(encoder, task.splits[name])), steps, details=search.best_params_
+    )
 
 
 def encode(encoder: Any, dataset: Dataset) -> np.ndarray:

@@ -32,14 +32,19 @@ class Fitted:
     A trained classifier.
 
     Args:
-        predict (`Callable[[str], np.ndarray]`): maps the name of a split to the class ids predicted for its texts.
+        logits (`Callable[[str], np.ndarray]`): maps the name of a split to the logits or log-probabilities of its
+            texts, `(texts, classes)`.
         steps (`int`): updates of the encoder.
         details (`dict`): settings that the system chose itself, such as a penalty.
     """
 
-    predict: Callable[[str], np.ndarray]
+    logits: Callable[[str], np.ndarray]
     steps: int
     details: dict[str, Any] = field(default_factory=dict)
+
+    def predict(self, name: str) -> np.ndarray:
+        """The class ids predicted for the texts of a split."""
+        return self.logits(name).argmax(axis=1)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def ours(
 def fit_ours(task: Task, **options: Any) -> Fitted:
     """Trains with `ContrastiveTrainer`."""
     trainer, tokens = train_ours(task, **options)
-    return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
+    return Fitted(lambda name: logits(trainer, tokens[name]), trainer.state.global_step)
 
 
 def train_ours(
@@ -141,13 +146,13 @@ def fit_trainer(task: Task) -> Fitted:
     )
     watch(task, trainer, tokens)
     trainer.train()
-    return Fitted(lambda name: predictions(trainer, tokens[name]), trainer.state.global_step)
+    return Fitted(lambda name: logits(trainer, tokens[name]), trainer.state.global_step)
 
 
 def watch(task: Task, trainer: Trainer, tokens: DatasetDict) -> None:
     """Adds the callback for the curve of a task and calls its `follow`, if it has them."""
     if task.curve is not None:
-        trainer.add_callback(AfterEachEpoch(task.curve, lambda: predictions(trainer, tokens["validation"])))
+        trainer.add_callback(AfterEachEpoch(task.curve, lambda: logits(trainer, tokens["validation"]).argmax(axis=1)))
     if task.follow is not None:
         task.follow(trainer, tokens)
 
@@ -178,9 +183,9 @@ def budget(task: Task, share_of_epochs: float = 1.0) -> dict[str, Any]:
     }
 
 
-def predictions(trainer: Trainer, tokens: Dataset) -> np.ndarray:
-    """The predicted class ids."""
-    return trainer.predict(tokens).predictions.argmax(axis=1)
+def logits(trainer: Trainer, tokens: Dataset) -> np.ndarray:
+    """The logits of the texts `(texts, classes)`."""
+    return trainer.predict(tokens).predictions
 
 
 # The defaults of the contrastive objectives for encoders trained with mean pooling. All cells share one learning rate:

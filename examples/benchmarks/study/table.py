@@ -36,6 +36,7 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
             for reference in REFERENCES
             if reference in rows
         ),
+        ("Likelihood and calibration", _ABOUT_LIKELIHOOD, partial(_likelihood, runs)),
         *([("Learned and forgotten", _ABOUT_LEARNING, partial(_learning, runs))] if FROZEN in rows else []),
     ]
     measured_on = sorted({run["settings"]["tested_on"] for seeds in runs.values() for run in seeds.values()})
@@ -43,8 +44,10 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
     lines += [f"Measured on the {name} texts." for name in measured_on] + [""]
     for title, about, figure in measures:
         for group, names in groups.items():
-            if names:
-                lines += [f"## {title}, {group}", "", about, "", *table(names, rows, figure), ""]
+            figures = {(cell, system): figure(cell, system) for cell in names for system in rows}
+            if any(figures.values()):
+                shown = table(names, rows, lambda *place, figures=figures: figures[place])
+                lines += [f"## {title}, {group}", "", about, "", *shown, ""]
         if title == "Accuracy":
             lines += regret_tables(runs, groups["few texts of each class"])
     for machine in sorted({machine_of(run) for seeds in runs.values() for run in seeds.values()}):
@@ -61,6 +64,10 @@ _ABOUT_METRICS = "Percent: mean ± standard deviation over seeds (number of seed
 _ABOUT_INTERVALS = (
     "Points over the seeds that both ran with, and their 95 % interval over other texts of that kind (paired "
     "bootstrap; bold where it does not hold 0); p over seeds, where there are several (paired t-test)."
+)
+_ABOUT_LIKELIHOOD = (
+    "Negative log-likelihood of the test texts and expected calibration error in percent, both better if lower: means "
+    "over the seeds that recorded them (number of seeds)."
 )
 _ABOUT_LEARNING = (
     "Percent of the test texts that a system has right and logistic regression on the frozen encoder has wrong, and "
@@ -95,6 +102,14 @@ def _gain(runs: Runs, cell: str, system: str, reference: str) -> str:
     text = f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
     text = f"**{text}**" if low > 0 or high < 0 else text
     return text if found.p_seeds is None else f"{text} p = {found.p_seeds:.2f}"
+
+
+def _likelihood(runs: Runs, cell: str, system: str) -> str:
+    found = [run["metrics"] for run in runs.get((cell, system), {}).values() if "nll" in run["metrics"]]
+    if not found:
+        return ""
+    nll, error = (mean(metrics[name] for metrics in found) for name in ("nll", "calibration_error"))
+    return f"{nll:.2f}, {100 * error:.1f} ({len(found)})"
 
 
 def _learning(runs: Runs, cell: str, system: str) -> str:
