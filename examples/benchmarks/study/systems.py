@@ -255,6 +255,7 @@ TRIALS = {
     "learning rate 2e-4": changed(learning_rate=2e-4),
     # The learning rates that `train FILE` uses from 64 classes on, and for an encoder of width 768.
     "learning rate 2e-4, stops when learned": changed(learning_rate=2e-4, stop_when_learned=True),
+    "learning rate 4e-4, stops when learned": changed(learning_rate=4e-4, stop_when_learned=True),
     "learning rate 3e-5, stops when learned": changed(learning_rate=3e-5, stop_when_learned=True),
     "head 20 times as fast": changed("FastHead"),
     # One change to the default.
