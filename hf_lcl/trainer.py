@@ -95,7 +95,7 @@ class ContrastiveTrainer(Trainer):
 
     >>> model, args = "google/electra-base-discriminator", ContrastiveTrainingArguments("out", objective="lcl")
     >>> trainer = ContrastiveTrainer(model, args, train_dataset=train, processing_class=tokenizer)
-    >>> trainer.train()
+    >>> output = trainer.train()
     >>> trainer.save_model()  # AutoModelForSequenceClassification.from_pretrained("out") needs no hf_lcl
     ```
     """
@@ -490,8 +490,9 @@ class ContrastiveTrainer(Trainer):
         Example:
 
         ```python
-        >>> trainer = ContrastiveTrainer(model_init=lambda: "google/electra-base-discriminator", args=args, ...)
-        >>> trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
+        >>> data = {"train_dataset": train, "eval_dataset": validation, "processing_class": tokenizer}
+        >>> trainer = ContrastiveTrainer(None, args, model_init=lambda: "google/electra-base-discriminator", **data)
+        >>> best = trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
         known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels

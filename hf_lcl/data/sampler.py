@@ -62,7 +62,7 @@ class LabelBalancedSampler(Sampler[int]):
     >>> sorted(order) == list(range(12))
     True
     >>> [[labels[i] for i in order[start : start + 4]] for start in (0, 4, 8)]
-    [[0, 0, 2, 2], [1, 1, 0, 0], [2, 2, 1, 1]]
+    [[0, 0, 2, 2], [1, 1, 2, 2], [1, 1, 0, 0]]
     ```
     """
 

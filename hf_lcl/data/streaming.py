@@ -60,7 +60,7 @@ class BalancedStream(IterableDataset):
     >>> rows = [{"text": f"text {row}", "labels": row // 2 % 3} for row in range(12)]
     >>> stream = balance_stream(rows, batch_size=4, buffer_size=12)
     >>> [row["labels"] for row in stream]
-    [2, 2, 0, 0, 1, 1, 0, 0, 1, 1, 2, 2]
+    [1, 1, 0, 0, 2, 2, 1, 1, 2, 2, 0, 0]
     ```
     """
 

@@ -146,7 +146,7 @@ def summarize(
 
     >>> splits, names = encode_labels(load_splits({"train": "examples/data/feelings_train.jsonl"}))
     >>> splits = tokenize_texts(splits, tokenizer, return_length=True)
-    >>> print(summarize(splits, names).format())
+    >>> table = summarize(splits, names).format()
     ```
     """
     summaries: dict[str, SplitSummary] = {}

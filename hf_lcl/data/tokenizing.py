@@ -66,8 +66,9 @@ def tokenize_texts(
     ```python
     >>> from hf_lcl import tokenize_texts
 
-    >>> tokenized = tokenize_texts(splits, tokenizer, ["title", "body"], max_length=128)
-    >>> with_views = tokenize_texts(splits, tokenizer, ["title", "body"], view_function=my_paraphraser)
+    >>> rows = {"title": ["Late again"], "body": ["My train stood still."], "labels": [0]}
+    >>> tokenized = tokenize_texts(rows, tokenizer, ["title", "body"], max_length=128)
+    >>> with_views = tokenize_texts(rows, tokenizer, ["title", "body"], view_function=str.upper)
     ```
     """
     if view_column is not None and view_function is not None:

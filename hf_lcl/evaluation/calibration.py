@@ -144,6 +144,8 @@ def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     Example:
 
     ```python
+    >>> from hf_lcl.evaluation import fold_temperature
+
     >>> fold_temperature(classifier, 1.7)
     >>> classifier.save_pretrained("runs/feelings")
     ```

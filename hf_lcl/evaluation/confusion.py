@@ -85,9 +85,9 @@ def confused_pairs(
         np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:top]
     return [
-        ConfusedPair(names[true], names[predicted], int(counts[true, predicted]), counts[true, predicted] / rows[true])
+        ConfusedPair(names[true], names[predicted], count, count / int(rows[true]))
         for true, predicted in zip(*np.unravel_index(order, counts.shape))
-        if counts[true, predicted] > 0
+        if (count := int(counts[true, predicted])) > 0
     ]
 
 

@@ -93,7 +93,9 @@ def save_adapter(
     ```python
     >>> from peft import PeftModel
     >>> from transformers import AutoConfig, AutoModelForSequenceClassification
+    >>> from hf_lcl.hub import save_adapter
 
+    >>> save_adapter(model, "my-adapter", tokenizer=tokenizer)
     >>> config = AutoConfig.from_pretrained("my-adapter")
     >>> classifier = AutoModelForSequenceClassification.from_pretrained("the-encoder", config=config)
     >>> classifier = PeftModel.from_pretrained(classifier, "my-adapter")

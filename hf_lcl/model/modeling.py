@@ -51,6 +51,8 @@ class LCLForSequenceClassification(PreTrainedModel):
     Example:
 
     ```python
+    >>> from hf_lcl import LCLForSequenceClassification
+
     >>> model = LCLForSequenceClassification.from_encoder("google/electra-base-discriminator", num_labels=32)
     >>> out = model(**tokenizer(["I got the job!"], return_tensors="pt"))
     >>> out.logits.shape, out.weighting_logits.shape, out.embeddings.shape

@@ -35,8 +35,7 @@ class OnnxClassifier:
 
     >>> classifier = OnnxClassifier(Path("out-onnx"))
     >>> logits = classifier.logits(["I got the job!", "Late again."])  # (2, num_labels), float32
-    >>> [classifier.config["id2label"][str(index)] for index in logits.argmax(axis=1)]
-    ['proud', 'annoyed']
+    >>> classes = [classifier.config["id2label"][str(index)] for index in logits.argmax(axis=1)]
     ```
     """
 

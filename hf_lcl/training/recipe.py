@@ -24,7 +24,7 @@ def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> dict[st
     >>> from hf_lcl.training.recipe import choose_recipe
 
     >>> choose_recipe(num_texts=770, num_classes=77, hidden_size=384)["num_train_epochs"]
-    (20, '480 steps at most, for 770 texts, 10 of a class')
+    (20, '500 steps at most, for 770 texts, 10 of a class')
     ```
     """
     is_small = num_texts < FEW_TEXTS and num_classes < FEW_CLASSES

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from docstrings import examples, run
 from emulator import TOKENS, WRITE_TOKEN
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
@@ -543,3 +544,13 @@ class TestTheCommand:
         with pytest.raises(SystemExit, match=r"^error: .*") as ended:
             main(["push", str(tmp_path), REPO])
         assert "\n" not in str(ended.value)
+
+
+def test_the_example_of_the_docstring_runs(hub, saved, monkeypatch):
+    saved.rename(saved.parent / "out")
+    monkeypatch.chdir(saved.parent)
+    example = examples()["hf_lcl.hub.push.push_folder"]
+    for line in example.examples:
+        line.source = line.source.replace("me/", "anna/")
+    run(example, {})
+    assert hub.commits("anna/my-classifier") == ["Upload classifier"]
