@@ -203,11 +203,8 @@ SYSTEMS = {
     "ce-learned": ours(ingredient="ClassifierStops", objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
-    # The same, but stops when the texts are learned, keeps the running mean of weights, and refits the head.
+    # The library's default: stops when the texts are learned, keeps the running mean of weights, and refits the head.
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
-    # The library's default with few texts, as `train FILE` chooses it: twice that learning rate. Chosen on 2026-11-30
-    # on validation texts (default_trials.md), before any run on test texts.
-    "default": ours(objective="lcl", stop_when_learned=True, **START | {"learning_rate": 2e-4}),
     # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective without the start, with the head and the learning rate of `trainer-ce`.
