@@ -39,8 +39,7 @@ import torch
 from copies import COPIES
 from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
-from scipy.special import softmax
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import f1_score
 from study.cells import CELLS, Task, load_cell
 from study.cost import cost_table
 from study.curve import Curve
@@ -48,6 +47,7 @@ from study.plot import plot, plot_curves
 from study.rivals import RIVALS
 from study.systems import SYSTEMS, TRIALS
 from study.table import markdown, repetitions
+from study.trajectory import scores
 from tqdm import tqdm
 from transformers.utils import logging
 
@@ -163,15 +163,16 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     if curve is not None:
-        curve.add(lambda: fitted.predict("validation"))
+        curve.add(lambda: fitted.logits("validation"))
     logits = fitted.logits("test")
     predictions = logits.argmax(axis=1)
+    accuracy, likelihood = scores(logits.astype(float), labels)
     read = ("train", "test") if curve is None else ("train", "test", "validation")
     return {
         "metrics": {
-            "accuracy": round(accuracy_score(labels, predictions), 4),
+            "accuracy": accuracy,
             "macro_f1": round(f1_score(labels, predictions, average="macro"), 4),
-            "nll": round(log_loss(labels, softmax(logits.astype(float), axis=1), labels=range(len(task.names))), 4),
+            "nll": likelihood,
             "calibration_error": round(expected_calibration_error(logits, labels), 4),
         },
         "seconds": round(seconds, 1),

@@ -20,15 +20,15 @@ class Curve:
         self._labels = labels
         self._start = time.process_time()
 
-    def add(self, predict: Callable[[], np.ndarray]) -> None:
+    def add(self, logits: Callable[[], np.ndarray]) -> None:
         """
         Adds a point.
 
         Args:
-            predict (`Callable[[], np.ndarray]`): returns the class ids that the classifier predicts now.
+            logits (`Callable[[], np.ndarray]`): returns the present logits of the texts, `(texts, classes)`.
         """
         now = time.process_time()
-        accuracy = float((predict() == self._labels).mean())
+        accuracy = float((logits().argmax(axis=1) == self._labels).mean())
         self.points.append((round(now - self._start, 2), round(accuracy, 4)))
         self._start += time.process_time() - now
 
@@ -39,12 +39,12 @@ class AfterEachEpoch(TrainerCallback):
 
     Args:
         curve ([`Curve`]): the curve.
-        predict (`Callable[[], np.ndarray]`): as for [`~Curve.add`].
+        logits (`Callable[[], np.ndarray]`): as for [`~Curve.add`].
     """
 
-    def __init__(self, curve: Curve, predict: Callable[[], np.ndarray]):
-        self._curve, self._predict = curve, predict
+    def __init__(self, curve: Curve, logits: Callable[[], np.ndarray]):
+        self._curve, self._logits = curve, logits
 
     def on_epoch_end(self, *args, **kwargs) -> None:
         """Evaluates the classifier."""
-        self._curve.add(self._predict)
+        self._curve.add(self._logits)

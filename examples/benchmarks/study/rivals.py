@@ -136,7 +136,7 @@ def fit_metric_learning(task: Task, alpha: float) -> Fitted:
             schedule.step()
             optimizer.zero_grad()
         if task.curve is not None:
-            task.curve.add(lambda: logits_of("validation").argmax(axis=1))
+            task.curve.add(lambda: logits_of("validation"))
     return Fitted(logits_of, steps)
 
 

@@ -1,7 +1,7 @@
 """Tables of the finished runs: metrics, gains with confidence intervals, costs, and what was not run."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from statistics import mean, median, stdev
 from typing import Any
 
@@ -44,10 +44,9 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
     lines += [f"Measured on the {name} texts." for name in measured_on] + [""]
     for title, about, figure in measures:
         for group, names in groups.items():
-            figures = {(cell, system): figure(cell, system) for cell in names for system in rows}
-            if any(figures.values()):
-                shown = table(names, rows, lambda *place, figures=figures: figures[place])
-                lines += [f"## {title}, {group}", "", about, "", *shown, ""]
+            known = cache(figure)
+            if any(known(cell, system) for cell in names for system in rows):
+                lines += [f"## {title}, {group}", "", about, "", *table(names, rows, known), ""]
         if title == "Accuracy":
             lines += regret_tables(runs, groups["few texts of each class"])
     for machine in sorted({machine_of(run) for seeds in runs.values() for run in seeds.values()}):
