@@ -53,6 +53,11 @@ class DataArguments(CheckedArguments):
         "Several labels per text: choose a threshold per label on the validation texts (f1, or precision=0.9), and "
         "shift the logits so that it becomes the probability 0.5.",
     )
+    fold_temperature: bool | None = option(
+        None,
+        "One label per text: divide the logits by the temperature that calibrates the probabilities of the validation "
+        "texts; default: with `train FILE`, if there are at least 10.",
+    )
     drop_conflicts: bool = option(False, "Drop all training rows of texts that occur with different labels.")
     view_column: str | None = option(None, "Column with a second view of each training text, for --view column.")
     train_split_name: str | None = option(None, "Name of the train split on the Hub.")
@@ -79,8 +84,8 @@ class DataArguments(CheckedArguments):
     license: str | None = option(None, "Licence of the classifier, such as apache-2.0, for its card.")
     widget_texts: list[str] | None = option(None, "Example texts for its page on the Hub: they become public.")
     verbose: bool = option(False, "Print all tables, metrics and warnings with `train FILE`, too.")
-    # Whether only few lines are printed.
-    is_brief: bool = field(default=False, init=False)
+    # Whether what no flag sets is chosen by the data, as with `train FILE`.
+    is_automatic: bool = field(default=False, init=False)
     # Facts about the encoder for the card, see `ModelArguments.card_facts`.
     encoder_facts: dict[str, Any] = field(default_factory=dict, init=False)
     # Number of rows left out, by split and reason.
@@ -126,6 +131,11 @@ class DataArguments(CheckedArguments):
                 if columns and name not in columns  # an empty file is reported when its rows are read
             ]
         return found
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether only few lines are printed."""
+        return self.is_automatic and not self.verbose
 
     @property
     def files(self) -> dict[str, str]:

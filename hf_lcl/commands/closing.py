@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import EvalPrediction, ProgressCallback
 
 from ..evaluation import classification_metrics, confused_pairs
@@ -94,11 +96,17 @@ def write_predictions(
 
 
 def summary_lines(
-    folder: Path, logits: np.ndarray, labels: np.ndarray, names: list[str], cuts: np.ndarray | None
+    folder: Path,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    names: list[str],
+    cuts: np.ndarray | None,
+    temperature: float | None,
 ) -> list[str]:
     """
     The closing lines: accuracy with its 95 % confidence interval, macro F1, the effect of the thresholds (`cuts`
-    were subtracted from the logits), the most frequent confusions, and the paths of the results.
+    were subtracted from the logits) or of the `temperature` (the logits were divided by it), the most frequent
+    confusions, and the paths of the results.
     """
     several, total = labels.ndim == 2, len(labels)
     found = classification_metrics(EvalPrediction(logits, labels))
@@ -111,9 +119,16 @@ def summary_lines(
     if several:
         lines[0] += f", micro F1 {found['micro_f1']:.3f}"
     if cuts is not None:
-        before = classification_metrics(EvalPrediction(logits + cuts, labels))
-        change = (f"{name.replace('_f1', ' F1')} {before[name]:.3f} to {found[name]:.3f}" for name in F1_NAMES)
+        uncut = classification_metrics(EvalPrediction(logits + cuts, labels))
+        change = (f"{name.replace('_f1', ' F1')} {uncut[name]:.3f} to {found[name]:.3f}" for name in F1_NAMES)
         lines.append(f"thresholds {', '.join(change)}; {REMARK}")
+    if temperature is not None:
+        scores, classes = torch.from_numpy(logits).float(), torch.from_numpy(labels)
+        before, after = (functional.cross_entropy(scores * factor, classes).item() for factor in (temperature, 1.0))
+        lines.append(
+            f"calibrated negative log-likelihood {before:.3f} to {after:.3f}, by the temperature {temperature:.2f} of "
+            "the validation texts"
+        )
     pairs = confused_pairs(labels, decided(logits, several), names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)
     page = folder / FOLDER / "index.html"

@@ -13,7 +13,6 @@ from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.decisions import decided, label_text
-from ..evaluation.thresholds import check_bias, fold_cuts, fold_line
 from ..hub.publisher import Push
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
@@ -23,6 +22,12 @@ from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 from .closing import LossInBar, label_check, summary_lines, write_predictions
 from .exits import own_command, telling_what_is_kept, wrong_usage
+from .folding import (
+    check_folding,
+    fold_temperature_after_training,
+    fold_thresholds_after_training,
+    folds_temperature,
+)
 from .scope import add_scope, check_scope
 
 
@@ -49,9 +54,9 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
     args = trainer.args
     check_best_metric(trainer)
     check_scope(trainer, splits, data_args)
-    if data_args.fold_thresholds is not None:
-        check_foldable(trainer)
-    is_finished, is_brief, widen, cuts = False, data_args.is_brief, None, None
+    check_folding(trainer, data_args)
+    data_args.fold_temperature = folds_temperature(trainer, data_args)
+    is_finished, is_brief, widen, cuts, temperature = False, data_args.is_brief, None, None, None
     if is_brief and trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(LossInBar())
     with (
@@ -65,7 +70,9 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             is_finished = True
             widen = add_scope(trainer, splits, data_args)
             if data_args.fold_thresholds is not None:
-                cuts = _fold_thresholds(trainer, data_args.fold_thresholds)
+                cuts = fold_thresholds_after_training(trainer, data_args.fold_thresholds)
+            if data_args.fold_temperature:
+                temperature = fold_temperature_after_training(trainer)
             _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])}, is_brief)
         predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
@@ -85,7 +92,8 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             _write_tables(trainer, texts, logits, labels, names, is_brief)
             if args.do_train and labels is not None:
                 _write_report(trainer, splits, split, texts, widen is not None)
-                print("", *summary_lines(Path(args.output_dir), logits, labels, names, cuts), *lines, sep="\n")
+                told = summary_lines(Path(args.output_dir), logits, labels, names, cuts, temperature)
+                print("", *told, *lines, sep="\n")
         if args.push_to_hub and data_args.rule is None:
             trainer.push_to_hub(**data_args.card_facts(splits))
         elif args.push_to_hub or args.do_train:
@@ -93,32 +101,6 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
             if args.push_to_hub and trainer.is_world_process_zero():
                 trainer.publisher.publish(Push())  # as it is: `push_to_hub` would overwrite the classifier
     return predicted
-
-
-@wrong_usage()
-def check_foldable(trainer: ContrastiveTrainer) -> None:
-    """Raises a `UsageError`, before training, if thresholds cannot be chosen or folded."""
-    if not trainer.model.config.has_several_labels:
-        raise ValueError("fold_thresholds is for several labels per text: this classifier gives each text one class.")
-    if trainer.eval_dataset is None:
-        raise ValueError("fold_thresholds chooses on validation texts: give --validation_file or --validation_split.")
-    if not trainer.args.do_train:
-        raise ValueError("fold_thresholds changes the classifier that is trained: give --do_train.")
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        raise ValueError("fold_thresholds needs the whole classifier in one process: leave it out, then run report.")
-    check_bias(trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native)
-
-
-def _fold_thresholds(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:
-    """Folds thresholds into the classifier and saves it again; returns the cuts subtracted from the logits."""
-    predicted = trainer.predict(trainer.eval_dataset)
-    logits, references = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-    native = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native
-    found = fold_cuts(native, logits, references, goal)
-    trainer.save_model()
-    if trainer.is_world_process_zero():
-        print(fold_line(found))
-    return found["cuts"]
 
 
 def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:

@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
         if training_args.world_size > 1:
             raise ValueError("A trial runs in one process: leave torchrun out.")
         given |= choose_work(data_args, training_args, given)
-    data_args.is_brief, folder = not data_args.verbose, Path(training_args.output_dir)
+    data_args.is_automatic, folder = True, Path(training_args.output_dir)
     with few_lines(data_args.is_brief):
         splits, names, tokenizer = read_data(model_args, data_args, training_args)
         given |= choose_settings(training_args, splits, names, model_args.load_config(), given)

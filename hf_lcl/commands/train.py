@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
     )
     given = given_names(argv)
     chooses = data_args.train_file is not None and not given & {*WORK}
-    data_args.is_brief = chooses and not data_args.verbose
+    data_args.is_automatic = chooses
     with few_lines(data_args.is_brief):
         if chooses:
             given |= choose_work(data_args, training_args, given)
@@ -64,6 +64,7 @@ def main(argv: list[str]) -> None:
             given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
         run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
         if training_args.do_train and training_args.process_index == 0:
+            given |= {"fold_temperature"} if data_args.fold_temperature else set()
             write_settings(arguments, given)
 
 

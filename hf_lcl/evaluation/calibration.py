@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from ..start.last_layer import scale_logits
 
@@ -132,7 +132,8 @@ def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
 def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     """
     Divides the last layer of a classifier by `temperature`, so that the saved model gives calibrated probabilities.
-    Predictions stay the same (in half precision, up to the rounding of the layer).
+    Predictions stay the same (in half precision, up to the rounding of the layer). Its configuration stores the number
+    by which all logits were divided so far as `folded_temperature`.
 
     Args:
         classifier (`PreTrainedModel`): a sequence classifier that ends in a `nn.Linear`, which is changed in place.
@@ -153,3 +154,9 @@ def fold_temperature(classifier: PreTrainedModel, temperature: float) -> None:
     if not temperature > 0:
         raise ValueError(f"temperature={temperature} must be positive.")
     scale_logits(classifier, 1 / temperature)
+    classifier.config.folded_temperature = temperature * folded_temperature(classifier.config)
+
+
+def folded_temperature(config: PreTrainedConfig) -> float:
+    """The number by which [`fold_temperature`] divided the logits of a classifier; 1.0 if it did not."""
+    return getattr(config, "folded_temperature", None) or 1.0

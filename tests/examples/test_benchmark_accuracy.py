@@ -16,11 +16,13 @@ from study.cost import seconds_to
 from study.regret import holm, regret_tables
 from study.rivals import RIVALS
 from study.runs import correct
-from study.systems import SYSTEMS, TRIALS, ours
+from study.starts import cross_validated
+from study.systems import SYSTEMS, TRAINERS, TRIALS, ours
 from study.table import markdown
 
 from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective
+from hf_lcl.start.head import _logistic_regression
 
 
 CELL = "emoint, 8 each"
@@ -193,25 +195,51 @@ def test_of_runs_that_were_repeated_the_later_counts_and_their_distance_is_told(
     assert f"+12.50 points on average; without the sign, 37.50 in the median and 50.0 at most (lcl on {CELL}" in page
 
 
-@pytest.mark.parametrize("trial", ["RisingAlpha", "Uncorrelated"])
+@pytest.mark.parametrize("trial", ["RisingAlpha", "Uncorrelated", "NearStart", "RelatedLabels"])
 def test_a_trial_changes_what_is_trained(trial, bert, splits, tokenizer, tmp_path):
     args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
     data = {"train_dataset": splits["train"], "processing_class": tokenizer}
-    trainer = getattr(ingredients, trial)(bert, args, **data)
+    trainer = TRAINERS[trial](bert, args, **data)
     trainer.current_gradient_accumulation_steps = 1
     batch = next(iter(trainer.get_train_dataloader()))
     with torch.no_grad():
+        trainer.compute_loss(trainer.model.train(), dict(batch))  # the first step, at which nothing has moved
+        weights = list(trainer.model.native.base_model.parameters())
+        for weight in weights:
+            weight.add_(0.01)
         torch.manual_seed(0)  # dropout is the same for both
-        loss = trainer.compute_loss(trainer.model.train(), batch)
+        loss = trainer.compute_loss(trainer.model, dict(batch))
         labels = batch.pop("labels")
         torch.manual_seed(0)
         outputs = trainer.model(**batch)
-    alpha, extra = (
-        (0.1, 0) if trial == "RisingAlpha" else (0.5, trainer.extra(outputs.logits, outputs.embeddings, labels))
-    )
+    log_shares, related = outputs.logits.log_softmax(-1), outputs.weighting_logits.softmax(-1)
+    of_labels = log_shares.gather(1, labels.unsqueeze(1)).squeeze(1)
+    correlations = np.corrcoef(outputs.embeddings.double().T) - np.eye(outputs.embeddings.shape[1])
+    extras = {
+        "RisingAlpha": 0.0,
+        "Uncorrelated": 0.04 * np.linalg.norm(correlations),
+        "NearStart": 0.1 / 2 * 0.01**2 * sum(weight.numel() for weight in weights),
+        "RelatedLabels": 0.1 * 0.5 * (of_labels - (related * log_shares).sum(1)).mean().item(),
+    }
+    alpha = 0.1 if trial == "RisingAlpha" else 0.5
     tensors = outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
-    assert loss.item() == pytest.approx((Objective("lcl", alpha=alpha)(*tensors)[0] + extra).item(), rel=1e-5)
-    assert abs(loss.item() - Objective("lcl")(*tensors)[0].item()) > 0.01
+    expected = Objective("lcl", alpha=alpha)(*tensors)[0].item() + extras[trial]
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert abs(loss.item() - Objective("lcl")(*tensors)[0].item()) > 1e-4
+
+
+def test_where_features_know_less_the_start_is_penalised_more():
+    numbers = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    noise = numbers.normal(size=(60, 8))
+    known = noise / 10 + np.eye(8)[labels]
+    options = {"num_labels": 3, "class_weights": None, "with_bias": True}
+    sizes = [
+        np.abs(cross_validated(features, labels, inverse_penalty=3.0, **options)[0]).max()
+        for features in (noise, known)
+    ]
+    alone = [np.abs(_logistic_regression(noise, labels, inverse_penalty=c, **options)[0]).max() for c in (0.03, 3.0)]
+    assert sizes[0] == alone[0] < alone[1] < sizes[1]
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from transformers.trainer_utils import TrainOutput
 
 from hf_lcl import ContrastiveTrainer, label_aware_contrastive_loss, supervised_contrastive_loss
 from hf_lcl.losses.objective import Candidates, Objective
-from hf_lcl.start.head import GELU_INPUT_RMS, INVERSE_PENALTY, _logistic_regression
 
 
 class RisingAlpha(ContrastiveTrainer):
@@ -26,28 +25,12 @@ class RisingAlpha(ContrastiveTrainer):
         return replace(super().make_objective(), alpha=0.1 + 0.9 * done)
 
 
-class LongDistillation(ContrastiveTrainer):
-    """The distillation of the start passes up to fifty times over few texts."""
-
-    def distill_mean(self, *args: str) -> None:
-        with patch("hf_lcl.start.mean_distillation.MAX_PASSES", 50):
-            super().distill_mean(*args)
-
-
 class WideJitter(ContrastiveTrainer):
     """In the order of a class by length, each text is moved by up to 16 others, not 2: batches mix more lengths."""
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         with patch("hf_lcl.data.sampler.JITTER_TEXTS", 16):
             return super().train(*args, **kwargs)
-
-
-class PenalisedStart(ContrastiveTrainer):
-    """Fits the starting head with thirty times the penalty, which leaves larger gradients for the encoder."""
-
-    def fit_classifier(self, *args: str, **options: float) -> None:
-        with patch("hf_lcl.start.head.INVERSE_PENALTY", 0.1):
-            super().fit_classifier(*args, **options)
 
 
 class ChangedObjective(ContrastiveTrainer):
@@ -185,6 +168,45 @@ class Uncorrelated(ChangedObjective):
         return 0.04 * torch.linalg.matrix_norm(correlations - torch.eye(len(correlations), device=logits.device))
 
 
+class NearStart(ChangedObjective):
+    """Penalises the distance of the encoder's weights to those at the first step (L2-SP, Li et al. 2018)."""
+
+    strength = 0.1
+    starting: list[Tensor] | None = None
+
+    def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
+        weights = list(self.model.native.base_model.parameters())
+        if self.starting is None:
+            self.starting = [weight.detach().clone() for weight in weights]
+        moved = sum((now - before).square().sum() for now, before in zip(weights, self.starting))
+        return self.strength / 2 * moved
+
+
+class LooselyNearStart(NearStart):
+    """The same with a tenth of the penalty."""
+
+    strength = 0.01
+
+
+class RelatedLabels(ChangedObjective):
+    """Smooths the labels of the classifier by a tenth of the weighting network's probabilities."""
+
+    def changed(
+        self,
+        objective: Objective,
+        logits: Tensor,
+        embeddings: Tensor,
+        weighting_logits: Tensor,
+        labels: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict]:
+        loss, parts = super().changed(objective, logits, embeddings, weighting_logits, labels, *args, **kwargs)
+        weights, logits = weighting_logits.detach().float().softmax(dim=-1), logits.float()
+        change = functional.cross_entropy(logits, weights) - functional.cross_entropy(logits, labels)
+        return loss + 0.1 * objective.alpha * change, parts
+
+
 class LookingOn(ChangedObjective):
     """Detaches the embeddings from the weighting head, so that it does not train the encoder."""
 
@@ -198,28 +220,6 @@ class ProjectionLookingOn(Projection):
     def before(self, embeddings: Tensor, weighting_logits: Tensor) -> tuple[Tensor, Tensor]:
         weighting_logits = self.model.weighting_network(embeddings.detach())
         return super().before(embeddings, weighting_logits)
-
-
-class FittedWeights(ContrastiveTrainer):
-    """Starts the weighting head, like the classifier, as a logistic regression on the frozen encoder."""
-
-    @torch.no_grad()
-    def fit_classifier(self, *args: str, **options: float) -> None:
-        super().fit_classifier(*args, **options)
-        model = self.model.eval()
-        head = model.weighting_network
-        embeddings, labels = [], []
-        for batch in self.get_test_dataloader(self.train_dataset):
-            labels.append(batch.pop("labels").cpu())
-            embeddings.append(model(**batch).embeddings.float())
-        embeddings = torch.cat(embeddings)
-        nn.init.eye_(head.dense.weight).mul_(GELU_INPUT_RMS / embeddings.square().mean().sqrt().item())
-        nn.init.zeros_(head.dense.bias)
-        features = head.activation(head.dense(embeddings)).cpu().double().numpy()
-        classes, options = torch.cat(labels).numpy(), {"with_bias": True, "inverse_penalty": INVERSE_PENALTY}
-        weight, bias = _logistic_regression(features, classes, model.config.num_labels, None, **options)
-        head.out_proj.weight.copy_(torch.from_numpy(weight))
-        head.out_proj.bias.copy_(torch.from_numpy(bias))
 
 
 class FastHead(ContrastiveTrainer):

@@ -21,7 +21,7 @@ from transformers import (
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification, tokenize_texts
 
-from . import ingredients
+from . import ingredients, starts
 from .cells import Task
 from .curve import AfterEachEpoch
 
@@ -77,7 +77,8 @@ def ours(
 
     Args:
         model (`dict`, *optional*): arguments of `LCLForSequenceClassification.from_encoder`.
-        ingredient (`str`, *optional*): name of a trainer in `ingredients`, in place of `ContrastiveTrainer`.
+        ingredient (`str`, *optional*): name of a trainer in `ingredients` or `starts`, in place of
+            `ContrastiveTrainer`.
         keeps_tokens (`bool`, *optional*, defaults to `False`): whether the distillation of the start keeps the hidden
             states of the other tokens, as in the library, or does not constrain them, as in its first version.
         share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
@@ -120,7 +121,7 @@ def train_ours(
     wrapper = LCLForSequenceClassification.from_encoder(
         task.encoder, id2label=dict(enumerate(task.names)), **{"weighting": weighting} | model
     )
-    trainer = (ContrastiveTrainer if ingredient is None else getattr(ingredients, ingredient))(
+    trainer = TRAINERS[ingredient](
         wrapper,
         ContrastiveTrainingArguments(**budget(task, share_of_epochs) | TO_THE_LAST_STEP | training),
         train_dataset=tokens["train"],
@@ -188,6 +189,8 @@ def logits(trainer: Trainer, tokens: Dataset) -> np.ndarray:
     return trainer.predict(tokens).predictions
 
 
+# Trainers by the name that is part of the identity of a run.
+TRAINERS = {None: ContrastiveTrainer} | vars(ingredients) | vars(starts)
 # The defaults of the contrastive objectives for encoders trained with mean pooling. All cells share one learning rate:
 # a classifier that is fitted before the first step needs no larger one for many classes.
 START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps_tokens": True}
@@ -262,8 +265,17 @@ TRIALS = {
     "projection head, stops when learned": changed("Projection", stop_when_learned=True),
     "mean pooling, stops when learned": ours({"pooling": "mean"}, objective="lcl", stop_when_learned=True, **START),
     "temperature 0.1, stops when learned": changed(temperature=0.1, stop_when_learned=True),
+    "temperature 1, stops when learned": changed(temperature=1.0, stop_when_learned=True),
     "alpha 0.25, stops when learned": changed(alpha=0.25, stop_when_learned=True),
     "batches of all lengths, stops when learned": changed(group_lengths=False, stop_when_learned=True),
     "batches of more lengths, stops when learned": changed("WideJitter", stop_when_learned=True),
+    "head start penalised, stops when learned": changed("PenalisedStart", stop_when_learned=True),
+    "head start cross-validated, stops when learned": changed("CrossValidatedStart", stop_when_learned=True),
+    "without head start, stops when learned": changed(head_start=False, stop_when_learned=True),
+    "alpha from 0.1 to 1, stops when learned": changed("RisingAlpha", stop_when_learned=True),
+    "contrast that fades, stops when learned": changed("FadingContrast", stop_when_learned=True),
+    "near the start, stops when learned": changed("NearStart", stop_when_learned=True),
+    "loosely near the start, stops when learned": changed("LooselyNearStart", stop_when_learned=True),
+    "labels smoothed by relations, stops when learned": changed("RelatedLabels", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
 }

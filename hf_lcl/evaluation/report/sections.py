@@ -179,12 +179,24 @@ def embeddings(test: Evaluated) -> Section:
     )
 
 
-def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "") -> tuple[Section, dict[str, Any]]:
-    """Calibration on the test split, and with a temperature fitted on the validation split, if that helps."""
-    logits, references = test.outputs.logits, test.references
+def calibration(
+    test: Evaluated, validation: Evaluated | None, remark: str = "", folded: float = 1.0
+) -> tuple[Section, dict[str, Any]]:
+    """
+    Calibration on the test split: before and after the temperature by which the logits were divided (`folded`) or, if
+    they were not, before and after one that is fitted on the validation split, if that helps.
+    """
+    logits, references = test.outputs.logits * folded, test.references
     panels = {"before": reliability_bins(logits, references)}
-    facts = {"error_before": panels["before"].calibration_error}
-    if validation is None:
+    facts: dict[str, Any] = {"error_before": panels["before"].calibration_error, "folded": folded != 1}
+    if folded != 1:
+        panels["after"] = reliability_bins(logits, references, folded)
+        facts |= {"temperature": folded, "error_after": panels["after"].calibration_error}
+        text = (
+            f"After training, the logits were divided by the temperature {folded:.3f}, fitted on validation texts: "
+            "the classifier gives the probabilities at the right. Predictions stayed the same."
+        )
+    elif validation is None:
         text = "A temperature is fitted on a validation split, and there is none: give --validation_file."
     else:
         temperature = fit_temperature(validation.outputs.logits, validation.references)
@@ -199,7 +211,8 @@ def calibration(test: Evaluated, validation: Evaluated | None, remark: str = "")
                 f"Temperature scaling does not help: divided by {fitted}, the logits would have a calibration error "
                 f"of {facts['error_after']:.4f} instead of {facts['error_before']:.4f}."
             )
-    titles = {"before": "Before the thresholds" if remark else "As it is", "after": "After temperature scaling"}
+    as_it_was = "Before" if folded != 1 else "As it is"
+    titles = {"before": "Before the thresholds" if remark else as_it_was, "after": "After temperature scaling"}
     errors = "; ".join(
         f"{titles[name]}: calibration error {bins.calibration_error:.3f}" for name, bins in panels.items()
     )

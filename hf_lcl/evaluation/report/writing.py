@@ -12,7 +12,7 @@ from ...data.fingerprint import fingerprint
 from ...model.classes import OUT_OF_SCOPE, class_names, fitted_class
 from ...model.modeling import LCLForSequenceClassification
 from ...support.files import staged, write_whole
-from ..calibration import fold_temperature
+from ..calibration import fold_temperature, folded_temperature
 from ..finished import is_standard, load_finished, load_training_model, log_history
 from ..inference import ModelOutputs, run_model
 from ..plots.fonts import missing_fonts
@@ -105,8 +105,11 @@ def write_report(
     # Scores after folding thresholds are not probabilities: calibration is measured on those before folding.
     learned = on_test.with_outputs(logits=unfolded(on_test.outputs.logits, config))
     validated = on_validation and on_validation.with_outputs(logits=unfolded(on_validation.outputs.logits, config))
-    calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "")
-    found["folded"] = fold and found["error_after"] < found["error_before"]
+    # With `fold` it is about another temperature, and the logit of a class that was added was never divided.
+    folded = 1.0 if fold or fitted_class(config) else folded_temperature(config)
+    calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "", folded)
+    folds = fold and found["error_after"] < found["error_before"]
+    found["folded"] |= folds
     if on_test.has_several_labels:
         of_classes = several_labels.labels_together(on_test, learned)
         of_classes.append(several_labels.thresholds(on_test, has_cuts))
@@ -146,7 +149,7 @@ def write_report(
 
     page = output_dir / FOLDER / "index.html"
     write_whole(page, render_page(output_dir.absolute().name, headline(on_test), parts, page.parent, footer))
-    if found["folded"]:
+    if folds:
         fold_temperature(model.native, found["temperature"])
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
