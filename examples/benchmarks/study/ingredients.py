@@ -171,7 +171,6 @@ class Uncorrelated(ChangedObjective):
 class NearStart(ChangedObjective):
     """Penalises the distance of the encoder's weights to those at the first step (L2-SP, Li et al. 2018)."""
 
-    strength = 0.1
     starting: list[Tensor] | None = None
 
     def extra(self, logits: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -179,13 +178,7 @@ class NearStart(ChangedObjective):
         if self.starting is None:
             self.starting = [weight.detach().clone() for weight in weights]
         moved = sum((now - before).square().sum() for now, before in zip(weights, self.starting))
-        return self.strength / 2 * moved
-
-
-class LooselyNearStart(NearStart):
-    """The same with a tenth of the penalty."""
-
-    strength = 0.01
+        return 0.1 / 2 * moved
 
 
 class RelatedLabels(ChangedObjective):

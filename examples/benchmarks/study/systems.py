@@ -275,7 +275,6 @@ TRIALS = {
     "alpha from 0.1 to 1, stops when learned": changed("RisingAlpha", stop_when_learned=True),
     "contrast that fades, stops when learned": changed("FadingContrast", stop_when_learned=True),
     "near the start, stops when learned": changed("NearStart", stop_when_learned=True),
-    "loosely near the start, stops when learned": changed("LooselyNearStart", stop_when_learned=True),
     "labels smoothed by relations, stops when learned": changed("RelatedLabels", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
 }
