@@ -126,8 +126,8 @@ def summary_lines(
         scores, classes = torch.from_numpy(logits).float(), torch.from_numpy(labels)
         before, after = (functional.cross_entropy(scores * factor, classes).item() for factor in (temperature, 1.0))
         lines.append(
-            f"calibrated negative log-likelihood {before:.3f} to {after:.3f}, by the temperature {temperature:.2f} of "
-            "the validation texts"
+            f"scaled     by the temperature {temperature:.2f} of the validation texts: negative log-likelihood "
+            f"{before:.3f} to {after:.3f}"
         )
     pairs = confused_pairs(labels, decided(logits, several), names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)

@@ -15,6 +15,7 @@ from .exits import wrong_usage
 
 # From this many validation texts on, `train FILE` folds a temperature. See examples/results/temperature.md.
 FEWEST_TEXTS = 10
+LEAVE_OUT = "write --fold_temperature false."
 
 
 @wrong_usage()
@@ -45,9 +46,9 @@ def _check_thresholds(trainer: ContrastiveTrainer) -> None:
 
 def _check_temperature(trainer: ContrastiveTrainer, data_args: DataArguments) -> None:
     if trainer.model.config.has_several_labels:
-        raise ValueError("fold_temperature is for one label per text: this classifier gives a text several.")
+        raise ValueError(f"fold_temperature is for one label per text, and here a text may have several: {LEAVE_OUT}")
     if data_args.rule is not None:
-        raise ValueError("out_of_scope folds a temperature of its own: leave fold_temperature out.")
+        raise ValueError(f"out_of_scope folds a temperature of its own: {LEAVE_OUT}")
     _check_trainer(trainer, "fold_temperature")
     last_layer(_native(trainer))
 
@@ -76,6 +77,8 @@ def fold_temperature_after_training(trainer: ContrastiveTrainer) -> float:
     temperature = fit_temperature(logits, references)
     fold_temperature(_native(trainer), temperature)
     trainer.save_model()
+    if trainer.is_world_process_zero():
+        print(f"temperature {temperature:.3f}, fitted to {len(references):,} validation texts, divides the logits")
     return temperature
 
 

@@ -115,6 +115,7 @@ def refresh_card(directory: str | Path) -> None:
             dataset_revision=results[0].dataset_revision if results else None,
             several_labels=config.get("problem_type") == SEVERAL,
             thresholds=config.get("folded_thresholds") or {},
+            temperature=config.get("folded_temperature"),
         )
         facts = with_report(facts, directory)
         new = render_card(facts)

@@ -61,6 +61,7 @@ class CardFacts:
     # Whether a text may have several labels, and the threshold of each label that was folded in, so that 0.5 decides.
     several_labels: bool = False
     thresholds: dict[str, float] = field(default_factory=dict)
+    temperature: float | None = None  # by which the logits were divided after training
     # The model: Hub id of the encoder, whether only a `peft` adapter was saved, whether loading runs code of its
     # repository.
     base_model: str | None = None

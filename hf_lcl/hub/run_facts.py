@@ -71,6 +71,7 @@ def run_facts(
         "labels": class_names(config),
         "several_labels": config.has_several_labels,
         "thresholds": getattr(config.text_config, "folded_thresholds", None) or {},
+        "temperature": getattr(config.text_config, "folded_temperature", None),
         "objective": args.objective,
         # The default of `head_start` and others depends on the model, whose configuration records what was done.
         "settings": training_settings(args) | dict.fromkeys([*(config.start or ()), *done], True),

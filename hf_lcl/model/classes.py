@@ -11,6 +11,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 # Name of the class of an exported classifier for out-of-scope texts.
 OUT_OF_SCOPE = "out_of_scope"
+# What was folded into the last layer of a finished classifier, in its configuration.
+FOLDED = ("folded_temperature", "folded_thresholds")
 
 
 def label_arguments(

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.utils import logging
 
 from ..data.lengths import token_counts
+from ..model.classes import FOLDED
 from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
@@ -43,6 +44,8 @@ class Start(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Logs the parts and their share of the time, and runs them; `args` are [`ContrastiveTrainingArguments`]."""
         model, dataset = kwargs["model"], kwargs["train_dataloader"].dataset
+        for fact in FOLDED:
+            vars(model.native.config).pop(fact, None)  # of the classifier that the model started from
         if state.global_step == 0:
             wanted = {"distill_mean": distills_mean, "head_start": fits_head}
             parts = [name for name, is_wanted in wanted.items() if is_wanted(args, model, dataset)]

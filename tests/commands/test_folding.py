@@ -127,7 +127,7 @@ class TestWhen:
         assert settings["fold_temperature"] is True
         again = train(tmp_path / "out", first=(str(folded / "settings.yaml"),))
         assert temperature_of(again) == pytest.approx(temperature_of(folded), rel=1e-3)
-        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("calibrated "))
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("scaled "))
         assert f"by the temperature {temperature_of(again):.2f} of the validation texts" in line
 
     def test_few_validation_texts_are_not_enough(self, train, tmp_path):
@@ -144,6 +144,29 @@ class TestWhen:
         assert temperature_of(train(tmp_path / "plain", *work, first=first)) is None
         assert temperature_of(train(tmp_path / "asked", *work, "--fold_temperature=true", first=first)) is not None
 
+    def test_it_is_told_without_texts_to_measure_it_on(self, train, files, tmp_path, capsys):
+        unlabelled = tmp_path / "new.jsonl"
+        Dataset.from_json(str(files["test"])).remove_columns("label").to_json(unlabelled)
+        out = train(tmp_path / "out", f"--test_file={unlabelled}", "--max_steps=2")
+        number = f"{temperature_of(out):.3f}"
+        assert f"temperature {number}, fitted to 80 validation texts, divides the logits" in capsys.readouterr().out
+        assert f"divided by the temperature {number}" in (out / "README.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("again", ["true", "false"])
+    def test_a_training_that_goes_on_from_it_has_its_own_or_none(self, train, folded, tmp_path, again):
+        out = train(tmp_path / "out", f"--model_name_or_path={folded}", "--max_steps=2", f"--fold_temperature={again}")
+        told = "divided by the temperature" in (out / "README.md").read_text(encoding="utf-8")
+        assert told == (temperature_of(out) is not None) == (again == "true")
+        if told:
+            plain = train(
+                tmp_path / "plain", f"--model_name_or_path={folded}", "--max_steps=2", "--fold_temperature=false"
+            )
+            ratio = (
+                load_file(plain / "model.safetensors")["classifier.bias"]
+                / load_file(out / "model.safetensors")["classifier.bias"]
+            )
+            assert ratio.mean().item() == pytest.approx(temperature_of(out), rel=1e-3)
+
     def test_beside_a_class_for_texts_of_no_class_there_is_one_temperature(self, train, tmp_path):
         out = train(tmp_path / "out", "--out_of_scope=keep=0.9", "--max_steps=2")
         assert temperature_of(out) is None
@@ -157,7 +180,7 @@ class TestWhen:
         (["--do_eval", "--validation_file={test}"], "fold_temperature changes the classifier that is trained"),
         (
             ["--do_train", "--validation_file={test}", "--out_of_scope=keep=0.9"],
-            "out_of_scope folds a temperature of its own: leave fold_temperature out",
+            "out_of_scope folds a temperature of its own: write --fold_temperature false.",
         ),
         (["--do_train", "--validation_file={test}", "--fold_thresholds=f1"], "fold_thresholds is for several labels"),
     ],

@@ -32,6 +32,7 @@ FACTS = CardFacts(
     rows=1234,
     seeds=[42],
     calibration={"error_before": 0.1234, "temperature": 1.7, "error_after": 0.0312, "folded": True},
+    temperature=1.9,
     per_class=[
         {"label": "furious", "precision": 0.8, "recall": 0.7, "f1": 0.7467, "support": 400},
         {"label": "annoyed", "precision": 0.6, "recall": 0.9, "f1": 0.72, "support": 434},
@@ -273,8 +274,9 @@ def test_a_temperature_that_does_not_help_is_not_offered():
     helps, harms = (calibration | {"error_after": after} for after in (0.0312, 0.1235))
 
     def results(**facts) -> str:
-        return parts(str(render_card(replace(FACTS, **{"thresholds": {}} | facts))))["results"]
+        return parts(str(render_card(replace(FACTS, **{"thresholds": {}, "temperature": None} | facts))))["results"]
 
+    assert "were divided by the temperature 1.900" in results(calibration={}, temperature=1.9)
     assert "Divided by the temperature 1.700" in results(calibration=helps)
     assert "temperature" not in results(calibration=harms)
     assert "temperature" not in results(calibration=helps, thresholds=FACTS.thresholds)  # scores are decisions then
