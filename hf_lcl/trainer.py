@@ -171,7 +171,7 @@ class ContrastiveTrainer(Trainer):
     def _look_at_training_set(self, dataset: Any) -> None:
         data = TrainingSet(dataset, self._raw.names)
         if self.model is not None:  # the Trainer deletes the model after a trial
-            check_model(self._unwrapped, self.args, data)
+            check_model(self.unwrapped, self.args, data)
         self._data = data
 
     @property
@@ -182,14 +182,14 @@ class ContrastiveTrainer(Trainer):
     @eval_dataset.setter
     def eval_dataset(self, dataset: Any) -> None:
         if self.model is not None:
-            check_evaluation_set(dataset, self._unwrapped.config, self._data.names)
+            check_evaluation_set(dataset, self.unwrapped.config, self._data.names)
         self._eval_dataset = dataset
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper passes on all inputs of the architecture: their columns must be kept (token_type_ids, ...).
         self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
-        taken = [*self._signature_columns, *inspect.signature(self._unwrapped.native.forward).parameters]
+        taken = [*self._signature_columns, *inspect.signature(self.unwrapped.native.forward).parameters]
         self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
@@ -200,7 +200,7 @@ class ContrastiveTrainer(Trainer):
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         # All data sets pass through here: those of `predict` and `evaluate` in any form, and a training stream, which
         # takes no sampler. There is no public method to replace the data set of a dataloader.
-        dataset = self._raw(dataset, model=self._unwrapped)
+        dataset = self._raw(dataset, model=self.unwrapped)
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
         return super()._get_dataloader(dataset, *args, **kwargs)
@@ -218,9 +218,9 @@ class ContrastiveTrainer(Trainer):
         self._look_again()
         resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
         if resume_from_checkpoint is not None:
-            saved = check_checkpoint(resume_from_checkpoint, self._unwrapped.config, self.args.objective)
+            saved = check_checkpoint(resume_from_checkpoint, self.unwrapped.config, self.args.objective)
             # The Trainer loads only weights; the configuration stores what was done before the first step.
-            self._unwrapped.config.start = saved.get("start")
+            self.unwrapped.config.start = saved.get("start")
         self._learned.checkpoint = resume_from_checkpoint
         is_made = self.optimizer is None
         try:
@@ -248,7 +248,7 @@ class ContrastiveTrainer(Trainer):
         if self.model is not None:
             self.eval_dataset = self._eval_dataset
             if self.optimizer is not None:
-                warn_of_untrained(self._unwrapped, self.optimizer)
+                warn_of_untrained(self.unwrapped, self.optimizer)
 
     def distill_mean(self, description: str = "mean into first token") -> None:
         """Trains the encoder's first token, without labels, to match the mean; see [`start.distill_mean`]."""
@@ -256,7 +256,7 @@ class ContrastiveTrainer(Trainer):
         num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
         batches = map(texts_alone, passes(self.get_train_dataloader()))
         average = partial(self.accelerator.reduce, reduction="mean")
-        distill_mean(self._unwrapped, batches, num_batches, average=average, description=description)
+        distill_mean(self.unwrapped, batches, num_batches, average=average, description=description)
 
     def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
@@ -264,7 +264,7 @@ class ContrastiveTrainer(Trainer):
         With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
         classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        names = dict(enumerate(class_names(self._unwrapped.config)))
+        names = dict(enumerate(class_names(self.unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
         texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
         # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
@@ -272,13 +272,13 @@ class ContrastiveTrainer(Trainer):
         weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
         options: Any = {"class_weights": weights, "gather": gather, "description": description}
-        return fit_head(self._unwrapped, batches, keep=keep, **options)
+        return fit_head(self.unwrapped, batches, keep=keep, **options)
 
     # Steps
 
     def make_objective(self) -> Objective:
         """The objective of training and evaluation, from the current arguments; override it to use another."""
-        return prepare_objective(self.args, self._unwrapped.config, self._data)
+        return prepare_objective(self.args, self.unwrapped.config, self._data)
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
@@ -308,7 +308,7 @@ class ContrastiveTrainer(Trainer):
             scale = 1 / self.current_gradient_accumulation_steps
             average = partial(self.accelerator.reduce, reduction="mean")
             outputs, loss, labels = self._step.loss(
-                model, inputs, labels, self._unwrapped.config, objective, scale=scale, average=average
+                model, inputs, labels, self.unwrapped.config, objective, scale=scale, average=average
             )
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, CollapseMonitor) and self.args.is_contrastive:
@@ -337,14 +337,15 @@ class ContrastiveTrainer(Trainer):
     # Saving
 
     @property
-    def _unwrapped(self) -> LCLForSequenceClassification:
+    def unwrapped(self) -> LCLForSequenceClassification:
+        """The model without what accelerate or `torch.compile` put around it."""
         if isinstance(self.model, LCLForSequenceClassification):  # the usual case; unwrapping is slow
             return self.model
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
     @cached_property
     def _num_labels(self) -> int:
-        return len(class_names(self._unwrapped.config))  # cached: the Trainer deletes the model after each trial
+        return len(class_names(self.unwrapped.config))  # cached: the Trainer deletes the model after each trial
 
     @property
     def _is_sharded(self) -> bool:
@@ -386,7 +387,7 @@ class ContrastiveTrainer(Trainer):
             return
         self._finish_current_push()  # which still reads the files
         output_dir = self.args.output_dir if output_dir is None else output_dir
-        state_dict, model = self._gathered_weights(), self._unwrapped
+        state_dict, model = self._gathered_weights(), self.unwrapped
         if self.args.should_save:
             if saves_adapter(model, self.args):
                 save_adapter(model, output_dir, tokenizer=self.processing_class)
@@ -409,7 +410,7 @@ class ContrastiveTrainer(Trainer):
             write_card(self._card_facts(**trainer_facts(*args, **facts)), self.args.output_dir)
 
     def _card_facts(self, **known: Any) -> CardFacts:
-        run = self._unwrapped, self.args, self.state, self.train_dataset, self.eval_dataset
+        run = self.unwrapped, self.args, self.state, self.train_dataset, self.eval_dataset
         done = ["stop_when_learned"] if self._learned.has_ended else []
         return run_facts(self.publisher.name, *run, done=done, **known)
 
@@ -452,7 +453,7 @@ class ContrastiveTrainer(Trainer):
         state_dict = self._gathered_weights() if include_training_state else None
         if not self.is_world_process_zero():
             return None
-        training_state = wrapper_folder(self._unwrapped, state_dict) if include_training_state else None
+        training_state = wrapper_folder(self.unwrapped, state_dict) if include_training_state else None
         push = Push(commit_message or "End of training", token, revision, private, training_state=training_state)
         pushed = self.publisher.push(push, partial(self.create_model_card, **kwargs), blocking)
         self.hub_model_id = self.publisher.repo_id

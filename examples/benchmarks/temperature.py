@@ -113,8 +113,8 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
         return {"temperature": temperature, "accuracy": accuracy, "nll": likelihood, "error": 100 * error}
 
     of_sizes = {
-        size: [evaluated(fit_temperature(logits["validation"][rows], labels["validation"][rows])) for rows in drawn]
-        for size, drawn in samples.items()
+        size: [evaluated(fit_temperature(logits["validation"][rows], labels["validation"][rows])) for rows in some]
+        for size, some in samples.items()
     }
     before = evaluated(1.0)
     return {

@@ -3,7 +3,6 @@
 from contextlib import suppress
 
 import numpy as np
-from transformers import PreTrainedModel
 
 from ..evaluation.calibration import fit_temperature, fold_temperature
 from ..evaluation.thresholds import check_bias, fold_cuts, fold_line
@@ -41,7 +40,7 @@ def _check_thresholds(trainer: ContrastiveTrainer) -> None:
     if not trainer.model.config.has_several_labels:
         raise ValueError("fold_thresholds is for several labels per text: this classifier gives each text one class.")
     _check_trainer(trainer, "fold_thresholds")
-    check_bias(_native(trainer))
+    check_bias(trainer.unwrapped.native)
 
 
 def _check_temperature(trainer: ContrastiveTrainer, data_args: DataArguments) -> None:
@@ -50,7 +49,7 @@ def _check_temperature(trainer: ContrastiveTrainer, data_args: DataArguments) ->
     if data_args.rule is not None:
         raise ValueError(f"out_of_scope folds a temperature of its own: {LEAVE_OUT}")
     _check_trainer(trainer, "fold_temperature")
-    last_layer(_native(trainer))
+    last_layer(trainer.unwrapped.native)
 
 
 def _check_trainer(trainer: ContrastiveTrainer, flag: str) -> None:
@@ -64,7 +63,7 @@ def _check_trainer(trainer: ContrastiveTrainer, flag: str) -> None:
 
 def fold_thresholds_after_training(trainer: ContrastiveTrainer, goal: str) -> np.ndarray:
     """Folds thresholds into the classifier and saves it again; returns the cuts subtracted from the logits."""
-    found = fold_cuts(_native(trainer), *_validated(trainer), goal)
+    found = fold_cuts(trainer.unwrapped.native, *_validated(trainer), goal)
     trainer.save_model()
     if trainer.is_world_process_zero():
         print(fold_line(found))
@@ -75,7 +74,7 @@ def fold_temperature_after_training(trainer: ContrastiveTrainer) -> float:
     """Folds a temperature into the classifier and saves it again; returns the number that divides the logits."""
     logits, references = _validated(trainer)
     temperature = fit_temperature(logits, references)
-    fold_temperature(_native(trainer), temperature)
+    fold_temperature(trainer.unwrapped.native, temperature)
     trainer.save_model()
     if trainer.is_world_process_zero():
         print(f"temperature {temperature:.3f}, fitted to {len(references):,} validation texts, divides the logits")
@@ -86,7 +85,3 @@ def _validated(trainer: ContrastiveTrainer) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels of the validation texts."""
     predicted = trainer.predict(trainer.eval_dataset)
     return np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
-
-
-def _native(trainer: ContrastiveTrainer) -> PreTrainedModel:
-    return trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).native

@@ -201,5 +201,5 @@ def _write_report(
         out_of_scope=splits.get("oos"),
         train=splits.get("train"),
         texts=texts,
-        model=None if is_elsewhere else trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False),
+        model=None if is_elsewhere else trainer.unwrapped,
     )

@@ -27,7 +27,7 @@ def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: Dat
         )
     if "validation" not in splits:
         raise ValueError("out_of_scope is chosen on validation texts: give --validation_file or --validation_split.")
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    model = trainer.unwrapped
     if saves_adapter(model, trainer.args):
         raise ValueError("out_of_scope needs a whole classifier, not an adapter alone: set merge_adapter=True.")
     check_out_of_scope(model.native)

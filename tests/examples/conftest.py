@@ -1,10 +1,11 @@
 """The script as a module, and data for it and for others."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from command_line import SCRIPT
+from transformers.utils import logging
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,14 @@ def run() -> Callable[[list[str]], None]:
 def without_pictures(monkeypatch):
     """Acts as if the extra `plots` were not installed, to save time; the tests of `train` check the plots."""
     monkeypatch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)
+
+
+@pytest.fixture(autouse=True)
+def verbosity() -> Iterator[None]:
+    """Restores transformers' verbosity, which benchmarks lower in this process; a `Trainer` without bars depends on it."""
+    before = logging.get_verbosity()
+    yield
+    logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="session")

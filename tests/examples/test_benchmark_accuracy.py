@@ -225,7 +225,7 @@ def test_a_trial_changes_what_is_trained(trial, bert, splits, tokenizer, tmp_pat
     tensors = outputs.logits, outputs.embeddings, outputs.weighting_logits, labels
     expected = Objective("lcl", alpha=alpha)(*tensors)[0].item() + extras[trial]
     assert loss.item() == pytest.approx(expected, rel=1e-5)
-    assert abs(loss.item() - Objective("lcl")(*tensors)[0].item()) > 1e-4
+    assert abs(loss.item() - Objective("lcl")(*tensors)[0].item()) > 0.01
 
 
 def test_where_features_know_less_the_start_is_penalised_more():

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict, concatenate_datasets
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import (
@@ -21,6 +19,7 @@ from transformers import (
 from hf_lcl.training.start import words_of_names
 
 from .cells import Task
+from .penalty import fit_by_cross_validation
 from .systems import Fitted, System, budget, fit_trainer, tokenized
 
 
@@ -158,9 +157,7 @@ def fit_regression(task: Task, encoder: Any, penalties: list[float], folds: int,
     """Logistic regression on sentence embeddings, with the penalty chosen by cross-validation on training texts."""
     train = task.splits["train"]
     labels = np.array(train["label"][:])
-    folds = StratifiedKFold(min(folds, np.bincount(labels).min()), shuffle=True, random_state=task.seed)
-    search = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=folds)
-    search.fit(encode(encoder, train), labels)
+    search = fit_by_cross_validation(encode(encoder, train), labels, penalties, folds=folds, seed=task.seed)
     return Fitted(
         lambda name: search.predict_log_proba(encode(encoder, task.splits[name])), steps, details=search.best_params_
     )

@@ -6,12 +6,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import nn
 
 from hf_lcl import ContrastiveTrainer
 from hf_lcl.start.head import GELU_INPUT_RMS, INVERSE_PENALTY, _logistic_regression
+
+from .penalty import fit_by_cross_validation
 
 
 class LongDistillation(ContrastiveTrainer):
@@ -46,11 +46,9 @@ def cross_validated(
     features: np.ndarray, labels: np.ndarray, *args: Any, inverse_penalty: float, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `hf_lcl.start.head._logistic_regression`, with one of seven penalties in the place of `inverse_penalty`."""
-    folds = StratifiedKFold(min(5, np.bincount(labels).min()), shuffle=True, random_state=0)
-    penalties = {"C": [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]}
-    search = GridSearchCV(LogisticRegression(max_iter=1000), penalties, scoring="neg_log_loss", cv=folds)
-    best = search.fit(features, labels).best_params_["C"]
-    return _logistic_regression(features, labels, *args, inverse_penalty=best, **options)
+    penalties = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+    search = fit_by_cross_validation(features, labels, penalties, scoring="neg_log_loss")
+    return _logistic_regression(features, labels, *args, inverse_penalty=search.best_params_["C"], **options)
 
 
 class FittedWeights(ContrastiveTrainer):
