@@ -25,7 +25,7 @@ def without_pictures(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def verbosity() -> Iterator[None]:
-    """Restores transformers' verbosity, which benchmarks lower in this process; a `Trainer` without bars depends on it."""
+    """Restores transformers' verbosity, which benchmarks lower here and on which the bars of a `Trainer` depend."""
     before = logging.get_verbosity()
     yield
     logging.set_verbosity(before)
