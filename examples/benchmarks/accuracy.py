@@ -17,7 +17,8 @@ The same rule holds for all systems: settings are fixed beforehand, no system se
 last epoch is tested. All that fine-tune use the cell's epochs, batch size and learning rate. Exceptions: `lcl-tenth`
 has a tenth of the epochs, sentence-transformers its own learning rate, and SetFit its own settings. The penalty of a
 logistic regression is chosen by cross-validation on the training texts. Only `trainer-ce-tuned` uses validation
-texts, to choose its learning rate. To choose a setting, use `--tested_on validation`.
+texts, to choose its learning rate. Our systems use the class names as texts of their start; systems whose names end in
+`-names` use them as further training texts, and the others do not. To choose a setting, use `--tested_on validation`.
 
 A finished run is one line of the results; a rerun skips it. Several processes may share one file: each run is done by
 one of them, in a fresh child process, so that its peak memory can be measured. Needs Linux.

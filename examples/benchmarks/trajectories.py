@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import DatasetDict
 from environment import check_known, machine, versions
 from filelock import FileLock, Timeout
 from study.cells import CELLS, Task, draw_cell
@@ -139,7 +139,7 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
     if system == "frozen":
         judged = judge_frozen(task)
     elif system == "sentence-transformers":
-        judged = judge_predictions(with_names(task), RIVALS[system])
+        judged = judge_predictions(task.with_names(), RIVALS[system])
     else:
         judged = judge_trajectory(task, system)
     return {
@@ -154,21 +154,13 @@ def result(settings: Settings, cell: str, system: str, seed: int) -> dict[str, A
     }
 
 
-def with_names(task: Task) -> Task:
-    """Adds the class names to the training texts, for systems that do not use them otherwise."""
-    train = task.splits["train"]
-    names = {"text": [name.replace("_", " ") for name in task.names], "label": list(range(len(task.names)))}
-    more = concatenate_datasets([train, Dataset.from_dict(names, features=train.features)])
-    return replace(task, splits=DatasetDict(task.splits | {"train": more}))
-
-
 def judge_frozen(task: Task) -> dict[str, Any]:
     """Evaluates logistic regression on frozen embeddings, with the penalty chosen by likelihood."""
     encoder = sentence_encoder(task)
     labels = np.array(task.splits["test"]["label"][:])
     features = encode(encoder, task.splits["test"])
     judged = {}
-    for name, texts in (("without names", task), ("with names", with_names(task))):
+    for name, texts in (("without names", task), ("with names", task.with_names())):
         train = texts.splits["train"]
         refit = Refit(encode(encoder, train), np.array(train["label"][:]))
         penalty = refit.chosen()
@@ -216,7 +208,7 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
         OURS[system].fit(task, **OURS[system].options)
     else:
         rate = float(system.removeprefix("trainer "))
-        fit_trainer(with_names(replace(task, cell=replace(task.cell, learning_rate=rate))))
+        fit_trainer(replace(task, cell=replace(task.cell, learning_rate=rate)), names_as_texts=True)
     seconds = time.process_time() - start
     trainer, trajectory = seen["trainer"], seen["trajectory"]
     end = next(point["trained"] for point in reversed(trajectory.points) if point["weights"] == "iterate")

@@ -3,7 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from transformers import Trainer
 
 from hf_lcl import load_splits
+from hf_lcl.training.start import words_of_names
 
 from .curve import Curve
 
@@ -115,6 +116,13 @@ class Task:
     def names(self) -> list[str]:
         """The classes by id."""
         return self.splits["train"].features["label"].names
+
+    def with_names(self) -> "Task":
+        """The same with the class names as further training texts, for systems that do not use them otherwise."""
+        train = self.splits["train"]
+        words = words_of_names(dict(enumerate(self.names)))  # as in our start
+        names = Dataset.from_dict({"text": [*words.values()], "label": [*words]}, features=train.features)
+        return replace(self, splits=DatasetDict({**self.splits, "train": concatenate_datasets([train, names])}))
 
 
 def load_cell(cell: Cell, data_dir: str | None, tested_on: str, seed: int) -> DatasetDict:

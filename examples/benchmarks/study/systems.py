@@ -133,8 +133,9 @@ def train_ours(
     return trainer, tokens
 
 
-def fit_trainer(task: Task) -> Fitted:
+def fit_trainer(task: Task, names_as_texts: bool = False) -> Fitted:
     """Trains with transformers' `Trainer`: cross-entropy, and a head with random weights."""
+    task = task.with_names() if names_as_texts else task
     tokenizer, tokens = tokenized(task)
     set_seed(task.seed)
     classifier = AutoModelForSequenceClassification.from_pretrained(task.encoder, num_labels=len(task.names))
