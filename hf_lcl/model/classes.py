@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 # Name of the class of an exported classifier for out-of-scope texts.
 OUT_OF_SCOPE = "out_of_scope"
 # What was folded into the last layer of a finished classifier, in its configuration.
-FOLDED = ("folded_temperature", "folded_thresholds")
+FOLDED = ("folded_temperature", "folded_thresholds", OUT_OF_SCOPE)
 
 
 def label_arguments(

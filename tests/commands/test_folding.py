@@ -172,6 +172,13 @@ class TestWhen:
         assert temperature_of(out) is None
         assert json.loads((out / "config.json").read_text())["out_of_scope"]["temperature"] > 0
 
+    def test_a_training_that_goes_on_from_such_a_class_says_nothing_of_it(self, train, tmp_path):
+        added = train(tmp_path / "added", "--out_of_scope=keep=0.9", "--max_steps=2")
+        out = train(tmp_path / "out", f"--model_name_or_path={added}", "--max_steps=2")
+        config = json.loads((out / "config.json").read_text())
+        assert "out_of_scope" not in {*config, *config["label2id"]}
+        assert "out_of_scope" not in (out / "README.md").read_text(encoding="utf-8")
+
 
 @pytest.mark.parametrize(
     ("flags", "message"),
