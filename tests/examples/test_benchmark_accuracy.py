@@ -50,6 +50,7 @@ def finished(*bits: int) -> dict:
         "settings": {"tested_on": "validation"},
         "correct": np.packbits(np.array(bits, dtype=bool)).tobytes().hex(),
         "texts": {"test": len(bits)},
+        "fingerprints": {"train": "of one draw"},
         "metrics": {"accuracy": 0.5, "macro_f1": 0.5},
         "seconds": 1.0,
         "peak_bytes": 1,
@@ -137,11 +138,11 @@ def test_regret_is_the_distance_to_the_best_of_each_draw():
     runs |= {(other, name): {0: finished(*[1] * (8 - right), *[0] * (2 + right))} for name, right in systems.items()}
     runs[CELL, "setfit"] = {0: finished(*[1] * 9, 0)}  # the best of one draw, without a row of its own
     page = "\n".join(regret_tables(runs, [CELL, other]))
-    assert "2 draws of 2 cells." in page
+    assert "2 runs of each, on 2 draws of training texts, 2 cells and 2 data sets." in page
     assert "| trainer-ce | 40.0 [" in page
-    assert f"] | 80.0 ({CELL}, seed 0) | 1 of 2 | +0.0 | 1.00 |" in page
+    assert f"] | 80.0 ({CELL}, seed 0) | 1 of 2 | +0.0 | +0.0 | 1.00 |" in page
     assert "| lcl | 40.0 [" in page
-    assert f"] | 50.0 ({other}, seed 0) | 0 of 2 | | |" in page
+    assert f"] | 50.0 ({other}, seed 0) | 0 of 2 | | | |" in page
     assert regret_tables({key: runs[key] for key in runs if key[0] == CELL}, [CELL]) == []
 
 
@@ -193,6 +194,36 @@ def test_of_runs_that_were_repeated_the_later_counts_and_their_distance_is_told(
     assert "| lcl | 50.0 ± 35.4 (2) |" in page
     assert "2 runs are there a second time" in page
     assert f"+12.50 points on average; without the sign, 37.50 in the median and 50.0 at most (lcl on {CELL}" in page
+
+
+def test_a_run_on_a_gpu_or_in_half_precision_does_not_replace_one_like_those_of_the_default(flags, tmp_path):
+    (settings,) = accuracy.parse_arguments((accuracy.Settings,), flags)
+    (half,) = accuracy.parse_arguments((accuracy.Settings,), [*flags, "--bf16"])
+    gpu = {"device": "NVIDIA H100", "threads": 1}
+    ran = [
+        (half, 0.0, {}),
+        (settings, 0.25, {"machine": gpu}),
+        (settings, 0.75, {}),
+        (settings, 0.5, {"machine": gpu}),
+    ]
+    for asked, figure, other in ran:
+        run = accuracy.settings_of(asked, CELL, "lcl", seed=0)
+        found = {"settings": run, "metrics": {"accuracy": figure, "macro_f1": figure}, **other}
+        accuracy.Ledger(settings.results).add(run, {**finished(1, 0), **found})
+        accuracy.main([*flags, "--table"])
+        shown = 75.0 if figure == 0.5 else 100 * figure
+        assert f"| lcl | {shown:.1f} (1) |" in (tmp_path / "accuracy.md").read_text()
+
+
+def test_in_a_bootstrap_seeds_of_one_draw_are_not_draws():
+    systems = ("trainer-ce", "ce", "lcl", "logistic-regression", "lcl-learned")
+    runs = {}
+    for cell, draws in ((CELL, "aaab"), ("trec6, 16 each", "aaaa"), ("trec6, 8 each", "ab")):
+        for system in systems:
+            made = (finished(1, 0) | {"fingerprints": {"train": draw}} for draw in draws)
+            runs[cell, system] = dict(enumerate(made))
+    page = "\n".join(regret_tables(runs, [CELL, "trec6, 16 each", "trec6, 8 each"]))
+    assert "10 runs of each, on 5 draws of training texts, 3 cells and 2 data sets." in page
 
 
 @pytest.mark.parametrize("trial", ["RisingAlpha", "Uncorrelated", "NearStart", "RelatedLabels"])

@@ -1,4 +1,4 @@
-"""Regret of each system: how many points it is behind the best system on a draw."""
+"""Regret of each system: how many points it is behind the best system with the same texts and seed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,97 +10,119 @@ from scipy.stats import ttest_rel
 from .runs import Runs, correct
 
 
-# The systems of a set are compared on the draws on which all of them ran, and the others with the last one.
+# The systems of a set are compared where all of them ran, and the others with the last one.
 SETS = (
     ("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"),
     ("trainer-ce", "ce", "lcl", "logistic-regression", "lcl-learned"),
 )
 RESAMPLES = 2000
 ABOUT = (
-    "Points behind the best of all systems that ran on a draw (the texts of one seed), over the draws on which all of "
-    "the rows ran. In brackets: 95 % interval by a bootstrap over cells, their draws and the test texts. Lead: of the "
-    "last row, in points; p by a paired t-test over the means of the cells, after Holm."
+    "Points behind the best of all systems that ran on a cell with the same seed, where all of the rows ran; as the "
+    "best is known only afterwards, no system can have 0 everywhere. In brackets: 95 % interval by a bootstrap over "
+    "data sets, the draws of their cells, seeds and test texts. Lead: of the last row, in points; p by a paired "
+    "t-test over the means of the data sets, after Holm."
 )
 
 
-class Draw(NamedTuple):
+class Round(NamedTuple):
     """
-    Results of all systems on the test texts after training on one draw.
+    Results of all systems on the test texts after training on the same texts with the same seed.
 
     Args:
         cell (`str`): name of the cell.
-        seed (`int`): seed of the draw.
+        draw (`str`): fingerprint of the training texts, which may be the same for several seeds.
+        seed (`int`): seed of the run.
         systems (`list[str]`): the systems that ran.
         correct (`np.ndarray` of shape `(systems, texts)`): 1.0 for texts that were classified correctly, else 0.0.
     """
 
     cell: str
+    draw: str
     seed: int
     systems: list[str]
     correct: np.ndarray
 
+    @property
+    def data(self) -> str:
+        """The name of the data set."""
+        return self.cell.partition(",")[0]
+
 
 def regret_tables(runs: Runs, cells: Sequence[str]) -> list[str]:
-    """A section with a table for each of `SETS` that has two draws or more; empty if none has."""
-    lines = [line for systems in SETS for line in _table([*draws_of(runs, cells, systems)], systems)]
+    """A section with a table for each of `SETS` that ran on two data sets or more; empty if none did."""
+    lines = [line for systems in SETS for line in _table([*rounds_of(runs, cells, systems)], systems)]
     return ["## Regret, few texts of each class", "", ABOUT, "", *lines] if lines else []
 
 
-def draws_of(runs: Runs, cells: Sequence[str], systems: Sequence[str]) -> Iterator[Draw]:
-    """The draws on which all of these systems ran, with the results of all systems that did."""
+def rounds_of(runs: Runs, cells: Sequence[str], systems: Sequence[str]) -> Iterator[Round]:
+    """The cells and seeds with which all of these systems ran, with the results of all systems that did."""
     for cell in cells:
         by_system = {system: seeds for (name, system), seeds in runs.items() if name == cell}
         for seed in sorted(set.intersection(*(set(by_system.get(system, ())) for system in systems))):
             own = [system for system in by_system if seed in by_system[system]]
-            yield Draw(cell, seed, own, np.stack([correct(by_system[system][seed]) for system in own]))
+            draw = by_system[own[0]][seed]["fingerprints"]["train"]
+            yield Round(cell, draw, seed, own, np.stack([correct(by_system[system][seed]) for system in own]))
 
 
-def _table(draws: list[Draw], systems: Sequence[str]) -> list[str]:
-    if len(draws) < 2:
+def _table(rounds: list[Round], systems: Sequence[str]) -> list[str]:
+    if len({one.data for one in rounds}) < 2:
         return []
-    regrets = np.array([_regrets(draw, draw.correct.mean(axis=1), systems) for draw in draws])
-    low, high = np.percentile(_resampled(draws, systems), (2.5, 97.5), axis=0)
-    cells = [draw.cell for draw in draws]
-    accuracies = np.array([[draw.correct[draw.systems.index(name)].mean() for name in systems] for draw in draws])
-    of_cells = np.array([accuracies[[cell == name for name in cells]].mean(axis=0) for cell in dict.fromkeys(cells)])
+    regrets = np.array([_regrets(one, one.correct.mean(axis=1), systems) for one in rounds])
+    low, high = np.percentile(_resampled(rounds, systems), (2.5, 97.5), axis=0)
+    accuracies = np.array([[one.correct[one.systems.index(name)].mean() for name in systems] for one in rounds])
+    cells = {one.cell: one.data for one in rounds}
+    of_cells = _means([one.cell for one in rounds], accuracies)
+    of_data = _means(list(cells.values()), of_cells)
     others = range(len(systems) - 1)
-    p_values = holm([float(ttest_rel(of_cells[:, -1], of_cells[:, other]).pvalue) for other in others])
+    p_values = holm([float(ttest_rel(of_data[:, -1], of_data[:, other]).pvalue) for other in others])
+    draws = {(one.cell, one.draw) for one in rounds}
     lines = [
-        f"{len(draws)} draws of {len(of_cells)} cells.",
+        f"{len(rounds)} runs of each, on {len(draws)} draws of training texts, {len(cells)} cells and {len(of_data)} "
+        "data sets.",
         "",
-        "| | mean regret | worst | draws behind by less than 1 | lead of the last row | p |",
-        "|---|---:|---|---:|---:|---:|",
+        "| | mean regret | worst | behind by less than 1 | lead, mean of cells | lead, mean of data sets | p |",
+        "|---|---:|---|---:|---:|---:|---:|",
     ]
     for index, system in enumerate(systems):
-        own, worst = 100 * regrets[:, index], draws[int(regrets[:, index].argmax())]
+        own, worst = 100 * regrets[:, index], rounds[int(regrets[:, index].argmax())]
         text = f"| {system} | {own.mean():.1f} [{100 * low[index]:.1f}, {100 * high[index]:.1f}] | {own.max():.1f} "
-        text += f"({worst.cell}, seed {worst.seed}) | {(own < 1).sum()} of {len(draws)} | "
+        text += f"({worst.cell}, seed {worst.seed}) | {(own < 1).sum()} of {len(rounds)} | "
         if index in others:
-            text += f"{100 * (of_cells[:, -1] - of_cells[:, index]).mean():+.1f} | {p_values[index]:.2f} |"
-        lines.append(text if index in others else f"{text}| |")
+            leads = (100 * (means[:, -1] - means[:, index]).mean() for means in (of_cells, of_data))
+            text += "".join(f"{lead:+.1f} | " for lead in leads) + f"{p_values[index]:.2f} |"
+        lines.append(text if index in others else f"{text}| | |")
     return [*lines, ""]
 
 
-def _regrets(draw: Draw, accuracies: np.ndarray, systems: Sequence[str]) -> np.ndarray:
-    return accuracies.max() - accuracies[[draw.systems.index(system) for system in systems]]
+def _means(groups: list[str], rows: np.ndarray) -> np.ndarray:
+    """The mean row of each group, in the order of the groups."""
+    return np.array([rows[[group == name for name in groups]].mean(axis=0) for group in dict.fromkeys(groups)])
 
 
-def _resampled(draws: list[Draw], systems: Sequence[str]) -> np.ndarray:
-    """Mean regrets `(resamples, systems)` in bootstrap samples of the cells, of their draws and of the test texts."""
+def _regrets(one: Round, accuracies: np.ndarray, systems: Sequence[str]) -> np.ndarray:
+    return accuracies.max() - accuracies[[one.systems.index(system) for system in systems]]
+
+
+def _resampled(rounds: list[Round], systems: Sequence[str]) -> np.ndarray:
+    """Mean regrets `(resamples, systems)` in bootstrap samples of data sets, draws, seeds and test texts."""
     rng = np.random.default_rng(0)
-    by_cell: dict[str, list[np.ndarray]] = defaultdict(list)
-    for draw in draws:
-        texts = draw.correct.shape[1]
+    by_data: dict[str, dict[str, dict[str, list[np.ndarray]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    for one in rounds:
+        texts = one.correct.shape[1]
         counts = rng.multinomial(texts, np.full(texts, 1 / texts), RESAMPLES)
-        accuracies = counts @ draw.correct.T / texts
-        by_cell[draw.cell].append(np.stack([_regrets(draw, row, systems) for row in accuracies]))
+        accuracies = counts @ one.correct.T / texts
+        by_data[one.data][one.cell][one.draw].append(np.stack([_regrets(one, row, systems) for row in accuracies]))
     found = np.empty((RESAMPLES, len(systems)))
     for sample in range(RESAMPLES):
-        picked = rng.choice(list(by_cell), len(by_cell))
         rows = [
-            by_cell[cell][draw][sample]
-            for cell in picked
-            for draw in rng.integers(len(by_cell[cell]), size=len(by_cell[cell]))
+            seeds[seed][sample]
+            for data in rng.choice(list(by_data), len(by_data))
+            for draws in by_data[data].values()
+            for draw in rng.choice(list(draws), len(draws))
+            for seeds in [draws[draw]]
+            for seed in rng.integers(len(seeds), size=len(seeds))
         ]
         found[sample] = np.mean(rows, axis=0)
     return found

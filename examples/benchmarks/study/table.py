@@ -40,7 +40,8 @@ def markdown(runs: Runs, cells: list[str], systems: list[str]) -> str:
         *([("Learned and forgotten", _ABOUT_LEARNING, partial(_learning, runs))] if FROZEN in rows else []),
     ]
     measured_on = sorted({run["settings"]["tested_on"] for seeds in runs.values() for run in seeds.values()})
-    lines = ["# What fine-tunes best, and by how much", ""]
+    is_choice = measured_on == ["validation"]  # settings are chosen there, by one change at a time
+    lines = ["# What does one change do?" if is_choice else "# What fine-tunes best, and by how much?", ""]
     lines += [f"Measured on the {name} texts." for name in measured_on] + [""]
     for title, about, figure in measures:
         for group, names in groups.items():
