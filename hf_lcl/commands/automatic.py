@@ -1,4 +1,4 @@
-"""What `train` chooses and prints where no flag is given: encoder, columns, held-out parts, recipe."""
+"""What `train`, `search` and `compare` choose and print where no flag is given: encoder, columns, parts, recipe."""
 
 import os
 import sys
@@ -47,12 +47,15 @@ def few_lines(is_brief: bool) -> Iterator[None]:
 
 @wrong_usage()
 def choose_work(
-    data_args: DataArguments, training_args: ContrastiveTrainingArguments, given: Collection[str]
+    data_args: DataArguments,
+    training_args: ContrastiveTrainingArguments,
+    given: Collection[str],
+    kind: str = "classifier",
 ) -> set[str]:
     """
-    Completes the arguments of `train FILE`: text and label columns, held-out parts, what to run and the output folder.
-    Prints its choices and returns the names of these arguments; those in `given` are unchanged. Raises a `UsageError`
-    if the columns cannot be determined.
+    Completes the arguments of `train FILE`: text and label columns, held-out parts, what to run and the output folder
+    (`FILE_kind`). Prints its choices and returns the names of these arguments; those in `given` are unchanged. Raises
+    a `UsageError` if the columns cannot be determined.
     """
     path = str(data_args.train_file)
     reasons, num_rows = set_columns(data_args, path)
@@ -67,7 +70,7 @@ def choose_work(
     for name in WORK:
         setattr(training_args, name, True)
     if "output_dir" not in given:
-        training_args.output_dir = f"{Path(path).name.partition('.')[0]}_classifier"
+        training_args.output_dir = f"{Path(path).name.partition('.')[0]}_{kind}"
     _say(f"output folder: {training_args.output_dir}; --output_dir overrides")
     return {"text_column_names", "label_column_name", "validation_split", "test_split", "output_dir", *WORK}
 

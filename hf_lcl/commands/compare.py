@@ -23,24 +23,25 @@ from ..support.tables import format_table
 from ..training.start import can_distill
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments
+from .automatic import WORK, choose_settings, choose_work
 from .data import read_data
 from .evaluate import measure
 from .exits import UsageError, own_command, telling_what_is_kept
 from .job import run_job
 from .model_arguments import ModelArguments
-from .parsing import parse_arguments
-from .train import ARGUMENTS, make_trainer
+from .parsing import given_names, parse_arguments
+from .train import ARGUMENTS, make_trainer, naming_file
 
 
-USAGE = "python -m hf_lcl compare [SETTINGS.yaml] [--objectives ce scl lcl] [--seeds 0 1 2] [--FLAG VALUE ...]"
+USAGE = "python -m hf_lcl compare FILE [--objectives ce scl lcl] [--seeds 0 1 2] [--FLAG VALUE ...]"
 DESCRIPTION = """\
 Trains with each objective and each seed, all else being equal, and tests whether the differences are more than noise.
 
-  python -m hf_lcl compare --objectives ce scl lcl --seeds 0 1 2 \\
-      --model_name_or_path google/electra-base-discriminator --train_file train.jsonl \\
-      --validation_file validation.jsonl --test_file test.jsonl --output_dir comparison
+  python -m hf_lcl compare tickets.csv --objectives ce scl lcl --seeds 0 1 2 --output_dir comparison
+  python -m hf_lcl compare out/settings.yaml --output_dir comparison        # with the settings of a finished `train`
 
-The flags are those of `train` (see its --help), and can be in the same settings file. Files in OUTPUT_DIR:
+What no flag sets is chosen as by `train FILE`. The flags are those of `train` (see its --help), and can be in the same
+settings file. With --do_train, nothing is chosen. Files in OUTPUT_DIR:
 
   comparison.md        a table: mean ± standard deviation over the seeds, and paired tests against the first objective
   lcl-seed0, ...       each model with its card and its report, which also show the results of cross-entropy
@@ -79,17 +80,26 @@ class CompareArguments:
 
 
 def main(argv: list[str]) -> None:
+    argv = naming_file(argv)
     compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
+    given = given_names(argv)
     if training_args.world_size > 1:
         raise UsageError("A comparison runs in one process: leave torchrun out.")
     if training_args.push_to_hub:
         raise UsageError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
+    chooses = data_args.train_file is not None and not given & {*WORK}
+    if chooses:
+        given |= choose_work(data_args, training_args, given, kind="comparison")
     folder = Path(training_args.output_dir)
     # Checks the arguments of all runs before the first one.
     runs = product(compare_args.seeds, compare_args.objectives)
     planned = [(system, _arguments_of_run(argv, folder, system, seed)) for seed, system in runs]
     training_args.do_train = True
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
+    if chooses:
+        chosen = choose_settings(training_args, splits, names, model_args.load_config(), given) - given
+        for name, (_, args) in product(chosen - {"save_strategy"}, planned):
+            setattr(args, name, getattr(training_args, name))
     split = "test" if "test" in splits else "validation"
     if split not in splits or "labels" not in splits[split].column_names:
         raise UsageError("A comparison needs labelled texts that it does not train on: give --test_file.")

@@ -79,6 +79,26 @@ def test_a_run_of_other_settings_or_data_is_another_run(training_flags, files, t
     assert len(ledger(tmp_path / "out")) == 3
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
+def test_with_a_file_first_what_no_flag_sets_is_chosen_as_by_train(
+    training_flags, files, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (encoder,) = (flag for flag in training_flags if flag.startswith("--model_name_or_path"))
+    flags = [encoder, "--objectives", "ce", "lcl", "--seeds", "0", "--max_steps=1", "--warmup_steps=0", "--use_cpu"]
+    main(["compare", files["train"], *flags])
+    runs = ledger(tmp_path / "train_comparison")
+    assert [run["settings"]["objective"] for run in runs] == ["ce", "lcl"]
+    for run in runs:  # the values of the page on the command line
+        training = run["settings"]["training"]
+        assert [training[name] for name in ("learning_rate", "per_device_train_batch_size")] == [1e-4, 16]
+        assert training.get("warmup_steps", 0) == 0  # the flag counts
+        assert "test" in run["settings"]["data"]
+    assert not [*tmp_path.glob("train_comparison/*/checkpoint-*")]
+    assert "held out: 10% of the rows for validation" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("others", "message"),
     [
@@ -97,4 +117,4 @@ def test_it_publishes_nothing(training_flags, fails):
 
 def test_it_needs_labelled_texts_beside_those_it_trains_on(training_flags, fails):
     flags = [flag for flag in training_flags if not flag.startswith(("--test", "--validation"))]
-    assert "needs labelled texts" in fails(["compare", *flags])
+    assert "needs labelled texts" in fails(["compare", *flags, "--do_train"])
