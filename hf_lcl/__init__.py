@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model.modeling import LCLForSequenceClassification
     from .model.outputs import LCLOutput
     from .trainer import ContrastiveTrainer
+    from .training.recipe import recommended_settings
     from .training_args import ContrastiveTrainingArguments
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "encode_labels",
     "label_aware_contrastive_loss",
     "load_splits",
+    "recommended_settings",
     "supervised_contrastive_loss",
     "tokenize_texts",
 ]

@@ -12,21 +12,41 @@ LEAST_EPOCHS, LEAST_EPOCHS_OF_SMALL_CLASSES, SMALL_CLASS_TEXTS = 3, 5, 200
 BATCH_SIZE, SMALL_BATCH_SIZE, FEW_TEXTS, FEW_CLASSES = 32, 16, 1000, 10
 
 
-def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> dict[str, tuple[float, str]]:
+def recommended_settings(
+    num_texts: int, num_classes: int, hidden_size: int = MEASURED_HIDDEN_SIZE
+) -> dict[str, float]:
     """
-    The default settings of a training: fields of [`ContrastiveTrainingArguments`], each with a value and its reason,
-    given the number of texts and of classes, and the width of the encoder. The values are those of the study
-    (`examples/results/accuracy.md`).
+    The settings that `train FILE` chooses: learning rate, batch size, number of epochs (at most) and warm-up, as
+    fields of [`ContrastiveTrainingArguments`]. They are those of the study (`examples/results/accuracy.md`).
+
+    Args:
+        num_texts (`int`): training texts.
+        num_classes (`int`): classes.
+        hidden_size (`int`, *optional*, defaults to 384): width of the encoder, its `config.hidden_size`.
+
+    Raises:
+        ValueError: if one of them is less than 1.
 
     Example:
 
     ```python
-    >>> from hf_lcl.training.recipe import choose_recipe
+    >>> from hf_lcl import ContrastiveTrainingArguments, recommended_settings
 
-    >>> choose_recipe(num_texts=770, num_classes=77, hidden_size=384)["num_train_epochs"]
-    (20, '500 steps at most, for 770 texts, 10 of a class')
+    >>> settings = recommended_settings(num_texts=770, num_classes=77)
+    >>> settings
+    {'learning_rate': 0.0002, 'per_device_train_batch_size': 32, 'num_train_epochs': 20, 'warmup_steps': 0.1}
+    >>> args = ContrastiveTrainingArguments("runs/intents", **settings)
     ```
     """
+    if min(num_texts, num_classes, hidden_size) < 1:
+        raise ValueError(
+            f"num_texts={num_texts}, num_classes={num_classes}, hidden_size={hidden_size}: each is at least 1."
+        )
+    return {name: value for name, (value, _) in choose_recipe(num_texts, num_classes, hidden_size).items()}
+
+
+def choose_recipe(num_texts: int, num_classes: int, hidden_size: int) -> dict[str, tuple[float, str]]:
+    """The [`recommended_settings`], each with its reason."""
     is_small = num_texts < FEW_TEXTS and num_classes < FEW_CLASSES
     batch = SMALL_BATCH_SIZE if is_small else BATCH_SIZE
     are_small_classes = num_texts < SMALL_CLASS_TEXTS * num_classes

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hf_lcl import ContrastiveTrainingArguments, recommended_settings
 from hf_lcl.training.recipe import choose_recipe
 
 
@@ -31,3 +32,16 @@ def test_every_value_has_a_reason():
     recipe = choose_recipe(750, 25, 384)
     assert all(reason for _, reason in recipe.values())
     assert recipe["num_train_epochs"][1] == "480 steps at most, for 750 texts, 30 of a class"
+
+
+@pytest.mark.parametrize("data", CASES)
+def test_in_python_they_are_arguments(data, tmp_path):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **recommended_settings(*data))
+    assert [args.learning_rate, args.per_device_train_batch_size, args.num_train_epochs] == pytest.approx(CASES[data])
+    assert args.get_warmup_steps(1000) == 100
+
+
+@pytest.mark.parametrize("numbers", [(0, 4), (64, 0), (64, 4, 0)])
+def test_nothing_is_recommended_for_nothing(numbers):
+    with pytest.raises(ValueError, match="each is at least 1"):
+        recommended_settings(*numbers)
