@@ -70,6 +70,7 @@ def ours(
     ingredient: str | None = None,
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
+    names_in_training: bool = False,
     **training: Any,
 ) -> System:
     """
@@ -82,6 +83,7 @@ def ours(
         keeps_tokens (`bool`, *optional*, defaults to `False`): whether the distillation of the start keeps the hidden
             states of the other tokens, as in the library, or does not constrain them, as in its first version.
         share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
+        names_in_training (`bool`, *optional*, defaults to `False`): whether the class names are training texts.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -96,6 +98,7 @@ def ours(
         training = {name: value for name, value in training.items() if name not in ("alpha", "temperature")}
     changes = {"ingredient": ingredient, "keeps_tokens": keeps_tokens}
     changes |= {"share_of_epochs": share_of_epochs} if share_of_epochs != 1 else {}
+    changes |= {"names_in_training": names_in_training}
     options = {"training": training, "model": model or {}}
     return System(fit_ours, options | {name: value for name, value in changes.items() if value})
 
@@ -113,8 +116,10 @@ def train_ours(
     ingredient: str | None = None,
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
+    names_in_training: bool = False,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
     """Trains a `ContrastiveTrainer`, and returns it with all tokenised texts."""
+    task = task.with_names() if names_in_training else task
     tokenizer, tokens = tokenized(task)
     weighting = "head" if training["objective"] == "lcl" else "none"
     set_seed(task.seed)
@@ -278,4 +283,7 @@ TRIALS = {
     "near the start, stops when learned": changed("NearStart", stop_when_learned=True),
     "labels smoothed by relations, stops when learned": changed("RelatedLabels", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
+    "names in training, stops when learned": ours(
+        objective="lcl", stop_when_learned=True, names_in_training=True, **START | {"names_as_texts": False}
+    ),
 }
