@@ -204,6 +204,7 @@ START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps
 TO_THE_LAST_STEP = {"stop_when_learned": False}
 # The start in its first version, with the lower learning rate that followed it.
 FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
+NAMED = ours(objective="lcl", stop_when_learned=True, names_in_training=True, **START | {"names_as_texts": False})
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
     # Cross-entropy with the same start and settings as the contrastive objectives.
@@ -212,8 +213,10 @@ SYSTEMS = {
     "ce-learned": ours(ingredient="ClassifierStops", objective="ce", **START),
     "scl": ours(objective="scl", **START),
     "lcl": ours(objective="lcl", **START),
-    # The library's default: stops when the texts are learned, keeps the running mean of weights, and refits the head.
+    # Stops when the texts are learned, keeps the running mean of weights, and refits the head.
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
+    # The library's default: the class names are training texts, too, and not only texts of the start.
+    "lcl-names": NAMED,
     # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective without the start, with the head and the learning rate of `trainer-ce`.
@@ -283,7 +286,5 @@ TRIALS = {
     "near the start, stops when learned": changed("NearStart", stop_when_learned=True),
     "labels smoothed by relations, stops when learned": changed("RelatedLabels", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
-    "names in training, stops when learned": ours(
-        objective="lcl", stop_when_learned=True, names_in_training=True, **START | {"names_as_texts": False}
-    ),
+    "names in training, stops when learned": NAMED,
 }
