@@ -35,11 +35,12 @@ from .support.files import naming_disk_faults, share_weights, write_json
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
+from .training.names import with_names
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
-from .training.start import Start, distillation_batches, texts_to_fit
+from .training.start import Start, distillation_batches, learns_names, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -194,15 +195,18 @@ class ContrastiveTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
-        sampler = prepare_sampler(self.args, self._data, self._train_batch_size)
+        data = self._data if train_dataset is None else TrainingSet(train_dataset, self._raw.names)
+        sampler = prepare_sampler(self.args, data, self._train_batch_size)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
-        # All data sets pass through here: those of `predict` and `evaluate` in any form, and a training stream, which
-        # takes no sampler. There is no public method to replace the data set of a dataloader.
+        # All data sets pass through here: those of `predict` and `evaluate` in any form, and those of training: a
+        # stream, which takes no sampler, or rows. There is no public method to replace the data set of a dataloader.
         dataset = self._raw(dataset, model=self.unwrapped)
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
+        elif kwargs.get("is_training") and learns_names(self.args, self.unwrapped, dataset):
+            dataset = with_names(dataset, dict(enumerate(class_names(self.unwrapped.config))), self.processing_class)
         return super()._get_dataloader(dataset, *args, **kwargs)
 
     # The run
@@ -253,8 +257,9 @@ class ContrastiveTrainer(Trainer):
     def distill_mean(self, description: str = "mean into first token") -> None:
         """Trains the encoder's first token, without labels, to match the mean; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
-        num_batches = distillation_batches(self.args, len(self.train_dataset), batch_size, self.state.max_steps)
-        batches = map(texts_alone, passes(self.get_train_dataloader()))
+        dataloader: Any = self.get_train_dataloader()
+        num_batches = distillation_batches(self.args, len(dataloader.dataset), batch_size, self.state.max_steps)
+        batches = map(texts_alone, passes(dataloader))
         average = partial(self.accelerator.reduce, reduction="mean")
         distill_mean(self.unwrapped, batches, num_batches, average=average, description=description)
 

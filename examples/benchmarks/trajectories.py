@@ -44,7 +44,7 @@ from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.commands.parsing import parse_arguments
 from hf_lcl.data.fingerprint import fingerprint
 from hf_lcl.evaluation.ledger import Ledger
-from hf_lcl.training.start import names_as_texts
+from hf_lcl.training.names import names_as_texts
 
 
 LEARNING_RATES = ("5e-5", "1e-4", "2e-4", "5e-4")

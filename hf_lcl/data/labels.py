@@ -185,10 +185,10 @@ def class_ids(dataset: Any) -> np.ndarray:
     a `ValueError` if there is no such column, or it holds anything but integers or rows of 0 and 1.
     """
     if isinstance(dataset, Dataset):
-        name = _label_name(dataset.column_names)
+        name = label_column(dataset.column_names)
         values = dataset.with_format("numpy")[name][:]
     else:
-        name = _label_name(list(dataset[0]))
+        name = label_column(list(dataset[0]))
         values = [dataset[row][name] for row in range(len(dataset))]
     if len(values) and np.ndim(values[0]) > 0:
         return indicator_rows(values, name)
@@ -219,11 +219,12 @@ def label_names(dataset: Any) -> list[str] | None:
     """The class names of a data set or a stream whose label column is a known `ClassLabel`, else `None`."""
     if not isinstance(dataset, Dataset | IterableDataset) or dataset.features is None:
         return None
-    feature = dataset.features[_label_name(dataset.column_names)]
+    feature = dataset.features[label_column(dataset.column_names)]
     return feature.names if isinstance(feature, ClassLabel) else None
 
 
-def _label_name(columns: list[str]) -> str:
+def label_column(columns: list[str]) -> str:
+    """The column with class ids; a `ValueError` if there is none."""
     for name in ("labels", "label"):
         if name in columns:
             return name

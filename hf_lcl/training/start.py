@@ -1,7 +1,6 @@
 """Initialisation of a new model before the first training step, and the texts that its classifier is fitted to."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
 from ..start.mean_distillation import num_distillation_batches
 from ..training_args import ContrastiveTrainingArguments
+from .names import names_as_texts
 
 
 logger = logging.get_logger(__name__)
@@ -149,6 +149,16 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
     return _starts_by_default(args, dataset) and model.starting_point.has_new_head
 
 
+def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
+    """
+    Whether the class names are training texts: with one label per text, if a new classifier is fitted before the first
+    step. Not with second views from a column, which names do not have.
+    """
+    if not args.names_as_texts or model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
+        return False
+    return "head_start" in (model.config.start or ()) or fits_head(args, model, dataset)
+
+
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
     # Plain cross-entropy has to equal training with transformers, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
@@ -165,19 +175,5 @@ def texts_to_fit(
     rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
     texts: Dataset = Subset(dataset, by_length.tolist())
-    names: Any = [] if tokenizer is None else names_as_texts(id2label, tokenizer)
-    if np.ndim(dataset[0].get("labels")):
-        names = [{**name, "labels": np.eye(len(id2label))[name["labels"]].tolist()} for name in names]
+    names: Any = names_as_texts(id2label, tokenizer, several_labels=np.ndim(dataset[0].get("labels")) > 0)
     return ConcatDataset([texts, names]) if names else texts
-
-
-def names_as_texts(id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    """The [`words_of_names`] as tokenised texts with `labels`."""
-    tokenizer = deepcopy(tokenizer)  # a call changes the settings that are saved with it
-    return [{**tokenizer(name), "labels": label} for label, name in words_of_names(id2label).items()]
-
-
-def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
-    """The class names with blanks for underscores, without uninformative ones (`"LABEL_3"`, `"3"`)."""
-    words = {label: name.replace("_", " ") for label, name in id2label.items() if name != f"LABEL_{label}"}
-    return {label: name for label, name in words.items() if any(map(str.isalpha, name))}

@@ -19,7 +19,8 @@ from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
 from hf_lcl.start.mean_distillation import MAX_PASSES
-from hf_lcl.training.start import Start, distills_mean, names_as_texts, texts_to_fit
+from hf_lcl.training.names import names_as_texts
+from hf_lcl.training.start import Start, distills_mean, texts_to_fit
 
 
 class AtFirstStep(TrainerCallback):

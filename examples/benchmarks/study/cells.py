@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from transformers import Trainer
 
 from hf_lcl import load_splits
-from hf_lcl.training.start import words_of_names
+from hf_lcl.training.names import words_of_names
 
 from .curve import Curve
 

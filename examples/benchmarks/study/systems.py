@@ -133,7 +133,10 @@ def train_ours(
         processing_class=tokenizer,
     )
     watch(task, trainer, tokens)
-    with nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0):
+    with (
+        nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0),
+        patch("hf_lcl.trainer.learns_names", return_value=False),  # `names_in_training` says it, as for other systems
+    ):
         trainer.train()
     return trainer, tokens
 

@@ -1,0 +1,107 @@
+"""Class names are training texts of a new classifier."""
+
+import pytest
+from datasets import Dataset
+from torch.utils.data import ConcatDataset
+
+from hf_lcl.training.names import with_names
+
+
+NAMES = {0: "angry_at_once", 1: "LABEL_1", 2: "glad"}
+
+
+@pytest.fixture
+def words(tokenizer):
+    """The tokens of the two names that say something."""
+    return [tokenizer(text)["input_ids"] for text in ("angry at once", "glad")]
+
+
+@pytest.fixture
+def rows() -> Dataset:
+    """Two texts, with a column that a model does not take."""
+    return Dataset.from_dict({"text": ["a", "b"], "input_ids": [[2, 5, 3], [2, 6, 7, 3]], "label": [0, 1]})
+
+
+class TestRows:
+    """What becomes of a data set."""
+
+    def test_names_are_further_rows(self, rows, words, tokenizer):
+        whole = with_names(rows, NAMES, tokenizer)
+        assert isinstance(whole, Dataset)
+        assert whole.features == rows.features
+        assert whole[:2] == rows[:]
+        assert whole[2:] == {"text": [None, None], "input_ids": words, "label": [0, 2]}
+
+    def test_rows_keep_their_format(self, rows, words, tokenizer):
+        whole = with_names(rows.with_format("torch", columns=["input_ids", "label"]), NAMES, tokenizer)
+        assert set(whole[3]) == {"input_ids", "label"}
+        assert whole[3]["input_ids"].tolist() == words[1]
+
+    def test_a_data_set_of_another_kind_is_followed_by_them(self, rows, words, tokenizer):
+        whole = with_names(rows.select_columns(["input_ids", "label"]).to_list(), NAMES, tokenizer)
+        assert isinstance(whole, ConcatDataset)
+        assert [whole[row]["label"] for row in range(4)] == [0, 1, 0, 2]
+        assert [whole[row]["input_ids"] for row in (2, 3)] == words
+
+    def test_where_there_is_none_or_they_cannot_be_made_it_stays_the_same(self, rows, tokenizer):
+        assert with_names(rows, {0: "LABEL_0", 1: "7"}, tokenizer) is rows
+        assert with_names(rows, NAMES, None) is rows
+        computed = rows.with_transform(lambda batch: batch)
+        assert with_names(computed, NAMES, tokenizer) is computed
+
+
+class TestTrainer:
+    """When a trainer reads them."""
+
+    @pytest.fixture
+    def read(self, splits, tokenizer):
+        """The texts that a trainer reads in an epoch, and those that it reads if it reads the names, too."""
+
+        def read(trainer) -> tuple[list[str], list[str], list[str]]:
+            found = [
+                tokenizer.decode(row, skip_special_tokens=True)
+                for batch in trainer.get_train_dataloader()
+                for row in batch["input_ids"]
+            ]
+            names = tokenizer(splits["train"].features["labels"].names)["input_ids"]
+            given, said = (
+                tokenizer.batch_decode(rows, skip_special_tokens=True)
+                for rows in (splits["train"]["input_ids"][:], names)
+            )
+            return sorted(found), sorted(given), sorted([*given, *said])
+
+        return read
+
+    def test_a_new_classifier_learns_from_the_names(self, make_trainer, read):
+        trainer = make_trainer(objective="scl", head_start=True, max_steps=1)
+        found, _, named = read(trainer)
+        assert found == named
+        trainer.train()
+        assert read(trainer)[0] == named  # a second training goes on with them
+        assert len(trainer.train_dataset) == len(named) - 4  # which is that of its user
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"objective": "ce"},
+            {"objective": "scl", "head_start": False},
+            {"objective": "scl", "head_start": True, "names_as_texts": False},
+            {"objective": "scl", "head_start": True, "num_views": 2, "view": "column"},
+        ],
+        ids=str,
+    )
+    def test_otherwise_it_learns_from_its_texts_alone(self, make_trainer, read, settings):
+        found, given, _ = read(make_trainer(**settings))
+        assert found == given
+
+    def test_cross_entropy_after_the_start_learns_from_them(self, make_trainer, read):
+        found, _, named = read(make_trainer(objective="ce", head_start=True))
+        assert found == named
+
+    def test_a_finished_classifier_learns_from_its_texts_alone(self, make_trainer, read, tmp_path):
+        first = make_trainer(objective="scl", max_steps=1)
+        first.train()
+        first.save_model(str(tmp_path / "finished"))
+        again = make_trainer(model=str(tmp_path / "finished"), objective="scl")
+        found, given, _ = read(again)
+        assert found == given
