@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..evaluation.calibration import folded_temperature
 from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
 from ..evaluation.thresholds import REMARK, fold_into_folder, fold_line
@@ -40,6 +41,7 @@ def main(argv: list[str]) -> None:
     if flags.fold_thresholds is not None:
         validation, goal = splits.get("validation"), flags.fold_thresholds
         print(fold_line(fold_into_folder(folder, model, validation, tokenizer, goal, flags.batch_size)))
+    before = folded_temperature(model.native.config)
     page = write_report(
         folder,
         splits["test"],
@@ -56,8 +58,11 @@ def main(argv: list[str]) -> None:
     summary = read_summary(folder)
     if flags.fold_temperature and summary is not None:
         found = summary["calibration"]
+        done = "folded" if found["folded"] else "not folded, since that does not help"
+        if before == found["temperature"]:
+            done = "folded before, and another does not help"
         print(
-            f"calibration error {found['error_before']:.4f}, divided by the temperature {found['temperature']:.3f} "
-            f"{found['error_after']:.4f}: {'folded' if found['folded'] else 'not folded, since that does not help'}"
+            f"calibration error {found['error_before']:.4f}, with the logits divided by the temperature "
+            f"{found['temperature']:.3f} {found['error_after']:.4f}: {done}"
         )
     print(page)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from scipy.special import softmax
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.__main__ import main
@@ -182,6 +182,26 @@ def test_a_temperature_that_helps_is_folded_into_the_saved_classifier(plain, raw
     np.testing.assert_allclose(after, before / found["temperature"], rtol=1e-3, atol=1e-5)
     assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
     assert expected_calibration_error(after, wrong) == pytest.approx(found["error_after"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_better_temperature_takes_the_place_of_a_folded_one(plain, raw_splits, splits, tokenizer, capsys):
+    before = logits_of(plain, splits, tokenizer)
+    wrong, right = before.argmin(axis=1), before.argmax(axis=1)
+    right[:2] = wrong[:2]  # if all are right, no temperature is best
+    first = report_and_fold(plain, raw_splits, NAMES, validation=wrong, test=wrong)["temperature"]
+    found = report_and_fold(plain, raw_splits, NAMES, validation=right, test=right)
+    assert found["folded"]
+    assert found["temperature"] < 1 < first
+    assert found["error_before"] == pytest.approx(expected_calibration_error(before, right), abs=1e-3)
+    assert found["error_after"] < found["error_before"]
+    after = logits_of(plain, splits, tokenizer)
+    np.testing.assert_allclose(after, before / found["temperature"], rtol=1e-2, atol=1e-3)
+    assert AutoConfig.from_pretrained(plain).folded_temperature == pytest.approx(found["temperature"])
+    capsys.readouterr()
+    kept = report_and_fold(plain, raw_splits, NAMES, validation=wrong, test=right)
+    assert kept == pytest.approx(found)
+    assert "folded before, and another does not help" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -180,16 +180,21 @@ def embeddings(test: Evaluated) -> Section:
 
 
 def calibration(
-    test: Evaluated, validation: Evaluated | None, remark: str = "", folded: float = 1.0
+    test: Evaluated, validation: Evaluated | None, remark: str = "", folded: float = 1.0, refits: bool = False
 ) -> tuple[Section, dict[str, Any]]:
     """
     Calibration on the test split: before and after the temperature by which the logits were divided (`folded`) or, if
-    they were not, before and after one that is fitted on the validation split, if that helps.
+    they were not, before and after one that is fitted on the validation split, if that helps. With `refits`, such a
+    one takes the place of that by which they were divided, if it is better.
     """
-    logits, references = test.outputs.logits * folded, test.references
+    logits, references, was_folded = test.outputs.logits * folded, test.references, folded != 1
+    if was_folded and refits and validation is not None:
+        better = fit_temperature(validation.outputs.logits * folded, validation.references)
+        errors = [reliability_bins(logits, references, each).calibration_error for each in (folded, better)]
+        folded = better if errors[1] < errors[0] else folded
     panels = {"before": reliability_bins(logits, references)}
-    facts: dict[str, Any] = {"error_before": panels["before"].calibration_error, "folded": folded != 1}
-    if folded != 1:
+    facts: dict[str, Any] = {"error_before": panels["before"].calibration_error, "folded": was_folded}
+    if was_folded:
         panels["after"] = reliability_bins(logits, references, folded)
         facts |= {"temperature": folded, "error_after": panels["after"].calibration_error}
         text = (
@@ -211,9 +216,9 @@ def calibration(
                 f"Temperature scaling does not help: divided by {fitted}, the logits would have a calibration error "
                 f"of {facts['error_after']:.4f} instead of {facts['error_before']:.4f}."
             )
-    as_it_was = "Before" if folded != 1 else "As it is"
+    as_it_was = "Before" if was_folded else "As it is"
     titles = {"before": "Before the thresholds" if remark else as_it_was, "after": "After temperature scaling"}
-    errors = "; ".join(
+    measured = "; ".join(
         f"{titles[name]}: calibration error {bins.calibration_error:.3f}" for name, bins in panels.items()
     )
     columns = ["scaling", "from", "to", "texts", "confidence", "accuracy"]
@@ -227,7 +232,7 @@ def calibration(
         f"{remark}{text} The calibration error is the mean distance of the bars from the diagonal over the texts.",
         {"reliability": partial(plot_reliability, {titles[name]: bins for name, bins in panels.items()})},
         {"reliability": pd.DataFrame(rows, columns=columns)},
-        alt=f"Bars of accuracy by the probability of the predicted class. {errors}.",
+        alt=f"Bars of accuracy by the probability of the predicted class. {measured}.",
     )
     return section, facts
 

@@ -105,10 +105,11 @@ def write_report(
     # Scores after folding thresholds are not probabilities: calibration is measured on those before folding.
     learned = on_test.with_outputs(logits=unfolded(on_test.outputs.logits, config))
     validated = on_validation and on_validation.with_outputs(logits=unfolded(on_validation.outputs.logits, config))
-    # With `fold` it is about another temperature, and the logit of a class that was added was never divided.
-    folded = 1.0 if fold or fitted_class(config) else folded_temperature(config)
-    calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "", folded)
-    folds = fold and found["error_after"] < found["error_before"]
+    # The logit of a class that was added was never divided.
+    folded = 1.0 if fitted_class(config) else folded_temperature(config)
+    calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "", folded, fold)
+    helps = found["temperature"] != folded if folded != 1 else fold and found["error_after"] < found["error_before"]
+    folds = fold and helps
     found["folded"] |= folds
     if on_test.has_several_labels:
         of_classes = several_labels.labels_together(on_test, learned)
@@ -150,7 +151,7 @@ def write_report(
     page = output_dir / FOLDER / "index.html"
     write_whole(page, render_page(output_dir.absolute().name, headline(on_test), parts, page.parent, footer))
     if folds:
-        fold_temperature(model.native, found["temperature"])
+        fold_temperature(model.native, found["temperature"] / folded)
         with staged(output_dir) as whole:
             model.to_sequence_classifier().save_pretrained(whole)
     pictures = {part.title: f"{FOLDER}/{name}.png" for part in parts for name in part.pictures}
