@@ -27,7 +27,7 @@ from .parsing import SETTINGS
 VALIDATION_SHARE = 0.1
 _ROLES = {"validation": "validation", "test": "the test"}
 WORK = ("do_train", "do_eval", "do_predict")
-SECRETS = ("token", "hub_token")
+NOT_REPEATED = ("token", "hub_token", "resume_from_checkpoint")
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def write_settings(
         name: getattr(value, "value", value)
         for part in arguments
         for name, value in vars(part).items()
-        if name in names and name not in SECRETS and value is not None
+        if name in names and name not in NOT_REPEATED and value is not None
     }
     write_whole(Path(arguments[2].output_dir) / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
 

@@ -1,6 +1,7 @@
 """What every training command does with its trainer: train, evaluate, write the results, publish."""
 
 import shlex
+from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,12 +39,17 @@ RESUME = " --resume_from_checkpoint last"
 LINE_ENDS = {ord(char): repr(char)[1:-1] for char in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
-def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments) -> PredictionOutput | None:
+def run_job(
+    trainer: ContrastiveTrainer,
+    splits: DatasetDict,
+    data_args: DataArguments,
+    when_trained: Callable[[], None] = lambda: None,
+) -> PredictionOutput | None:
     """
     Trains, evaluates and predicts according to `do_train`, `do_eval` and `do_predict`, and writes to `output_dir`:
     classifier, tokenizer and card, `all_results.json`, `predict_results.txt` and, if the texts have labels,
     `predictions.csv`, `per_class.csv`, `confused_pairs.csv` and (extra `plots`) the report with its plots. `splits`
-    are those of [`data.read_data`].
+    are those of [`data.read_data`]. `when_trained` is called when the classifier is finished, before it is measured.
 
     Returns:
         `PredictionOutput`: of the test split with `do_predict`, else of the validation split with `do_eval`.
@@ -67,12 +73,13 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
         if args.do_train:
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
-            is_finished = True
             widen = add_scope(trainer, splits, data_args)
             if data_args.fold_thresholds is not None:
                 cuts = fold_thresholds_after_training(trainer, data_args.fold_thresholds)
             if data_args.fold_temperature:
                 temperature = fold_temperature_after_training(trainer)
+            is_finished = True
+            when_trained()
             _keep(trainer, "train", metrics | {"train_samples": len(splits["train"])}, is_brief)
         predicted, split = None, "test" if args.do_predict else "validation"
         if args.do_eval:
@@ -106,17 +113,19 @@ def run_job(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArg
 def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
     """A message on what a stopped run leaves on disk, and the command that resumes it."""
     folder = trainer.args.output_dir
+    checkpoint, run = newest_checkpoint(folder), mark_of(vars(trainer.state))
+    # The last of repeated flags counts, so that this one overrides the flag of an older checkpoint.
+    resume = own_command().removesuffix(RESUME) + RESUME
+    if is_finished and checkpoint is not None and mark_of(read_state(checkpoint)) == run:
+        return f"The classifier in {folder} is finished; for what was left out, without training: {resume}"
     if is_finished:
         measure = f"python -m hf_lcl evaluate {shlex.quote(folder)} --test_file FILE"
         return f"The classifier in {folder} is finished; to measure it: {measure}"
-    checkpoint, run = newest_checkpoint(folder), mark_of(vars(trainer.state))
     if checkpoint is not None and not run and trainer.args.resume_from_checkpoint not in (None, "", "false", "False"):
         return f"Nothing was trained yet; to go on: {own_command()}"
     if checkpoint is None or mark_of(read_state(checkpoint)) != run:
         return f"No checkpoint had been written yet; to begin anew: {own_command()}"
-    # The last of repeated flags counts, so that this one overrides the flag of an older checkpoint.
-    command = own_command().removesuffix(RESUME) + RESUME
-    return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {command}"
+    return f"{checkpoint} is whole (of {trainer.state.max_steps} steps); to go on: {resume}"
 
 
 @wrong_usage()

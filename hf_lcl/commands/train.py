@@ -62,10 +62,14 @@ def main(argv: list[str]) -> None:
         splits, names, tokenizer = read_data(model_args, data_args, training_args)
         if chooses:
             given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
-        run_job(make_trainer(model_args, training_args, splits, names, tokenizer), splits, data_args)
-        if training_args.do_train and training_args.process_index == 0:
-            given |= {"fold_temperature"} if data_args.fold_temperature else set()
-            write_settings(arguments, given)
+
+        def keep_settings() -> None:
+            chosen = given | ({"fold_temperature"} if data_args.fold_temperature else set())
+            if training_args.process_index == 0:
+                write_settings(arguments, chosen)
+
+        trainer = make_trainer(model_args, training_args, splits, names, tokenizer)
+        run_job(trainer, splits, data_args, when_trained=keep_settings)
 
 
 def naming_file(argv: list[str]) -> list[str]:

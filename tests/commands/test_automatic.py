@@ -86,6 +86,29 @@ def test_the_settings_repeat_the_run(trained, tmp_path):
     assert (tmp_path / "again" / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
 
 
+@pytest.mark.parametrize("place", ["_write_report", "fold_temperature_after_training"])
+def test_what_a_stop_after_training_left_out_comes_without_training(
+    tickets, encoder_folder, tmp_path, monkeypatch, capsys, place
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    flags = ["--model_name_or_path", str(encoder_folder), "--output_dir", str(out), "--num_train_epochs", "1"]
+    flags = ["train", str(tickets), *flags, "--use_cpu", "true", "--fold_temperature", "true"]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"hf_lcl.commands.job.{place}", stop)
+        with pytest.raises(SystemExit):
+            main(flags)
+    assert capsys.readouterr().err.endswith(" --resume_from_checkpoint last\n")
+    left = json.loads((out / "config.json").read_text())
+    assert ("folded_temperature" in left) == (out / "settings.yaml").is_file() == (place == "_write_report")
+    main([*flags, "--resume_from_checkpoint", "last"])
+    assert "folded_temperature" in json.loads((out / "config.json").read_text())
+    assert (out / "report" / "index.html").is_file()
+    assert "resume_from_checkpoint" not in yaml.safe_load((out / "settings.yaml").read_text())
+
+
 def test_other_commands_know_the_columns(trained, tickets, tmp_path, capsys):
     main(["evaluate", str(trained), "--test_file", str(tickets)])
     assert "annoyed" in capsys.readouterr().out
