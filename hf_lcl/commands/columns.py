@@ -102,7 +102,7 @@ def _only(
             f"{source} has no column that looks like {kind}s: write {flag} NAME. Its columns: {', '.join(columns)}."
         )
     shown = [f"{name} ({len(set(values))} values)" if kind == "label" else name for name, values in candidates.items()]
-    raise ValueError(
-        f"{source} has several columns that may be the {kind}: {', '.join(shown)}. Write one of them: "
-        f"{flag} {next(iter(candidates))}."
-    )
+    told = f"{source} has several columns that may be the {kind}: {', '.join(shown)}. Write"
+    if kind == "label" and all(set(values) == {"0", "1"} for values in candidates.values()):
+        raise ValueError(f"{told} --label_columns {' '.join(candidates)}, if each says whether a text has that label.")
+    raise ValueError(f"{told} one of them: {flag} {next(iter(candidates))}.")

@@ -173,6 +173,8 @@ def _plain(label: str) -> str:
 
 def _difference(label: str, twin: str) -> str:
     """How a label differs from one that looks the same."""
+    if label.casefold() == twin.casefold() and len(label) == len(twin):
+        return f"like {twin!r}, but for capitals"
     here, there = Counter(label), Counter(twin)
     names = (unicodedata.name(letter, repr(letter)) for letter in [*(here - there), *(there - here)])
     return f"like {twin!r}, but for {', '.join(names)}"

@@ -78,3 +78,9 @@ def test_in_doubt_the_candidates_are_named():
         ValueError, match=r"Team \(5 values\), Unit \(5 values\). Write one .* --label_column_name Team"
     ):
         find_columns(rows)
+
+
+def test_columns_of_0_and_1_may_be_labels_of_one_text():
+    rows = [{"text": f"a text of words {row}", "joy": str(row % 2), "fear": str(row // 2 % 2)} for row in range(12)]
+    with pytest.raises(ValueError, match="Write --label_columns joy fear, if each says whether a text has that label"):
+        find_columns(rows)
