@@ -127,7 +127,7 @@ def summary_lines(
         before, after = (functional.cross_entropy(scores * factor, classes).item() for factor in (temperature, 1.0))
         lines.append(
             f"scaled     by the temperature {temperature:.2f} of the validation texts: negative log-likelihood "
-            f"{before:.3f} to {after:.3f}"
+            f"{before:.3f} to {after:.3f}{', worse here; without it: --fold_temperature false' * (after > before)}"
         )
     pairs = confused_pairs(labels, decided(logits, several), names, top=3)
     confused = ", ".join(f"{pair.true} as {pair.predicted} ({pair.count})" for pair in pairs)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.closing import summary_lines
 from hf_lcl.evaluation import expected_calibration_error, fit_temperature
 from hf_lcl.evaluation.summary import read_summary
 
@@ -116,6 +117,14 @@ def test_the_report_and_the_card_compare_both(folded, files, tokenizer):
     assert {row["scaling"] for row in read_csv(folded / "report" / "reliability.csv")} == {"before", "after"}
     page = (folded / "report" / "index.html").read_text(encoding="utf-8")
     assert f"the logits were divided by the temperature {temperature:.3f}" in page
+
+
+@pytest.mark.parametrize(("right", "remark"), [(4, ", worse here; without it: --fold_temperature false"), (2, "")])
+def test_the_closing_line_says_where_it_made_things_worse(tmp_path, right, remark):
+    labels = np.array([0] * right + [1] * (4 - right))
+    line = summary_lines(tmp_path, np.array([[1.0, 0.0]] * 4), labels, ["glad", "sad"], None, temperature=2.0)[1]
+    before, after = ((right * np.log1p(np.exp(-a)) + (4 - right) * np.log1p(np.exp(a))) / 4 for a in (2.0, 1.0))
+    assert line.endswith(f"negative log-likelihood {before:.3f} to {after:.3f}{remark}")
 
 
 @pytest.mark.usefixtures("without_pictures")

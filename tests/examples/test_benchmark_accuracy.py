@@ -216,7 +216,7 @@ def test_a_run_on_a_gpu_or_in_half_precision_does_not_replace_one_like_those_of_
 
 
 def test_in_a_bootstrap_seeds_of_one_draw_are_not_draws():
-    systems = ("trainer-ce", "ce", "lcl", "logistic-regression", "lcl-learned")
+    systems = ("trainer-ce", "ce", "lcl", "lcl-learned", "logistic-regression", "lcl-names")
     runs = {}
     for cell, draws in ((CELL, "aaab"), ("trec6, 16 each", "aaaa"), ("trec6, 8 each", "ab")):
         for system in systems:

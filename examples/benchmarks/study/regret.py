@@ -13,7 +13,7 @@ from .runs import Runs, correct
 # The systems of a set are compared where all of them ran, and the others with the last one.
 SETS = (
     ("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"),
-    ("trainer-ce", "ce", "lcl", "logistic-regression", "lcl-learned"),
+    ("trainer-ce", "ce", "lcl", "lcl-learned", "logistic-regression", "lcl-names"),
 )
 RESAMPLES = 2000
 ABOUT = (
