@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Is a temperature worth fitting on few validation texts? Trains the default on few texts of each class, fits the
+Is a temperature worth fitting on few validation texts? Trains `lcl-learned` on few texts of each class, fits the
 temperature to random samples of held-out texts, as `train FILE` does after training, and evaluates it on others.
 
     python examples/benchmarks/temperature.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
