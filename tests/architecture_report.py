@@ -63,7 +63,7 @@ POOLINGS = {"cls": "first token", "last": "last real token", "mean": "mean"}
 
 # Runs in a process in which `import hf_lcl` fails. Arguments: the folder of exports, then names without a base model.
 LOAD = """
-import sys, torch
+import copy, sys, torch
 from pathlib import Path
 sys.modules["hf_lcl"] = None
 from transformers import AutoModel, AutoModelForSequenceClassification
@@ -75,7 +75,9 @@ for folder in Path(sys.argv[1]).iterdir():
         result = {"logits": model(**inputs).logits, "keys": [key for kind in report.values() for key in kind]}
         result["decides"] = model.config.problem_type
         if folder.name not in sys.argv[2:]:
-            result["hidden"] = AutoModel.from_pretrained(folder).eval()(*body_args, **body_kwargs)[0]
+            # Copied: weights in a mapped file are not aligned, and some processors then add in another order.
+            body = copy.deepcopy(AutoModel.from_pretrained(folder).eval())
+            result["hidden"] = body(*body_args, **body_kwargs)[0]
     torch.save(result, folder / "loaded.pt")
 """
 
