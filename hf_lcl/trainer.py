@@ -195,7 +195,9 @@ class ContrastiveTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
-        data = self._data if train_dataset is None else TrainingSet(train_dataset, self._raw.names)
+        data = self._data
+        if train_dataset is not None and len(train_dataset) != len(data.dataset):  # the class names are added
+            data = TrainingSet(train_dataset, self._raw.names)
         sampler = prepare_sampler(self.args, data, self._train_batch_size)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 

@@ -45,6 +45,11 @@ def few_lines(is_brief: bool) -> Iterator[None]:
             enable_progress_bars()
 
 
+def is_left_to_us(data_args: DataArguments, given: set[str]) -> bool:
+    """Whether the flags in `given` name a file to train on but no work, so that the rest is chosen here."""
+    return data_args.train_file is not None and not given & {*WORK}
+
+
 @wrong_usage()
 def choose_work(
     data_args: DataArguments,

@@ -23,7 +23,7 @@ from ..support.tables import format_table
 from ..training.start import can_distill
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments
-from .automatic import WORK, choose_settings, choose_work
+from .automatic import choose_settings, choose_work, is_left_to_us
 from .data import read_data
 from .evaluate import measure
 from .exits import UsageError, own_command, telling_what_is_kept
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
         raise UsageError("A comparison runs in one process: leave torchrun out.")
     if training_args.push_to_hub:
         raise UsageError("A comparison publishes nothing: leave --push_to_hub out, and `push` the model you like.")
-    chooses = data_args.train_file is not None and not given & {*WORK}
+    chooses = is_left_to_us(data_args, given)
     if chooses:
         given |= choose_work(data_args, training_args, given, kind="comparison")
     folder = Path(training_args.output_dir)

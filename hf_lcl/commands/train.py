@@ -10,7 +10,7 @@ from ..evaluation import classification_metrics
 from ..trainer import ContrastiveTrainer
 from ..training_args import ContrastiveTrainingArguments
 from .arguments import DataArguments
-from .automatic import WORK, choose_settings, choose_work, few_lines, write_settings
+from .automatic import choose_settings, choose_work, few_lines, is_left_to_us, write_settings
 from .data import read_data
 from .job import run_job
 from .model_arguments import ModelArguments
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
     )
     given = given_names(argv)
-    chooses = data_args.train_file is not None and not given & {*WORK}
+    chooses = is_left_to_us(data_args, given)
     data_args.is_automatic = chooses
     with few_lines(data_args.is_brief):
         if chooses:

@@ -166,19 +166,21 @@ REGRESSION = {"penalties": [0.1, 1.0, 10.0, 100.0], "folds": 5}
 # With the cell's learning rate and BatchAllTripletLoss, whose margin of 5 unit vectors cannot reach, accuracy fell
 # from 86 to 54 % on "banking77, 10 each". This loss has no margin, and the learning rate is the trainer's default.
 TRIPLETS = {"loss": "BatchHardSoftMarginTripletLoss", "learning_rate": 5e-5, **REGRESSION}
-NAMED = {"names_as_texts": True}
+WITH_NAMES = {"names_as_texts": True}
 # SetFit: 40 pairs of each text, its default before version 1.0. The present default is all pairs: 585,000 for the 770
 # texts of "banking77, 10 each".
 RIVALS = {
     "logistic-regression": System(fit_frozen, REGRESSION, ("sentence-transformers",), has_own_budget=True),
     "logistic-regression-names": System(
-        fit_frozen, REGRESSION | NAMED, ("sentence-transformers",), has_own_budget=True
+        fit_frozen, REGRESSION | WITH_NAMES, ("sentence-transformers",), has_own_budget=True
     ),
-    "trainer-ce-names": System(fit_trainer, NAMED),
+    "trainer-ce-names": System(fit_trainer, WITH_NAMES),
     # Uses validation texts, of which there are more than training texts in few-shot cells.
     "trainer-ce-tuned": System(fit_tuned, {"learning_rates": [5e-5, 1e-4, 2e-4, 5e-4]}),
     "setfit": System(fit_setfit, {"num_iterations": 20}, ("setfit", "sentence-transformers"), has_own_budget=True),
     "sentence-transformers": System(fit_sentence_transformers, TRIPLETS, ("sentence-transformers",)),
-    "sentence-transformers-names": System(fit_sentence_transformers, TRIPLETS | NAMED, ("sentence-transformers",)),
+    "sentence-transformers-names": System(
+        fit_sentence_transformers, TRIPLETS | WITH_NAMES, ("sentence-transformers",)
+    ),
     "supcon-metric-learning": System(fit_metric_learning, {"alpha": 0.5}, ("pytorch-metric-learning",)),
 }

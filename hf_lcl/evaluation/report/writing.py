@@ -108,8 +108,7 @@ def write_report(
     # The logit of a class that was added was never divided.
     folded = 1.0 if fitted_class(config) else folded_temperature(config)
     calibration, found = sections.calibration(learned, validated, AS_LEARNED if has_cuts else "", folded, fold)
-    helps = found["temperature"] != folded if folded != 1 else fold and found["error_after"] < found["error_before"]
-    folds = fold and helps
+    folds = fold and (found["temperature"] != folded if folded != 1 else found["error_after"] < found["error_before"])
     found["folded"] |= folds
     if on_test.has_several_labels:
         of_classes = several_labels.labels_together(on_test, learned)
