@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.signal import convolve
 
 from .decisions import is_right
 
 
-# Resamples of the bootstrap and of the permutation test, and how many of them are in memory at a time.
-RESAMPLES, BATCH = 9999, 100
+RESAMPLES = 9999  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PairedTest:
     difference: float  # of the mean accuracies
     low: float  # the 95% interval of the difference over texts, by a paired bootstrap
     high: float
-    p_texts: float  # over texts, by random sign flips; with one seed, McNemar's exact test
+    p_texts: float  # over texts, by a sign-flip test that counts all flips; with one seed, McNemar's exact test
     p_seeds: float | None  # over seeds, by a paired t-test; `None` with one seed, or if all differences are equal
 
 
@@ -30,25 +30,29 @@ def paired_test(correct: np.ndarray, reference: np.ndarray) -> PairedTest:
     """Compares two systems; `correct` and `reference` `(seeds, texts)` are 1 for a correct prediction, else 0."""
     if correct.shape != reference.shape:
         raise ValueError(f"{correct.shape} and {reference.shape} are not the same seeds and texts.")
-    by_text = correct.mean(axis=0) - reference.mean(axis=0)
+    by_text = (correct - reference).sum(axis=0).round().astype(int)  # in seeds
     by_seed = correct.mean(axis=1) - reference.mean(axis=1)
-    low = high = by_text.mean()
-    if np.ptp(by_text) > 0:
-        low, high = stats.bootstrap(
-            (by_text,), np.mean, method="percentile", n_resamples=RESAMPLES, batch=BATCH, rng=np.random.default_rng(0)
-        ).confidence_interval
+    low, high = _interval(by_text) / len(correct)
     p_seeds = float(stats.ttest_1samp(by_seed, 0).pvalue) if np.ptp(by_seed) > 1e-12 else None
-    return PairedTest(float(by_text.mean()), float(low), float(high), _p_over_texts(by_text), p_seeds)
+    return PairedTest(float(by_seed.mean()), float(low), float(high), _p_over_texts(by_text), p_seeds)
+
+
+def _interval(differences: np.ndarray) -> np.ndarray:
+    # Which of the texts with the same difference is drawn does not matter, so that drawing their number is enough.
+    values, counts = np.unique(differences, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(differences), counts / len(differences), RESAMPLES)
+    return np.percentile(drawn @ values / len(differences), (2.5, 97.5))
 
 
 def _p_over_texts(differences: np.ndarray) -> float:
-    differences = differences[differences != 0]  # the others have no sign to flip
-    if not len(differences):
-        return 1.0
-    if np.ptp(np.abs(differences)) == 0:
-        return float(stats.binomtest(int((differences > 0).sum()), len(differences)).pvalue)
-    options = {"n_resamples": RESAMPLES, "batch": BATCH, "rng": np.random.default_rng(0)}
-    return float(stats.permutation_test((differences,), np.sum, permutation_type="samples", **options).pvalue)
+    """The share of all ways to give the differences signs that lead to a sum at least as far from 0."""
+    likelihood = np.ones(1)  # of each sum of the differences whose sign is positive, from 0 on
+    for size, count in zip(*np.unique(np.abs(differences[differences != 0]), return_counts=True), strict=True):
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        likelihood = convolve(likelihood, of_size)
+    sums = 2 * np.arange(len(likelihood)) - len(likelihood) + 1
+    return float(likelihood[np.abs(sums) >= abs(differences.sum())].sum().clip(0, 1))
 
 
 def comparison_rows(runs: Sequence[Mapping[str, Any]], references: np.ndarray) -> list[dict[str, Any]]:

@@ -110,9 +110,10 @@ def _resampled(rounds: list[Round], systems: Sequence[str]) -> np.ndarray:
         lambda: defaultdict(lambda: defaultdict(list))
     )
     for one in rounds:
-        texts = one.correct.shape[1]
-        counts = rng.multinomial(texts, np.full(texts, 1 / texts), RESAMPLES)
-        accuracies = counts @ one.correct.T / texts
+        # Texts that the same systems have right are drawn by their number.
+        patterns, counts = np.unique(one.correct, axis=1, return_counts=True)
+        drawn = rng.multinomial(counts.sum(), counts / counts.sum(), RESAMPLES)
+        accuracies = drawn @ patterns.T / counts.sum()
         by_data[one.data][one.cell][one.draw].append(np.stack([_regrets(one, row, systems) for row in accuracies]))
     found = np.empty((RESAMPLES, len(systems)))
     for sample in range(RESAMPLES):
