@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,15 @@ class Task:
         """The classes by id."""
         return self.splits["train"].features["label"].names
 
-    def with_names(self) -> "Task":
-        """The same with the class names as further training texts, for systems that do not use them otherwise."""
+    def with_names(self, sentences: Sequence[str] = ("{}",)) -> "Task":
+        """
+        The same with the class names as further training texts, for systems that do not use them otherwise: one text
+        for each of the `sentences`, in which the name takes the place of `{}`.
+        """
         train = self.splits["train"]
         words = words_of_names(dict(enumerate(self.names)))  # as in our start
-        names = Dataset.from_dict({"text": [*words.values()], "label": [*words]}, features=train.features)
+        texts = [sentence.format(name) for sentence in sentences for name in words.values()]
+        names = Dataset.from_dict({"text": texts, "label": [*words] * len(sentences)}, features=train.features)
         return replace(self, splits=DatasetDict({**self.splits, "train": concatenate_datasets([train, names])}))
 
 

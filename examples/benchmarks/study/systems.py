@@ -70,7 +70,7 @@ def ours(
     ingredient: str | None = None,
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
-    names_in_training: bool = False,
+    names_in_training: bool | list[str] = False,
     **training: Any,
 ) -> System:
     """
@@ -83,7 +83,8 @@ def ours(
         keeps_tokens (`bool`, *optional*, defaults to `False`): whether the distillation of the start keeps the hidden
             states of the other tokens, as in the library, or does not constrain them, as in its first version.
         share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
-        names_in_training (`bool`, *optional*, defaults to `False`): whether the class names are training texts.
+        names_in_training (`bool` or `list[str]`, *optional*, defaults to `False`): whether the class names are
+            training texts, or sentences around them.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -116,10 +117,11 @@ def train_ours(
     ingredient: str | None = None,
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
-    names_in_training: bool = False,
+    names_in_training: bool | list[str] = False,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
     """Trains a `ContrastiveTrainer`, and returns it with all tokenised texts."""
-    task = task.with_names() if names_in_training else task
+    if names_in_training:
+        task = task.with_names(("{}",) if names_in_training is True else names_in_training)
     tokenizer, tokens = tokenized(task)
     weighting = "head" if training["objective"] == "lcl" else "none"
     set_seed(task.seed)
@@ -207,7 +209,14 @@ START = {"distill_mean": True, "head_start": True, "learning_rate": 1e-4, "keeps
 TO_THE_LAST_STEP = {"stop_when_learned": False}
 # The start in its first version, with the lower learning rate that followed it.
 FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
-NAMED = ours(objective="lcl", stop_when_learned=True, names_in_training=True, **START | {"names_as_texts": False})
+
+
+def named(names_in_training: bool | list[str] = True, **training: Any) -> System:
+    """The default, with the class names as training texts."""
+    training = START | {"names_as_texts": False, "stop_when_learned": True, "objective": "lcl"} | training
+    return ours(names_in_training=names_in_training, **training)
+
+
 SYSTEMS = {
     "trainer-ce": System(fit_trainer),
     # Cross-entropy with the same start and settings as the contrastive objectives.
@@ -219,7 +228,7 @@ SYSTEMS = {
     # Stops when the texts are learned, keeps the running mean of weights, and refits the head.
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
     # The library's default: the class names are training texts, too, and not only texts of the start.
-    "lcl-names": NAMED,
+    "lcl-names": named(),
     # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective without the start, with the head and the learning rate of `trainer-ce`.
@@ -289,5 +298,10 @@ TRIALS = {
     "near the start, stops when learned": changed("NearStart", stop_when_learned=True),
     "labels smoothed by relations, stops when learned": changed("RelatedLabels", stop_when_learned=True),
     "weights fitted, stops when learned": changed("FittedWeights", stop_when_learned=True),
-    "names in training, stops when learned": NAMED,
+    "names in training, stops when learned": named(),
+    # One change to that.
+    "names twice, stops when learned": named(["{}", "{}"]),
+    "names in a sentence, stops when learned": named(["This text is about {}."]),
+    "names alone and in a sentence, stops when learned": named(["{}", "This text is about {}."]),
+    "cross-entropy, names in training": named(objective="ce", stop_when_learned=False),
 }
