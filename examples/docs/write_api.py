@@ -59,8 +59,11 @@ def page() -> str:
 
 
 def methods(thing: Any) -> Iterator[tuple[str, Any]]:
-    """The public methods that a class defines or overrides, with their names."""
-    for name, own in vars(thing).items() if inspect.isclass(thing) else ():
+    """The public methods that a class or its bases in this library define, with their names."""
+    bases = inspect.getmro(thing) if inspect.isclass(thing) else ()
+    owns = [vars(base) for base in bases if base.__module__.startswith("hf_lcl")]
+    for name in dict.fromkeys(name for own in owns for name in own):
+        own: Any = next(own[name] for own in owns if name in own)
         own = getattr(own, "__func__", own)
         if inspect.isfunction(own) and not name.startswith("_") and own.__doc__:
             yield name, own

@@ -303,5 +303,7 @@ TRIALS = {
     "names twice, stops when learned": named(["{}", "{}"]),
     "names in a sentence, stops when learned": named(["This text is about {}."]),
     "names alone and in a sentence, stops when learned": named(["{}", "This text is about {}."]),
+    "alpha 0.25, names in training": named(alpha=0.25),
+    "alpha 0.1, names in training": named(alpha=0.1),
     "cross-entropy, names in training": named(objective="ce", stop_when_learned=False),
 }
