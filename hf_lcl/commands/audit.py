@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.formats import Row
+from ..data.several_labels import written_list
 from ..evaluation.audit.embedding import Embedder
 from ..evaluation.audit.findings import SAME_TEXT_COSINE, look_at
 from ..evaluation.audit.writing import Audit
@@ -111,7 +112,7 @@ def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.
     """
     if label_column is None:
         return [], None
-    if several := [row.line for row in rows if isinstance(row.values[label_column], list)]:
+    if several := [row.line for row in rows if isinstance(written_list(row.values[label_column]), list)]:
         raise ValueError(
             f"Line {several[0]} holds a list of labels: only one label per text can be looked at. --no_labels looks "
             "for duplicates and outliers."

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
+from ..data.several_labels import written_list
 from .arguments import DataArguments
 
 
@@ -68,7 +69,8 @@ def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     for row in rows:
         for name, value in row.items():
             column = cells.setdefault(name, [])
-            for part in value if isinstance(value, list) else [value]:  # several labels
+            value = written_list(value)  # several labels
+            for part in value if isinstance(value, list) else [value]:
                 if part is not None and str(part).strip():
                     column.append(str(part).strip())
     return cells

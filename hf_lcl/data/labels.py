@@ -13,7 +13,7 @@ from transformers.utils import logging
 from ..support.likely import did_you_mean
 from .cells import LABEL_NAMES, lacks, listed
 from .loading import as_splits, place, title_of
-from .several_labels import FLOAT, holds_lists, indicator_rows, label_lists
+from .several_labels import FLOAT, holds_lists, indicator_rows, label_lists, read_written_lists
 
 
 logger = logging.get_logger(__name__)
@@ -30,8 +30,9 @@ def encode_labels(
     per text, or none) as indicator rows with 0.0 or 1.0 for each class.
 
     Names are sorted; if all labels of all splits are ids (`str(int(label)) == label`), they are sorted by number.
-    `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. A split without the column is left
-    unchanged; if all labels of a test or validation split are empty or -1, the column is dropped.
+    `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. Lists may be written as text, as pandas
+    writes them into a csv (`"['joy', 'anger']"`). A split without the column is left unchanged; if all labels of a
+    test or validation split are empty or -1, the column is dropped.
 
     Args:
         splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split if there is no
@@ -68,6 +69,7 @@ def encode_labels(
             "encode_labels reads all labels to find the classes, and a stream is read while it is trained on: write "
             f"splits.map(lambda row: {{'labels': names.index(row[{label_column!r}])}}), with names=[...] in order."
         )
+    splits = DatasetDict({split: read_written_lists(dataset, label_column) for split, dataset in splits.items()})
     reference, known = "train" if "train" in splits else next(iter(splits)), "the classes of the model"
     if several is None:
         several = holds_lists(splits[reference], label_column)

@@ -1,5 +1,6 @@
 """Several labels per text: converts lists, delimited strings and 0/1 columns to indicator rows `(texts, classes)`."""
 
+import ast
 import re
 import reprlib
 from collections import Counter
@@ -15,11 +16,40 @@ from .loading import place, title_of
 
 YES_OR_NO = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 FLOAT = re.compile(r"[-+]?\d*\.\d+")
+BETWEEN_QUOTES, BETWEEN_DIGITS = re.compile(r"(?<=['\"])\s+(?=['\"])"), re.compile(r"(?<=\d)\s+(?=\d)")
 
 
 def holds_lists(dataset: Dataset, column: str) -> bool:
     """Whether a column holds a list of labels for each text."""
     return isinstance(dataset.features.get(column), List | LargeList)
+
+
+def written_list(cell: Any) -> Any:
+    """
+    The list that a cell of a csv holds as text, as pandas or numpy write it: `"['joy', 'anger']"`, `"['joy' 'anger']"`
+    or `"[2 28]"`. Any other cell is returned as it is.
+    """
+    if not isinstance(cell, str) or not cell.strip().startswith("["):
+        return cell
+    for blanks in (BETWEEN_QUOTES, BETWEEN_DIGITS):  # numpy writes no commas
+        try:
+            values = ast.literal_eval(blanks.sub(", ", cell.strip()))
+        except (ValueError, SyntaxError):
+            continue
+        if isinstance(values, list) and all(isinstance(value, str | int) for value in values):
+            return list(map(str, values))
+    return cell
+
+
+def read_written_lists(dataset: Dataset, column: str) -> Dataset:
+    """Replaces a column of strings by a column of lists if each of its cells is a [`written_list`], or empty."""
+    if getattr(dataset.features.get(column), "dtype", None) not in ("string", "large_string"):
+        return dataset
+    cells = dataset.with_format(None)[column][:]
+    lists = [written_list(cell) if cell and cell.strip() else [] for cell in cells]
+    if not any(lists) or not all(isinstance(values, list) for values in lists):
+        return dataset
+    return dataset.remove_columns(column).add_column(column, lists, feature=List(Value("string")))
 
 
 def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDict:
@@ -31,7 +61,7 @@ def split_labels(splits: DatasetDict, column: str, delimiter: str) -> DatasetDic
     for split, dataset in splits.items():
         if column not in dataset.column_names:
             continue
-        if holds_lists(dataset, column):
+        if holds_lists(read_written_lists(dataset, column), column):
             raise ValueError(
                 f"{title_of(dataset, split)} holds lists in column {column!r}: leave label_delimiter={delimiter!r} "
                 "out."

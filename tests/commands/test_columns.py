@@ -41,6 +41,14 @@ def test_a_known_name_decides_among_several():
     assert find_columns(rows)[:2] == ("text", "Queue")
 
 
+def test_lists_that_are_written_as_text_hold_labels():
+    values = [str(sorted({f"tag {row % 4}", f"tag {row % 7 % 4}"})) for row in range(120)]
+    rows = [{"Body": row["Body"], "Marks": marks} for row, marks in zip(tickets(), values)]
+    text, label, reasons = find_columns(rows)
+    assert (text, label) == ("Body", "Marks")
+    assert "Marks (4 values)" in reasons[1]
+
+
 def test_a_column_is_judged_by_its_cells_that_are_not_empty():
     rows = [row | {"Remark": "please call the customer back" if n == 3 else ""} for n, row in enumerate(tickets())]
     rows[4]["Body"] = None

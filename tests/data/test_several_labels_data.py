@@ -1,13 +1,14 @@
 """Several labels per text: any form becomes indicator rows, and held-out splits are stratified by label."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from hf_lcl.data import drop_conflicts, encode_labels
+from hf_lcl.data import drop_conflicts, encode_labels, load_splits
 from hf_lcl.data.holding_out import hold_out
 from hf_lcl.data.labels import class_ids
-from hf_lcl.data.several_labels import indicator_rows, join_label_columns, rarest_labels, split_labels
+from hf_lcl.data.several_labels import indicator_rows, join_label_columns, rarest_labels, split_labels, written_list
 from hf_lcl.data.summary import DataSummary, SplitSummary, _several_labels
 
 
@@ -42,6 +43,46 @@ def test_strings_and_columns_give_the_same_lists():
     joined = join_label_columns(DatasetDict(train=Dataset.from_dict(columns)), ["a", "b"], "labels")
     assert joined["train"]["labels"][:] == [[0, 1], [], [1]]
     assert encode_labels(joined, "labels")[0]["train"]["labels"][:] == [[1, 1], [0, 0], [0, 1]]
+
+
+def test_lists_in_a_csv_of_pandas_or_numpy_are_lists(tmp_path):
+    labels = [["it's", "b"], [], ["b"], ["b", "c d", "it's"]]
+    expected = [[1, 0, 1], [0, 0, 0], [1, 0, 0], [1, 1, 1]]
+    texts = [f"text {row}" for row in range(4)]
+    for name, lists in (("pandas", labels), ("numpy", [np.array(some, dtype=object) for some in labels])):
+        pd.DataFrame({"text": texts, "label": lists}).to_csv(tmp_path / f"{name}.csv", index=False)
+        encoded, names = encode_labels(load_splits(tmp_path / f"{name}.csv", label_column="label"))
+        assert names == ["b", "c d", "it's"]
+        assert encoded["train"]["labels"][:] == expected
+    from_frame, _ = encode_labels(pd.read_csv(tmp_path / "pandas.csv"))
+    assert from_frame["labels"][:] == expected
+    with pytest.raises(ValueError, match=r"holds lists in column 'label': leave label_delimiter=',' out"):
+        split_labels(load_splits(tmp_path / "pandas.csv"), "label", ",")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("[2 28]", ["2", "28"]),
+        ('["a", "b"]', ["a", "b"]),
+        ("[]", []),
+        ("[red]", "[red]"),
+        ("[['a']]", "[['a']]"),
+        ("[0.5]", "[0.5]"),
+        ("[1]+[2]", "[1]+[2]"),
+        ("a", "a"),
+        (None, None),
+    ],
+)
+def test_only_lists_of_names_or_numbers_are_lists(cell, value):
+    assert written_list(cell) == value
+
+
+def test_names_in_brackets_stay_names_where_some_cells_are_no_lists():
+    labels = ["['a']", "b", "['a']", "b"]
+    encoded, names = encode_labels(of(labels), "labels")
+    assert names == ["['a']", "b"]
+    assert encoded["train"]["labels"][:] == [0, 1, 0, 1]
 
 
 def test_an_unknown_label_is_named_with_its_row():
