@@ -180,8 +180,16 @@ class ContrastiveTrainer(ExportingTrainer):
         # The wrapper passes on all inputs of the architecture: their columns must be kept (token_type_ids, ...).
         self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
-        taken = [*self._signature_columns, *inspect.signature(self.unwrapped.native.forward).parameters]
-        self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
+        self._signature_columns = self._inputs(self.args.view, *self._signature_columns)
+
+    def _inputs(self, view: str, *others: str) -> list[str]:
+        """The columns that the model takes."""
+        taken = [*others, *inspect.signature(self.unwrapped.native.forward).parameters]
+        return input_columns(taken, self.processing_class, view)
+
+    @property
+    def _id2label(self) -> dict[int, str]:
+        return dict(enumerate(class_names(self.unwrapped.config)))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
@@ -198,7 +206,7 @@ class ContrastiveTrainer(ExportingTrainer):
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
         elif kwargs.get("is_training") and learns_names(self.args, self.unwrapped, dataset):
-            dataset = with_names(dataset, dict(enumerate(class_names(self.unwrapped.config))), self.processing_class)
+            dataset = with_names(dataset, self._id2label, self.processing_class, self._inputs("dropout"))
         return super()._get_dataloader(dataset, *args, **kwargs)
 
     # The run
@@ -261,9 +269,8 @@ class ContrastiveTrainer(ExportingTrainer):
         With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
         classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        names = dict(enumerate(class_names(self.unwrapped.config)))
         tokenizer = self.processing_class if self.args.names_as_texts else None
-        texts = texts_to_fit(self.train_dataset, names, tokenizer, self.args.seed)
+        texts = texts_to_fit(self.train_dataset, self._id2label, tokenizer, self._inputs("dropout"), self.args.seed)
         # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)

@@ -190,7 +190,7 @@ def judge_trajectory(task: Task, system: str) -> dict[str, Any]:
     def follow(trainer: Any, tokens: DatasetDict) -> None:
         classifier = trainer.model.native if is_ours else trainer.model
         tokenizer = trainer.processing_class
-        names = names_as_texts(dict(enumerate(task.names)), tokenizer) if is_ours else []
+        names = names_as_texts(tokens["train"], dict(enumerate(task.names)), tokenizer) if is_ours else []
         train, held_out = Reader(tokenizer, [*tokens["train"], *names]), Reader(tokenizer, tokens["test"])
         trajectory = Trajectory(
             classifier,

@@ -1,5 +1,6 @@
 """Class names as training texts."""
 
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
@@ -8,6 +9,7 @@ from datasets import Dataset, Features, concatenate_datasets
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedTokenizerBase
 
+from ..data.cells import LABEL_NAMES
 from ..data.labels import label_column
 
 
@@ -18,30 +20,38 @@ def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
 
 
 def names_as_texts(
-    id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, several_labels: bool = False
+    dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, inputs: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """The [`words_of_names`] as tokenised texts with `labels`; none without a tokenizer."""
+    """
+    The [`words_of_names`] as further rows of a tokenised data set: its labels, and those of its columns that a
+    tokenizer makes. None without a tokenizer, or if other `inputs` of the model are among the columns.
+    """
     if tokenizer is None:
         return []
+    first = dataset[0]
+    column = label_column(list(first))
     tokenizer = deepcopy(tokenizer)  # a call changes the settings that are saved with it
-    labels = np.eye(len(id2label)) if several_labels else np.arange(len(id2label))
-    return [{**tokenizer(name), "labels": labels[label].tolist()} for label, name in words_of_names(id2label).items()]
+    labels = np.eye(len(id2label)) if np.ndim(first[column]) else np.arange(len(id2label))
+    words = words_of_names(id2label).items()
+    rows = [{**tokenizer(name), column: labels[label].tolist()} for label, name in words]
+    if rows and first.keys() & inputs - rows[0].keys() - {*LABEL_NAMES}:
+        return []
+    return [{key: value for key, value in row.items() if key in first} for row in rows]
 
 
-def with_names(dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None) -> Any:
+def with_names(
+    dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, inputs: Collection[str] = ()
+) -> Any:
     """
     A tokenised data set with the [`names_as_texts`] as further rows. A `datasets.Dataset` stays one; if it computes
     its rows by a transform, it is returned as it is.
     """
-    column = label_column(dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0]))
-    names = names_as_texts(id2label, tokenizer)
-    rows = [{column if key == "labels" else key: value for key, value in name.items()} for name in names]
+    if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
+        return dataset
+    rows = names_as_texts(dataset, id2label, tokenizer, inputs)
     if not rows or not isinstance(dataset, Dataset):
         return ConcatDataset([dataset, rows]) if rows else dataset  # type: ignore[list-item]
-    if dataset.format["type"] == "custom":
-        return dataset
-    features = Features({key: feature for key, feature in dataset.features.items() if key in rows[0]})
-    table = Dataset.from_list([{key: row[key] for key in features} for row in rows], features=features)
+    table = Dataset.from_list(rows, features=Features({key: dataset.features[key] for key in rows[0]}))
     given = dict(dataset.format)
     whole = concatenate_datasets([dataset.with_format(None), table])
     return whole.with_format(**given.pop("format_kwargs"), **given)

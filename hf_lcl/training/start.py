@@ -1,11 +1,11 @@
 """Initialisation of a new model before the first training step, and the texts that its classifier is fitted to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
+from torch.utils.data import IterableDataset, Subset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
 from transformers.utils import logging
 
@@ -166,14 +166,21 @@ def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool
 
 
 def texts_to_fit(
-    dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, seed: int = 0
-) -> Dataset:
+    dataset: Any,
+    id2label: dict[int, str],
+    tokenizer: PreTrainedTokenizerBase | None,
+    inputs: Collection[str] = (),
+    seed: int = 0,
+) -> Any:
     """
     The texts that a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn with `seed`
-    and sorted by length, and the class names if a tokenizer is given.
+    and sorted by length, and the [`names.names_as_texts`].
     """
     rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
-    texts: Dataset = Subset(dataset, by_length.tolist())
-    names: Any = names_as_texts(id2label, tokenizer, several_labels=np.ndim(dataset[0].get("labels")) > 0)
-    return ConcatDataset([texts, names]) if names else texts
+    names = names_as_texts(dataset, id2label, tokenizer, inputs)
+    if not names:
+        return Subset(dataset, by_length.tolist())
+    # A batch of both can hold only the columns of both.
+    texts = ({key: row[key] for key in names[0]} for row in map(dataset.__getitem__, by_length.tolist()))
+    return [*texts, *names]

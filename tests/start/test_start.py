@@ -313,7 +313,8 @@ def test_a_classifier_of_the_last_token_has_no_use_for_the_mean(tmp_path):
 
 
 def test_the_name_of_a_class_is_a_text_of_it(tokenizer):
-    rows = names_as_texts({0: "party_cake", 1: "LABEL_1", 2: "7", 3: "Furious"}, tokenizer)
+    given = [{"input_ids": [5], "labels": 0}]
+    rows = names_as_texts(given, {0: "party_cake", 1: "LABEL_1", 2: "7", 3: "Furious"}, tokenizer)
     assert [(tokenizer.decode(row["input_ids"], skip_special_tokens=True), row["labels"]) for row in rows] == [
         ("party cake", 0),
         ("furious", 3),
@@ -321,13 +322,16 @@ def test_the_name_of_a_class_is_a_text_of_it(tokenizer):
 
 
 def test_of_a_large_training_set_a_part_is_read(tokenizer):
-    rows = Dataset.from_dict({"input_ids": [[5] * (1 + row % 3) for row in range(20_010)], "row": range(20_010)})
-    texts = texts_to_fit(rows, {0: "glad", 1: "sad"}, tokenizer, seed=0)
+    number = 20_010
+    tokens = [[5 + row // 1000] * (1 + row % 3) for row in range(number)]
+    rows = Dataset.from_dict({"input_ids": tokens, "labels": [0] * number, "row": range(number)})
+    texts = texts_to_fit(rows, {0: "glad", 1: "sad"}, tokenizer)
     assert len(texts) == 20_000 + 2
-    drawn = [rows["row"][index] for index in texts.datasets[0].indices[::1000]]
-    assert max(drawn) - min(drawn) > 10_000
-    lengths = [1 + index % 3 for index in texts.datasets[0].indices]
+    drawn = [row["input_ids"] for row in texts[:20_000]]
+    assert max(drawn[:2000])[0] - min(drawn[:2000])[0] > 10  # from everywhere
+    lengths = [*map(len, drawn)]
     assert lengths == sorted(lengths)
+    assert [row["labels"] for row in texts[20_000:]] == [0, 1]
 
 
 def test_class_weights_count_where_the_classifier_is_fitted(make_trainer, bert, splits):

@@ -43,6 +43,12 @@ class TestRows:
         assert [whole[row]["label"] for row in range(4)] == [0, 1, 0, 2]
         assert [whole[row]["input_ids"] for row in (2, 3)] == words
 
+    def test_rows_with_other_inputs_of_the_model_stay_alone(self, rows, words, tokenizer):
+        inputs = ["input_ids", "token_type_ids", "entity_ids", "label_ids", "labels"]
+        linked = rows.add_column("entity_ids", [[1], [2]])
+        assert with_names(linked, NAMES, tokenizer, inputs) is linked
+        assert with_names(rows.add_column("label_ids", [0, 1]), NAMES, tokenizer, inputs)[2:]["input_ids"] == words
+
     def test_where_there_is_none_or_they_cannot_be_made_it_stays_the_same(self, rows, tokenizer):
         assert with_names(rows, {0: "LABEL_0", 1: "7"}, tokenizer) is rows
         assert with_names(rows, NAMES, None) is rows
@@ -52,6 +58,21 @@ class TestRows:
 
 class TestTrainer:
     """When a trainer reads them."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda rows: rows.rename_column("labels", "label"),
+            lambda rows: rows.map(lambda row: {f"view_{name}": row[name] for name in ("input_ids", "attention_mask")}),
+            lambda rows: rows.remove_columns("token_type_ids").to_list(),
+            lambda rows: rows.map(lambda row: {"position_ids": list(range(len(row["input_ids"])))}),
+        ],
+        ids=["label", "view", "list", "positions"],
+    )
+    def test_any_columns_may_stand_beside_them(self, make_trainer, splits, change):
+        rows = change(splits["train"].select(range(9)))  # so few that names and texts share a batch
+        views = {"num_views": 2, "view": "column"} if "view_input_ids" in rows[0] else {}
+        make_trainer(train=rows, objective="scl", head_start=True, max_steps=2, **views).train()
 
     @pytest.fixture
     def read(self, splits, tokenizer):
