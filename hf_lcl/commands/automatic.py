@@ -107,13 +107,13 @@ def write_settings(
     Writes the arguments in `names`, given or chosen, to `settings.yaml` in the output folder. `train settings.yaml`
     repeats the run, and the other commands read texts with these settings.
     """
+    model_args, data_args, training_args = arguments
     values = {
-        name: getattr(value, "value", value)
-        for part in arguments
-        for name, value in vars(part).items()
+        name: value
+        for name, value in (vars(model_args) | vars(data_args) | training_args.to_dict()).items()
         if name in names and name not in NOT_REPEATED and value is not None
     }
-    write_whole(Path(arguments[2].output_dir) / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
+    write_whole(Path(training_args.output_dir) / SETTINGS, yaml.safe_dump(values, allow_unicode=True, sort_keys=True))
 
 
 def _say(*lines: str) -> None:

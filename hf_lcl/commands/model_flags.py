@@ -8,7 +8,7 @@ from typing import Any
 
 from .arguments import DataArguments
 from .exits import UsageError, wrong_usage
-from .parsing import SETTINGS, command_parser, parse_strictly, read_settings, refuse
+from .parsing import SETTINGS, command_parser, given_names, parse_strictly, read_settings, refuse
 
 
 HOW_TEXTS_ARE_READ = (
@@ -67,6 +67,8 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
 def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
     """[`parse_flags`] with defaults from the `settings.yaml` that `train` wrote beside a model."""
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
+    if given_names(argv) & {"label_delimiter", "label_columns"}:  # which exclude one another
+        names -= {*HOW_LABELS_ARE_READ}
     parser.set_defaults(**remembered(Path(model), names))
     return parse_flags(parser, argv)
 

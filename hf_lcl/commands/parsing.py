@@ -48,7 +48,9 @@ class BriefHelp(Action):
 
 
 def command_parser(command: str, description: str) -> ArgumentParser:
-    return ArgumentParser(f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter)
+    return ArgumentParser(
+        f"python -m hf_lcl {command}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
+    )
 
 
 def parse_arguments(
@@ -63,7 +65,9 @@ def parse_arguments(
         UsageError: if a flag is unknown or was removed, if a value is invalid, if `CheckedArguments.problems` finds
             problems, or if the file of settings is missing. The message has all problems.
     """
-    parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, add_help=False, **parser_arguments)
+    # `given_names` knows only whole names.
+    options: dict[str, Any] = {"formatter_class": HelpFormatter, "add_help": False, "allow_abbrev": False}
+    parser = HfArgumentParser(dataclasses, **options, **parser_arguments)
     parser.add_argument("-h", "--help", action=BriefHelp, nargs=0, default=SUPPRESS, help="the flags that matter most")
     parser.add_argument("--help_all", "--help-all", action="help", help="every flag")
     flags = {action.dest: action for action in parser._actions}  # argparse has no public list of flags
@@ -178,7 +182,7 @@ def _json_fault(value: Any) -> str:
 def given_names(argv: list[str]) -> set[str]:
     """The names of the flags on a command line, and those in the settings file that it begins with."""
     flags = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
-    return flags | _settings(argv).keys()
+    return flags | {name.removeprefix("no_") for name in flags} | _settings(argv).keys()
 
 
 class _Loader(yaml.SafeLoader):
@@ -188,9 +192,26 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
+def is_settings_file(name: str) -> bool:
+    """Whether a command line begins with the name of a file of settings, rather than of texts or a flag."""
+    path = Path(name)
+    if name.startswith("-") or path.suffix not in SETTINGS_FILES:
+        return False
+    if path.suffix != ".json" or not path.is_file():
+        return True
+    text = path.read_text(encoding="utf-8", errors="replace")
+    first = text.partition("\n")[0]
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return not first.startswith("{") or bool(_json_fault(first))  # not JSON lines
+    return isinstance(content, dict) and not any(
+        isinstance(value, list) and any(isinstance(row, dict) for row in value) for value in content.values()
+    )
+
+
 def _settings(argv: list[str]) -> dict[str, Any]:
-    path = Path(argv[0] if argv else "")
-    return {} if str(path).startswith("-") or path.suffix not in SETTINGS_FILES else read_settings(path)
+    return read_settings(Path(argv[0])) if argv and is_settings_file(argv[0]) else {}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`python -m hf_lcl train`: fine-tunes an ordinary classifier on files."""
 
 from functools import partial
-from pathlib import Path
 
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -14,7 +13,7 @@ from .automatic import choose_settings, choose_work, few_lines, is_left_to_us, w
 from .data import read_data
 from .job import run_job
 from .model_arguments import ModelArguments
-from .parsing import SETTINGS_FILES, given_names, parse_arguments
+from .parsing import given_names, is_settings_file, parse_arguments
 
 
 # transformers' default, with which a short training has no loss curve.
@@ -74,7 +73,7 @@ def main(argv: list[str]) -> None:
 
 def naming_file(argv: list[str]) -> list[str]:
     """Inserts `--train_file` before a file of texts that is first on the command line."""
-    is_file = argv and not argv[0].startswith("-") and Path(argv[0]).suffix not in SETTINGS_FILES
+    is_file = argv and not argv[0].startswith("-") and not is_settings_file(argv[0])
     return ["--train_file", *argv] if is_file else argv
 
 

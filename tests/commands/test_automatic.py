@@ -11,6 +11,8 @@ from datasets import Dataset
 from transformers import BertConfig, BertModel
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.commands.train import ARGUMENTS
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +144,32 @@ def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_fo
     assert [line.split()[0] for line in (confused, misread, report, model, following)] == [
         *("confused", "misread", "report", "model", "next")
     ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("form", ["list", "lines", "field"])
+def test_a_json_file_of_texts_is_no_file_of_settings(form, tickets, encoder_folder, tmp_path):
+    with tickets.open() as file:
+        texts = [{"text": row["Body"], "label": row["Queue"]} for row in csv.DictReader(file, delimiter=";")]
+    lines = "".join(json.dumps(row) + "\n" for row in texts)
+    content = {"list": json.dumps(texts), "lines": lines, "field": json.dumps({"version": 1, "data": texts})}[form]
+    (tmp_path / "t.json").write_text(content)
+    flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
+    flags += ["--json_field", "data"] if form == "field" else []
+    main(["train", str(tmp_path / "t.json"), *flags, "--output_dir", str(tmp_path / "out")])
+    assert json.loads((tmp_path / "out" / "all_results.json").read_text())["train_samples"] == 56
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_any_flag_is_repeated_by_the_settings(tickets, encoder_folder, tmp_path):
+    flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
+    others = ["--no_names_as_texts", "--debug", "underflow_overflow"]
+    config = ["--accelerator_config", '{"dispatch_batches": false}']
+    main(["train", str(tickets), *flags, *others, *config, "--output_dir", str(tmp_path / "out")])
+    *_, training_args = parse_arguments(ARGUMENTS, [str(tmp_path / "out" / "settings.yaml")])
+    assert training_args.names_as_texts is False
+    assert [*training_args.debug] == ["underflow_overflow"]
+    assert training_args.accelerator_config.dispatch_batches is False
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -48,6 +49,14 @@ def test_labels_may_be_ids_where_the_model_has_no_names(plain, files, expected, 
     out = tmp_path / "results.json"
     main(["evaluate", str(plain), "--test_file", str(tmp_path / "ids.jsonl"), "--output_file", str(out)])
     assert json.loads(out.read_text())["accuracy"] == pytest.approx(expected["accuracy"])
+
+
+def test_how_labels_are_written_may_differ_from_training(plain, tmp_path, fails):
+    (plain / "settings.yaml").write_text('label_delimiter: "|"\nlabel_column_name: mood\n')
+    columns = {name: ["0", "1"] for name in NAMES}
+    pd.DataFrame({"text": ["a cake", "a party"], **columns}).to_csv(tmp_path / "t.csv", index=False)
+    told = fails(["evaluate", str(plain), "--test_file", str(tmp_path / "t.csv"), "--label_columns", *NAMES])
+    assert "label_delimiter" not in told
 
 
 def test_a_training_model_will_do(plain, bert, files, expected, tmp_path):
