@@ -1,9 +1,10 @@
 """`python -m hf_lcl apply`: writes a corrected copy of a labelled file."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
-from ..data.corrections import apply_corrections, read_corrections
+from ..data.corrections import CHANGE, apply_corrections, read_corrections
 from ..data.reading import Reader, named_columns
 from ..support.files import check_output, open_whole, write_csv
 from .columns import set_columns
@@ -42,12 +43,13 @@ def main(argv: list[str]) -> None:
             )
     decided = Reader(encoding=flags.corrections_encoding).rows(flags.corrections, ["text"], columns=[])
     corrections = read_corrections(flags.corrections, decided)
-    set_columns(data_args, flags.train_file)
+    set_columns(data_args, flags.train_file, has_labels=any(one.decision == CHANGE for one in corrections))
     text_columns = named_columns(data_args.text_column_names, columns)
     read = data_args.reader.rows(flags.train_file, text_columns, columns=[])
     texts = ((row, data_args.text_of(row)) for row in read)
     rows, counts = apply_corrections(texts, corrections, text_columns[0], data_args.label_column)
     if kind == ".csv":
+        columns = [*dict.fromkeys(chain(columns, *rows))]  # the header of a JSON file is that of its first rows
         write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))
     else:
         with open_whole(flags.output) as file:

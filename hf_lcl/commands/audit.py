@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.corrections import label_of
 from ..data.formats import Row
 from ..data.several_labels import written_list
 from ..evaluation.audit.embedding import Embedder
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> None:
         refuse_overwriting(page, data_args.files.values())
     rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)
     texts = [data_args.text_of(row) for row in rows]
-    names, labels = class_ids(rows, data_args.label_column_name)
+    names, labels = class_ids(rows, None if flags.no_labels else data_args.label_column_name)
     with few_lines(is_brief=True):
         if flags.model is None:
             ModelArguments().load_config()  # its error explains how to install the default encoder
@@ -96,12 +97,10 @@ def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -
     The rows of a file, each with a text and a label. The columns are found as by `train FILE`, and set in `data_args`.
     They are printed unless the user named them or they have the usual names.
     """
-    if not has_labels:
-        data_args.label_column_name = None
-    elif data_args.label_column_name or len(data_args.reader.columns(path)) > 1:
-        reasons, _ = set_columns(data_args, path)
+    if data_args.label_column_name or len(data_args.reader.columns(path)) > 1:
+        reasons, _ = set_columns(data_args, path, has_labels=has_labels)
         print(*reasons, sep="\n", end="\n" * bool(reasons))
-    text, label = data_args.text_column_names, data_args.label_column_name
+    text, label = data_args.text_column_names, data_args.label_column_name if has_labels else None
     return list(data_args.reader.rows(path, text, columns=[label] if label else [], label_column=label))
 
 
@@ -117,5 +116,5 @@ def class_ids(rows: list[Row], label_column: str | None) -> tuple[list[str], np.
             f"Line {several[0]} holds a list of labels: only one label per text can be looked at. --no_labels looks "
             "for duplicates and outliers."
         )
-    names, ids = np.unique([str(row.values[label_column]).strip() for row in rows], return_inverse=True)
+    names, ids = np.unique([label_of(row, label_column) for row in rows], return_inverse=True)
     return names.tolist(), ids

@@ -20,13 +20,18 @@ MIN_ROWS_PER_LABEL = 3
 
 
 def find_columns(
-    rows: Iterable[Mapping[str, Any]], *, text: str | None = None, label: str | None = None, source: str = "The file"
-) -> tuple[str, str, list[str]]:
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    has_labels: bool = True,
+    source: str = "The file",
+) -> tuple[str, str | None, list[str]]:
     """
-    Finds the text column and the label column in the first rows of a file, unless they are given, and returns both
-    with a reason for each that was found. A text column has three words or more per cell on average, and few repeated
-    cells. A label column has at least two values, each in three rows or more on average. Of several candidates, one
-    with a usual name (`text`, `body`, `label`, `queue`, ...) is taken.
+    Finds the text column and, with `has_labels`, the label column in the first rows of a file, unless they are given,
+    and returns both with a reason for each that was found. A text column has three words or more per cell on average,
+    and few repeated cells. A label column has at least two values, each in three rows or more on average. Of several
+    candidates, one with a usual name (`text`, `body`, `label`, `queue`, ...) is taken.
 
     Raises:
         ValueError: if there is no candidate, or several without a usual name; the message names the flag to use.
@@ -38,17 +43,18 @@ def find_columns(
         text = _only(texts, TEXT_NAMES, "text", "--text_column_names", cells, source)
         words = sum(map(_words, cells[text])) / len(cells[text])
         reasons.append(f"text column: {text} ({words:.0f} words in a cell); --text_column_names overrides")
-    if label is None:
+    if label is None and has_labels:
         labels = {name: values for name, values in cells.items() if name != text and _holds_labels(values)}
         label = _only(labels, LABEL_NAMES, "label", "--label_column_name", cells, source)
         reasons.append(f"label column: {label} ({len(set(cells[label]))} values); --label_column_name overrides")
     return text, label, reasons
 
 
-def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
+def set_columns(data_args: DataArguments, path: str, *, has_labels: bool = True) -> tuple[list[str], int]:
     """
-    Sets the text and label columns of a labelled file in the arguments. Unless given, they are `text` or `sentence`
-    and `label` or `labels`, else those that [`find_columns`] finds. Returns its reasons and the number of rows.
+    Sets the text column of a file in the arguments and, with `has_labels`, the label column. Unless given, they are
+    `text` or `sentence` and `label` or `labels`, else those that [`find_columns`] finds. Returns its reasons and the
+    number of rows.
     """
     with data_args.reader.opened(path) as (source, table):
         names = table.columns
@@ -57,8 +63,10 @@ def set_columns(data_args: DataArguments, path: str) -> tuple[list[str], int]:
     given = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
     text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
     label = given or next((name for name in ("label", "labels") if name in names), None)
-    data_args.text_column_names, label, reasons = find_columns(first, text=text, label=label, source=source)
-    if not data_args.label_columns:
+    data_args.text_column_names, label, reasons = find_columns(
+        first, text=text, label=label, has_labels=has_labels, source=source
+    )
+    if label is not None and not data_args.label_columns:
         data_args.label_column = data_args.label_column_name = label
     return reasons, num_rows
 

@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+from ..data.corrections import label_of
 from ..evaluation.audit.writing import COLUMNS
 from ..evaluation.demo_page import build_page
 from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
 from ..support.files import read_csv, write_whole
 from .closing import PREDICTIONS
-from .exits import UsageError
+from .columns import set_columns
+from .exits import UsageError, wrong_usage
 from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
@@ -32,7 +34,7 @@ classify = pipeline("text-classification", model={repo_id!r}, top_k=5)
 
 
 def answer(text):
-    return {{found["label"]: found["score"] for found in classify(text)}}
+    return {{found["label"]: found["score"] for found in classify(text, truncation=True)}}
 
 
 gr.Interface(answer, gr.Textbox(label="Text", lines=3), gr.Label(label="Likeliest classes"), title={title!r}).launch()
@@ -64,9 +66,12 @@ def main(argv: list[str]) -> None:
         write_space(flags.space, flags.model)
         print(flags.space)
         return
-    rows, column = [], data_args.label_column
+    rows = []
     if flags.train_file is not None:
-        rows = list(data_args.reader.rows(flags.train_file, data_args.text_column_names, label_column=column))
+        with wrong_usage():
+            set_columns(data_args, flags.train_file)
+        text, label = data_args.text_column_names, data_args.label_column
+        rows = list(data_args.reader.rows(flags.train_file, text, columns=[label], label_column=label))
     suspects = [] if flags.audit_file is None else undecided(flags.audit_file, flags.corrections)
     model, tokenizer = load_finished(flags.model, trust_remote_code=flags.trust_remote_code, revision=flags.revision)
     explorer = Explorer(
@@ -75,7 +80,7 @@ def main(argv: list[str]) -> None:
         tokenizer,
         max_seq_length=flags.max_seq_length,
         texts=[data_args.text_of(row) for row in rows],
-        labels=[str(row.values[column]) for row in rows],
+        labels=[label_of(row, data_args.label_column) for row in rows],
     )
     page = build_page(explorer, Path(flags.model).name, flags.corrections, misread(Path(flags.model)), suspects)
     page.launch(server_name="127.0.0.1", server_port=flags.port, share=False)

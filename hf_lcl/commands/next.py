@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.reading import named_columns
+from ..data.reading import is_txt, named_columns
 from ..evaluation.audit.choosing import choose_next
 from ..evaluation.audit.findings import same_words
 from ..evaluation.decisions import probabilities
@@ -49,8 +49,8 @@ def main(argv: list[str]) -> None:
     if data_args.train_file is not None:
         trained = data_args.reader.rows(data_args.train_file, column, columns=[])
         known = {same_words(data_args.text_of(row)) for row in trained}
-    is_txt = ".txt" in Path(flags.pool).suffixes  # its only column has a fixed name
-    rows = list(data_args.reader.rows(flags.pool, None if is_txt else column, columns=[]))
+    columns_of_pool = None if is_txt(flags.pool) else column
+    rows = list(data_args.reader.rows(flags.pool, columns_of_pool, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
     texts = [data_args.text_of(row) for row in rows]
     with few_lines(is_brief=True):
@@ -61,12 +61,17 @@ def main(argv: list[str]) -> None:
     chosen, passed_over = choose_next(logits, embeddings, texts, flags.n, known=known)
     if not chosen:
         raise ValueError(f"{flags.pool} has no text that does not stand in {data_args.train_file}: give other texts.")
+
+    def cells(row: int) -> list[str]:
+        """The text columns of a row, of which a txt pool has only the first."""
+        return [*rows[row].texts, *[""] * (len(text_columns) - len(rows[row].texts))]
+
     names, found = class_names(embed.model.config), probabilities(logits[chosen], several=False)
     write_csv(
         flags.output_file,
         [*text_columns, data_args.label_column, "line", "second_guess", "probability"],
         (
-            [*rows[row].texts, names[best[0]], rows[row].line, names[best[1]], round(float(values[best[0]]), 6)]
+            [*cells(row), names[best[0]], rows[row].line, names[best[1]], round(float(values[best[0]]), 6)]
             for row, values, best in zip(chosen, found, np.argsort(-found, axis=1, kind="stable"))
         ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .cells import as_text
 from .formats import Row
 
 
@@ -21,6 +22,11 @@ class Correction(NamedTuple):
     decision: str
     line: int | None
     place: str  # where the decision was read, for messages
+
+
+def label_of(row: Row, label_column: str) -> str:
+    """The label of a row, spelled as in training."""
+    return (as_text(row.values.get(label_column)) or "").strip()
 
 
 def append_correction(path: Path, text: str, label: str, decision: str = CHANGE, line: str = "") -> int:
@@ -97,7 +103,7 @@ def apply_corrections(
         if one is not None and one.decision == DROP:
             counts["dropped"] += 1
             continue
-        changes = one is not None and one.decision == CHANGE and str(row.values.get(label_column)).strip() != one.label
+        changes = one is not None and one.decision == CHANGE and label_of(row, label_column) != one.label
         counts["changed"] += changes
         written.append({**row.values, label_column: one.label} if one is not None and changes else dict(row.values))
     if by_line:

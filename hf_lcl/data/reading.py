@@ -217,6 +217,11 @@ def named_columns(names: str | None, columns: Sequence[str]) -> list[str]:
     return found
 
 
+def is_txt(path: str | PathLike) -> bool:
+    """Whether a file is read as one text a line; its columns have fixed names."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix == ".txt"
+
+
 def _kind(path: Path, title: str) -> tuple[str, bool]:
     """The kind of a file by its extension, and whether it is gzipped; raises a `ValueError` if it cannot be read."""
     name = path.name.lower()

@@ -13,6 +13,8 @@ import pytest
 from scipy.special import softmax
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.arguments import DataArguments
+from hf_lcl.commands.audit import class_ids
 from hf_lcl.evaluation.audit.embedding import Embedder
 from hf_lcl.evaluation.audit.page import TITLES
 from hf_lcl.evaluation.report.page import LONGEST_OPEN_TABLE
@@ -225,6 +227,40 @@ def test_a_file_without_labels_has_duplicates_alone(encoder_folder, tmp_path, ca
     ]
 
 
+def test_without_labels_the_text_column_is_found_and_the_printed_command_drops_rows(
+    encoder_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    bodies = ["my neighbour won a medal", "a sunny party at home", "my friend was late again"]
+    Path("pool.csv").write_text("Id,Body\n" + "".join(f"{row},{body}\n" for row, body in enumerate(bodies)))
+    main(["audit", "pool.csv", "--no_labels", "--model", str(encoder_folder), "--near_equal", "1"])
+    told = capsys.readouterr().out
+    assert "text column: Body (5 words in a cell)" in told
+    found = read(Path("audit.csv"))
+    found[0]["decision"] = "drop"
+    with Path("audit.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, found[0])
+        writer.writeheader()
+        writer.writerows(found)
+    main(shlex.split(re.search(r"hf-lcl (apply .*)", told)[1]))
+    assert [row["Body"] for row in read(Path("pool_2.csv"))] == [b for b in bodies if b != found[0]["text"]]
+
+
+def test_fields_that_begin_late_and_truth_values_are_kept(tmp_path):
+    rows = [{"text": f"my cake {row}", "label": row % 2 == 0} for row in range(1200)]
+    rows[1100]["comment"] = "late"
+    rows[3]["label"] = True
+    path, decisions, new = tmp_path / "t.jsonl", tmp_path / "corrections.csv", tmp_path / "n.csv"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    decisions.write_text("text,label,decision\nmy cake 3,false,change\nmy cake 4,true,change\n")
+    main(["apply", str(decisions), str(path), "--output", str(new)])
+    assert (len(read(new)), read(new)[1100]["comment"], read(new)[3]["label"]) == (1200, "late", "false")
+    main(["apply", str(decisions), str(path), "--output", str(tmp_path / "n.jsonl")])
+    labels = [json.loads(line)["label"] for line in (tmp_path / "n.jsonl").read_text().splitlines()]
+    assert labels[:6] == [True, False, True, "false", True, False]  # that of row 4 was right
+    assert class_ids(list(DataArguments().reader.rows(path, ["text"])), "label")[0] == ["false", "true"]
+
+
 def test_several_labels_are_not_judged(encoder_folder, tmp_path, fails, capsys):
     path, out = tmp_path / "texts.jsonl", str(tmp_path / "list.csv")
     rows = [{"text": f"my neighbour won a medal {i}", "label": ["glad", "proud"]} for i in range(3)]
@@ -301,6 +337,16 @@ def test_next_takes_texts_that_do_not_stand_in_training(plain, tickets, tmp_path
     assert len(found) == 3
     assert all(texts[int(row["line"]) - 1] == row["Body"] != texts[0] for row in found)
     assert f"3 of 6 texts, the hardest first; 1 stand in {tickets}" in capsys.readouterr().out
+
+
+def test_a_pool_of_texts_alone_leaves_other_text_columns_empty(plain, tmp_path):
+    (tmp_path / "pool.txt").write_text("my cake was late\nsunny work\n")
+    (plain / "settings.yaml").write_text("text_column_names: title,body\n")
+    main(["next", str(plain), str(tmp_path / "pool.txt"), "--output_file", str(tmp_path / "n.csv")])
+    found = read(tmp_path / "n.csv")
+    assert {row["title"] for row in found} == {"my cake was late", "sunny work"}
+    assert {(row["body"], row["label"] in WORDS) for row in found} <= {("", True), ("", False)}
+    assert {float(row["probability"]) <= 1 for row in found} == {True}
 
 
 def test_an_encoder_knows_no_next_text(encoder_folder, tickets, tmp_path, fails):

@@ -1,10 +1,12 @@
 """The explanation of a prediction for one text, and the page that shows it."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hf_lcl.__main__ import main
 from hf_lcl.commands.demo import misread, undecided, write_space
 from hf_lcl.evaluation.audit.writing import COLUMNS
 from hf_lcl.evaluation.demo_page import build_page
@@ -74,6 +76,21 @@ def test_the_misread_texts_are_those_of_the_predictions(tmp_path):
     assert misread(tmp_path) == []
     (tmp_path / "predictions.csv").write_text("text,truth,prediction,probability\na,x,y,0.9\nb,x,x,0.8\n")
     assert [row["text"] for row in misread(tmp_path)] == ["a"]
+
+
+def test_the_column_of_labels_is_found_or_asked_for(plain, tmp_path, monkeypatch, fails):
+    shown = []
+    page = SimpleNamespace(launch=lambda **_: None)
+    monkeypatch.setattr("hf_lcl.commands.demo.build_page", lambda explorer, *_: shown.append(explorer) or page)
+    (tmp_path / "t.csv").write_text(
+        "text,Queue\n" + "".join(f"{text},{n}\n" for text, n in zip(TEXTS * 3, LABELS * 3))
+    )
+    main(["demo", str(plain), "--train_file", str(tmp_path / "t.csv")])
+    assert shown[0].ask(TEXTS[2]).neighbours[0][:2] == (TEXTS[2], "proud")
+    (tmp_path / "u.csv").write_text("text\nmy cake\n")
+    assert "has no column that looks like labels" in fails(
+        ["demo", str(plain), "--train_file", str(tmp_path / "u.csv")]
+    )
 
 
 def test_a_space_holds_no_training_text(tmp_path):
