@@ -30,7 +30,7 @@ class Table(NamedTuple):
 
     columns: list[str]
     rows: Iterator[Row]
-    classes: dict[str, ClassLabel] | None = None  # of a parquet file that stores the names of its class ids
+    classes: dict[str, Any] | None = None  # features with class names, of class ids or lists of them (parquet)
     shape: str = ""  # description of a JSON file whose first object may hold the rows in a field
     delimiter: str = ""  # of a csv or tsv file
 
@@ -135,13 +135,15 @@ def parquet_table(file: BinaryIO, columns: Sequence[str] | None = None) -> Table
     content = pq.ParquetFile(file)
     schema = content.schema_arrow
     features = Features.from_arrow_schema(schema) if b"huggingface" in (schema.metadata or {}) else {}
-    classes = {name: feature for name, feature in features.items() if isinstance(feature, ClassLabel)}
-    names = {name: dict(enumerate(feature.names)) for name, feature in classes.items()}
+    ids = {name: getattr(feature, "feature", feature) for name, feature in features.items()}  # also in lists
+    names = {name: dict(enumerate(kind.names)) for name, kind in ids.items() if isinstance(kind, ClassLabel)}
+
+    def named(name: str, value: Any) -> Any:
+        return [named(name, one) for one in value] if isinstance(value, list) else names[name].get(value, value)
 
     def rows() -> Iterator[Row]:
         batches = content.iter_batches(PARQUET_ROWS, columns=columns)
         for number, values in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
-            named = {name: names[name].get(values[name], values[name]) for name in names.keys() & values.keys()}
-            yield Row(number, values | named)
+            yield Row(number, values | {name: named(name, values[name]) for name in names.keys() & values.keys()})
 
-    return Table(schema.names, rows(), classes)
+    return Table(schema.names, rows(), {name: features[name] for name in names})

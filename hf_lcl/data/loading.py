@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from transformers.utils import logging
 
@@ -104,11 +105,17 @@ def load_splits(
             chunks.append(pa.table(arrays))
         splits[split] = Dataset(pa.concat_tables(chunks, promote_options="default"))
         for name, feature in (table.classes or {}).items():
-            if name in kept and set(splits[split].unique(name)) <= {*feature.names, None}:
+            if name in kept and _values(splits[split], name) <= {*getattr(feature, "feature", feature).names, None}:
                 splits[split] = splits[split].cast_column(name, feature)
         if return_lines:
             splits[split].info.description = title
     return splits
+
+
+def _values(dataset: Dataset, name: str) -> set[Any]:
+    """The different values of a column, or in its lists."""
+    column = dataset.with_format("arrow")[name][:]
+    return set((pc.list_flatten(column) if pa.types.is_list(column.type) else column).unique().to_pylist())
 
 
 def as_dataset(rows: Any) -> Dataset | IterableDataset:

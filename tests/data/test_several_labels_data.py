@@ -60,6 +60,15 @@ def test_lists_in_a_csv_of_pandas_or_numpy_are_lists(tmp_path):
         split_labels(load_splits(tmp_path / "pandas.csv"), "label", ",")
 
 
+def test_lists_of_ids_in_a_parquet_file_keep_their_names(tmp_path):
+    features = Features({"text": Value("string"), "labels": List(ClassLabel(names=["refund", "late", "broken"]))})
+    rows = {"text": ["a", "b", "c"], "labels": [[0], [], [2, 1]]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "t.parquet")
+    encoded, names = encode_labels(load_splits(tmp_path / "t.parquet", label_column="labels"), "labels")
+    assert names == ["refund", "late", "broken"]
+    assert encoded["train"]["labels"][:] == [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
+
+
 @pytest.mark.parametrize(
     ("cell", "value"),
     [
