@@ -11,6 +11,7 @@ from ..support.fields import option
 from .automatic import choose_settings, choose_work, few_lines, write_settings
 from .data import read_data
 from .exits import wrong_usage
+from .folding import folds_temperature
 from .parsing import SETTINGS, given_names, parse_arguments
 from .train import ARGUMENTS, make_trainer, naming_file
 
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> None:
             training_args.eval_strategy = IntervalStrategy.EPOCH
         save_strategy, training_args.save_strategy = training_args.save_strategy, SaveStrategy.NO
         trainer = make_trainer(model_args, training_args, splits, names, tokenizer, for_trials=True)
+        data_args.fold_temperature = folds_temperature(trainer, data_args)
         folder.mkdir(parents=True, exist_ok=True)
         best: Any = trainer.hyperparameter_search(
             n_trials=search_args.n_trials,
@@ -74,7 +76,7 @@ def main(argv: list[str]) -> None:
     training_args.save_strategy, training_args.output_dir = save_strategy, str(folder / "best")
     for name, value in best.hyperparameters.items():
         setattr(training_args, name, value)
-    write_settings((model_args, data_args, training_args), given | best.hyperparameters.keys())
+    write_settings((model_args, data_args, training_args), given | best.hyperparameters.keys() | {"fold_temperature"})
     print(f"best       {best.objective:.4f} on the validation texts, trial {best.run_id}")
     print(f"settings   {', '.join(f'{name} {value:.3g}' for name, value in best.hyperparameters.items())}")
     print(f"next       hf-lcl train {folder / 'best' / SETTINGS}")

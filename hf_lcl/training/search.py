@@ -24,9 +24,11 @@ def wide_space(trial: "BaseTrial", args: ContrastiveTrainingArguments) -> dict[s
     Values of a trial: learning rate, batch size and weight decay, and for a contrastive objective its temperature
     (0.03 to 1 for cosines, 1 to 1000 for plain dot products) and alpha. `args` are all other settings.
     """
+    smallest = max(args.mini_batch_size or 0, 2 * args.samples_per_class)
+    sizes = [size for size in (8, 16, 32, 64) if size >= smallest] or [args.per_device_train_batch_size]
     chosen = {
         "learning_rate": trial.suggest_float("learning_rate", 5e-6, 5e-4, log=True),
-        "per_device_train_batch_size": trial.suggest_categorical("per_device_train_batch_size", [8, 16, 32, 64]),
+        "per_device_train_batch_size": trial.suggest_categorical("per_device_train_batch_size", sizes),
         "weight_decay": trial.suggest_float("weight_decay", 0.0, 0.1),
     }
     if args.is_contrastive:

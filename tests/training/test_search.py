@@ -253,14 +253,18 @@ def test_the_spaces(tmp_path):
     args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True)
     for point in paper_grid():
         assert paper_space(optuna.trial.FixedTrial(point), args) == point | {"normalize_embeddings": False}
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for settings, names, top in (
         ({}, {"alpha", "temperature"}, 1),
         ({"normalize_embeddings": False}, {"alpha", "temperature"}, 1000),
         ({"objective": "ce"}, set(), None),
+        ({"mini_batch_size": 32, "per_device_train_batch_size": 64}, {"alpha", "temperature"}, 1),
+        ({"samples_per_class": 9, "sampler": "balanced"}, {"alpha", "temperature"}, 1),
+        ({"mini_batch_size": 100, "per_device_train_batch_size": 100}, {"alpha", "temperature"}, 1),
     ):
         args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **settings)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         chosen = wide_space(study.ask(), args)
+        assert chosen["per_device_train_batch_size"] >= max(args.mini_batch_size or 8, 2 * args.samples_per_class)
         assert set(chosen) == names | {"learning_rate", "per_device_train_batch_size", "weight_decay"}
         if "temperature" in names:
             assert top / 1000 < chosen["temperature"] <= top
