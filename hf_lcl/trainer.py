@@ -71,6 +71,7 @@ class ContrastiveTrainer(ExportingTrainer):
         train_dataset, eval_dataset: tokenised rows with `labels` (class ids), or a stream of them (with `max_steps`),
             balanced by a buffer; see [`data.balance_stream`]. Or texts with labels in any form, which are tokenised
             here: see [`training.raw_rows.RawRows`]. `predict` and `evaluate` take all of these, and plain strings.
+            Rows of 0 and 1 as `labels` make the model one for several labels per text.
         processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model; for texts
             it defaults to the encoder's.
         text_column, label_column (`str`, *optional*): columns of raw texts; default to `"text"` and `"label"`.
@@ -81,8 +82,8 @@ class ContrastiveTrainer(ExportingTrainer):
 
     Raises:
         TypeError: for a model or arguments of the wrong class.
-        ValueError: for data without token ids, labels that the model has no class for, a single class, several labels
-            per text for a single-label model, or `objective="lcl"` with a model that has no weighting network.
+        ValueError: for data without token ids, labels that the model has no class for, a single class, or
+            `objective="lcl"` with a model that has no weighting network.
         FloatingPointError: during training, when the loss is not finite.
 
     Example:

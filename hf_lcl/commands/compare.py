@@ -40,8 +40,8 @@ Trains with each objective and each seed, all else being equal, and tests whethe
   python -m hf_lcl compare tickets.csv --objectives ce scl lcl --seeds 0 1 2 --output_dir comparison
   python -m hf_lcl compare out/settings.yaml --output_dir comparison        # with the settings of a finished `train`
 
-What no flag sets is chosen as by `train FILE`. The flags are those of `train` (see its --help), and can be in the same
-settings file. With --do_train, nothing is chosen. Files in OUTPUT_DIR:
+What no flag sets is chosen as by `train FILE`, but no temperature is fitted. The flags are those of `train` (see its
+--help), and can be in the same settings file. With --do_train, nothing is chosen. Files in OUTPUT_DIR:
 
   comparison.md        a table: mean ± standard deviation over the seeds, and paired tests against the first objective
   lcl-seed0, ...       each model with its card and its report, which also show the results of cross-entropy

@@ -29,7 +29,7 @@ from .folding import (
     fold_thresholds_after_training,
     folds_temperature,
 )
-from .scope import add_scope, check_scope
+from .scope import add_scope, check_scope, load_trained
 
 
 logger = logging.get_logger(__name__)
@@ -210,5 +210,5 @@ def _write_report(
         out_of_scope=splits.get("oos"),
         train=splits.get("train"),
         texts=texts,
-        model=None if is_elsewhere else trainer.unwrapped,
+        model=load_trained(trainer)[0] if is_elsewhere else trainer.unwrapped,
     )

@@ -5,12 +5,13 @@ from functools import partial
 
 import numpy as np
 from datasets import DatasetDict
-from transformers import EvalPrediction
+from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 from ..evaluation.finished import load_finished
 from ..evaluation.scope import with_out_of_scope
 from ..hub.export import saves_adapter
 from ..hub.out_of_scope import add_out_of_scope, check_out_of_scope, describe
+from ..model.modeling import LCLForSequenceClassification
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
 from .exits import wrong_usage
@@ -34,6 +35,12 @@ def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: Dat
     data_args.rule.check(len(splits["validation"]), len(splits["oos"]) if "oos" in splits else None)
 
 
+def load_trained(trainer: ContrastiveTrainer) -> tuple[LCLForSequenceClassification, PreTrainedTokenizerBase]:
+    """The classifier that a training has saved, and its tokenizer. Code that came with the model has run already."""
+    has_own_code = type(trainer.unwrapped.native).__module__.startswith("transformers_modules")
+    return load_finished(trainer.args.output_dir, trust_remote_code=has_own_code, may_have_several_labels=True)
+
+
 def add_scope(
     trainer: ContrastiveTrainer, splits: DatasetDict, data_args: DataArguments
 ) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -44,7 +51,7 @@ def add_scope(
     """
     if data_args.rule is None or not trainer.is_world_process_zero():
         return None
-    model, tokenizer = load_finished(trainer.args.output_dir)
+    model, tokenizer = load_trained(trainer)
     batch_size = trainer.args.per_device_eval_batch_size
     validation, foreign = splits["validation"], splits.get("oos")
     facts = add_out_of_scope(

@@ -31,8 +31,8 @@ def encode_labels(
 
     Names are sorted; if all labels of all splits are ids (`str(int(label)) == label`), they are sorted by number.
     `ClassLabel` columns keep their names, and ids 0, 1, 2, ... their values. Lists may be written as text, as pandas
-    writes them into a csv (`"['joy', 'anger']"`). A split without the column is left unchanged; if all labels of a
-    test or validation split are empty or -1, the column is dropped.
+    writes them into a csv (`"['joy', 'anger']"`). Other columns named `label`, `labels` or `label_ids`
+    are dropped, and the column itself where all labels of a test or validation split are empty or -1.
 
     Args:
         splits (`datasets.DatasetDict`): the classes are those of `"train"`, or of the first split if there is no

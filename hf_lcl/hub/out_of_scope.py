@@ -11,6 +11,7 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
 from ..evaluation.scope import Rule
 from ..model.classes import OUT_OF_SCOPE, class_names, fitted_class
+from ..model.configuration import SEVERAL
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
 from ..support.files import read_json
@@ -20,7 +21,7 @@ from .export import save_sequence_classifier
 
 def check_out_of_scope(classifier: PreTrainedModel) -> None:
     """Raises a `ValueError` if a classifier cannot have the class `out_of_scope`, or has it already."""
-    if classifier.config.problem_type == "multi_label_classification":
+    if classifier.config.problem_type == SEVERAL:
         raise ValueError("out_of_scope is for one label per text: with several, a text of no class has none of them.")
     if OUT_OF_SCOPE in class_names(classifier.config):
         raise ValueError(

@@ -44,6 +44,11 @@ def class_names(config: PreTrainedConfig) -> list[str]:
     return [names[index] for index in sorted(names)]
 
 
+def are_placeholders(names: Sequence[str]) -> bool:
+    """Whether names are those that transformers gives to classes without a name."""
+    return list(names) == [f"LABEL_{index}" for index in range(len(names))]
+
+
 def known_classes(names: Sequence[str]) -> int:
     """The number of classes without `out_of_scope`, which is the last one if present."""
     return len(names) - (names[-1:] == [OUT_OF_SCOPE])

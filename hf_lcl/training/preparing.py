@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from ..losses import Objective
 from ..model.adapters import check_no_adapter
-from ..model.classes import class_names
+from ..model.classes import are_placeholders, class_names
 from ..model.configuration import SEVERAL, LCLConfig
 from ..model.loading import check_tokenizer
 from ..model.modeling import LCLForSequenceClassification
@@ -96,7 +96,7 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         return
     if len(data.names) != len(known):
         raise ValueError(f"train_dataset names {len(data.names)} classes, but the model has num_labels={len(known)}.")
-    if set(known) & set(data.names) or all(name.startswith("LABEL_") for name in known):
+    if set(known) & set(data.names) or are_placeholders(known):
         model.set_class_names(data.names)  # in the order of the data
     else:
         logger.warning_once(

@@ -12,7 +12,7 @@ from ..data.labels import encode_labels
 from ..data.loading import as_names, as_splits, is_by_split
 from ..data.reading import named_columns
 from ..data.tokenizing import tokenize_texts
-from ..model.classes import class_names
+from ..model.classes import are_placeholders, class_names
 from ..model.loading import transformer_folder
 
 
@@ -84,7 +84,7 @@ class RawRows:
 def known_names(model: PreTrainedModel) -> list[str]:
     """The class names of a model; empty if they are transformers' placeholders (`"LABEL_0"`, ...)."""
     names = class_names(model.config)
-    return [] if names == [f"LABEL_{index}" for index in range(len(names))] else names
+    return [] if are_placeholders(names) else names
 
 
 def is_raw(data: Any) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from ..data.labels import check_labels, class_ids, label_names
-from ..model.classes import class_names
+from ..model.classes import are_placeholders, class_names
 from ..model.configuration import SEVERAL, LCLConfig
 from ..training_args import ContrastiveTrainingArguments
 
@@ -86,7 +86,7 @@ def check_evaluation_set(
         return
     known = class_names(config)
     check_fit(_checked_labels(dataset, where), config, where)
-    if names is None and not all(name.startswith("LABEL_") for name in known):
+    if names is None and not are_placeholders(known):
         names = known
     for label, (mine, other) in enumerate(zip(names or [], label_names(dataset) or [])):
         if mine != other:
