@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 GRAPH = "model.onnx"
+ADAPTER = "adapter_model.safetensors"
 CONFIGURATIONS = ("adapter_config.json", "config.json")  # without one of these nothing is loaded
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # with their full-width forms
 
@@ -163,9 +164,9 @@ def naming_disk_faults(path: str | os.PathLike) -> Iterator[None]:
 def staged(folder: str | os.PathLike) -> Iterator[Path]:
     """
     A temporary folder whose files are moved to `folder` once all of them are written. New weights replace all old
-    ones, including shards. The old configuration is deleted first and the new one moved last, so that a kill in
-    between leaves a folder that cannot be loaded, not new weights with old class names. Temporary folders of killed
-    processes are removed. On a full disk, an `OSError` names `folder`.
+    ones, including shards and those of an adapter. The old configuration is deleted first and the new one moved last,
+    so that a kill in between leaves a folder that cannot be loaded, not new weights with old class names. Temporary
+    folders of killed processes are removed. On a full disk, an `OSError` names `folder`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,14 +178,14 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
         share_weights(scratch)
         new = sorted(Path(scratch).iterdir(), key=lambda path: (path.name in CONFIGURATIONS, path.name))
         names = {path.name for path in new}
-        for name in names.intersection(CONFIGURATIONS):
+        for name in CONFIGURATIONS if names.intersection(CONFIGURATIONS) else ():
             (folder / name).unlink(missing_ok=True)
         for path in new:
             os.replace(path, folder / path.name)
-        if any(WEIGHTS.fullmatch(name) for name in names):
-            for path in folder.iterdir():
-                if path.name not in names and WEIGHTS.fullmatch(path.name):
-                    path.unlink()
+        weights = {path.name for path in folder.iterdir() if path.name == ADAPTER or WEIGHTS.fullmatch(path.name)}
+        if weights & names:
+            for name in weights - names:
+                (folder / name).unlink()
 
 
 def share_weights(folder: str | os.PathLike) -> None:
