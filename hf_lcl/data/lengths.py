@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 from transformers.utils import logging
@@ -16,10 +17,14 @@ TOKENS_AT_ONCE = 256
 
 
 def token_counts(dataset: Any) -> np.ndarray:
-    """The number of tokens of each text, of shape `(rows,)`, read without making Python lists of them."""
-    if isinstance(dataset, Dataset):
-        return pc.list_value_length(dataset.with_format("arrow")["input_ids"][:]).to_numpy()
-    return np.array([len(dataset[row]["input_ids"]) for row in range(len(dataset))])
+    """The number of tokens of each text, of shape `(rows,)`, if possible without making Python lists of them."""
+    first = dataset[0]
+    name = "input_ids" if "input_ids" in first else "inputs_embeds"
+    if isinstance(dataset, Dataset) and name in dataset.column_names and dataset.format["type"] != "custom":
+        column = dataset.with_format("arrow")[name][:]
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            return pc.list_value_length(column).to_numpy()
+    return np.array([len(dataset[row][name]) for row in range(len(dataset))])
 
 
 def warn_of_cut_texts(lengths: Iterable[int], limit: int) -> None:

@@ -24,9 +24,11 @@ def names_as_texts(
 ) -> list[dict[str, Any]]:
     """
     The [`words_of_names`] as further rows of a tokenised data set: its labels, and those of its columns that a
-    tokenizer makes. None without a tokenizer, or if other `inputs` of the model are among the columns.
+    tokenizer makes. None without a tokenizer, or if other `inputs` of the model are among the columns, or lists of a
+    fixed length.
     """
-    if tokenizer is None:
+    features = dataset.features.values() if isinstance(dataset, Dataset) else ()
+    if tokenizer is None or any(getattr(feature, "length", -1) != -1 for feature in features):
         return []
     first = dataset[0]
     column = label_column(list(first))
@@ -39,19 +41,16 @@ def names_as_texts(
     return [{key: value for key, value in row.items() if key in first} for row in rows]
 
 
-def with_names(
-    dataset: Any, id2label: dict[int, str], tokenizer: PreTrainedTokenizerBase | None, inputs: Collection[str] = ()
-) -> Any:
+def with_names(dataset: Any, names: list[dict[str, Any]]) -> Any:
     """
-    A tokenised data set with the [`names_as_texts`] as further rows. A `datasets.Dataset` stays one; if it computes
+    A tokenised data set with its [`names_as_texts`] as further rows. A `datasets.Dataset` stays one; if it computes
     its rows by a transform, it is returned as it is.
     """
-    if isinstance(dataset, Dataset) and dataset.format["type"] == "custom":
+    if not names or (isinstance(dataset, Dataset) and dataset.format["type"] == "custom"):
         return dataset
-    rows = names_as_texts(dataset, id2label, tokenizer, inputs)
-    if not rows or not isinstance(dataset, Dataset):
-        return ConcatDataset([dataset, rows]) if rows else dataset  # type: ignore[list-item]
-    table = Dataset.from_list(rows, features=Features({key: dataset.features[key] for key in rows[0]}))
+    if not isinstance(dataset, Dataset):
+        return ConcatDataset([dataset, names])  # type: ignore[list-item]
+    table = Dataset.from_list(names, features=Features({key: dataset.features[key] for key in names[0]}))
     given = dict(dataset.format)
     whole = concatenate_datasets([dataset.with_format(None), table])
     return whole.with_format(**given.pop("format_kwargs"), **given)

@@ -1,12 +1,12 @@
 """Initialisation of a new model before the first training step, and the texts that its classifier is fitted to."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset, Subset
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
 
 from ..data.lengths import token_counts
@@ -16,7 +16,6 @@ from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
 from ..start.mean_distillation import num_distillation_batches
 from ..training_args import ContrastiveTrainingArguments
-from .names import names_as_texts
 
 
 logger = logging.get_logger(__name__)
@@ -154,7 +153,7 @@ def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassi
     Whether the class names are training texts: with one label per text, if a new classifier is fitted before the first
     step. Not with second views from a column, which names do not have.
     """
-    if not args.names_as_texts or model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
+    if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
         return False
     return "head_start" in (model.config.start or ()) or fits_head(args, model, dataset)
 
@@ -165,20 +164,13 @@ def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
 
 
-def texts_to_fit(
-    dataset: Any,
-    id2label: dict[int, str],
-    tokenizer: PreTrainedTokenizerBase | None,
-    inputs: Collection[str] = (),
-    seed: int = 0,
-) -> Any:
+def texts_to_fit(dataset: Any, names: list[dict[str, Any]], seed: int = 0) -> Any:
     """
     The texts that a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn with `seed`
-    and sorted by length, and the [`names.names_as_texts`].
+    and sorted by length, and its [`names.names_as_texts`].
     """
     rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
-    names = names_as_texts(dataset, id2label, tokenizer, inputs)
     if not names:
         return Subset(dataset, by_length.tolist())
     # A batch of both can hold only the columns of both.

@@ -325,7 +325,7 @@ def test_of_a_large_training_set_a_part_is_read(tokenizer):
     number = 20_010
     tokens = [[5 + row // 1000] * (1 + row % 3) for row in range(number)]
     rows = Dataset.from_dict({"input_ids": tokens, "labels": [0] * number, "row": range(number)})
-    texts = texts_to_fit(rows, {0: "glad", 1: "sad"}, tokenizer)
+    texts = texts_to_fit(rows, names_as_texts(rows, {0: "glad", 1: "sad"}, tokenizer))
     assert len(texts) == 20_000 + 2
     drawn = [row["input_ids"] for row in texts[:20_000]]
     assert max(drawn[:2000])[0] - min(drawn[:2000])[0] > 10  # from everywhere

@@ -4,10 +4,15 @@ import pytest
 from datasets import Dataset
 from torch.utils.data import ConcatDataset
 
-from hf_lcl.training.names import with_names
+from hf_lcl.training.names import names_as_texts, with_names
 
 
 NAMES = {0: "angry_at_once", 1: "LABEL_1", 2: "glad"}
+
+
+def named(rows, *arguments):
+    """A data set with its names."""
+    return with_names(rows, names_as_texts(rows, *arguments))
 
 
 @pytest.fixture
@@ -26,19 +31,19 @@ class TestRows:
     """What becomes of a data set."""
 
     def test_names_are_further_rows(self, rows, words, tokenizer):
-        whole = with_names(rows, NAMES, tokenizer)
+        whole = named(rows, NAMES, tokenizer)
         assert isinstance(whole, Dataset)
         assert whole.features == rows.features
         assert whole[:2] == rows[:]
         assert whole[2:] == {"text": [None, None], "input_ids": words, "label": [0, 2]}
 
     def test_rows_keep_their_format(self, rows, words, tokenizer):
-        whole = with_names(rows.with_format("torch", columns=["input_ids", "label"]), NAMES, tokenizer)
+        whole = named(rows.with_format("torch", columns=["input_ids", "label"]), NAMES, tokenizer)
         assert set(whole[3]) == {"input_ids", "label"}
         assert whole[3]["input_ids"].tolist() == words[1]
 
     def test_a_data_set_of_another_kind_is_followed_by_them(self, rows, words, tokenizer):
-        whole = with_names(rows.select_columns(["input_ids", "label"]).to_list(), NAMES, tokenizer)
+        whole = named(rows.select_columns(["input_ids", "label"]).to_list(), NAMES, tokenizer)
         assert isinstance(whole, ConcatDataset)
         assert [whole[row]["label"] for row in range(4)] == [0, 1, 0, 2]
         assert [whole[row]["input_ids"] for row in (2, 3)] == words
@@ -46,14 +51,14 @@ class TestRows:
     def test_rows_with_other_inputs_of_the_model_stay_alone(self, rows, words, tokenizer):
         inputs = ["input_ids", "token_type_ids", "entity_ids", "label_ids", "labels"]
         linked = rows.add_column("entity_ids", [[1], [2]])
-        assert with_names(linked, NAMES, tokenizer, inputs) is linked
-        assert with_names(rows.add_column("label_ids", [0, 1]), NAMES, tokenizer, inputs)[2:]["input_ids"] == words
+        assert named(linked, NAMES, tokenizer, inputs) is linked
+        assert named(rows.add_column("label_ids", [0, 1]), NAMES, tokenizer, inputs)[2:]["input_ids"] == words
 
     def test_where_there_is_none_or_they_cannot_be_made_it_stays_the_same(self, rows, tokenizer):
-        assert with_names(rows, {0: "LABEL_0", 1: "7"}, tokenizer) is rows
-        assert with_names(rows, NAMES, None) is rows
+        assert named(rows, {0: "LABEL_0", 1: "7"}, tokenizer) is rows
+        assert named(rows, NAMES, None) is rows
         computed = rows.with_transform(lambda batch: batch)
-        assert with_names(computed, NAMES, tokenizer) is computed
+        assert named(computed, NAMES, tokenizer) is computed
 
 
 class TestTrainer:
