@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.data.data_collator import DataCollator
 from transformers.trainer_utils import BestRun, EvalLoopOutput, HPSearchBackend, TrainOutput
 from transformers.utils import logging
@@ -31,7 +31,7 @@ from .support.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
-from .training.names import with_names
+from .training.names import names_as_texts, with_names
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
@@ -123,15 +123,18 @@ class ContrastiveTrainer(ExportingTrainer):
             )
         if kwargs.get("compute_loss_func") is not None:
             raise ValueError("compute_loss_func would replace the objective: leave it out.")
+        if args.mini_batch_size is not None and args.n_gpu > 1:
+            raise ValueError("mini_batch_size needs a process for each GPU: start the program with torchrun.")
         if peft_config is not None and (args.fsdp or args.deepspeed):
             raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
         self._raw = RawRows(model, processing_class, text_column, label_column)
-        train_dataset, eval_dataset = self._raw(train_dataset, "train"), self._raw(eval_dataset, "evaluation")
+        train_dataset = self._raw(train_dataset, "train")
+        self._data = TrainingSet(train_dataset, self._raw.names)
+        eval_dataset = self._raw(eval_dataset, "evaluation", names=self._data.class_names)
         tokenizer = self._raw.tokenizer
         if self._raw.found_some:
             kwargs.setdefault("compute_metrics", classification_metrics)
         self._peft_config = peft_config
-        self._data = TrainingSet(train_dataset, self._raw.names)
         self._step, self._eval_parts = Step(args), PartMeter()
         self.publisher = Publisher(args)
         self._past_optimizer: torch.optim.Optimizer | None = None  # the one that an earlier training created
@@ -158,7 +161,7 @@ class ContrastiveTrainer(ExportingTrainer):
     @train_dataset.setter
     def train_dataset(self, dataset: Any) -> None:
         if dataset is not self._data.dataset:
-            self._look_at_training_set(dataset)
+            self._look_at_training_set(self._raw(dataset, "train", self.unwrapped))
 
     def _look_at_training_set(self, dataset: Any) -> None:
         data = TrainingSet(dataset, self._raw.names)
@@ -174,6 +177,7 @@ class ContrastiveTrainer(ExportingTrainer):
     @eval_dataset.setter
     def eval_dataset(self, dataset: Any) -> None:
         if self.model is not None:
+            dataset = self._raw(dataset, "evaluation", self.unwrapped)
             check_evaluation_set(dataset, self.unwrapped.config, self._data.names)
         self._eval_dataset = dataset
 
@@ -188,9 +192,11 @@ class ContrastiveTrainer(ExportingTrainer):
         taken = [*others, *inspect.signature(self.unwrapped.native.forward).parameters]
         return input_columns(taken, self.processing_class, view)
 
-    @property
-    def _id2label(self) -> dict[int, str]:
-        return dict(enumerate(class_names(self.unwrapped.config)))
+    def _names_as_texts(self, dataset: Any) -> list[dict[str, Any]]:
+        if not self.args.names_as_texts or not isinstance(self.data_collator, DataCollatorWithPadding):
+            return []  # another collator may need rows of one length
+        names = dict(enumerate(class_names(self.unwrapped.config)))
+        return names_as_texts(dataset, names, self.processing_class, self._inputs("dropout"))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
@@ -207,7 +213,7 @@ class ContrastiveTrainer(ExportingTrainer):
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
         elif kwargs.get("is_training") and learns_names(self.args, self.unwrapped, dataset):
-            dataset = with_names(dataset, self._id2label, self.processing_class, self._inputs("dropout"))
+            dataset = with_names(dataset, self._names_as_texts(dataset))
         return super()._get_dataloader(dataset, *args, **kwargs)
 
     # The run
@@ -260,7 +266,7 @@ class ContrastiveTrainer(ExportingTrainer):
         batch_size = self._train_batch_size * self.accelerator.num_processes
         dataloader: Any = self.get_train_dataloader()
         num_batches = distillation_batches(self.args, len(dataloader.dataset), batch_size, self.state.max_steps)
-        batches = map(texts_alone, passes(dataloader))
+        batches = map(texts_alone, map(self._prepare_inputs, passes(dataloader)))  # which a user's leaves on the CPU
         average = partial(self.accelerator.reduce, reduction="mean")
         distill_mean(self.unwrapped, batches, num_batches, average=average, description=description)
 
@@ -270,8 +276,7 @@ class ContrastiveTrainer(ExportingTrainer):
         With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
         classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        tokenizer = self.processing_class if self.args.names_as_texts else None
-        texts = texts_to_fit(self.train_dataset, self._id2label, tokenizer, self._inputs("dropout"), self.args.seed)
+        texts = texts_to_fit(self.train_dataset, self._names_as_texts(self.train_dataset), self.args.seed)
         # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
@@ -310,7 +315,8 @@ class ContrastiveTrainer(ExportingTrainer):
         inputs = dict(inputs)
         labels, objective = inputs.pop("labels"), self.make_objective()
         if model.training:
-            scale = 1 / self.current_gradient_accumulation_steps
+            # Unknown outside of a training.
+            scale = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
             average = partial(self.accelerator.reduce, reduction="mean")
             outputs, loss, labels = self._step.loss(
                 model, inputs, labels, self.unwrapped.config, objective, scale=scale, average=average
@@ -331,6 +337,12 @@ class ContrastiveTrainer(ExportingTrainer):
         if "loss" in logs:
             logs = logs | self._step.parts.averages(reduce=lambda totals: self.accelerator.reduce(totals, "sum"))
         super().log(logs, start_time)
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As in `transformers.Trainer`; the texts may have any form that the constructor takes."""
+        is_name = isinstance(eval_dataset, str) and isinstance(self.eval_dataset, dict)
+        data = eval_dataset if is_name else self._raw(eval_dataset, "evaluation", self.unwrapped)
+        return super().evaluate(data, *args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As in `transformers.Trainer`; the metrics also hold the parts of the loss."""

@@ -1,6 +1,8 @@
 """Every setting of a training run: those of transformers, and those of the contrastive objective."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +71,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
         view (`str`, *optional*, defaults to `"dropout"`): what the further views are: the same text under other
             dropout (`"dropout"`), or what `tokenize_texts` wrote from a column or by a function (`"column"`).
         sampler (`str`, *optional*, defaults to `"auto"`): `"balanced"` draws batches of several classes with several
-            texts each, so that anchors have positives; `"random"` is the sampler of transformers; `"auto"` is balanced
-            except for `"ce"`. See [`LabelBalancedSampler`].
+            texts each, so that anchors have positives; `"random"` is the sampler of transformers, which
+            `train_sampling_strategy` sets; `"auto"` is balanced except for `"ce"`. See [`LabelBalancedSampler`].
         samples_per_class (`int`, *optional*, defaults to 2): texts of one class in a balanced batch, at least 2.
         group_lengths (`bool`, *optional*, defaults to `True`): whether texts of similar length share a balanced batch,
             to reduce padding.
@@ -143,7 +145,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
         self.class_weights = _parse_class_weights(self.class_weights)
         mini, views, batch = self.mini_batch_size, f"num_views={self.num_views}", self.per_device_train_batch_size
         for name in ("num_views", "samples_per_class", "mini_batch_size", "gradient_accumulation_steps"):
-            if not isinstance(getattr(self, name), int | None):
+            if not isinstance(getattr(self, name), Integral | None):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number.")
         if self.gradient_accumulation_steps < 1:
             raise ValueError(f"gradient_accumulation_steps={self.gradient_accumulation_steps} must be at least 1.")
@@ -201,10 +203,10 @@ def _parse_class_weights(value: ClassWeights) -> ClassWeights:
     """`"balanced"`, a list of positive numbers, or `None`; the command line gives lists of strings."""
     if value is None:
         return None
-    if value in ("balanced", ["balanced"]):
+    if isinstance(value, str | list) and value in ("balanced", ["balanced"]):
         return "balanced"
     try:
-        weights = [float(weight) for weight in value]
+        weights = [] if isinstance(value, Mapping) else [float(weight) for weight in value]
     except (TypeError, ValueError):
         weights = []
     if not weights or min(weights) <= 0:

@@ -14,7 +14,7 @@ from ..data.cells import lacks, listed
 from ..data.holding_out import hold_out
 from ..data.loading import LINE
 from ..data.summary import DataSummary
-from ..model.classes import are_placeholders, class_names, known_classes
+from ..model.classes import class_names, known_classes, spelled_names
 from ..model.configuration import SEVERAL
 from ..model.modeling import LCLForSequenceClassification
 from ..support.files import refuse_overwriting
@@ -107,8 +107,7 @@ def labelled_texts(
     if labels and isinstance(labels[0], list):
         labels = [*chain.from_iterable(labels)]
     known = known_classes(names)
-    if are_placeholders(names[:known]) and not set(map(str, labels)) & set(names[:known]):
-        names = [*map(str, range(known)), *names[known:]]
+    names = [*spelled_names(names[:known], labels), *names[known:]]
     names += [name for name in also if name not in names]
     labelled = [split for split in splits if split != "oos"]
     splits, _, summary = _encode(data_args, splits, tokenizer, labelled, names, several)

@@ -211,7 +211,7 @@ class SamplerEpochCallback(TrainerCallback):
         level = kwargs["train_dataloader"]
         while hasattr(level, "batch_sampler"):
             level = level.batch_sampler
-        if isinstance(level.sampler, LabelBalancedSampler):
+        if isinstance(getattr(level, "sampler", None), LabelBalancedSampler):  # a batch sampler of a user has none
             level.sampler.set_epoch(int(state.epoch or 0))
 
 

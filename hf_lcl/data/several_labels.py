@@ -5,6 +5,7 @@ import re
 import reprlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,11 @@ def label_lists(dataset: Dataset, split: str, column: str) -> list[list[str]]:
         if fault := _fault(values, labels):
             raise ValueError(f"{place(dataset, row, split)}: {fault}.")
         found.append(labels)
+    if len({*map(len, found)}) == 1 < len(found[0]) and {*chain.from_iterable(found)} <= YES_OR_NO.keys():
+        raise ValueError(
+            f"{title_of(dataset, split)} has rows of {len(found[0])} zeros and ones in column {column!r}: give lists "
+            "of the names of the labels, or a column of 0 and 1 for each label (label_columns)."
+        )
     if any(found) and all(FLOAT.fullmatch(label) for labels in found for label in labels):
         row = next(row for row, labels in enumerate(found) if labels)
         raise ValueError(

@@ -1,7 +1,7 @@
 """The classes of a classifier: their names, their order, and how a checkpoint's head fits other names."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -47,6 +47,12 @@ def class_names(config: PreTrainedConfig) -> list[str]:
 def are_placeholders(names: Sequence[str]) -> bool:
     """Whether names are those that transformers gives to classes without a name."""
     return list(names) == [f"LABEL_{index}" for index in range(len(names))]
+
+
+def spelled_names(names: Sequence[str], labels: Iterable[Any]) -> list[str]:
+    """The names of classes as `labels` have them: ids if the names are placeholders and no label is one of these."""
+    is_by_id = are_placeholders(names) and not {*map(str, labels)} & {*names}
+    return [str(index) if is_by_id else name for index, name in enumerate(names)]
 
 
 def known_classes(names: Sequence[str]) -> int:

@@ -69,10 +69,18 @@ def _is_balanced(args: ContrastiveTrainingArguments, batch_size: int) -> bool:
 
 
 def passes(dataloader: Any) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of a prepared dataloader, epoch after epoch, without end."""
+    """The batches of a dataloader, epoch after epoch, without end; a `ValueError` if it has none."""
     for epoch in count():
-        dataloader.set_epoch(epoch)
-        yield from dataloader
+        if hasattr(dataloader, "set_epoch"):  # accelerate's have it, those of a user need not
+            dataloader.set_epoch(epoch)
+        batch = None
+        for batch in dataloader:
+            yield batch
+        if batch is None:
+            raise ValueError(
+                "The training set has no whole batch: lower per_device_train_batch_size, or set "
+                "dataloader_drop_last=False."
+            )
 
 
 def check_stream(dataset: Any, args: ContrastiveTrainingArguments) -> None:

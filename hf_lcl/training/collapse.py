@@ -66,12 +66,13 @@ class CollapseMonitor(TrainerCallback):
 
     def observe(self, embeddings: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Records a batch: `(batch, hidden)`, `(batch, num_labels)`, labels. Only the first waits for the device."""
-        if self._has_warned or len(labels) < 2:
+        if self._has_warned or len(labels) < 2 or (self._first is None and not embeddings.isfinite().all()):
             return
         embeddings, size = embeddings.detach().float(), len(labels)
         # The mean cosine over all pairs of two texts, from the sum of the embeddings.
         cosine = (functional.normalize(embeddings, dim=1).sum(dim=0).square().sum() - size) / (size * (size - 1))
         if labels.dim() == 2:  # several labels: all must be right, and a positive shares at least one
+            labels = labels.float()
             is_right, alike = ((logits > 0) == (labels > 0)).all(dim=1), labels @ labels.T > 0
         else:
             is_right, alike = logits.argmax(dim=1) == labels, labels.unsqueeze(0) == labels.unsqueeze(1)

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.data import IterableDataset
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerState
 from transformers.utils import logging
@@ -28,7 +29,8 @@ FILE = "weights_mean.safetensors"
 CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
 EPOCHS_FACTOR = 1.5
 HEAD_KEPT_SHARE = 0.5  # weight of the trained last layer in its mean with one that is fitted to the final encoder
-MAX_SAMPLES = 200  # samples of the weights; their running mean is kept in host memory, not on the device
+# Samples of the weights, but at least one in each epoch; their running mean is kept in host memory, not on the device.
+MAX_SAMPLES = 200
 
 
 class StopWhenLearned(TrainerCallback):
@@ -60,7 +62,7 @@ class StopWhenLearned(TrainerCallback):
         """Starts afresh, or restores the state of a resumed run; `args` are the [`ContrastiveTrainingArguments`]."""
         self._begin()
         if state.global_step == 0:
-            self._is_on = stops_when_learned(args, kwargs["model"])
+            self._is_on = stops_when_learned(args, kwargs["model"], kwargs["train_dataloader"].dataset)
         elif self.checkpoint is not None:
             self._load(Path(self.checkpoint) / FILE)
 
@@ -71,7 +73,8 @@ class StopWhenLearned(TrainerCallback):
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Adds the weights to their running mean."""
-        if not self._is_on or state.global_step % max(1, state.max_steps // MAX_SAMPLES):
+        of_epoch = state.max_steps // max(1, state.num_train_epochs)
+        if not self._is_on or state.global_step % max(1, min(of_epoch, state.max_steps // MAX_SAMPLES)):
             return
         if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
             return  # a finished training that is resumed takes one more step
@@ -137,13 +140,16 @@ def are_learned(cross_entropies: Sequence[float], num_labels: int) -> bool:
     return len(cross_entropies) == len(limits) and all(loss <= at for loss, at in zip(cross_entropies, limits))
 
 
-def stops_when_learned(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification) -> bool:
+def stops_when_learned(
+    args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any = None
+) -> bool:
     """
     Whether a run stops when its texts are learned: by default if its classifier was fitted before the first step, the
-    case in which early stopping was evaluated.
+    case in which early stopping was evaluated. Not on a stream, whose texts cannot be read again for the refit.
     """
     if args.stop_when_learned is not None:
         return args.stop_when_learned
     was_fitted = "head_start" in (model.config.start or ()) and args.objective == "lcl"
+    was_fitted &= not isinstance(dataset, IterableDataset)
     keeps_another = args.load_best_model_at_end or model.adapted_classifier is not None
     return was_fitted and not keeps_another and not model.config.has_several_labels

@@ -36,6 +36,12 @@ class TrainingSet:
                 f"train_dataset has a single class, {self.classes[0]}: at least two are needed to learn from."
             )
 
+    @property
+    def class_names(self) -> list[str]:
+        """The class names by id, as far as they are known, else placeholders; empty for a stream."""
+        number = 0 if self.labels is None else self.labels.shape[1] if self.labels.ndim == 2 else self.classes[-1] + 1
+        return self.names or [f"LABEL_{index}" for index in range(number)]
+
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
         """The class weights that the arguments set, one number per class, if any."""
         return self.balanced_weights(num_labels) if isinstance(args.class_weights, str) else args.class_weights
@@ -100,7 +106,7 @@ def _checked_labels(dataset: Any, where: str) -> np.ndarray | None:
     is_stream = isinstance(dataset, IterableDataset)
     if not is_stream and not len(dataset):
         raise ValueError(f"{where} has no rows: leave it out.")
-    columns = getattr(dataset, "column_names", None if is_stream else list(dataset[0]))
+    columns = getattr(dataset, "column_names", None) if is_stream else list(dataset[0])
     if columns is not None and not {"input_ids", "inputs_embeds"} & set(columns):
         raise ValueError(
             f"{where} has the columns {', '.join(columns)} but no token ids: run hf_lcl.tokenize_texts(splits, "

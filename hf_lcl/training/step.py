@@ -40,6 +40,7 @@ class Step:
         self.parts = PartMeter()
         self.cross_entropies: list[float] = []
         self._cache: GradientCache | None = None
+        self._last: tuple[Any, ...] | None = None  # None in a trainer that computes a loss of its own
         self._has_warned = False
 
     def loss(
@@ -96,6 +97,8 @@ class Step:
         """
         if self._cache is not None:
             self._cache.backward(model, no_sync=no_sync)
+        if self._last is None:
+            return
         config, labels, parts, embeddings = self._last
         loss, valid_anchors, *self.cross_entropies = self._read()
         if not math.isfinite(loss):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, TrainerCallback, TrainerControl, TrainerState
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
@@ -171,13 +172,14 @@ def test_the_part_of_an_epoch_before_a_checkpoint_counts(bert, tmp_path, before,
     args = ContrastiveTrainingArguments(str(tmp_path / "out"), stop_when_learned=True, use_cpu=True)
     state, control = TrainerState(max_steps=8, num_train_epochs=4), TrainerControl()
     stopped, resumed = StopWhenLearned(), StopWhenLearned()
-    stopped.on_train_begin(args, state, control, model=model)
+    texts = DataLoader([0])
+    stopped.on_train_begin(args, state, control, model=model, train_dataloader=texts)
     stopped.observe(before)
     state.global_step, state.epoch = 1, 0.5
     stopped.on_step_end(args, state, control, model=model)
     stopped.save(tmp_path)
     resumed.checkpoint = str(tmp_path)
-    resumed.on_train_begin(args, state, control, model=model)
+    resumed.on_train_begin(args, state, control, model=model, train_dataloader=texts)
     resumed.observe([0.0, 0.0])
     state.global_step, state.epoch = 2, 1.0
     resumed.on_step_end(args, state, control, model=model)

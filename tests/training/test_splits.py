@@ -32,10 +32,6 @@ FAULTS = [
     (lambda split: renamed(split, NAMES[::-1]), "calls class 0 'proud', but the model learns it as 'angry'"),
     (lambda split: renamed(split, ["angry", "annoyed", "sad", "proud"]), "class 2 'sad'.*'glad'"),
     (lambda split: split.remove_columns("labels"), "no column 'labels' or 'label'"),
-    (
-        lambda split: split.remove_columns(["input_ids", "attention_mask"]),
-        "no token ids: run hf_lcl",
-    ),
     (lambda split: [], "has no rows"),
     (lambda split: split.select([]), "has no rows"),
 ]
