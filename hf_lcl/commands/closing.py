@@ -26,6 +26,7 @@ from .model_flags import given_flags
 
 
 PREDICTIONS = "predictions.csv"
+TABLES = ("per_class.csv", "confused_pairs.csv")
 
 
 class LossInBar(ProgressCallback):
@@ -95,8 +96,17 @@ def write_predictions(
     write_csv(folder / PREDICTIONS, ["text", "truth", "prediction", "probability"], map(cells, order))
 
 
+def closing_lines(folder: Path) -> list[str]:
+    """Where the classifier is, and the command that predicts."""
+    return [
+        f"model      {folder}, an ordinary classifier of transformers",
+        f"next       hf-lcl predict {shlex.quote(str(folder))} FILE --output_file labelled.csv",
+    ]
+
+
 def summary_lines(
     folder: Path,
+    split: str,
     logits: np.ndarray,
     labels: np.ndarray,
     names: list[str],
@@ -104,17 +114,17 @@ def summary_lines(
     temperature: float | None,
 ) -> list[str]:
     """
-    The closing lines: accuracy with its 95 % confidence interval, macro F1, the effect of the thresholds (`cuts`
-    were subtracted from the logits) or of the `temperature` (the logits were divided by it), the most frequent
-    confusions, and the paths of the results.
+    The closing lines, about the texts of a split: accuracy with its 95 % confidence interval, macro F1, the effect of
+    the thresholds (`cuts` were subtracted from the logits) or of the `temperature` (the logits were divided by it),
+    the most frequent confusions, and the paths of the results.
     """
-    several, total = labels.ndim == 2, len(labels)
+    several, total, kind = labels.ndim == 2, len(labels), "validation " if split == "validation" else ""
     found = classification_metrics(EvalPrediction(logits, labels))
     right = found["subset_accuracy" if several else "accuracy"]
     low, high = share_interval(round(right * total), total)
     lines = [
-        f"{'all right ' if several else 'accuracy  '} {right:.3f} on {total:,} texts (95 % interval {low:.3f} to "
-        f"{high:.3f}), macro F1 {found['macro_f1']:.3f}"
+        f"{'all right ' if several else 'accuracy  '} {right:.3f} on {total:,} {kind}texts (95 % interval "
+        f"{low:.3f} to {high:.3f}), macro F1 {found['macro_f1']:.3f}"
     ]
     if several:
         lines[0] += f", micro F1 {found['micro_f1']:.3f}"
@@ -137,6 +147,5 @@ def summary_lines(
         f"{'missed    ' if several else 'confused  '} {confused or 'nothing'}",
         f"misread    {folder / PREDICTIONS}, the most confident errors first",
         f"report     {page}" if page.is_file() else 'report     none: pip install "hf_lcl[plots]"',
-        f"model      {folder}, an ordinary classifier of transformers",
-        f"next       hf-lcl predict {shlex.quote(str(folder))} FILE --output_file labelled.csv",
+        *closing_lines(folder),
     ]

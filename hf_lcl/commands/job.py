@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from datasets import DatasetDict
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 from ..evaluation import confused_pairs, per_class_table
 from ..evaluation.decisions import decided, label_text
+from ..evaluation.summary import FOLDER
 from ..hub.publisher import Push
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
@@ -21,7 +23,15 @@ from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
 from .arguments import DataArguments
-from .closing import LossInBar, label_check, summary_lines, write_predictions
+from .closing import (
+    PREDICTIONS,
+    TABLES,
+    LossInBar,
+    closing_lines,
+    label_check,
+    summary_lines,
+    write_predictions,
+)
 from .exits import own_command, telling_what_is_kept, wrong_usage
 from .folding import (
     check_folding,
@@ -89,17 +99,31 @@ def run_job(
             _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])}, is_brief)
         elif args.do_eval:
             predicted = trainer.predict(splits["validation"])
+        judged = predicted
+        if predicted is not None and predicted.label_ids is None and args.do_eval:
+            judged, split = trainer.predict(splits["validation"]), "validation"
         names = class_names(trainer.model.config)
         if widen is not None:
             names = [*names, OUT_OF_SCOPE]
-            predicted = predicted and predicted._replace(predictions=widen(np.asarray(predicted.predictions)))
-        if predicted is not None and trainer.is_world_process_zero():
-            texts, logits = data_args.texts(splits[split]), np.asarray(predicted.predictions)
-            labels = None if predicted.label_ids is None else np.asarray(predicted.label_ids)
-            _write_tables(trainer, texts, logits, labels, names, is_brief)
-            if args.do_train and labels is not None:
-                _write_report(trainer, splits, split, texts, widen is not None)
-                told = summary_lines(Path(args.output_dir), logits, labels, names, cuts, temperature)
+            predicted, judged = (
+                found and found._replace(predictions=widen(np.asarray(found.predictions)))
+                for found in (predicted, judged)
+            )
+        if predicted is not None and judged is not None and trainer.is_world_process_zero():
+            folder, logits = Path(args.output_dir), np.asarray(judged.predictions)
+            _write_answers(trainer, np.asarray(predicted.predictions), names)
+            told = closing_lines(folder)
+            if judged.label_ids is None and args.do_train:
+                for name in (*TABLES, PREDICTIONS):  # of another run
+                    (folder / name).unlink(missing_ok=True)
+                rmtree(folder / FOLDER, ignore_errors=True)
+            elif judged.label_ids is not None:
+                texts, labels = data_args.texts(splits[split]), np.asarray(judged.label_ids)
+                _write_tables(trainer, texts, logits, labels, names, is_brief)
+                if args.do_train:
+                    _write_report(trainer, splits, split, texts, widen is not None)
+                    told = summary_lines(folder, split, logits, labels, names, cuts, temperature)
+            if args.do_train:
                 print("", *told, *lines, sep="\n")
         if args.push_to_hub and data_args.rule is None:
             trainer.push_to_hub(**data_args.card_facts(splits))
@@ -161,30 +185,34 @@ def _keep(trainer: ContrastiveTrainer, split: str, metrics: dict[str, float], is
     write_json(everything, metrics)
 
 
+def _write_answers(trainer: ContrastiveTrainer, logits: np.ndarray, names: list[str]) -> None:
+    """Writes the predicted classes as transformers' example scripts do."""
+    with open_whole(Path(trainer.args.output_dir) / "predict_results.txt") as file:
+        file.write("index\tprediction\n")
+        classes = decided(logits, trainer.model.config.has_several_labels)
+        found = (label_text(index, names).translate(LINE_ENDS) for index in classes)
+        file.writelines(f"{row}\t{name}\n" for row, name in enumerate(found))
+
+
 def _write_tables(
     trainer: ContrastiveTrainer,
     texts: list[str],
     logits: np.ndarray,
-    labels: np.ndarray | None,
+    labels: np.ndarray,
     names: list[str],
     is_brief: bool,
 ) -> None:
-    """Writes the predictions and, if the texts have labels, writes and prints metrics per class and confusions."""
+    """Writes the predictions of labelled texts, and writes and prints metrics per class and confusions."""
     folder = Path(trainer.args.output_dir)
     classes = decided(logits, trainer.model.config.has_several_labels)
-    with open_whole(folder / "predict_results.txt") as file:
-        file.write("index\tprediction\n")
-        found = (label_text(index, names).translate(LINE_ENDS) for index in classes)
-        file.writelines(f"{row}\t{name}\n" for row, name in enumerate(found))
-    if labels is None:
-        return
     write_predictions(folder, texts, logits, labels, names)
     pairs = [pair._asdict() for pair in confused_pairs(labels, classes, names, top=5)]
-    for title, rows in (("per_class", per_class_table(labels, classes, names)), ("confused_pairs", pairs)):
+    for name, rows in zip(TABLES, (per_class_table(labels, classes, names), pairs)):
+        (folder / name).unlink(missing_ok=True)
         if rows:
             if not is_brief:
-                print(f"\n{title.replace('_', ' ')}\n{format_table(rows)}")
-            write_csv(folder / f"{title}.csv", list(rows[0]), (row.values() for row in rows))
+                print(f"\n{Path(name).stem.replace('_', ' ')}\n{format_table(rows)}")
+            write_csv(folder / name, list(rows[0]), (row.values() for row in rows))
 
 
 def _write_report(

@@ -122,7 +122,7 @@ def test_the_report_and_the_card_compare_both(folded, files, tokenizer):
 @pytest.mark.parametrize(("right", "remark"), [(4, ", worse here; without it: --fold_temperature false"), (2, "")])
 def test_the_closing_line_says_where_it_made_things_worse(tmp_path, right, remark):
     labels = np.array([0] * right + [1] * (4 - right))
-    line = summary_lines(tmp_path, np.array([[1.0, 0.0]] * 4), labels, ["glad", "sad"], None, temperature=2.0)[1]
+    line = summary_lines(tmp_path, "test", np.array([[1.0, 0.0]] * 4), labels, ["glad", "sad"], None, 2.0)[1]
     before, after = ((right * np.log1p(np.exp(-a)) + (4 - right) * np.log1p(np.exp(a))) / 4 for a in (2.0, 1.0))
     assert line.endswith(f"negative log-likelihood {before:.3f} to {after:.3f}{remark}")
 

@@ -1,6 +1,7 @@
 """What a training command checks before it starts, and which files it leaves when it is stopped."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,28 @@ from hf_lcl.support.files import locked
 
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
+def test_without_labels_of_test_texts_the_validation_texts_are_reported_on(training_flags, files, tmp_path, capsys):
+    """And nothing of an earlier run stays."""
+    out, texts = tmp_path / "out", tmp_path / "texts.jsonl"
+    rows = [json.loads(line) for line in Path(files["test"]).read_text().splitlines()[:5]]
+    texts.write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in rows))
+    flags = [flag for flag in training_flags if not flag.startswith(("--train_file", "--test_file", "--validation_f"))]
+    judged = [f"--validation_file={files['validation']}"]
+    main(["train", files["train"], *flags, *judged, f"--test_file={files['test']}"])
+    first = (out / "predictions.csv").read_text()
+    capsys.readouterr()
+    main(["train", files["train"], *flags, *judged, f"--test_file={texts}"])
+    told = capsys.readouterr().out.strip().splitlines()
+    assert any(re.match(r"accuracy   0\.\d+ on 24 validation texts", line) for line in told), told
+    assert f"model      {out}, an ordinary classifier of transformers" in told
+    assert len((out / "predict_results.txt").read_text().splitlines()) == 1 + len(rows)
+    assert len((out / "predictions.csv").read_text().splitlines()) == 1 + 24
+    assert (out / "predictions.csv").read_text() != first
+    main(["train", f"--train_file={files['train']}", *flags, f"--test_file={texts}", "--do_train", "--do_predict"])
+    assert not (out / "predictions.csv").exists()
+    assert not (out / "per_class.csv").exists()
 
 
 @pytest.mark.parametrize(
