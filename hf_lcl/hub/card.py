@@ -119,9 +119,11 @@ def refresh_card(directory: str | Path) -> None:
         )
         facts = with_report(facts, directory)
         new = render_card(facts)
-        found = {name: value for name, value in new.data.to_dict().items() if name in ("metrics", "model-index")}
+        of_results = ("metrics", "model-index")
+        kept = {name: value for name, value in data.to_dict().items() if name not in of_results}
+        found = {name: value for name, value in new.data.to_dict().items() if name in of_results}
         parts = ("results", "pictures", *(("labels", "limits") if facts.labels else ()))
-        new = only_parts(new, parts, metadata=data.to_dict() | found)
+        new = only_parts(new, parts, metadata=kept | found)
         write_whole(path, merged(old, new))
 
 

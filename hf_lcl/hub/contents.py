@@ -18,6 +18,7 @@ ADAPTER = re.compile(r"adapter_(model\.safetensors|config\.json)")
 TOKENIZER_CONFIG = "tokenizer_config.json"
 # Files that any tokenizer may have; the names of vocabulary files depend on its class.
 TOKENIZER_FILES = {"tokenizer.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}
+VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 PICTURE = re.compile(r"!\[[^][]*]\(([\w-]+(?:/[\w-]+)*\.(?:png|svg|jpg))\)")
 TRAINING_STATE = "training_state"
 # The token formats that secret scanners search for. No letter or digit precedes a token, except in an escape sequence
@@ -143,6 +144,7 @@ def _tokenizer_files(folder: Path) -> set[str]:
     if not (folder / TOKENIZER_CONFIG).is_file():
         logger.warning(f"{folder} holds no tokenizer: users of the model will get one with an empty vocabulary.")
         return set()
-    tokenizer_class = tokenizer_class_from_name(read_json(folder / TOKENIZER_CONFIG)["tokenizer_class"])
-    vocabulary = tokenizer_class.vocab_files_names.values() if tokenizer_class else ()
+    name = read_json(folder / TOKENIZER_CONFIG).get("tokenizer_class")  # older ones have none
+    tokenizer_class = tokenizer_class_from_name(name) if name else None
+    vocabulary = tokenizer_class.vocab_files_names.values() if tokenizer_class else VOCABULARIES
     return {TOKENIZER_CONFIG, *TOKENIZER_FILES, *vocabulary}

@@ -13,7 +13,7 @@ from ..support.checkpoints import checkpoint_of
 from .card import CardFacts, render_card
 from .card_merging import only_parts
 from .contents import CARD, Files, published_files, training_state_files
-from .requests import commit_files, create_repo
+from .requests import check_files, commit_files, create_repo
 
 
 def push_folder(
@@ -69,6 +69,7 @@ def push_folder(
             )
         files |= training_state_files(checkpoint)
     hint = retry_hint(output_dir, repo_id, private, revision, include_training_state)
+    check_files(files, token)  # before there is a repository
     repo_id = create_repo(repo_id, private=private, token=token, retry_hint=hint)
     return commit_files(files, repo_id, token=token, revision=revision, commit_message=commit_message, retry_hint=hint)
 

@@ -62,6 +62,15 @@ def create_repo(repo_id: str, *, private: bool | None = None, token: str | None 
         return _retry(lambda: api.create_repo(repo_id, private=private, exist_ok=True)).repo_id
 
 
+def check_files(files: Files, token: str | None = None) -> str:
+    """The text of the card. Raises a `ValueError` if a file contains a token, or the card's metadata are not YAML."""
+    check_secrets(files, token or get_token())
+    card = read_text(files[CARD]) if CARD in files else ""
+    if card.startswith("---"):
+        parse_card(card)
+    return card
+
+
 def commit_files(
     files: Files,
     repo_id: str,
@@ -87,10 +96,7 @@ def commit_files(
         ValueError: if a file contains a token, or the metadata of the card cannot be read.
         PushError: if the Hub refuses, or a transient fault persists for four attempts.
     """
-    check_secrets(files, token or get_token())
-    card = read_text(files[CARD]) if CARD in files else ""
-    if card.startswith("---"):
-        parse_card(card)
+    card = check_files(files, token)
     api = HfApi(token=token)
 
     def commit() -> CommitInfo:

@@ -1,6 +1,7 @@
 """The card: a pure function of facts, valid for the Hub, which never overwrites manual edits."""
 
 import ast
+import json
 import re
 import time
 from dataclasses import fields, replace
@@ -14,7 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from markdown_it import MarkdownIt
 
 from hf_lcl import ContrastiveTrainingArguments
-from hf_lcl.hub.card import render_card, write_card
+from hf_lcl.hub.card import refresh_card, render_card, write_card
 from hf_lcl.hub.card_facts import CardFacts
 from hf_lcl.hub.card_merging import GENERATED, PART, merged
 from hf_lcl.hub.contents import published_files
@@ -282,6 +283,17 @@ def test_a_temperature_that_does_not_help_is_not_offered():
     assert "temperature" not in results(calibration=helps, thresholds=FACTS.thresholds)  # scores are decisions then
 
 
+def test_results_of_another_classifier_do_not_stay(tmp_path):
+    write_card(FACTS, tmp_path)
+    assert ModelCard.load(tmp_path / "README.md").data.eval_results
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "glad", "1": "sad"}}')
+    refresh_card(tmp_path)  # there is no report on what is there now
+    card = ModelCard.load(tmp_path / "README.md")
+    assert not card.data.eval_results
+    assert card.data.to_dict().keys() & {"metrics", "model-index"} == set()
+    assert "## Results" not in card.text
+
+
 def test_a_card_is_written_once_and_then_stays_equal(tmp_path):
     write_card(FACTS, tmp_path)
     first = (tmp_path / "README.md").read_text()
@@ -349,6 +361,15 @@ def test_windows_line_ends_are_no_change():
     assert "| accuracy | 0.5000 (0.472 to 0.528) |" in merged(
         text, render_card(replace(FACTS, metrics={"accuracy": 0.5}, baselines={}, intervals={}))
     )
+
+
+def test_a_tokenizer_whose_class_is_not_named_is_published(plain):
+    settings = plain / "tokenizer_config.json"
+    content = json.loads(settings.read_text())
+    content.pop("tokenizer_class", None)
+    settings.write_text(json.dumps(content))
+    (plain / "vocab.txt").write_text("[PAD]")
+    assert {"tokenizer_config.json", "tokenizer.json", "vocab.txt"} <= published_files(plain).keys()
 
 
 def test_marks_that_nobody_closed_are_read_in_one_pass():

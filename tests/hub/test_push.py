@@ -352,7 +352,7 @@ class TestFolder:
         with pytest.raises(ValueError, match=f"^{name}, line 3 contains a token") as caught:
             push_folder(plain, REPO)
         assert SECRETS[kind] not in str(caught.value)
-        assert published(hub) == set()
+        assert REPO not in hub.repos
 
     @pytest.mark.parametrize("kind", SECRETS)
     def test_tokens_of_all_kinds_are_found(self, kind):
@@ -382,7 +382,7 @@ class TestFolder:
         (plain / "README.md").write_text("Log in.\nThe password is open sesame.\n")
         with pytest.raises(ValueError, match=r"^README.md, line 2 contains a token"):
             push_folder(plain, REPO, token="open sesame")
-        assert published(hub) == set()
+        assert REPO not in hub.repos
         push_folder(plain, REPO, token=WRITE_TOKEN)
         assert "README.md" in published(hub)
 
@@ -507,7 +507,7 @@ class TestCard:
         (plain / "README.md").write_text("---\ntags: [a, b\n---\n# My words")
         with pytest.raises(ValueError, match=r"^The metadata of README.md, line 2 is broken .*$"):
             push_folder(plain, REPO)
-        assert published(hub) == set()
+        assert REPO not in hub.repos
 
     def test_broken_metadata_on_the_hub_is_one_line_and_stays(self, hub, saved):
         push_folder(saved, REPO)
