@@ -81,7 +81,7 @@ def fold_cuts(
     shift_logits(classifier, (-cuts).tolist())
     before, after = (classification_metrics(EvalPrediction(z, references)) for z in (logits, logits - cuts))
     # New cuts add to those folded earlier: the thresholds that are stored refer to the original classifier.
-    thresholds = dict(zip(names, expit(_folded_cuts(classifier.config) + cuts).round(6).tolist()))
+    thresholds = dict(zip(names, expit(_folded_cuts(classifier.config) + cuts).tolist()))
     classifier.config.folded_thresholds = thresholds
     found: dict[str, Any] = {"goal": goal, "thresholds": thresholds, "cuts": cuts, "rows": len(references)}
     for name in F1_NAMES:

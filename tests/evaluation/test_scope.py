@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
+from hf_lcl.evaluation.inference import ModelOutputs
+from hf_lcl.evaluation.report import deciding
+from hf_lcl.evaluation.report.sections import Evaluated
 from hf_lcl.evaluation.scope import Rule, scope_metrics, scope_scores, scope_table, with_out_of_scope
 
 
@@ -76,6 +79,19 @@ def test_every_score_finds_texts_that_are_far_from_all_classes():
     assert all(row["auroc"] > 0.99 for row in table)
     assert table[0]["auroc_difference"] == 0
     np.testing.assert_allclose(scores[0]["energy"], np.log(np.exp(logits[0]).sum(axis=1)))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_learned_class_for_out_of_scope_texts_is_none_of_the_classes(place):
+    """All texts are answered right, and texts of no class have the largest logit of all."""
+    rng, known = np.random.default_rng(0), [label for label in range(3) if label != place]
+    references = np.array([*known * 20, *[place] * 15])
+    logits = rng.normal(size=(len(references), 3)) + 4 * np.eye(3)[references]
+    logits[references == place, place] += 10
+    test = Evaluated("test", references, ModelOutputs(logits, rng.normal(size=(len(references), 4))), ["a", "b", "c"])
+    (section,), facts = deciding.scope(test, known, None, None, None)
+    assert facts["scope"][0]["auroc"] > 0.95
+    assert "of the 40 texts of a class" in section.text
 
 
 def test_logits_get_a_class_of_a_fixed_logit():

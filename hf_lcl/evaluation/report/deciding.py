@@ -1,5 +1,6 @@
 """The sections on texts that a classifier should not answer: out-of-scope texts, and those it is not sure of."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,24 +17,27 @@ from .sections import Evaluated
 
 def scope(
     test: Evaluated,
-    num_known: int,
+    known_classes: Sequence[int],
     foreign: ModelOutputs | None,
     trained: Evaluated | None,
     fitted: dict[str, Any] | None,
 ) -> tuple[list[Section], dict[str, Any]]:
     """
-    How well scores separate texts of the first `num_known` classes from out-of-scope texts: those in `foreign`, and
-    test texts of another class. `trained` are training texts. Empty if there are no out-of-scope texts.
+    How well scores separate texts of the `known_classes` (ids) from out-of-scope texts: those in `foreign`, and test
+    texts of another class. `trained` are training texts. Empty if there are no out-of-scope texts.
     """
-    known = test.references < num_known
+    known = np.isin(test.references, known_classes)
     sources = [(test.outputs.logits[~known], test.outputs.embeddings[~known])]
     sources += [] if foreign is None else [(foreign.logits, foreign.embeddings)]
     logits, embeddings = (np.concatenate(parts) for parts in zip(*sources))
     if not known.any() or not len(logits):
         return [], {}
-    rows = None if trained is None else (trained.outputs.embeddings, trained.references)
-    scores = scope_scores(test.outputs.logits[known, :num_known], test.outputs.embeddings[known], rows)
-    strangers = scope_scores(logits[:, :num_known], embeddings, rows)
+    rows = None
+    if trained is not None:
+        inside = np.isin(trained.references, known_classes)
+        rows = trained.outputs.embeddings[inside], trained.references[inside]
+    scores = scope_scores(test.outputs.logits[known][:, known_classes], test.outputs.embeddings[known], rows)
+    strangers = scope_scores(logits[:, known_classes], embeddings, rows)
     table = scope_table(scores, strangers)
     largest, cut = scores["largest_logit"], np.quantile(scores["largest_logit"], 1 - KEPT_SHARE)
     text = f"The cut keeps {KEPT_SHARE:.0%} of the {known.sum():,} texts of a class."

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -122,11 +123,12 @@ def write_report(
         relations = sections.relations(weighted.of_first(num_known), known_validation, remark)
         of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
         foreign = None if out_of_scope is None else run(model, out_of_scope, description="out of scope")
-        trained = None
-        if train is not None and foreign is not None:
+        known_classes = [label for label, name in enumerate(names) if name != OUT_OF_SCOPE]
+        trained, has_others = None, not np.isin(on_test.references, known_classes).all()
+        if train is not None and (foreign is not None or has_others):
             some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
             trained = evaluated(some, "training texts")
-        told, scores = deciding.scope(on_test, num_known, foreign, trained, fitted)
+        told, scores = deciding.scope(on_test, known_classes, foreign, trained, fitted)
         asked, cuts = deciding.selective(on_test, on_validation)
         decisions = [asked, *told]
         facts |= cuts | scores
