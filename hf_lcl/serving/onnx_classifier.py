@@ -42,7 +42,7 @@ class OnnxClassifier:
     def __init__(self, folder: Path, graph: Path | None = None):
         onnxruntime: Any = load_extra("onnxruntime", "onnx")
         graph = graph or folder / GRAPH
-        for path in (graph, folder / "config.json", folder / "tokenizer.json"):
+        for path in (graph, *(folder / f"{name}.json" for name in ("config", "tokenizer", "tokenizer_config"))):
             if not path.is_file():
                 raise ValueError(f"{folder} has no {path.name}: write it by `hf-lcl export OUT {folder}`.")
         self.config: dict[str, Any] = read_json(folder / "config.json")
@@ -51,6 +51,7 @@ class OnnxClassifier:
         settings = read_json(folder / "tokenizer_config.json")
         self.max_length = int(settings.get("model_max_length", 10**30))
         self.padding_side = settings.get("padding_side", "right")
+        self.truncation_side = settings.get("truncation_side", "right")
         pad = settings.get("pad_token") or ""
         self.pad_id = self.tokenizer.token_to_id(pad["content"] if isinstance(pad, dict) else pad) or 0
         options = onnxruntime.SessionOptions()
@@ -101,7 +102,7 @@ class OnnxClassifier:
         """Tokens of texts, truncated to `max_length` and to the limit in the tokenizer's configuration."""
         limit = min(max_length or self.max_length, self.max_length)
         if limit < 2**31:  # transformers writes 1e30 for no limit
-            self.tokenizer.enable_truncation(limit)
+            self.tokenizer.enable_truncation(limit, direction=self.truncation_side)
         else:
             self.tokenizer.no_truncation()
         encodings = self.tokenizer.encode_batch(list(texts))

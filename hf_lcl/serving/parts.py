@@ -5,7 +5,8 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import isnan
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +36,9 @@ def write_records(
         if kind == "csv":
             write(_readable(record.get(name)) for name in columns)
         else:
-            file.write(json.dumps(record, ensure_ascii=False, default=lambda value: str(_readable(value))) + "\n")
+            missing = {name: None for name, value in record.items() if isinstance(value, float) and isnan(value)}
+            row = {**record, **missing}  # JSON has no NaN
+            file.write(json.dumps(row, ensure_ascii=False, default=lambda value: str(_readable(value))) + "\n")
 
 
 def _readable(value: Any) -> Any:
@@ -126,10 +129,11 @@ def read_plan(path: Path) -> dict[str, Any]:
 
 def _array(values: Sequence[Any]) -> pa.Array:
     """A column of the values or, if their types differ, of their texts."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.array([as_text(value) for value in values], pa.string())
+    with suppress(pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        found = pa.array(values)
+        if "struct<>" not in str(found.type):  # which parquet has no column for
+            return found
+    return pa.array([as_text(value) for value in values], pa.string())
 
 
 def _merge_parquet(file: IO[bytes], parts: Sequence[Path]) -> None:
@@ -139,7 +143,10 @@ def _merge_parquet(file: IO[bytes], parts: Sequence[Path]) -> None:
     for name in schemas[0].names:
         column = [pa.schema([schema.field(name)]) for schema in schemas]
         try:
-            fields.append(pa.unify_schemas(column, promote_options="permissive").field(0))
+            field = pa.unify_schemas(column, promote_options="permissive").field(0)
+            for part in parts:
+                pq.read_table(part, columns=[name])[name].cast(field.type)  # fails where a number would be rounded
+            fields.append(field)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             fields.append(pa.field(name, pa.string()))
     schema = pa.schema(fields)
@@ -147,11 +154,9 @@ def _merge_parquet(file: IO[bytes], parts: Sequence[Path]) -> None:
         for part in parts:
             table = pq.read_table(part)
             columns = [
-                column
-                if column.type == field.type
-                else pa.chunked_array([_array([as_text(value) for value in column.to_pylist()])])
-                if field.type == pa.string()
-                else column.cast(field.type)
+                column.cast(field.type)
+                if column.type == field.type or field.type != pa.string()
+                else pa.chunked_array([pa.array([as_text(value) for value in column.to_pylist()], pa.string())])
                 for column, field in zip(table.columns, schema)
             ]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -85,7 +85,7 @@ def csv_writer(file: IO[str], safe: bool = False) -> Callable[[Iterable[Any]], A
 
     def as_cell(value: Any) -> Any:
         if isinstance(value, dict | list):
-            return json.dumps(value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=False, default=str)
         return f"'{value}" if safe and isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
     return lambda row: writer.writerow(map(as_cell, row))
@@ -118,6 +118,8 @@ def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | 
 def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kinds: str) -> str:
     """The extension of an output file. Raises a `ValueError` if it is not in `kinds` (".csv"), or for an input."""
     kind, allowed = output.suffix.lower(), kinds or (".csv",)
+    if output.is_dir():
+        raise ValueError(f"The output {output} is a folder: name a file in it.")
     if kind not in allowed:
         raise ValueError(f"The output {output} has an unknown extension: use {' or '.join(allowed)}.")
     refuse_overwriting(output, inputs)

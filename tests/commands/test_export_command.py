@@ -18,12 +18,13 @@ import onnx
 import pytest
 import torch
 from tiny_architectures import tiny_config
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hf_lcl.__main__ import main
 from hf_lcl.commands import export
 from hf_lcl.commands.exits import one_line_errors
 from hf_lcl.serving import gate, graph
+from hf_lcl.serving.onnx_classifier import OnnxClassifier
 
 
 NAMES = {0: "angry", 1: "annoyed", 2: "glad", 3: "proud", 4: "out_of_scope"}
@@ -203,6 +204,18 @@ def test_a_classifier_of_several_labels_is_checked_by_all_of_them(in_int8, save,
         assert row["label"] == "|".join(given)
     for name in NAMES.values():
         assert float(mine[0][f"p({name})"]) == pytest.approx(float(other[0][f"p({name})"]), abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_long_texts_are_cut_on_the_side_of_the_tokenizer(exported, tmp_path, side):
+    shutil.copytree(exported[1], tmp_path / "onnx")
+    settings = json.loads((tmp_path / "onnx" / "tokenizer_config.json").read_text())
+    (tmp_path / "onnx" / "tokenizer_config.json").write_text(json.dumps(settings | {"truncation_side": side}))
+    text = "the party was sunny and my neighbour won a medal at home"
+    expected = AutoTokenizer.from_pretrained(exported[0], truncation_side=side)(text, truncation=True, max_length=6)
+    (found,) = OnnxClassifier(tmp_path / "onnx").encode([text], max_length=6)
+    assert found.ids == expected["input_ids"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import resource
 from datetime import date
 from pathlib import Path
@@ -54,6 +55,26 @@ def test_columns_of_parquet_keep_their_types_and_become_text_where_they_differ(t
         {"a": 1.0, "b": None, "c": "1", "d": date(2026, 1, 2), "e": b"x", "f": '{"x": 1}'},
         {"a": 2.5, "b": "x", "c": "one", "d": None, "e": b"y", "f": "[1]"},
     ]
+
+
+def test_what_parquet_cannot_hold_becomes_text(tmp_path):
+    first = [{"a": {}, "b": 2**64 - 1, "c": 2**60 + 1, "d": {"x": {}}}]
+    second = [{"a": {}, "b": 1, "c": 0.5, "d": {"x": {}}}]
+    rows = pq.read_table(written(tmp_path / "out.parquet", [*"abcd"], first, second)).to_pylist()
+    assert rows == [
+        {"a": "{}", "b": str(2**64 - 1), "c": str(2**60 + 1), "d": '{"x": {}}'},
+        {"a": "{}", "b": "1", "c": "0.5", "d": '{"x": {}}'},
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_dates_in_lists_and_numbers_that_are_none(tmp_path, kind):
+    path = written(tmp_path / f"out.{kind}", ["when", "score"], [{"when": [date(2026, 1, 2)], "score": math.nan}])
+    line = path.read_text().splitlines()[-1]
+    if kind == "csv":
+        assert line.startswith('"[""2026-01-02""]",')
+    else:
+        assert json.loads(line, parse_constant=pytest.fail) == {"when": ["2026-01-02"], "score": None}
 
 
 def test_parts_of_the_same_plan_are_kept_and_others_are_not(tmp_path):
