@@ -98,8 +98,6 @@ class DataArguments(CheckedArguments):
         if self.max_seq_length < 1:
             raise ValueError(f"max_seq_length={self.max_seq_length} leaves no text: use 128, or another length.")
         self.rule = None if self.out_of_scope in (None, "none") else Rule.parse(self.out_of_scope)
-        if self.rule is not None and self.rule.kind != "keep" and self.oos_file is None:
-            raise ValueError(f"out_of_scope={self.rule} needs texts of no class: give --oos_file, or use keep=0.95.")
         if self.label_columns is not None and self.label_delimiter is not None:
             raise ValueError("label_columns and label_delimiter are two ways to write labels: leave one of them out.")
         if self.label_delimiter == "":

@@ -1,6 +1,7 @@
 """`python -m hf_lcl compare`: compares the objectives on one data set, with the same budget."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ..support.tables import format_table
 from ..training.start import can_distill
 from ..training_args import ContrastiveTrainingArguments, check_choice
 from .arguments import DataArguments
-from .automatic import choose_settings, choose_work, is_left_to_us
+from .automatic import choose_settings, choose_work, is_left_to_us, write_settings
 from .data import read_data
 from .evaluate import measure
 from .exits import UsageError, own_command, telling_what_is_kept
@@ -54,6 +55,8 @@ WITHOUT_VIEWS = {"num_views": "1", "view": "dropout"}
 # Cross-entropy after the start of the other objectives: only the loss differs.
 AFTER_START = "ce-start"
 SYSTEMS = ("ce", AFTER_START, *(objective for objective in OBJECTIVES if objective != "ce"))
+# Settings that differ between the runs, beside those that were given or chosen.
+OF_RUN = {"objective", "seed", "output_dir", "head_start", "distill_mean", "do_train", "do_eval", "do_predict"}
 BASELINES = {"ce": "cross-entropy", AFTER_START: "cross-entropy after the same start"}
 
 
@@ -116,7 +119,8 @@ def main(argv: list[str]) -> None:
                 print(f"{title}: finished before", flush=True)
                 continue
             print(f"\n=== {title} ===", flush=True)
-            ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split))
+            repeated = given | OF_RUN
+            ledger.add(known_by, _run(model_args, data_args, args, splits, names, tokenizer, split, repeated))
 
     _write_baselines(planned)
     rows = comparison_rows([ledger[known_by] for known_by in settings], np.asarray(splits[split]["labels"]))
@@ -168,12 +172,15 @@ def _run(
     names: list[str],
     tokenizer: PreTrainedTokenizerBase,
     split: str,
+    repeated: set[str],
 ) -> dict[str, Any]:
+    """Trains, and returns what the ledger keeps; the settings in `repeated` are written into the run's folder."""
     args.do_train, args.do_eval, args.do_predict = True, "validation" in splits, split == "test"
     trainer = make_trainer(model_args, args, splits, names, tokenizer)
     if args.objective == "ce" and args.head_start:
         args.distill_mean = can_distill(trainer.model)
-    predicted = run_job(trainer, splits, data_args)
+    write = partial(write_settings, (model_args, data_args, args), repeated)
+    predicted = run_job(trainer, splits, data_args, when_trained=write)
     assert predicted is not None  # the split exists
     logits, labels = np.asarray(predicted.predictions), np.asarray(predicted.label_ids)
     return {

@@ -13,6 +13,7 @@ from ..data import drop_conflicts, encode_labels, summarize, tokenize_texts
 from ..data.cells import lacks, listed
 from ..data.holding_out import hold_out
 from ..data.loading import LINE
+from ..data.several_labels import read_written_lists
 from ..data.summary import DataSummary
 from ..model.classes import class_names, known_classes, spelled_names
 from ..model.configuration import SEVERAL
@@ -103,7 +104,9 @@ def labelled_texts(
         raise ValueError(
             f"label_columns lacks {listed(absent)}, which the model gives too: add a column of 0 and 1 for each."
         )
-    labels = first[data_args.label_column][:] if data_args.label_column in first.column_names else []
+    labels = data_args.label_columns or []
+    if data_args.label_column in first.column_names and not labels:
+        labels = read_written_lists(first, data_args.label_column)[data_args.label_column][:]
     if labels and isinstance(labels[0], list):
         labels = [*chain.from_iterable(labels)]
     known = known_classes(names)

@@ -1,5 +1,6 @@
 """The flags shared by the commands on a finished model: which model, and how texts are read."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,6 +16,8 @@ HOW_TEXTS_ARE_READ = (
     *("text_column_names", "text_column_delimiter", "sentence_pair", "max_seq_length"),
     *("encoding", "delimiter", "json_field", "skip_bad_rows"),
 )
+# A file of another form, or with faults of its own, must not be read like that of the training without being asked.
+NOT_REMEMBERED = ("json_field", "skip_bad_rows")
 HOW_ROWS_ARE_READ = (*HOW_TEXTS_ARE_READ, "label_column_name")
 HOW_LABELS_ARE_READ = ("label_column_name", "label_delimiter", "label_columns")
 
@@ -69,7 +72,11 @@ def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespac
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
     if given_names(argv) & {"label_delimiter", "label_columns"}:  # which exclude one another
         names -= {*HOW_LABELS_ARE_READ}
-    parser.set_defaults(**remembered(Path(model), names))
+    known = remembered(Path(model), names - {*NOT_REMEMBERED})
+    parser.set_defaults(**known)
+    for name in ("encoding", "delimiter"):
+        if name in known and name not in given_names(argv):
+            print(f"{name} {known[name]!r}, as in training; --{name} overrides", file=sys.stderr)
     return parse_flags(parser, argv)
 
 

@@ -41,7 +41,7 @@ def label_arguments(
 def class_names(config: PreTrainedConfig) -> list[str]:
     """Names of a model's classes, by id."""
     names: dict = config.id2label or {}
-    return [names[index] for index in sorted(names)]
+    return [str(names[index]) for index in sorted(names)]
 
 
 def are_placeholders(names: Sequence[str]) -> bool:

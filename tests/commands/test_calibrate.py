@@ -105,6 +105,8 @@ def test_out_of_scope_texts_are_found_and_may_stand_among_the_labelled_ones(plai
     labelled = tmp_path / "labelled.jsonl"
     rows = "".join(json.dumps({"text": text, "label": "out_of_scope"}) + "\n" for text in FOREIGN * 2)
     labelled.write_text(Path(files["validation"]).read_text() + rows)
+    calibrate("f1", validation=labelled)  # which needs no other file
+    assert AutoConfig.from_pretrained(plain).out_of_scope["rule"] == "f1"
     calibrate("recall=0.9", "--oos_file", oos, validation=labelled)
     second = AutoConfig.from_pretrained(plain).out_of_scope
     assert second["oos_texts"] == 2 * first["oos_texts"] == 32

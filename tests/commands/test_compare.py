@@ -8,6 +8,8 @@ import pytest
 
 from hf_lcl.__main__ import main
 from hf_lcl.commands import compare
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.commands.train import ARGUMENTS
 
 
 @pytest.fixture
@@ -96,6 +98,8 @@ def test_with_a_file_first_what_no_flag_sets_is_chosen_as_by_train(
         assert training.get("warmup_steps", 0) == 0  # the flag counts
         assert "test" in run["settings"]["data"]
     assert not [*tmp_path.glob("train_comparison/*/checkpoint-*")]
+    *_, training_args = parse_arguments(ARGUMENTS, ["train_comparison/lcl-seed0/settings.yaml"])
+    assert (training_args.objective, training_args.learning_rate, training_args.max_steps) == ("lcl", 1e-4, 1)
     assert "held out: 10% of the rows for validation" in capsys.readouterr().err
 
 

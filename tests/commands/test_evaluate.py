@@ -59,6 +59,20 @@ def test_how_labels_are_written_may_differ_from_training(plain, tmp_path, fails)
     assert "label_delimiter" not in told
 
 
+def test_classes_may_be_numbers_from_1(plain, files, tmp_path):
+    config = json.loads((plain / "config.json").read_text())
+    config |= {"id2label": {index: index + 1 for index in range(4)}}
+    config.pop("label2id", None)
+    (plain / "config.json").write_text(json.dumps(config))
+    rows = pd.read_json(files["test"], lines=True)
+    rows["label"] = [1 + NAMES.index(name) for name in rows["label"]]
+    rows.to_csv(tmp_path / "stars.csv", index=False)
+    main(
+        ["evaluate", str(plain), "--test_file", str(tmp_path / "stars.csv"), "--output_file", str(tmp_path / "o.json")]
+    )
+    assert json.loads((tmp_path / "o.json").read_text())["samples"] == len(rows)
+
+
 def test_a_training_model_will_do(plain, bert, files, expected, tmp_path):
     LCLForSequenceClassification.from_native(bert).save_pretrained(plain)
     out = tmp_path / "results.json"

@@ -30,6 +30,16 @@ def stdin(monkeypatch):
     return lambda content: monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
+def test_what_was_so_in_the_training_file_is_told_or_asked_for_again(plain, tmp_path, fails, capsys):
+    (plain / "settings.yaml").write_text("encoding: cp1252\nskip_bad_rows: true\njson_field: data\n")
+    (tmp_path / "t.csv").write_bytes("text\nGrüße\n".encode("cp1252"))
+    main(["predict", str(plain), str(tmp_path / "t.csv"), "--output_file", str(tmp_path / "o.csv")])
+    assert (tmp_path / "o.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1] == "Grüße"
+    assert "encoding 'cp1252', as in training; --encoding overrides" in capsys.readouterr().err
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text": ""}\n')
+    assert "line 2 holds no text" in fails(["predict", str(plain), str(tmp_path / "bad.jsonl")])
+
+
 def test_the_answers_are_those_of_transformers_in_the_order_of_the_texts(
     plain, files, raw_splits, reader, tmp_path, monkeypatch
 ):
