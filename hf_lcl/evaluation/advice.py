@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..model.classes import OUT_OF_SCOPE
 from .confusion import confusion_counts
 from .intervals import share_interval
 
@@ -44,7 +45,8 @@ def advice(references: np.ndarray, probabilities: np.ndarray, names: list[str]) 
         worst.sort(key=lambda label: right[label] / support[label])
         listed = ", ".join(f"{names[label]} ({right[label]} of {support[label]})" for label in worst[:MOST_OF_A_KIND])
         found.append(f"Collect training texts of rare classes that are read right less often than the rest: {listed}.")
-    if few := [label for label in range(len(names)) if support[label] < FEW_TEST_TEXTS]:
+    judged = [label for label, name in enumerate(names) if name != OUT_OF_SCOPE]  # which may have no texts of its own
+    if few := [label for label in judged if support[label] < FEW_TEST_TEXTS]:
         listed = ", ".join(f"{names[label]} ({support[label]})" for label in few[:MOST_OF_A_KIND])
         more = f" and {len(few) - MOST_OF_A_KIND} others" if len(few) > MOST_OF_A_KIND else ""
         found.append(f"Collect test texts: {listed}{more} have fewer than {FEW_TEST_TEXTS}, too few to judge them by.")

@@ -19,11 +19,15 @@ def format_table(rows: Sequence[dict[str, Any]]) -> str:
     """
     columns = []
     for name, first in rows[0].items():
-        cells = [f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for row in rows]
+        cells = [f"{row[name]:.3f}" if isinstance(row[name], float) else _in_a_line(row[name]) for row in rows]
         width = max(map(len, (name, *cells)))
         adjust = str.rjust if isinstance(first, int | float) else str.ljust
         columns.append([adjust(cell, width) for cell in (name, *cells)])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns))
+
+
+def _in_a_line(value: Any) -> str:
+    return " ".join(str(value).splitlines())
 
 
 def shortened(text: str, longest: int) -> str:

@@ -10,6 +10,7 @@ from hf_lcl.evaluation import intervals
 from hf_lcl.evaluation.advice import advice
 from hf_lcl.evaluation.confusion import confusion_counts, most_confused
 from hf_lcl.evaluation.intervals import metric_intervals, several_labels_intervals, share_interval
+from hf_lcl.support.tables import format_table
 
 
 def test_wilsons_interval_is_the_textbook_one():
@@ -83,3 +84,15 @@ def test_intervals_of_several_labels_are_those_of_scikit_learn_on_texts_drawn_an
         assert found[name] == pytest.approx(np.percentile([one[name] for one in naive], [2.5, 97.5])), name
     all_right = int(((logits > 0) == references).all(axis=1).sum())
     assert found["subset_accuracy"] == share_interval(all_right, 40)
+
+
+def test_a_class_for_texts_out_of_scope_may_have_no_test_texts():
+    references = np.repeat([0, 1], 12)
+    probabilities = np.eye(3)[references]
+    assert advice(references, probabilities, ["glad", "sad", "out_of_scope"]) == [
+        "Nothing stands out: the errors are few, or spread over all classes."
+    ]
+
+
+def test_a_name_with_a_line_break_stays_in_its_line():
+    assert format_table([{"label": "one\ntwo", "f1": 0.5}]) == "label       f1\none two  0.500"
