@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Is a temperature worth fitting on few validation texts? Trains the default on few texts of each class, fits the
+Is a temperature worth fitting on few validation texts? Trains `lcl-learned` on few texts of each class, fits the
 temperature to random samples of held-out texts, as `train FILE` does after training, and evaluates it on others.
 
     python examples/benchmarks/temperature.py --encoder sentence-transformers/all-MiniLM-L6-v2 --data_dir data \
@@ -31,7 +31,6 @@ from hf_lcl.evaluation import expected_calibration_error, fit_temperature
 from hf_lcl.evaluation.ledger import Ledger
 
 
-SYSTEM = "lcl-names"  # the library's default
 SAMPLES = 200  # samples of validation texts of each size
 FIGURES = {"nll": "negative log-likelihood", "error": "expected calibration error in percent"}
 
@@ -85,7 +84,7 @@ def settings_of(settings: Settings, cell: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "encoder": settings.encoder_name,
         **{name: getattr(settings, name) for name in names},
-        "options": SYSTEMS[SYSTEM].options,
+        "options": SYSTEMS["lcl-learned"].options,
         "budget": CELLS[cell].budget,
     }
 
@@ -98,7 +97,7 @@ def result(settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     halves = train_test_split(np.arange(len(rest)), test_size=0.5, stratify=rest["label"][:], random_state=seed)
     splits = DatasetDict(train=drawn["train"], validation=rest.select(halves[0]), test=rest.select(halves[1]))
     task = Task(settings.encoder, cell, splits, seed, False, run["max_seq_length"])
-    row = SYSTEMS[SYSTEM]
+    row = SYSTEMS["lcl-learned"]
     fitted = row.fit(task, **row.options)
     logits = {name: fitted.logits(name).astype(float) for name in ("validation", "test")}
     labels = {name: np.array(splits[name]["label"][:]) for name in logits}
@@ -159,7 +158,7 @@ def markdown(settings: Settings, runs: list[dict[str, Any]]) -> str:
         lines += [f"## {meaning.capitalize()}", "", *table(cells, ["before", *sizes, "best"], figure), ""]
     by_seed: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for run in runs:
-        by_seed.setdefault((run["settings"]["cell"], SYSTEM), {})[run["settings"]["seed"]] = run
+        by_seed.setdefault((run["settings"]["cell"], "lcl-learned"), {})[run["settings"]["seed"]] = run
     return "\n".join([*lines, *origin(by_seed)])
 
 
