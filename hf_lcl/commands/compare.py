@@ -101,6 +101,7 @@ def main(argv: list[str]) -> None:
     splits, names, tokenizer = read_data(model_args, data_args, training_args)
     if chooses:
         chosen = choose_settings(training_args, splits, names, model_args.load_config(), given) - given
+        given |= chosen
         for name, (_, args) in product(chosen - {"save_strategy"}, planned):
             setattr(args, name, getattr(training_args, name))
     split = "test" if "test" in splits else "validation"

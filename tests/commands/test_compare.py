@@ -47,7 +47,9 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     run_job = compare.run_job
     trained = []
     with monkeypatch.context() as patch:
-        patch.setattr(compare, "run_job", lambda trainer, *args: trained.append(trainer) or run_job(trainer, *args))
+        patch.setattr(
+            compare, "run_job", lambda trainer, *args, **how: trained.append(trainer) or run_job(trainer, *args, **how)
+        )
         patch.setattr("hf_lcl.commands.job.find_spec", lambda package: None)  # pictures take most of the time
         main([*flags, "0", "1"])
     assert [(trainer.args.objective, trainer.args.seed) for trainer in trained] == [("ce", 1), ("ce", 1), ("lcl", 1)]

@@ -240,6 +240,6 @@ class ClassifierStops(ContrastiveTrainer):
     """Does for cross-entropy what `stop_when_learned` does for `lcl`: early stopping, mean of the weights, refit."""
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        rules = {"stops_when_learned": lambda args, model: True, "are_learned": classifier_has_learned}
+        rules = {"stops_when_learned": lambda *_: True, "are_learned": classifier_has_learned}
         with patch.multiple("hf_lcl.training.learned", **rules):
             return super().train(*args, **kwargs)

@@ -124,11 +124,13 @@ def write_report(
         of_classes = [sections.confusion(on_test), relations, sections.embeddings(on_test)]
         foreign = None if out_of_scope is None else run(model, out_of_scope, description="out of scope")
         known_classes = [label for label, name in enumerate(names) if name != OUT_OF_SCOPE]
-        trained, has_others = None, not np.isin(on_test.references, known_classes).all()
-        if train is not None and (foreign is not None or has_others):
+        # Without further texts, a learned class is like the others.
+        has_others = foreign is not None or (fitted and not np.isin(on_test.references, known_classes).all())
+        trained = None
+        if train is not None and has_others:
             some = train.shuffle(seed=0).select(range(min(len(train), MOST_TRAINED)))
             trained = evaluated(some, "training texts")
-        told, scores = deciding.scope(on_test, known_classes, foreign, trained, fitted)
+        told, scores = deciding.scope(on_test, known_classes, foreign, trained, fitted) if has_others else ([], {})
         asked, cuts = deciding.selective(on_test, on_validation)
         decisions = [asked, *told]
         facts |= cuts | scores
