@@ -185,18 +185,19 @@ class ContrastiveTrainer(ExportingTrainer):
         # The wrapper passes on all inputs of the architecture: their columns must be kept (token_type_ids, ...).
         self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
-        self._signature_columns = self._inputs(self.args.view, *self._signature_columns)
+        taken = [*self._signature_columns, *self._inputs]
+        self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
 
-    def _inputs(self, view: str, *others: str) -> list[str]:
-        """The columns that the model takes."""
-        taken = [*others, *inspect.signature(self.unwrapped.native.forward).parameters]
-        return input_columns(taken, self.processing_class, view)
+    @property
+    def _inputs(self) -> list[str]:
+        return [*inspect.signature(self.unwrapped.native.forward).parameters]
 
     def _names_as_texts(self, dataset: Any) -> list[dict[str, Any]]:
         if not self.args.names_as_texts or not isinstance(self.data_collator, DataCollatorWithPadding):
             return []  # another collator may need rows of one length
         names = dict(enumerate(class_names(self.unwrapped.config)))
-        return names_as_texts(dataset, names, self.processing_class, self._inputs("dropout"))
+        inputs = input_columns(self._inputs, self.processing_class, view="dropout")  # names have no second view
+        return names_as_texts(dataset, names, self.processing_class, inputs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.

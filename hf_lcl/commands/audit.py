@@ -60,7 +60,7 @@ def main(argv: list[str]) -> None:
         refuse_overwriting(page, data_args.files.values())
     rows = read_rows(data_args, flags.train_file, has_labels=not flags.no_labels)
     texts = [data_args.text_of(row) for row in rows]
-    names, labels = class_ids(rows, None if flags.no_labels else data_args.label_column_name)
+    names, labels = class_ids(rows, data_args.label_column_name)
     with few_lines(is_brief=True):
         if flags.model is None:
             ModelArguments().load_config()  # its error explains how to install the default encoder
@@ -100,7 +100,9 @@ def read_rows(data_args: DataArguments, path: str, *, has_labels: bool = True) -
     if data_args.label_column_name or len(data_args.reader.columns(path)) > 1:
         reasons, _ = set_columns(data_args, path, has_labels=has_labels)
         print(*reasons, sep="\n", end="\n" * bool(reasons))
-    text, label = data_args.text_column_names, data_args.label_column_name if has_labels else None
+    if not has_labels:
+        data_args.label_column_name = None
+    text, label = data_args.text_column_names, data_args.label_column_name
     return list(data_args.reader.rows(path, text, columns=[label] if label else [], label_column=label))
 
 

@@ -99,14 +99,15 @@ def labelled_texts(
     splits = data_args.load([needed], may_lack_labels=several)
     if data_args.train_file is None:
         splits.pop("train", None)
-    names, first = class_names(model.config), splits[needed]
+    first = splits[needed] = read_written_lists(splits[needed], data_args.label_column)
+    names = class_names(model.config)
     if data_args.label_columns and (absent := [name for name in names if name not in data_args.label_columns]):
         raise ValueError(
             f"label_columns lacks {listed(absent)}, which the model gives too: add a column of 0 and 1 for each."
         )
     labels = data_args.label_columns or []
     if data_args.label_column in first.column_names and not labels:
-        labels = read_written_lists(first, data_args.label_column)[data_args.label_column][:]
+        labels = first[data_args.label_column][:]
     if labels and isinstance(labels[0], list):
         labels = [*chain.from_iterable(labels)]
     known = known_classes(names)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import numpy as np
 from datasets import DatasetDict
@@ -99,7 +100,7 @@ def run_job(
             _keep(trainer, "predict", (predicted.metrics or {}) | {"predict_samples": len(splits["test"])}, is_brief)
         elif args.do_eval:
             predicted = trainer.predict(splits["validation"])
-        judged = predicted
+        judged: Any = predicted
         if predicted is not None and predicted.label_ids is None and args.do_eval:
             judged, split = trainer.predict(splits["validation"]), "validation"
         names = class_names(trainer.model.config)
@@ -109,20 +110,18 @@ def run_job(
                 found and found._replace(predictions=widen(np.asarray(found.predictions)))
                 for found in (predicted, judged)
             )
-        if predicted is not None and judged is not None and trainer.is_world_process_zero():
+        if predicted is not None and trainer.is_world_process_zero():
             folder, logits = Path(args.output_dir), np.asarray(judged.predictions)
             _write_answers(trainer, np.asarray(predicted.predictions), names)
             told = closing_lines(folder)
-            if judged.label_ids is None and args.do_train:
-                for name in (*TABLES, PREDICTIONS):  # of another run
-                    (folder / name).unlink(missing_ok=True)
-                rmtree(folder / FOLDER, ignore_errors=True)
-            elif judged.label_ids is not None:
+            if judged.label_ids is not None:
                 texts, labels = data_args.texts(splits[split]), np.asarray(judged.label_ids)
                 _write_tables(trainer, texts, logits, labels, names, is_brief)
                 if args.do_train:
                     _write_report(trainer, splits, split, texts, widen is not None)
                     told = summary_lines(folder, split, logits, labels, names, cuts, temperature)
+            elif args.do_train:
+                _remove_tables(folder)
             if args.do_train:
                 print("", *told, *lines, sep="\n")
         if args.push_to_hub and data_args.rule is None:
@@ -213,6 +212,13 @@ def _write_tables(
             if not is_brief:
                 print(f"\n{Path(name).stem.replace('_', ' ')}\n{format_table(rows)}")
             write_csv(folder / name, list(rows[0]), (row.values() for row in rows))
+
+
+def _remove_tables(folder: Path) -> None:
+    """Removes what an earlier run wrote about labelled texts."""
+    for name in (*TABLES, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _write_report(

@@ -70,12 +70,13 @@ def add_labelled_data(parser: ArgumentParser, *others: str) -> None:
 def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespace, DataArguments]:
     """[`parse_flags`] with defaults from the `settings.yaml` that `train` wrote beside a model."""
     model, names = parse_strictly(parser, argv).model, {*HOW_TEXTS_ARE_READ, *HOW_LABELS_ARE_READ}
-    if given_names(argv) & {"label_delimiter", "label_columns"}:  # which exclude one another
+    given = given_names(argv)
+    if given & {"label_delimiter", "label_columns"}:  # which exclude one another
         names -= {*HOW_LABELS_ARE_READ}
     known = remembered(Path(model), names - {*NOT_REMEMBERED})
     parser.set_defaults(**known)
     for name in ("encoding", "delimiter"):
-        if name in known and name not in given_names(argv):
+        if name in known and name not in given:
             print(f"{name} {known[name]!r}, as in training; --{name} overrides", file=sys.stderr)
     return parse_flags(parser, argv)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.reading import is_txt, named_columns
+from ..data.reading import named_columns
 from ..evaluation.audit.choosing import choose_next
 from ..evaluation.audit.findings import same_words
 from ..evaluation.decisions import probabilities
 from ..model.classes import class_names
-from ..support.files import check_output, write_csv
+from ..support.files import check_output, file_kind, write_csv
 from .audit import embedder
 from .automatic import few_lines
 from .exits import UsageError, wrong_usage
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     if data_args.train_file is not None:
         trained = data_args.reader.rows(data_args.train_file, column, columns=[])
         known = {same_words(data_args.text_of(row)) for row in trained}
-    columns_of_pool = None if is_txt(flags.pool) else column
+    columns_of_pool = None if file_kind(Path(flags.pool)) == "txt" else column  # whose columns have fixed names
     rows = list(data_args.reader.rows(flags.pool, columns_of_pool, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
     texts = [data_args.text_of(row) for row in rows]

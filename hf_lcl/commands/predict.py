@@ -16,12 +16,11 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from ..data.formats import Row
-from ..data.reading import is_txt
 from ..evaluation.decisions import SEPARATOR, label_text, probabilities
 from ..serving.onnx_classifier import OnnxClassifier
-from ..serving.parts import KINDS, PartedTable, file_kind, planned, read_plan, write_records
+from ..serving.parts import KINDS, PartedTable, planned, read_plan, write_records
 from ..serving.processes import Processes, started_processes
-from ..support.files import is_exported, refuse_overwriting
+from ..support.files import file_kind, is_exported, refuse_overwriting
 from ..support.version import __version__
 from .arguments import DataArguments
 from .exits import UsageError, telling_what_is_kept, wrong_usage
@@ -51,8 +50,8 @@ ROWS_AT_ONCE = 4096  # rows read, sorted by length, predicted and written togeth
 
 def main(argv: list[str]) -> None:
     flags, data_args = parse_model_flags(_parser(), argv)
-    has_texts_alone = flags.input_format == "txt" if "-" in flags.files else is_txt(flags.files[0])
-    if has_texts_alone and "text_column_names" not in given_names(argv):
+    kind = flags.input_format if "-" in flags.files else file_kind(Path(flags.files[0]))
+    if kind == "txt" and "text_column_names" not in given_names(argv):
         data_args.text_column_names = None  # a txt file lacks the columns of training
     _check(flags, data_args)
     with started_processes() as processes:

@@ -10,8 +10,8 @@ from .views import VIEW_PREFIX
 
 class ContrastiveDataCollator(DataCollatorWithPadding):
     """
-    Pads a batch to its longest text and leaves out columns of strings (the texts themselves). Takes the
-    arguments of `DataCollatorWithPadding`: `tokenizer`, `padding`, `max_length`, `pad_to_multiple_of`.
+    Pads a batch to its longest text and leaves out columns of strings (the texts themselves). Takes the arguments of
+    `DataCollatorWithPadding`: `tokenizer`, `padding`, `max_length`, `pad_to_multiple_of`.
 
     Called with a list of rows, it returns a `dict[str, torch.Tensor]` with `input_ids`, `attention_mask` and `labels`.
     Rows with a second view (see [`tokenize_texts`]) also give `view_input_ids` and so on, padded to the same length,

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from transformers.utils import logging
 
+from ..support.files import file_kind
 from .cells import cell, is_empty, is_nested, lacks, listed, undecodable
 from .formats import Row, Table, UnreadableError, csv_table, parquet_table, txt_table
 from .json_rows import json_table
@@ -217,15 +218,9 @@ def named_columns(names: str | None, columns: Sequence[str]) -> list[str]:
     return found
 
 
-def is_txt(path: str | PathLike) -> bool:
-    """Whether a file is read as one text a line; its columns have fixed names."""
-    return Path(str(path).lower().removesuffix(".gz")).suffix == ".txt"
-
-
 def _kind(path: Path, title: str) -> tuple[str, bool]:
     """The kind of a file by its extension, and whether it is gzipped; raises a `ValueError` if it cannot be read."""
-    name = path.name.lower()
-    kind, is_zipped = Path(name.removesuffix(".gz")).suffix.removeprefix("."), name.endswith(".gz")
+    kind, is_zipped = file_kind(path), path.name.lower().endswith(".gz")
     if path.is_dir():
         raise ValueError(f"{title} is a folder: name a file in it.")
     if not path.is_file():

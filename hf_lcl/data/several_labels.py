@@ -46,9 +46,12 @@ def read_written_lists(dataset: Dataset, column: str) -> Dataset:
     """Replaces a column of strings by a column of lists if each of its cells is a [`written_list`], or empty."""
     if getattr(dataset.features.get(column), "dtype", None) not in ("string", "large_string"):
         return dataset
-    cells = dataset.with_format(None)[column][:]
-    lists = [written_list(cell) if cell and cell.strip() else [] for cell in cells]
-    if not any(lists) or not all(isinstance(values, list) for values in lists):
+    cells = [(cell or "").strip() for cell in dataset.with_format(None)[column][:]]
+    # The first cell decides for most columns, so that not all are parsed.
+    if not all(isinstance(written_list(cell), list) for cell in cells if cell):
+        return dataset
+    lists = [written_list(cell) if cell else [] for cell in cells]
+    if not any(lists):
         return dataset
     return dataset.remove_columns(column).add_column(column, lists, feature=List(Value("string")))
 

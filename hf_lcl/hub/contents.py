@@ -8,13 +8,12 @@ from typing import Any
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
-from ..support.files import WEIGHTS, check_weights, read_json
+from ..support.files import ADAPTER, WEIGHTS, check_weights, read_json
 
 
 Files = dict[str, Path | bytes]  # name on the Hub -> where the content is, or the content
 
 CARD = "README.md"
-ADAPTER = re.compile(r"adapter_(model\.safetensors|config\.json)")
 TOKENIZER_CONFIG = "tokenizer_config.json"
 # Files that any tokenizer may have; the names of vocabulary files depend on its class.
 TOKENIZER_FILES = {"tokenizer.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"}
@@ -62,7 +61,7 @@ def published_files(folder: str | Path) -> Files:
     check_weights(folder)
     names = {path.name for path in folder.iterdir() if path.is_file()}
     weights = {name for name in names if WEIGHTS.fullmatch(name)}
-    adapter = {name for name in names if ADAPTER.fullmatch(name)}
+    adapter = names.intersection(ADAPTER)
     if bool(weights) == bool(adapter):
         found = "both a classifier and an adapter" if weights else "neither a classifier nor an adapter"
         raise ValueError(f"{folder} holds {found}: publish a folder with one of them.")
@@ -107,7 +106,7 @@ def without_folders(settings: Any) -> Any:
 def is_weights(name: str) -> bool:
     """Whether a file of this name on the Hub holds weights, or configures how they are loaded."""
     base = name.rpartition("/")[2]
-    return bool(WEIGHTS.fullmatch(base) or ADAPTER.fullmatch(base))
+    return base in ADAPTER or WEIGHTS.fullmatch(base) is not None
 
 
 def read_text(file: Path | bytes, name: str = CARD) -> str:

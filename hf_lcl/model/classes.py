@@ -44,9 +44,14 @@ def class_names(config: PreTrainedConfig) -> list[str]:
     return [str(names[index]) for index in sorted(names)]
 
 
+def placeholders(number: int) -> list[str]:
+    """The names that transformers gives to classes without a name."""
+    return [f"LABEL_{index}" for index in range(number)]
+
+
 def are_placeholders(names: Sequence[str]) -> bool:
-    """Whether names are those that transformers gives to classes without a name."""
-    return list(names) == [f"LABEL_{index}" for index in range(len(names))]
+    """Whether names are [`placeholders`]."""
+    return list(names) == placeholders(len(names))
 
 
 def spelled_names(names: Sequence[str], labels: Iterable[Any]) -> list[str]:

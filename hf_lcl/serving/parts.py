@@ -14,17 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.cells import as_text
-from ..support.files import csv_writer, locked, open_whole, read_json, write_json
+from ..support.files import csv_writer, file_kind, locked, open_whole, read_json, write_json
 
 
 KINDS = ("csv", "jsonl", "parquet")
 PLAN = "plan.json"
 Record = Mapping[str, Any]
-
-
-def file_kind(path: Path) -> str:
-    """The extension of a file, without `.gz`: `csv`, `jsonl`, `parquet`, or one that cannot be written."""
-    return Path(path.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
 
 
 def write_records(
@@ -144,8 +139,9 @@ def _merge_parquet(file: IO[bytes], parts: Sequence[Path]) -> None:
         column = [pa.schema([schema.field(name)]) for schema in schemas]
         try:
             field = pa.unify_schemas(column, promote_options="permissive").field(0)
-            for part in parts:
-                pq.read_table(part, columns=[name])[name].cast(field.type)  # fails where a number would be rounded
+            for part, schema in zip(parts, schemas):
+                if schema.field(name).type != field.type:  # the cast fails where a number would be rounded
+                    pq.read_table(part, columns=[name])[name].cast(field.type)
             fields.append(field)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             fields.append(pa.field(name, pa.string()))

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 GRAPH = "model.onnx"
-ADAPTER = "adapter_model.safetensors"
-CONFIGURATIONS = ("adapter_config.json", "config.json")  # without one of these nothing is loaded
+ADAPTER = ADAPTER_CONFIG, ADAPTER_WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")
+CONFIGURATIONS = (ADAPTER_CONFIG, "config.json")  # without one of these nothing is loaded
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # with their full-width forms
 
 
@@ -115,6 +115,11 @@ def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | 
             raise ValueError(f"{output} is the file that is read ({source}): writing would destroy it. Name another.")
 
 
+def file_kind(path: Path) -> str:
+    """The extension of a file in lower case, without `.gz`: `csv`, `jsonl`, `txt`, ..."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
+
+
 def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kinds: str) -> str:
     """The extension of an output file. Raises a `ValueError` if it is not in `kinds` (".csv"), or for an input."""
     kind, allowed = output.suffix.lower(), kinds or (".csv",)
@@ -184,7 +189,9 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
             (folder / name).unlink(missing_ok=True)
         for path in new:
             os.replace(path, folder / path.name)
-        weights = {path.name for path in folder.iterdir() if path.name == ADAPTER or WEIGHTS.fullmatch(path.name)}
+        weights = {
+            path.name for path in folder.iterdir() if path.name == ADAPTER_WEIGHTS or WEIGHTS.fullmatch(path.name)
+        }
         if weights & names:
             for name in weights - names:
                 (folder / name).unlink()

@@ -140,9 +140,7 @@ def are_learned(cross_entropies: Sequence[float], num_labels: int) -> bool:
     return len(cross_entropies) == len(limits) and all(loss <= at for loss, at in zip(cross_entropies, limits))
 
 
-def stops_when_learned(
-    args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any = None
-) -> bool:
+def stops_when_learned(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
     Whether a run stops when its texts are learned: by default if its classifier was fitted before the first step, the
     case in which early stopping was evaluated. Not on a stream, whose texts cannot be read again for the refit.
@@ -150,6 +148,6 @@ def stops_when_learned(
     if args.stop_when_learned is not None:
         return args.stop_when_learned
     was_fitted = "head_start" in (model.config.start or ()) and args.objective == "lcl"
-    was_fitted &= not isinstance(dataset, IterableDataset)
     keeps_another = args.load_best_model_at_end or model.adapted_classifier is not None
-    return was_fitted and not keeps_another and not model.config.has_several_labels
+    cannot = isinstance(dataset, IterableDataset) or model.config.has_several_labels
+    return was_fitted and not keeps_another and not cannot

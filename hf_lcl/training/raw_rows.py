@@ -87,8 +87,8 @@ class RawRows:
     def _tokenize(self, splits: DatasetDict, texts: Sequence[str]) -> DatasetDict:
         tokenizer, limit = self._load_tokenizer(), None
         if tokenizer.model_max_length > LARGE_INTEGER and (self._config or self._path):  # it does not know the limit
-            config = self._config or AutoConfig.from_pretrained(transformer_folder(self._path))
-            positions = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+            self._config = self._config or AutoConfig.from_pretrained(transformer_folder(self._path))
+            positions = getattr(self._config.get_text_config(), "max_position_embeddings", None) or 0
             limit = positions - SKIPPED_POSITIONS if positions > SKIPPED_POSITIONS else None
         return tokenize_texts(splits, tokenizer, texts, max_length=limit)
 

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from ..data.labels import check_labels, class_ids, label_names
-from ..model.classes import are_placeholders, class_names
+from ..model.classes import are_placeholders, class_names, placeholders
 from ..model.configuration import SEVERAL, LCLConfig
 from ..training_args import ContrastiveTrainingArguments
 
@@ -40,7 +40,7 @@ class TrainingSet:
     def class_names(self) -> list[str]:
         """The class names by id, as far as they are known, else placeholders; empty for a stream."""
         number = 0 if self.labels is None else self.labels.shape[1] if self.labels.ndim == 2 else self.classes[-1] + 1
-        return self.names or [f"LABEL_{index}" for index in range(number)]
+        return self.names or placeholders(number)
 
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
         """The class weights that the arguments set, one number per class, if any."""
