@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
-from .data.views import input_columns, texts_alone
+from .data.views import IS_NAME, input_columns, texts_alone
 from .evaluation.metrics import classification_metrics
 from .hub.card import CardFacts
 from .hub.exporting_trainer import ExportingTrainer
@@ -31,7 +31,7 @@ from .support.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
-from .training.names import names_as_texts, with_names
+from .training.names import BatchesWithNames, names_as_texts
 from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
@@ -53,10 +53,11 @@ class ContrastiveTrainer(ExportingTrainer):
     `transformers.Trainer` that minimises the objective of [`ContrastiveTrainingArguments`] and writes a standard
     sequence classifier. Resume, early stopping, best model, accumulation, mixed precision and trackers are inherited.
 
-    Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`), the share of
-    texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and `candidates_per_anchor`,
-    and the mean cosines `positive_similarity` and `negative_similarity`; evaluation logs them with its prefix. The
-    contrastive parts depend on the composition of the batches: select models by accuracy, F1 or `loss_ce`.
+    Each log line also holds the parts of the loss (`loss_ce`, `loss_weighting`, `loss_contrastive`, `loss_names`), the
+    share of texts that have a positive (`valid_anchors`), the mean numbers `positives_per_anchor` and
+    `candidates_per_anchor`, and the mean cosines `positive_similarity` and `negative_similarity`; evaluation, whose
+    batches are without class names, logs them with its prefix. The contrastive parts depend on the composition of the
+    batches: select models by accuracy, F1 or `loss_ce`.
 
     The classifier, its tokenizer and its card are pushed, never a checkpoint. `hub_strategy` sets when: with
     `save_model()` and `push_to_hub()` (`"end"`); with each checkpoint, which is skipped while an earlier push runs if
@@ -186,7 +187,7 @@ class ContrastiveTrainer(ExportingTrainer):
         self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
         taken = [*self._signature_columns, *self._inputs]
-        self._signature_columns = input_columns(taken, self.processing_class, self.args.view)
+        self._signature_columns = [*input_columns(taken, self.processing_class, self.args.view), IS_NAME]
 
     @property
     def _inputs(self) -> list[str]:
@@ -201,10 +202,8 @@ class ContrastiveTrainer(ExportingTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
-        data = self._data
-        if train_dataset is not None and len(train_dataset) != len(data.dataset):  # the class names are added
-            data = TrainingSet(train_dataset, self._raw.names)
-        sampler = prepare_sampler(self.args, data, self._train_batch_size)
+        with_names = isinstance(train_dataset, BatchesWithNames)
+        sampler = prepare_sampler(self.args, self._data, self._train_batch_size, with_names=with_names)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
@@ -214,7 +213,8 @@ class ContrastiveTrainer(ExportingTrainer):
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
         elif kwargs.get("is_training") and learns_names(self.args, self.unwrapped, dataset):
-            dataset = with_names(dataset, self._names_as_texts(dataset))
+            names = self._names_as_texts(dataset)
+            dataset = BatchesWithNames(dataset, names) if names else dataset
         return super()._get_dataloader(dataset, *args, **kwargs)
 
     # The run
@@ -314,13 +314,13 @@ class ContrastiveTrainer(ExportingTrainer):
         """The objective on one batch. In evaluation the outputs are logits only."""
         outputs: Any
         inputs = dict(inputs)
-        labels, objective = inputs.pop("labels"), self.make_objective()
+        labels, is_name, objective = inputs.pop("labels"), inputs.pop(IS_NAME, None), self.make_objective()
         if model.training:
             # Unknown outside of a training.
             scale = 1 / getattr(self, "current_gradient_accumulation_steps", 1)
             average = partial(self.accelerator.reduce, reduction="mean")
             outputs, loss, labels = self._step.loss(
-                model, inputs, labels, self.unwrapped.config, objective, scale=scale, average=average
+                model, inputs, labels, self.unwrapped.config, objective, is_name=is_name, scale=scale, average=average
             )
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, CollapseMonitor) and self.args.is_contrastive:

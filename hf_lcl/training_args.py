@@ -61,8 +61,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
             labels, an adapter or `load_best_model_at_end`. See [`training.learned.StopWhenLearned`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
             the last step. Earlier evaluations and checkpoints are without it.
-        names_as_texts (`bool`, *optional*, defaults to `True`): whether the name of each class is one more text of it,
-            where a classifier is fitted to the texts before the first step. See [`training.names.with_names`].
+        names_as_texts (`bool`, *optional*, defaults to `True`): whether every batch also holds the names of its
+            classes, as further texts, and its texts are compared with these names, where a classifier is fitted before
+            the first step. See [`losses.objective.cross_entropy_of_names`].
 
         > The batches
 
@@ -118,7 +119,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     head_start: bool | None = option(None, "Fit a new classifier before training (default: unless ce).")
     stop_when_learned: bool | None = option(None, "Stop once the texts are learned (default: after a head_start).")
     head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
-    names_as_texts: bool = option(True, "With a new classifier, the name of each class is one more text of it.")
+    names_as_texts: bool = option(True, "With a new classifier, every batch also holds the names of its classes.")
     num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
     view: str = option("dropout", "Further views: dropout (the same text again), or column (one of your own).")
     sampler: str = option("auto", "balanced (several texts per class in a batch), random, auto (balanced unless ce).")

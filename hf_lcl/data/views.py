@@ -8,6 +8,8 @@ from transformers import PreTrainedTokenizerBase
 VIEWS = ("dropout", "column")
 # Prefix of the names of the second view's inputs, for `"column"`.
 VIEW_PREFIX = "view_"
+# Column that says which rows of a training batch are names of classes, not texts.
+IS_NAME = "hf_lcl_is_name"
 
 
 def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, view: str) -> list[str]:
@@ -19,8 +21,8 @@ def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, v
 
 
 def texts_alone(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inputs without those of a second view, which only the contrastive loss uses."""
-    return {name: tensor for name, tensor in inputs.items() if not name.startswith(VIEW_PREFIX)}
+    """The inputs without what only the contrastive losses use: a second view, and the mark of the class names."""
+    return {name: row for name, row in inputs.items() if name != IS_NAME and not name.startswith(VIEW_PREFIX)}
 
 
 def batch_of_views(

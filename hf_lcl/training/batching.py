@@ -16,16 +16,18 @@ from .splits import TrainingSet
 
 
 def prepare_sampler(
-    args: ContrastiveTrainingArguments, data: TrainingSet, batch_size: int
+    args: ContrastiveTrainingArguments, data: TrainingSet, batch_size: int, *, with_names: bool = False
 ) -> LabelBalancedSampler | None:
     """
-    The sampler for batches of `batch_size` texts per process; `None` if that of transformers is used.
+    The sampler for batches of `batch_size` texts per process, to which the names of their classes may be added;
+    `None` if that of transformers is used.
 
     Raises:
         ValueError: if the data do not allow balanced batches; see [`LabelBalancedSampler`].
     """
-    # With one text per class, any order is balanced, and the second view of a text is its positive.
-    if data.labels is None or (args.num_views > 1 and data.counts.max() < 2) or not _is_balanced(args, batch_size):
+    # With one text per class, any order is balanced, and the second view or the name of its class is its positive.
+    has_positives = args.num_views > 1 or with_names
+    if data.labels is None or (has_positives and data.counts.max() < 2) or not _is_balanced(args, batch_size):
         return None
     return LabelBalancedSampler(
         rarest_labels(data.labels),

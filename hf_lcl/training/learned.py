@@ -77,7 +77,8 @@ class StopWhenLearned(TrainerCallback):
         if not self._is_on or state.global_step % max(1, min(of_epoch, state.max_steps // MAX_SAMPLES)):
             return
         if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
-            return  # a finished training that is resumed takes one more step
+            control.should_training_stop = True  # a finished training that is resumed takes one more step
+            return
         self._samples += 1
         for name, parameter in learning(kwargs["model"]):
             sample = parameter.detach().to("cpu", torch.float32)

@@ -1,16 +1,17 @@
-"""Class names as training texts."""
+"""Class names as texts of every training batch."""
 
 from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, Features, concatenate_datasets
-from torch.utils.data import ConcatDataset
+from datasets import Dataset
+from torch.utils.data import Subset
 from transformers import PreTrainedTokenizerBase
 
 from ..data.cells import LABEL_NAMES
 from ..data.labels import label_column
+from ..data.views import IS_NAME
 
 
 def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
@@ -41,16 +42,38 @@ def names_as_texts(
     return [{key: value for key, value in row.items() if key in first} for row in rows]
 
 
-def with_names(dataset: Any, names: list[dict[str, Any]]) -> Any:
+class BatchesWithNames(Subset):
     """
-    A tokenised data set with its [`names_as_texts`] as further rows. A `datasets.Dataset` stays one; if it computes
-    its rows by a transform, it is returned as it is.
+    A tokenised data set whose batches also hold the names of their classes: each text of a batch has a positive that
+    says what its class is, and negatives that say what the other classes of the batch are.
+
+    Its rows and its length are those of the data set: a `DataLoader` that asks for a batch of rows gets a few more. A
+    further column of a batch marks the names.
+
+    Args:
+        dataset (`Dataset`, or a sequence of rows): with a label in each row.
+        names (`list[dict]`): its [`names_as_texts`]; a class need not have one.
+
+    Example:
+
+    ```python
+    >>> from hf_lcl.training.names import BatchesWithNames
+
+    >>> rows = [{"input_ids": [7, 8], "labels": 0}, {"input_ids": [9], "labels": 1}, {"input_ids": [6], "labels": 0}]
+    >>> names = [{"input_ids": [1], "labels": 0}, {"input_ids": [2], "labels": 1}]
+    >>> batch = BatchesWithNames(rows, names).__getitems__([0, 2])
+    >>> [(row["input_ids"], row["hf_lcl_is_name"]) for row in batch]
+    [([7, 8], False), ([6], False), ([1], True)]
+    ```
     """
-    if not names or (isinstance(dataset, Dataset) and dataset.format["type"] == "custom"):
-        return dataset
-    if not isinstance(dataset, Dataset):
-        return ConcatDataset([dataset, names])  # type: ignore[list-item]
-    table = Dataset.from_list(names, features=Features({key: dataset.features[key] for key in names[0]}))
-    given = dict(dataset.format)
-    whole = concatenate_datasets([dataset.with_format(None), table])
-    return whole.with_format(**given.pop("format_kwargs"), **given)
+
+    def __init__(self, dataset: Any, names: list[dict[str, Any]]):
+        super().__init__(dataset, range(len(dataset)))
+        self._column = label_column(list(names[0]))
+        self._names = {name[self._column]: name for name in names}
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        rows = super().__getitems__(indices)
+        present = {int(row[self._column]) for row in rows}
+        names = [self._names[label] for label in sorted(present & self._names.keys())]
+        return [row | {IS_NAME: False} for row in rows] + [name | {IS_NAME: True} for name in names]

@@ -51,6 +51,7 @@ class Step:
         config: LCLConfig,
         objective: Objective,
         *,
+        is_name: Tensor | None = None,
         scale: float = 1.0,
         average: Callable[[Tensor], Tensor] = lambda numbers: numbers,
     ) -> tuple[LCLOutput, Tensor, Tensor]:
@@ -58,8 +59,9 @@ class Step:
         The outputs, the loss and the labels of all views of a batch.
 
         `model` is an [`LCLForSequenceClassification`], bare or wrapped for several processes, and `config` that of the
-        bare model; `inputs` and `labels` have one row per text; `scale` is the weight of the batch in the averaged
-        parts; `average` takes the mean over all processes, so that all of them stop at the same step.
+        bare model; `inputs` and `labels` have one row per text; `is_name` marks those rows that are names of classes;
+        `scale` is the weight of the batch in the averaged parts; `average` takes the mean over all processes, so that
+        all of them stop at the same step.
         """
         args = self.args
         inputs, labels = batch_of_views(inputs, labels, args.num_views, args.view)
@@ -70,8 +72,15 @@ class Step:
         outputs: Any = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
         gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
         candidates = gather_candidates(outputs.embeddings, labels) if gathers else None
+        marks = None if is_name is None else torch.cat([is_name] * args.num_views)
         loss, parts = objective(
-            outputs.logits, outputs.embeddings, outputs.weighting_logits, labels, candidates, views=args.num_views
+            outputs.logits,
+            outputs.embeddings,
+            outputs.weighting_logits,
+            labels,
+            candidates,
+            views=args.num_views,
+            is_name=marks,
         )
         self.parts.add(parts, scale=scale)
         self._last = config, labels, parts, outputs.embeddings.detach()

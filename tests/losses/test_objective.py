@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hf_lcl import label_aware_contrastive_loss
 from hf_lcl.losses import blockwise, log_ratios
-from hf_lcl.losses.objective import Candidates, Objective, batch_statistics
+from hf_lcl.losses.objective import Candidates, Objective, batch_statistics, cross_entropy_of_names
 
 
 # Class 3 has one text, class 4 none.
@@ -285,6 +285,59 @@ def test_views_of_one_text_are_positives_of_each_other(several):
     torch.testing.assert_close(parts["loss_contrastive"].value, expected)
     assert values(parts)["valid_anchors"] == 1
     assert values(parts)["positives_per_anchor"] == 1
+
+
+# Names of the classes
+
+
+class TestNames:
+    """The last three rows are names, of the classes 0, 1 and 4; text 2 has no name of its class."""
+
+    labels = torch.tensor([0, 1, 2, 1, 0, 0, 1, 4])
+    is_name = torch.tensor([False] * 5 + [True] * 3)
+
+    @pytest.mark.parametrize("name", ["scl", "lcl"])
+    @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+    def test_texts_are_compared_with_them(self, name, alpha):
+        logits, embeddings, weighting_logits, _ = given = batch(several=False)
+        inputs = logits, embeddings, weighting_logits, self.labels
+        loss, parts = Objective(name, alpha=alpha)(*inputs, is_name=self.is_name)
+        unit, losses = F.normalize(embeddings, dim=1), []
+        for text in (0, 1, 3, 4):
+            scores = {self.labels[row].item(): (unit[text] @ unit[row] / 0.1).exp() for row in (5, 6, 7)}
+            losses.append(-(scores[self.labels[text].item()] / sum(scores.values())).log())
+        of_names = sum(losses) / 4
+        torch.testing.assert_close(parts["loss_names"].value, of_names)
+        expected = Objective(name, alpha=alpha)(*inputs)[0] + (1 - alpha) * of_names
+        torch.testing.assert_close(loss, expected)
+        gradients = [torch.autograd.grad(each, given[1], retain_graph=True)[0] for each in (loss, expected)]
+        torch.testing.assert_close(*gradients)
+
+    def test_its_gradient_is_right(self):
+        embeddings = batch(several=False)[1]
+        assert torch.autograd.gradcheck(
+            lambda rows: cross_entropy_of_names(rows, self.labels, self.is_name, 5), embeddings
+        )
+
+    def test_the_views_of_a_name_count_as_one(self):
+        embeddings = batch(several=False)[1].detach()
+        loss = cross_entropy_of_names(embeddings, self.labels, self.is_name, 5)
+        twice = cross_entropy_of_names(*(torch.cat([each] * 2) for each in (embeddings, self.labels, self.is_name)), 5)
+        torch.testing.assert_close(loss, twice)
+
+    @pytest.mark.parametrize("mark", [False, True], ids=["no name", "no text"])
+    def test_without_texts_or_names_it_is_zero(self, mark):
+        embeddings = batch(several=False)[1]
+        loss = cross_entropy_of_names(embeddings, self.labels, torch.full((8,), mark), 5)
+        loss.backward()
+        assert loss.item() == 0
+        assert not embeddings.grad.any()
+
+    def test_nothing_is_read_from_the_device(self):
+        logits, embeddings, weighting_logits, _ = batch(several=False)
+        with Meter() as meter:
+            Objective("lcl")(logits, embeddings, weighting_logits, self.labels, is_name=self.is_name)[0].backward()
+        assert meter.reads == 0
 
 
 # Several processes

@@ -1,18 +1,15 @@
-"""Class names are training texts of a new classifier."""
+"""Class names are texts of every batch that a new classifier is trained on."""
+
+from collections import Counter
 
 import pytest
 from datasets import Dataset
-from torch.utils.data import ConcatDataset
+from torch.utils.data import DataLoader
 
-from hf_lcl.training.names import names_as_texts, with_names
+from hf_lcl.training.names import BatchesWithNames, names_as_texts
 
 
 NAMES = {0: "angry_at_once", 1: "LABEL_1", 2: "glad"}
-
-
-def named(rows, *arguments):
-    """A data set with its names."""
-    return with_names(rows, names_as_texts(rows, *arguments))
 
 
 @pytest.fixture
@@ -23,42 +20,62 @@ def words(tokenizer):
 
 @pytest.fixture
 def rows() -> Dataset:
-    """Two texts, with a column that a model does not take."""
-    return Dataset.from_dict({"text": ["a", "b"], "input_ids": [[2, 5, 3], [2, 6, 7, 3]], "label": [0, 1]})
+    """Four texts, with a column that a model does not take."""
+    columns = {"text": ["a", "b", "c", "d"], "input_ids": [[2, 5, 3], [2, 6, 7, 3], [2, 8, 3], [2, 9, 3]]}
+    return Dataset.from_dict({**columns, "label": [2, 1, 2, 0]})
+
+
+class TestBatches:
+    """What becomes of the batches of a data set."""
+
+    @pytest.fixture
+    def batches(self, tokenizer):
+        """The batches of two rows each, in order, as lists of token ids and labels."""
+
+        def batches(dataset, **options) -> list[list[tuple[list[int], int]]]:
+            whole = BatchesWithNames(dataset, names_as_texts(dataset, NAMES, tokenizer))
+            assert len(whole) == len(dataset)
+            found = DataLoader(whole, batch_size=2, collate_fn=list, **options)
+            return [[(list(map(int, row["input_ids"])), int(row["label"])) for row in batch] for batch in found]
+
+        return batches
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda rows: rows,
+            lambda rows: rows.with_format("torch", columns=["input_ids", "label"]),
+            lambda rows: rows.with_transform(lambda batch: batch),
+            lambda rows: rows.to_list(),
+        ],
+        ids=["data set", "tensors", "computed", "list"],
+    )
+    def test_a_batch_also_holds_the_names_of_its_classes(self, rows, words, batches, change):
+        texts = list(zip(rows["input_ids"][:], rows["label"][:]))
+        first, second = batches(change(rows))
+        assert first == [*texts[:2], (words[1], 2)]  # the class of the second text has no name
+        assert second == [*texts[2:], (words[0], 0), (words[1], 2)]
+
+    def test_a_name_is_there_once_however_many_texts_are_of_its_class(self, rows, words, batches):
+        assert batches(rows.select([0, 2])) == [[([2, 5, 3], 2), ([2, 8, 3], 2), (words[1], 2)]]
+
+    def test_processes_that_load_batches_add_them_too(self, rows, batches):
+        assert batches(rows, num_workers=1) == batches(rows)
 
 
 class TestRows:
-    """What becomes of a data set."""
-
-    def test_names_are_further_rows(self, rows, words, tokenizer):
-        whole = named(rows, NAMES, tokenizer)
-        assert isinstance(whole, Dataset)
-        assert whole.features == rows.features
-        assert whole[:2] == rows[:]
-        assert whole[2:] == {"text": [None, None], "input_ids": words, "label": [0, 2]}
-
-    def test_rows_keep_their_format(self, rows, words, tokenizer):
-        whole = named(rows.with_format("torch", columns=["input_ids", "label"]), NAMES, tokenizer)
-        assert set(whole[3]) == {"input_ids", "label"}
-        assert whole[3]["input_ids"].tolist() == words[1]
-
-    def test_a_data_set_of_another_kind_is_followed_by_them(self, rows, words, tokenizer):
-        whole = named(rows.select_columns(["input_ids", "label"]).to_list(), NAMES, tokenizer)
-        assert isinstance(whole, ConcatDataset)
-        assert [whole[row]["label"] for row in range(4)] == [0, 1, 0, 2]
-        assert [whole[row]["input_ids"] for row in (2, 3)] == words
+    """For which data sets the names can be made."""
 
     def test_rows_with_other_inputs_of_the_model_stay_alone(self, rows, words, tokenizer):
         inputs = ["input_ids", "token_type_ids", "entity_ids", "label_ids", "labels"]
-        linked = rows.add_column("entity_ids", [[1], [2]])
-        assert named(linked, NAMES, tokenizer, inputs) is linked
-        assert named(rows.add_column("label_ids", [0, 1]), NAMES, tokenizer, inputs)[2:]["input_ids"] == words
+        linked = rows.add_column("entity_ids", [[1], [2], [3], [4]])
+        assert names_as_texts(linked, NAMES, tokenizer, inputs) == []
+        made = names_as_texts(rows.add_column("label_ids", [0, 1, 0, 1]), NAMES, tokenizer, inputs)
+        assert made == [{"input_ids": words[0], "label": 0}, {"input_ids": words[1], "label": 2}]
 
-    def test_where_there_is_none_or_they_cannot_be_made_it_stays_the_same(self, rows, tokenizer):
-        assert named(rows, {0: "LABEL_0", 1: "7"}, tokenizer) is rows
-        assert named(rows, NAMES, None) is rows
-        computed = rows.with_transform(lambda batch: batch)
-        assert named(computed, NAMES, tokenizer) is computed
+    def test_where_there_is_none_or_they_cannot_be_made_there_are_none(self, rows, tokenizer):
+        assert names_as_texts(rows, {0: "LABEL_0", 1: "7"}, tokenizer) == []
+        assert names_as_texts(rows, NAMES, None) == []
 
 
 class TestTrainer:
@@ -81,30 +98,32 @@ class TestTrainer:
 
     @pytest.fixture
     def read(self, splits, tokenizer):
-        """The texts that a trainer reads in an epoch, and those that it reads if it reads the names, too."""
+        """Whether the batches that a trainer reads in an epoch hold the names of their classes beside its texts."""
+        names = splits["train"].features["labels"].names
 
-        def read(trainer) -> tuple[list[str], list[str], list[str]]:
-            found = [
-                tokenizer.decode(row, skip_special_tokens=True)
-                for batch in trainer.get_train_dataloader()
-                for row in batch["input_ids"]
-            ]
-            names = tokenizer(splits["train"].features["labels"].names)["input_ids"]
-            given, said = (
-                tokenizer.batch_decode(rows, skip_special_tokens=True)
-                for rows in (splits["train"]["input_ids"][:], names)
-            )
-            return sorted(found), sorted(given), sorted([*given, *said])
+        def decoded(rows) -> list[str]:
+            return tokenizer.batch_decode(rows, skip_special_tokens=True)
+
+        said = decoded(tokenizer(names)["input_ids"])
+
+        def read(trainer) -> bool:
+            texts, added = Counter(), []
+            for batch in trainer.get_train_dataloader():
+                found, classes = decoded(batch["input_ids"]), set(batch["labels"].tolist())
+                expected = [said[label] for label in sorted(classes)]
+                added.append(found[-len(expected) :] == expected)
+                texts.update(found[: -len(expected)] if added[-1] else found)
+            assert texts == Counter(decoded(splits["train"]["input_ids"][:]))  # each text once
+            assert all(added) or not any(added)
+            return all(added)
 
         return read
 
     def test_a_new_classifier_learns_from_the_names(self, make_trainer, read):
         trainer = make_trainer(objective="scl", head_start=True, max_steps=1)
-        found, _, named = read(trainer)
-        assert found == named
+        assert read(trainer)
         trainer.train()
-        assert read(trainer)[0] == named  # a second training goes on with them
-        assert len(trainer.train_dataset) == len(named) - 4  # which is that of its user
+        assert read(trainer)  # a second training goes on with them
 
     @pytest.mark.parametrize(
         "settings",
@@ -117,17 +136,32 @@ class TestTrainer:
         ids=str,
     )
     def test_otherwise_it_learns_from_its_texts_alone(self, make_trainer, read, settings):
-        found, given, _ = read(make_trainer(**settings))
-        assert found == given
+        assert not read(make_trainer(**settings))
+
+    @pytest.mark.parametrize("settings", [{}, {"num_views": 2}, {"mini_batch_size": 3}], ids=str)
+    def test_texts_are_compared_with_them(self, make_trainer, settings):
+        trainer = make_trainer(objective="lcl", head_start=True, max_steps=2, logging_steps=1, **settings)
+        trainer.train()
+        losses = [line["loss_names"] for line in trainer.state.log_history if "loss" in line]
+        assert len(losses) == 2
+        assert min(losses) > 0
+        assert "eval_loss_names" not in trainer.evaluate()
 
     def test_cross_entropy_after_the_start_learns_from_them(self, make_trainer, read):
-        found, _, named = read(make_trainer(objective="ce", head_start=True))
-        assert found == named
+        assert read(make_trainer(objective="ce", head_start=True))
 
     def test_a_finished_classifier_learns_from_its_texts_alone(self, make_trainer, read, tmp_path):
         first = make_trainer(objective="scl", max_steps=1)
         first.train()
         first.save_model(str(tmp_path / "finished"))
         again = make_trainer(model=str(tmp_path / "finished"), objective="scl")
-        found, given, _ = read(again)
-        assert found == given
+        assert not read(again)
+
+    def test_one_text_of_each_class_is_enough_with_its_name(self, make_trainer, splits):
+        seen: set[int] = set()
+        labels = splits["train"]["labels"][:]
+        rows = [row for row, label in enumerate(labels) if not (label in seen or seen.add(label))]
+        trainer = make_trainer(train=splits["train"].select(rows), objective="lcl", head_start=True, max_steps=1)
+        trainer.train()
+        logged = next(line for line in trainer.state.log_history if "loss" in line)
+        assert logged["valid_anchors"] == 1

@@ -17,6 +17,7 @@ LOSSES = {
     "loss_ce": "cross-entropy",
     "loss_weighting": "cross-entropy of the weighting network",
     "loss_contrastive": "contrastive",
+    "loss_names": "contrastive, with the class names",
 }
 SCORES = {"eval_accuracy": "accuracy", "eval_micro_f1": "micro F1", "eval_macro_f1": "macro F1"}
 MOST_POINTS_WITH_MARKERS = 40
