@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch import nn
+from transformers.trainer_utils import TrainOutput
 
 from hf_lcl import ContrastiveTrainer
 from hf_lcl.start.head import GELU_INPUT_RMS, INVERSE_PENALTY, _logistic_regression
@@ -20,6 +21,22 @@ class LongDistillation(ContrastiveTrainer):
     def distill_mean(self, *args: str) -> None:
         with patch("hf_lcl.start.mean_distillation.MAX_PASSES", 50):
             super().distill_mean(*args)
+
+
+class NamesOnceAsTexts(ContrastiveTrainer):
+    """The names in a batch are further texts of it, but its texts are not compared with them once more."""
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with patch("hf_lcl.losses.objective.cross_entropy_of_names", lambda embeddings, *_: 0 * embeddings.sum()):
+            return super().train(*args, **kwargs)
+
+
+class WarmNames(ContrastiveTrainer):
+    """The texts of a batch are compared with its names at the temperature of the contrastive loss."""
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with patch("hf_lcl.losses.objective.NAMES_TEMPERATURE", self.args.temperature):
+            return super().train(*args, **kwargs)
 
 
 class PenalisedStart(ContrastiveTrainer):

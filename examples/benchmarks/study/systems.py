@@ -71,6 +71,7 @@ def ours(
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
     names_in_training: bool | list[str] = False,
+    names_in_batches: bool = False,
     **training: Any,
 ) -> System:
     """
@@ -85,6 +86,8 @@ def ours(
         share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
         names_in_training (`bool` or `list[str]`, *optional*, defaults to `False`): whether the class names are
             training texts, or sentences around them.
+        names_in_batches (`bool`, *optional*, defaults to `False`): whether every batch holds the names of its classes,
+            as in the library.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -99,7 +102,7 @@ def ours(
         training = {name: value for name, value in training.items() if name not in ("alpha", "temperature")}
     changes = {"ingredient": ingredient, "keeps_tokens": keeps_tokens}
     changes |= {"share_of_epochs": share_of_epochs} if share_of_epochs != 1 else {}
-    changes |= {"names_in_training": names_in_training}
+    changes |= {"names_in_training": names_in_training, "names_in_batches": names_in_batches}
     options = {"training": training, "model": model or {}}
     return System(fit_ours, options | {name: value for name, value in changes.items() if value})
 
@@ -118,6 +121,7 @@ def train_ours(
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
     names_in_training: bool | list[str] = False,
+    names_in_batches: bool = False,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
     """Trains a `ContrastiveTrainer`, and returns it with all tokenised texts."""
     if names_in_training:
@@ -137,7 +141,7 @@ def train_ours(
     watch(task, trainer, tokens)
     with (
         nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0),
-        patch("hf_lcl.trainer.learns_names", return_value=False),  # `names_in_training` says it, as for other systems
+        nullcontext() if names_in_batches else patch("hf_lcl.trainer.learns_names", return_value=False),
     ):
         trainer.train()
     return trainer, tokens
@@ -212,9 +216,14 @@ FREE_TOKENS = START | {"learning_rate": 5e-5, "keeps_tokens": False}
 
 
 def named(names_in_training: bool | list[str] = True, **training: Any) -> System:
-    """The default, with the class names as training texts."""
+    """`lcl-learned`, with the class names as training texts."""
     training = START | {"names_as_texts": False, "stop_when_learned": True, "objective": "lcl"} | training
     return ours(names_in_training=names_in_training, **training)
+
+
+def anchored(ingredient: str | None = None) -> System:
+    """The default: every batch holds the names of its classes."""
+    return ours(ingredient=ingredient, names_in_batches=True, objective="lcl", stop_when_learned=True, **START)
 
 
 SYSTEMS = {
@@ -227,8 +236,10 @@ SYSTEMS = {
     "lcl": ours(objective="lcl", **START),
     # Stops when the texts are learned, keeps the running mean of weights, and refits the head.
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
-    # The library's default: the class names are training texts, too, and not only texts of the start.
+    # The class names are training texts, too, and not only texts of the start.
     "lcl-names": named(),
+    # The library's default.
+    "lcl-anchors": anchored(),
     # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective without the start, with the head and the learning rate of `trainer-ce`.
@@ -281,7 +292,7 @@ TRIALS = {
     "learning rate 2e-4, stops when learned": changed(learning_rate=2e-4, stop_when_learned=True),
     "learning rate 3e-5, stops when learned": changed(learning_rate=3e-5, stop_when_learned=True),
     "head 20 times as fast": changed("FastHead"),
-    # One change to the default.
+    # One change to `lcl-learned`.
     "learning rate 4e-4, stops when learned": changed(learning_rate=4e-4, stop_when_learned=True),
     "projection head, stops when learned": changed("Projection", stop_when_learned=True),
     "mean pooling, stops when learned": ours({"pooling": "mean"}, objective="lcl", stop_when_learned=True, **START),
@@ -306,4 +317,7 @@ TRIALS = {
     "alpha 0.25, names in training": named(alpha=0.25),
     "batches of all lengths, names in training": named(group_lengths=False),
     "cross-entropy, names in training": named(objective="ce", stop_when_learned=False),
+    # One change to the default.
+    "names in batches, not compared": anchored("NamesOnceAsTexts"),
+    "names in batches, temperature 0.3": anchored("WarmNames"),
 }

@@ -15,7 +15,7 @@ from .runs import Runs, correct
 
 
 # Systems that gains are relative to.
-REFERENCES = ("trainer-ce", "ce", "lcl", "lcl-learned", "lcl-names")
+REFERENCES = ("trainer-ce", "ce", "lcl", "lcl-learned", "lcl-names", "lcl-anchors")
 FROZEN = "logistic-regression"  # on the frozen encoder
 MIB = 2**20
 
