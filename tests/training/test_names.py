@@ -5,7 +5,9 @@ from collections import Counter
 import pytest
 from datasets import Dataset
 from torch.utils.data import DataLoader
+from transformers import DataCollatorWithPadding
 
+from hf_lcl.data.views import IS_NAME
 from hf_lcl.training.names import BatchesWithNames, names_as_texts
 
 
@@ -146,6 +148,13 @@ class TestTrainer:
         assert len(losses) == 2
         assert min(losses) > 0
         assert "eval_loss_names" not in trainer.evaluate()
+
+    def test_a_collator_of_transformers_tells_names_from_texts_too(self, make_trainer, tokenizer):
+        trainer = make_trainer(objective="scl", head_start=True)
+        trainer.data_collator = DataCollatorWithPadding(tokenizer)
+        batch = next(iter(trainer.get_train_dataloader()))
+        classes = batch["labels"][~batch[IS_NAME]].unique().tolist()
+        assert batch["labels"][batch[IS_NAME]].tolist() == classes
 
     def test_cross_entropy_after_the_start_learns_from_them(self, make_trainer, read):
         assert read(make_trainer(objective="ce", head_start=True))
