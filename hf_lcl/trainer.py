@@ -198,6 +198,7 @@ class ContrastiveTrainer(ExportingTrainer):
             return []  # another collator may need rows of one length
         names = dict(enumerate(class_names(self.unwrapped.config)))
         inputs = input_columns(self._inputs, self.processing_class, view="dropout")  # names have no second view
+        inputs = inputs if self.args.remove_unused_columns else list(dataset[0])
         return names_as_texts(dataset, names, self.processing_class, inputs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:

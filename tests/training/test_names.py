@@ -98,6 +98,13 @@ class TestTrainer:
         views = {"num_views": 2, "view": "column"} if "view_input_ids" in rows[0] else {}
         make_trainer(train=rows, objective="scl", head_start=True, max_steps=2, **views).train()
 
+    def test_columns_that_are_kept_and_that_names_lack_keep_names_out(self, make_trainer, splits):
+        rows = splits["train"].add_column("place", range(len(splits["train"])))
+        trainer = make_trainer(train=rows, objective="scl", head_start=True, max_steps=1, remove_unused_columns=False)
+        batch = next(iter(trainer.get_train_dataloader()))
+        assert IS_NAME not in batch
+        assert len(batch["place"]) == len(batch["labels"])
+
     @pytest.fixture
     def read(self, splits, tokenizer):
         """Whether the batches that a trainer reads in an epoch hold the names of their classes beside its texts."""
