@@ -197,8 +197,10 @@ class ContrastiveTrainer(ExportingTrainer):
         if not self.args.names_as_texts or not isinstance(self.data_collator, DataCollatorWithPadding):
             return []  # another collator may need rows of one length
         names = dict(enumerate(class_names(self.unwrapped.config)))
-        inputs = input_columns(self._inputs, self.processing_class, view="dropout")  # names have no second view
-        inputs = inputs if self.args.remove_unused_columns else list(dataset[0])
+        if self.args.remove_unused_columns:
+            inputs = input_columns(self._inputs, self.processing_class, view="dropout")  # names have no second view
+        else:
+            inputs = list(dataset[0])
         return names_as_texts(dataset, names, self.processing_class, inputs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:

@@ -10,7 +10,7 @@ its cells: full data sets, the published draws of 5 and 10 texts per class, and 
 
     python examples/benchmarks/accuracy.py --encoder ... --results cost.jsonl --cells "emoint, 64 each" --curves
 
-`--curves` measures the cost of reaching the accuracy of the `Trainer` with cross-entropy. `study.systems.TRIALS`
+`--curves` measures the cost of reaching the accuracy of the `Trainer` with cross-entropy. `study.trials.TRIALS`
 changes one thing about `lcl` at a time; each runs only if `--systems` names it.
 
 The same rule holds for all systems: settings are fixed beforehand, no system sees validation or test texts, and the
@@ -47,9 +47,10 @@ from study.cost import cost_table
 from study.curve import Curve
 from study.plot import plot, plot_curves
 from study.rivals import RIVALS
-from study.systems import SYSTEMS, TRIALS
+from study.systems import SYSTEMS
 from study.table import markdown, repetitions
 from study.trajectory import scores
+from study.trials import TRIALS
 from tqdm import tqdm
 from transformers.utils import logging
 

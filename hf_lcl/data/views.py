@@ -22,7 +22,9 @@ def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, v
 
 def texts_alone(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The inputs without what only the contrastive losses use: a second view, and the mark of the class names."""
-    return {name: row for name, row in inputs.items() if name != IS_NAME and not name.startswith(VIEW_PREFIX)}
+    texts = {name: tensor for name, tensor in inputs.items() if not name.startswith(VIEW_PREFIX)}
+    texts.pop(IS_NAME, None)
+    return texts
 
 
 def batch_of_views(

@@ -70,10 +70,10 @@ class BatchesWithNames(Subset):
     def __init__(self, dataset: Any, names: list[dict[str, Any]]):
         super().__init__(dataset, range(len(dataset)))
         self._column = label_column(list(names[0]))
-        self._names = {name[self._column]: name for name in names}
+        self._names = {name[self._column]: name | {IS_NAME: True} for name in names}
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         rows = super().__getitems__(indices)
         present = {int(row[self._column]) for row in rows}
         names = [self._names[label] for label in sorted(present & self._names.keys())]
-        return [row | {IS_NAME: False} for row in rows] + [name | {IS_NAME: True} for name in names]
+        return [row | {IS_NAME: False} for row in rows] + names

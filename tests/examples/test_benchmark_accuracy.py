@@ -17,8 +17,9 @@ from study.regret import holm, regret_tables
 from study.rivals import RIVALS
 from study.runs import correct
 from study.starts import cross_validated
-from study.systems import SYSTEMS, TRAINERS, TRIALS, ours
+from study.systems import SYSTEMS, TRAINERS, ours
 from study.table import markdown
+from study.trials import TRIALS
 
 from hf_lcl import ContrastiveTrainingArguments
 from hf_lcl.losses import Objective

@@ -128,11 +128,12 @@ class TestTrainer:
 
         return read
 
-    def test_a_new_classifier_learns_from_the_names(self, make_trainer, read):
+    def test_a_new_classifier_learns_from_the_names(self, make_trainer, read, splits):
         trainer = make_trainer(objective="scl", head_start=True, max_steps=1)
         assert read(trainer)
         trainer.train()
         assert read(trainer)  # a second training goes on with them
+        assert len(trainer.train_dataset) == len(splits["train"])  # which is that of its user
 
     @pytest.mark.parametrize(
         "settings",

@@ -23,7 +23,7 @@ class LongDistillation(ContrastiveTrainer):
             super().distill_mean(*args)
 
 
-class NamesOnceAsTexts(ContrastiveTrainer):
+class NamesNotCompared(ContrastiveTrainer):
     """The names in a batch are further texts of it, but its texts are not compared with them once more."""
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
