@@ -36,6 +36,7 @@ class Candidates:
     # Number of processes that share the batch. Since gradients are averaged over them, the loss of each is `processes`
     # times its share of the whole batch's loss.
     processes: int = 1
+    is_name: Tensor | None = None  # (batch_size,): which rows of the batch of all processes are names of classes
 
     @property
     def batch_labels(self) -> Tensor:
@@ -124,7 +125,7 @@ class Objective:
             loss_classification = loss_ce + loss_weighting
         parts["loss_contrastive"] = Part(loss_contrastive.detach())
         if is_name is not None:
-            loss_names = cross_entropy_of_names(embeddings, labels, is_name, num_labels)
+            loss_names = cross_entropy_of_names(embeddings, labels, is_name, num_labels, candidates)
             parts["loss_names"] = Part(loss_names.detach())
             loss_contrastive = loss_contrastive + loss_names
         parts |= batch_statistics(embeddings.detach(), labels, num_labels, candidates)
@@ -190,7 +191,9 @@ class Objective:
         )
 
 
-def cross_entropy_of_names(embeddings: Tensor, labels: Tensor, is_name: Tensor, num_labels: int) -> Tensor:
+def cross_entropy_of_names(
+    embeddings: Tensor, labels: Tensor, is_name: Tensor, num_labels: int, candidates: Candidates | None = None
+) -> Tensor:
     """
     The cross-entropy of the texts of a batch over their cosines with the names of its classes, divided by
     `NAMES_TEMPERATURE`: their supervised contrastive loss with the names as the only candidates. Texts of a class
@@ -201,19 +204,25 @@ def cross_entropy_of_names(embeddings: Tensor, labels: Tensor, is_name: Tensor, 
         labels (`torch.LongTensor` of shape `(batch,)`): their classes.
         is_name (`torch.BoolTensor` of shape `(batch,)`): which rows are names.
         num_labels (`int`): number of classes.
+        candidates ([`Candidates`], *optional*): of several processes, which share their names.
 
     Paper: [Label Anchored Contrastive Learning for Language Understanding](https://huggingface.co/papers/2205.10227).
     """
-    unit = functional.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1)
-    marks = is_name.to(unit)
-    # The views of a name, if there are several, have one sum.
-    names = unit.new_zeros(num_labels, unit.shape[1]).index_add(0, labels, unit * marks.unsqueeze(1))
-    has_name = unit.new_zeros(num_labels).index_add(0, labels, marks) > 0
-    logits = unit @ functional.normalize(names, dim=1).T / NAMES_TEMPERATURE
-    logits = logits.masked_fill(~has_name, torch.finfo(logits.dtype).min)
+    rows, row_labels, marks, processes = embeddings, labels, is_name, 1
+    if candidates is not None and candidates.is_name is not None:
+        rows, row_labels = candidates.embeddings[: candidates.batch_size], candidates.batch_labels
+        marks, processes = candidates.is_name, candidates.processes
+    exact = torch.promote_types(embeddings.dtype, torch.float32)
+    of_names = functional.normalize(rows.to(exact), dim=1) * marks.to(exact).unsqueeze(1)
+    # The views of a name, and its rows in several processes, have one sum.
+    names = of_names.new_zeros(num_labels, of_names.shape[1]).index_add(0, row_labels, of_names)
+    has_name = of_names.new_zeros(num_labels).index_add(0, row_labels, marks.to(exact)) > 0
+    cosines = functional.normalize(embeddings.to(exact), dim=1) @ functional.normalize(names, dim=1).T
+    logits = (cosines / NAMES_TEMPERATURE).masked_fill(~has_name, torch.finfo(exact).min)
     counts = has_name[labels] & ~is_name
     losses = functional.cross_entropy(logits, labels, reduction="none").where(counts, 0)
-    return losses.sum() / counts.sum().clamp(min=1)
+    total = (has_name[row_labels] & ~marks).sum()
+    return losses.sum() * processes / total.clamp(min=1)
 
 
 def batch_statistics(

@@ -71,8 +71,8 @@ class Step:
             self._cache = GradientCache(args.mini_batch_size, trim=config.text_config.model_type != "reformer")
         outputs: Any = model(**inputs) if self._cache is None else self._cache.forward(model, inputs)
         gathers = args.is_contrastive and args.gather_across_devices and args.world_size > 1
-        candidates = gather_candidates(outputs.embeddings, labels) if gathers else None
         marks = None if is_name is None else torch.cat([is_name] * args.num_views)
+        candidates = gather_candidates(outputs.embeddings, labels, marks) if gathers else None
         loss, parts = objective(
             outputs.logits,
             outputs.embeddings,

@@ -333,6 +333,19 @@ class TestNames:
         assert loss.item() == 0
         assert not embeddings.grad.any()
 
+    def test_processes_share_their_names(self):
+        """The second process has one text, of class 0, whose name is in the first process alone."""
+        whole, rows = (batch(several=False)[1] for _ in range(2))
+        cross_entropy_of_names(whole, self.labels, self.is_name, 5).backward()
+        shares = torch.tensor([0, 1, 2, 3, 5, 6]), torch.tensor([4, 7])
+        order, losses = torch.cat(shares), []
+        everybody = rows[order], self.labels[order]
+        for share in shares:
+            names = Candidates(*everybody, share, batch_size=8, processes=2, is_name=self.is_name[order])
+            losses.append(cross_entropy_of_names(rows[share], self.labels[share], self.is_name[share], 5, names))
+        torch.stack(losses).mean().backward()
+        torch.testing.assert_close(rows.grad, whole.grad)
+
     def test_nothing_is_read_from_the_device(self):
         logits, embeddings, weighting_logits, _ = batch(several=False)
         with Meter() as meter:

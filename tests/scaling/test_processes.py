@@ -83,6 +83,7 @@ def test_candidates_come_in_the_order_of_the_processes_and_gradients_add_up(toge
             "anchor_positions": list(range(start, start + rows)),
             "batch_size": 12,
             "processes": 3,
+            "is_name": [False, True] * 6,
         }
         start += rows
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...losses.objective import Candidates
 
 
-def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
+def gather_candidates(embeddings: Tensor, labels: Tensor, is_name: Tensor | None = None) -> Candidates:
     """
     The batch of all processes in rank order, as candidates for the anchors of this process; batch sizes may differ.
     The gradient of an embedding is summed over the losses of all processes, so that the mean of the processes'
@@ -26,6 +26,7 @@ def gather_candidates(embeddings: Tensor, labels: Tensor) -> Candidates:
         anchor_positions=torch.arange(start, start + len(labels), device=labels.device),
         batch_size=sum(sizes),
         processes=len(sizes),
+        is_name=None if is_name is None else _GatherRows.apply(is_name, sizes),
     )
 
 
