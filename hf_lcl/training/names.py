@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from ..data.cells import LABEL_NAMES
 from ..data.labels import label_column
 from ..data.views import IS_NAME
+
+
+MAX_TOKENS = 64  # of a name: the texts of a batch are padded to its longest row
 
 
 def words_of_names(id2label: dict[int, str]) -> dict[int, str]:
@@ -25,18 +29,18 @@ def names_as_texts(
 ) -> list[dict[str, Any]]:
     """
     The [`words_of_names`] as further rows of a tokenised data set: its labels, and those of its columns that a
-    tokenizer makes. None without a tokenizer, or if other `inputs` of the model are among the columns, or lists of a
-    fixed length.
+    tokenizer makes, truncated to `MAX_TOKENS`. None without a tokenizer, or if other `inputs` of the model are among
+    the columns, or lists of a fixed length.
     """
     features = dataset.features.values() if isinstance(dataset, Dataset) else ()
     if tokenizer is None or any(getattr(feature, "length", -1) != -1 for feature in features):
         return []
     first = dataset[0]
     column = label_column(list(first))
-    tokenizer = deepcopy(tokenizer)  # a call changes the settings that are saved with it
     labels = np.eye(len(id2label)) if np.ndim(first[column]) else np.arange(len(id2label))
-    words = words_of_names(id2label).items()
-    rows = [{**tokenizer(name), column: labels[label].tolist()} for label, name in words]
+    own: Any = deepcopy(tokenizer)  # a call changes the settings that are saved with it
+    encode = partial(own, truncation=True, max_length=min(MAX_TOKENS, own.model_max_length))
+    rows = [{**encode(name), column: labels[label].tolist()} for label, name in words_of_names(id2label).items()]
     if rows and first.keys() & inputs - rows[0].keys() - {*LABEL_NAMES}:
         return []
     return [{key: value for key, value in row.items() if key in first} for row in rows]

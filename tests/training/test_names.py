@@ -1,6 +1,7 @@
 """Class names are texts of every batch that a new classifier is trained on."""
 
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 from datasets import Dataset
@@ -74,6 +75,14 @@ class TestRows:
         assert names_as_texts(linked, NAMES, tokenizer, inputs) == []
         made = names_as_texts(rows.add_column("label_ids", [0, 1, 0, 1]), NAMES, tokenizer, inputs)
         assert made == [{"input_ids": words[0], "label": 0}, {"input_ids": words[1], "label": 2}]
+
+    @pytest.mark.parametrize(("limit", "kept"), [(None, 64), (16, 16)], ids=["ours", "the tokenizer's"])
+    def test_long_names_are_cut(self, rows, tokenizer, limit, kept):
+        tokenizer = deepcopy(tokenizer)
+        tokenizer.model_max_length = limit or tokenizer.model_max_length
+        (name,) = names_as_texts(rows, {0: "angry " * 900}, tokenizer)
+        assert len(name["input_ids"]) == kept
+        assert name["input_ids"][-1] == tokenizer.sep_token_id
 
     def test_where_there_is_none_or_they_cannot_be_made_there_are_none(self, rows, tokenizer):
         assert names_as_texts(rows, {0: "LABEL_0", 1: "7"}, tokenizer) == []
