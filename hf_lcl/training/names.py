@@ -30,13 +30,14 @@ def names_as_texts(
     """
     The [`words_of_names`] as further rows of a tokenised data set: its labels, and those of its columns that a
     tokenizer makes, truncated to `MAX_TOKENS`. None without a tokenizer, or if other `inputs` of the model are among
-    the columns, or lists of a fixed length.
+    the other columns, or lists of a fixed length.
     """
-    features = dataset.features.values() if isinstance(dataset, Dataset) else ()
-    if tokenizer is None or any(getattr(feature, "length", -1) != -1 for feature in features):
-        return []
     first = dataset[0]
     column = label_column(list(first))
+    features = dataset.features if isinstance(dataset, Dataset) else {}
+    fixed = {name for name, feature in features.items() if getattr(feature, "length", -1) != -1}
+    if tokenizer is None or fixed - {column}:
+        return []
     labels = np.eye(len(id2label)) if np.ndim(first[column]) else np.arange(len(id2label))
     own: Any = deepcopy(tokenizer)  # a call changes the settings that are saved with it
     encode = partial(own, truncation=True, max_length=min(MAX_TOKENS, own.model_max_length))

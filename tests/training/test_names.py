@@ -4,7 +4,7 @@ from collections import Counter
 from copy import deepcopy
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, List, Value
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
@@ -75,6 +75,16 @@ class TestRows:
         assert names_as_texts(linked, NAMES, tokenizer, inputs) == []
         made = names_as_texts(rows.add_column("label_ids", [0, 1, 0, 1]), NAMES, tokenizer, inputs)
         assert made == [{"input_ids": words[0], "label": 0}, {"input_ids": words[1], "label": 2}]
+
+    def test_several_labels_are_no_list_of_a_fixed_length(self, rows, words, tokenizer):
+        several = rows.remove_columns("label").add_column("label", [[1.0, 0, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0]])
+        several = several.cast_column("label", List(Value("float32"), length=3))
+        made = names_as_texts(several, NAMES, tokenizer)
+        assert made == [{"input_ids": words[0], "label": [1, 0, 0]}, {"input_ids": words[1], "label": [0, 0, 1]}]
+        fixed = rows.add_column("attention_mask", [[1, 1]] * 4).cast_column(
+            "attention_mask", List(Value("int8"), length=2)
+        )
+        assert names_as_texts(fixed, NAMES, tokenizer) == []
 
     @pytest.mark.parametrize(("limit", "kept"), [(None, 64), (16, 16)], ids=["ours", "the tokenizer's"])
     def test_long_names_are_cut(self, rows, tokenizer, limit, kept):
