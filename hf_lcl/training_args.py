@@ -63,7 +63,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
             the last step. Earlier evaluations and checkpoints are without it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether every batch also holds the names of its
             classes, as further texts, and its texts are compared with these names, where a classifier is fitted before
-            the first step. See [`losses.objective.cross_entropy_of_names`].
+            the first step and names [`training.names.say_something`]. See [`losses.objective.cross_entropy_of_names`].
 
         > The batches
 

@@ -11,11 +11,13 @@ from transformers.utils import logging
 
 from ..data.lengths import token_counts
 from ..model.classes import FOLDED
+from ..model.configuration import LCLConfig
 from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
 from ..start.mean_distillation import num_distillation_batches
 from ..training_args import ContrastiveTrainingArguments
+from .names import BatchesWithNames, say_something
 
 
 logger = logging.get_logger(__name__)
@@ -29,7 +31,8 @@ class Start(TrainerCallback):
     Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
     Completed parts are stored in the model's configuration (`LCLConfig.start`), and so in checkpoints: a resumed run,
-    a second training or another trainer does not repeat them.
+    a second training or another trainer does not repeat them. Where `fit_head` adds no `"names_as_texts"` to them,
+    batches lose their names.
 
     `distill_mean` and `fit_head` are called with the title of their progress bar, the only thing that `train FILE`
     shows of them. `fit_head` returns the features and labels that the classifier was fitted to, which are passed to
@@ -65,6 +68,8 @@ class Start(TrainerCallback):
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
                     self._do(name, title, args, model)
+        if isinstance(dataset, BatchesWithNames) and not learns_names(args, model, dataset):
+            dataset.leave_names_out()
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     def _do(
@@ -151,17 +156,41 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
 def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
     Whether the class names are training texts: with one label per text, if a new classifier is fitted before the first
-    step. Not with second views from a column, which names do not have.
+    step, and to their names (see [`fit_with_names`]). Not with second views from a column, which names do not have.
     """
     if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
         return False
-    return "head_start" in (model.config.start or ()) or fits_head(args, model, dataset)
+    done = model.config.start or ()
+    return "names_as_texts" in done if "head_start" in done else fits_head(args, model, dataset)
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
     # Plain cross-entropy has to equal training with transformers, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
+
+
+def fit_with_names(
+    fit: Callable[[list[dict[str, Any]]], tuple[Tensor, Tensor]], names: list[dict[str, Any]], config: LCLConfig
+) -> tuple[Tensor, Tensor]:
+    """
+    Fits the classifier to texts and, if they [`names.say_something`], the `names` of their classes. The first fit of a
+    model settles that for the later ones and for the batches; `config` stores it. `fit` maps names to its data.
+    """
+    done = config.start or ()
+    if "head_start" in done:
+        return fit(names if "names_as_texts" in done else [])
+    made = fit(names)
+    if not names:
+        return made
+    if say_something(*made, len(names)):
+        config.start = [*done, "names_as_texts"]
+        return made
+    logger.warning_once(
+        "Class names are left out: to this encoder, they are not close to the texts of their classes. If they are "
+        "abbreviations or codes, names in words would make a better classifier."
+    )
+    return fit([])
 
 
 def texts_to_fit(dataset: Any, names: list[dict[str, Any]], seed: int = 0) -> Any:

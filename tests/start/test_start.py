@@ -352,13 +352,12 @@ def test_class_weights_count_where_the_classifier_is_fitted(make_trainer, bert, 
 
 @pytest.mark.parametrize("names_count", [True, False])
 def test_names_count_where_the_classifier_is_fitted(make_trainer, encoder_folder, splits, names_count):
-    model = LCLForSequenceClassification.from_encoder(
-        encoder_folder, id2label={0: "party", 1: "sigh", 2: "medal", 3: "furious"}, weighting="none"
-    )
+    names = {0: "furious slammed", 1: "sigh late", 2: "party cake", 3: "medal medal medal"}
+    model = LCLForSequenceClassification.from_encoder(encoder_folder, id2label=names, weighting="none")
     one_class = splits["train"].filter(lambda row: row["labels"] < 3)  # the fourth class has only its name
     trainer = make_trainer(model=model, objective="scl", names_as_texts=names_count, train=one_class)
     trainer.fit_classifier()
-    batch = tokenizer_batch(trainer.processing_class, ["furious"])
+    batch = tokenizer_batch(trainer.processing_class, [names[3]])
     with torch.no_grad():
         assert (trainer.model.eval()(**batch).logits.argmax().item() == 3) == names_count
 
@@ -401,7 +400,7 @@ class TestOnlyAFreshModelIsStarted:
         return run
 
     def test_a_second_training_goes_on(self, make_trainer, fresh, moved_by_a_second_training):
-        trainer = make_trainer(model=fresh, objective="lcl", max_steps=1, head_start=True)
+        trainer = make_trainer(model=fresh, objective="lcl", max_steps=1, head_start=True, names_as_texts=False)
         trainer.train()
         assert fresh.config.start == ["distill_mean", "head_start"]
         assert moved_by_a_second_training(trainer) == set()
@@ -438,7 +437,7 @@ class TestOnlyAFreshModelIsStarted:
         assert starts == ["fit"]
 
     def test_a_checkpoint_knows_and_the_classifier_does_not_say(self, make_trainer, fresh, tmp_path):
-        settings = {"objective": "lcl", "save_strategy": "steps", "save_steps": 1}
+        settings = {"objective": "lcl", "save_strategy": "steps", "save_steps": 1, "names_as_texts": False}
         trainer = make_trainer(model=fresh, max_steps=1, **settings)
         trainer.train()
         trainer.save_model()

@@ -1,18 +1,23 @@
 """Class names are texts of every batch that a new classifier is trained on."""
 
+import logging
 from collections import Counter
 from copy import deepcopy
 
 import pytest
+import torch
 from datasets import Dataset, List, Value
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding
 
+from hf_lcl import LCLForSequenceClassification
 from hf_lcl.data.views import IS_NAME
-from hf_lcl.training.names import BatchesWithNames, names_as_texts
+from hf_lcl.training.names import BatchesWithNames, names_as_texts, say_something
 
 
 NAMES = {0: "angry_at_once", 1: "LABEL_1", 2: "glad"}
+# Words that only the texts of their classes hold.
+FITTING = {0: "furious shouting rage", 1: "sigh queue late", 2: "party cake laughing", 3: "medal won applause"}
 
 
 @pytest.fixture
@@ -99,8 +104,73 @@ class TestRows:
         assert names_as_texts(rows, NAMES, None) == []
 
 
+class TestWhatNamesSay:
+    """Ten texts of each of four classes around a direction of their own; names are far away, as short texts are."""
+
+    def data(self, of_names, several=False):
+        """Names along these directions."""
+        noise = torch.randn(44, 16, generator=torch.Generator().manual_seed(0)) / 4
+        labels = torch.arange(4).repeat_interleave(10)
+        features = torch.eye(16)[torch.cat([labels, torch.tensor(of_names)])] + noise + 3
+        features[40:] += 20
+        labels = torch.cat([labels, torch.arange(4)])
+        return features, torch.eye(4)[labels] if several else labels, 4
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_they_say_something_near_the_texts_of_their_classes(self, several):
+        assert say_something(*self.data([0, 1, 2, 3], several))
+        assert say_something(*self.data([0, 1, 2, 9], several))  # one says nothing
+
+    @pytest.mark.parametrize(
+        "of_names", [[1, 2, 3, 0], [9, 9, 9, 9], [6, 7, 8, 9], [0, 7, 8, 9]], ids=["wrong", "alike", "other", "one"]
+    )
+    def test_else_they_do_not(self, of_names):
+        assert not say_something(*self.data(of_names))
+
+    def test_a_class_without_texts_does_not_count(self):
+        features, labels, _ = self.data([0, 1, 2, 3])
+        assert say_something(torch.cat([features[:30], features[40:]]), torch.cat([labels[:30], labels[40:]]), 4)
+
+    def test_with_one_text_of_each_class_they_are_closer_to_it_than_to_others(self):
+        features, labels, _ = self.data([0, 1, 2, 3])
+        single = torch.tensor([0, 10, 20, 30, 40, 41, 42, 43])
+        assert say_something(features[single], labels[single], 4)
+        assert not say_something(features[single], labels[[10, 20, 30, 0, 40, 41, 42, 43]], 4)
+
+
 class TestTrainer:
     """When a trainer reads them."""
+
+    @pytest.fixture
+    def make_named(self, make_trainer, encoder_folder):
+        """Makes a trainer for a new classifier with these names."""
+
+        def make(names, **settings):
+            model = LCLForSequenceClassification.from_encoder(encoder_folder, id2label=names)
+            return make_trainer(model=model, objective="lcl", head_start=True, logging_steps=1, **settings)
+
+        return make
+
+    def test_names_that_say_nothing_are_left_out(self, make_named, caplog, tmp_path):
+        wrong = dict(zip(FITTING, [*FITTING.values()][::-1]))
+        checkpoints = {"save_strategy": "steps", "save_steps": 1}
+        trainer = make_named(wrong, max_steps=1, **checkpoints)
+        logging.Logger.warning_once.cache_clear()  # once per process, and other tests may have had it
+        trainer.train()
+        assert trainer.model.config.start == ["head_start"]
+        assert "Class names are left out" in caplog.text
+        assert "loss_names" not in trainer.state.log_history[0]
+        resumed = make_named(wrong, max_steps=2, folder="resumed")
+        resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-1"))
+        assert "loss_names" not in resumed.state.log_history[1]
+
+    def test_a_resumed_run_goes_on_with_names(self, make_named, tmp_path):
+        make_named(FITTING, max_steps=1, save_strategy="steps", save_steps=1).train()
+        resumed = make_named(FITTING, max_steps=2, folder="resumed")
+        resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-1"))
+        assert resumed.model.config.start == ["names_as_texts", "head_start"]
+        assert [*resumed.state.log_history[0]].count("loss_names") == 1
+        assert resumed.state.log_history[1]["loss_names"] > 0
 
     @pytest.mark.parametrize(
         "change",
@@ -127,14 +197,12 @@ class TestTrainer:
     @pytest.fixture
     def read(self, splits, tokenizer):
         """Whether the batches that a trainer reads in an epoch hold the names of their classes beside its texts."""
-        names = splits["train"].features["labels"].names
 
         def decoded(rows) -> list[str]:
             return tokenizer.batch_decode(rows, skip_special_tokens=True)
 
-        said = decoded(tokenizer(names)["input_ids"])
-
         def read(trainer) -> bool:
+            said = decoded(tokenizer([*trainer.model.config.id2label.values()])["input_ids"])
             texts, added = Counter(), []
             for batch in trainer.get_train_dataloader():
                 found, classes = decoded(batch["input_ids"]), set(batch["labels"].tolist())
@@ -147,8 +215,8 @@ class TestTrainer:
 
         return read
 
-    def test_a_new_classifier_learns_from_the_names(self, make_trainer, read, splits):
-        trainer = make_trainer(objective="scl", head_start=True, max_steps=1)
+    def test_a_new_classifier_learns_from_the_names(self, make_named, read, splits):
+        trainer = make_named(FITTING, max_steps=1)
         assert read(trainer)
         trainer.train()
         assert read(trainer)  # a second training goes on with them
@@ -168,8 +236,8 @@ class TestTrainer:
         assert not read(make_trainer(**settings))
 
     @pytest.mark.parametrize("settings", [{}, {"num_views": 2}, {"mini_batch_size": 3}], ids=str)
-    def test_texts_are_compared_with_them(self, make_trainer, settings):
-        trainer = make_trainer(objective="lcl", head_start=True, max_steps=2, logging_steps=1, **settings)
+    def test_texts_are_compared_with_them(self, make_named, settings):
+        trainer = make_named(FITTING, max_steps=2, **settings)
         trainer.train()
         losses = [line["loss_names"] for line in trainer.state.log_history if "loss" in line]
         assert len(losses) == 2
@@ -193,11 +261,11 @@ class TestTrainer:
         again = make_trainer(model=str(tmp_path / "finished"), objective="scl")
         assert not read(again)
 
-    def test_one_text_of_each_class_is_enough_with_its_name(self, make_trainer, splits):
+    def test_one_text_of_each_class_is_enough_with_its_name(self, make_named, splits):
         seen: set[int] = set()
         labels = splits["train"]["labels"][:]
         rows = [row for row, label in enumerate(labels) if not (label in seen or seen.add(label))]
-        trainer = make_trainer(train=splits["train"].select(rows), objective="lcl", head_start=True, max_steps=1)
+        trainer = make_named(FITTING, train=splits["train"].select(rows), max_steps=1)
         trainer.train()
         logged = next(line for line in trainer.state.log_history if "loss" in line)
         assert logged["valid_anchors"] == 1

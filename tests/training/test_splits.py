@@ -156,7 +156,7 @@ class TestArgumentsThatChangeAfterTheConstructor:
         assert trainer.state.log_history[0]["candidates_per_anchor"] == 2 * 16 - 1
 
     def test_a_start(self, make_trainer):
-        trainer = make_trainer(objective="ce", max_steps=1)
+        trainer = make_trainer(objective="ce", max_steps=1, names_as_texts=False)
         trainer.args.head_start = True
         trainer.train()
         assert trainer.model.config.start == ["head_start"]

@@ -1,5 +1,6 @@
 """Changes to the start of `lcl`. Each is a row of the study."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -37,6 +38,31 @@ class WarmNames(ContrastiveTrainer):
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         with patch("hf_lcl.losses.objective.NAMES_TEMPERATURE", self.args.temperature):
             return super().train(*args, **kwargs)
+
+
+class OtherNames(ContrastiveTrainer):
+    """Classes have other names, which are taken whatever they say."""
+
+    words: Sequence[str]
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with (
+            patch("hf_lcl.training.names.words_of_names", lambda id2label: dict(zip(id2label, self.words))),
+            patch("hf_lcl.training.start.say_something", return_value=True),
+        ):
+            return super().train(*args, **kwargs)
+
+
+class LetterNames(OtherNames):
+    """The names are letters."""
+
+    words = "ABCD"
+
+
+class NounNames(OtherNames):
+    """The names are words that have nothing to do with emotions."""
+
+    words = ("river", "table", "window", "button")
 
 
 class PenalisedStart(ContrastiveTrainer):
