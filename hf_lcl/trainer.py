@@ -36,7 +36,7 @@ from .training.preparing import check_model, prepare_model, prepare_objective, w
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
-from .training.start import Start, distillation_batches, fit_with_names, learns_names, texts_to_fit
+from .training.start import Start, distillation_batches, learns_names, texts_to_fit
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -277,14 +277,10 @@ class ContrastiveTrainer(ExportingTrainer):
     def fit_classifier(self, description: str = "features", keep: float = 0.0) -> tuple[Tensor, Tensor]:
         """
         Fits the classifier to the training set by logistic regression on the embeddings; the encoder is unchanged.
-        With `names_as_texts`, the name of each class is added to its texts, see [`training.start.fit_with_names`].
-        `keep` is the weight of the present classifier in its mean with the fitted one. See [`start.fit_head`].
+        With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
+        classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        names = self._names_as_texts(self.train_dataset)
-        return fit_with_names(partial(self._fit_classifier, description, keep), names, self.unwrapped.config)
-
-    def _fit_classifier(self, description: str, keep: float, names: list[dict[str, Any]]) -> tuple[Tensor, Tensor]:
-        texts = texts_to_fit(self.train_dataset, names, self.args.seed)
+        texts = texts_to_fit(self.train_dataset, self._names_as_texts(self.train_dataset), self.args.seed)
         # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
         batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)

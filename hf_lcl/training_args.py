@@ -61,9 +61,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
             labels, an adapter or `load_best_model_at_end`. See [`training.learned.StopWhenLearned`].
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
             the last step. Earlier evaluations and checkpoints are without it.
-        names_as_texts (`bool`, *optional*, defaults to `True`): whether every batch also holds the names of its
-            classes, as further texts, and its texts are compared with these names, where a classifier is fitted before
-            the first step and names [`training.names.say_something`]. See [`losses.objective.cross_entropy_of_names`].
+        names_as_texts (`bool`, *optional*, defaults to `True`): whether the names of the classes are further texts,
+            where a classifier is fitted before the first step: of this fit and, if names [`training.names.say_more`]
+            than its texts, of every batch, whose texts are compared with them. See
+            [`losses.objective.cross_entropy_of_names`].
 
         > The batches
 
@@ -119,7 +120,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     head_start: bool | None = option(None, "Fit a new classifier before training (default: unless ce).")
     stop_when_learned: bool | None = option(None, "Stop once the texts are learned (default: after a head_start).")
     head_refit: bool = option(False, "Fit the classifier once more when training has ended.")
-    names_as_texts: bool = option(True, "With a new classifier, every batch also holds the names of its classes.")
+    names_as_texts: bool = option(True, "With a new classifier, the names of the classes are further texts.")
     num_views: int = option(1, "Views of each text in a training batch; 2 makes them pairs.")
     view: str = option("dropout", "Further views: dropout (the same text again), or column (one of your own).")
     sampler: str = option("auto", "balanced (several texts per class in a batch), random, auto (balanced unless ce).")

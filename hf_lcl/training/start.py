@@ -11,13 +11,12 @@ from transformers.utils import logging
 
 from ..data.lengths import token_counts
 from ..model.classes import FOLDED
-from ..model.configuration import LCLConfig
 from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
 from ..start.mean_distillation import num_distillation_batches
 from ..training_args import ContrastiveTrainingArguments
-from .names import BatchesWithNames, say_something
+from .names import BatchesWithNames, say_more
 
 
 logger = logging.get_logger(__name__)
@@ -31,8 +30,8 @@ class Start(TrainerCallback):
     Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
     Completed parts are stored in the model's configuration (`LCLConfig.start`), and so in checkpoints: a resumed run,
-    a second training or another trainer does not repeat them. Where `fit_head` adds no `"names_as_texts"` to them,
-    batches lose their names.
+    a second training or another trainer does not repeat them. After the fit, batches keep the names of their classes,
+    which is noted there, too, only if these [`names.say_more`].
 
     `distill_mean` and `fit_head` are called with the title of their progress bar, the only thing that `train FILE`
     shows of them. `fit_head` returns the features and labels that the classifier was fitted to, which are passed to
@@ -65,26 +64,47 @@ class Start(TrainerCallback):
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
+                made: tuple[Tensor, Tensor] | None = None
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
-                    self._do(name, title, args, model)
-        if isinstance(dataset, BatchesWithNames) and not learns_names(args, model, dataset):
-            dataset.leave_names_out()
+                    made = self._do(name, title, args, model)
+                if made is not None and isinstance(dataset, BatchesWithNames):
+                    self._look_at_names(*made, dataset, state, model)
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
+
+    def _look_at_names(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        dataset: BatchesWithNames,
+        state: TrainerState,
+        model: LCLForSequenceClassification,
+    ) -> None:
+        """Settles whether batches hold the names of their classes, by the data of the fit, in which they come last."""
+        if say_more(features, labels, len(labels) - min(len(dataset), MAX_TEXTS)):
+            model.config.start = [*(model.config.start or ()), "names_as_texts"]
+            return
+        dataset.leave_names_out()
+        if state.is_world_process_zero:
+            logger.warning(
+                "Batches are without class names: to this encoder, they say no more of their texts than these say of "
+                "one another."
+            )
 
     def _do(
         self, name: str, title: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
-    ) -> None:
+    ) -> Any:
         try:
             made = self._parts[name](title)
         except ValueError as error:  # a classifier that does not end in a linear layer, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
-            return
+            return None
         model.config.start = [*(model.config.start or ()), name]
         if made is not None and self.listener is not None:
             self.listener(*made)
+        return made
 
 
 def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, batch_size: int, max_steps: int) -> int:
@@ -155,8 +175,8 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
 
 def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
-    Whether the class names are training texts: with one label per text, if a new classifier is fitted before the first
-    step, and to their names (see [`fit_with_names`]). Not with second views from a column, which names do not have.
+    Whether batches hold the names of their classes: with one label per text, if a new classifier is fitted before the
+    first step and these names then [`names.say_more`]. Not with second views from a column, which names do not have.
     """
     if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
         return False
@@ -168,29 +188,6 @@ def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool
     # Plain cross-entropy has to equal training with transformers, step for step.
     is_plain = not args.is_contrastive or args.alpha == 1
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
-
-
-def fit_with_names(
-    fit: Callable[[list[dict[str, Any]]], tuple[Tensor, Tensor]], names: list[dict[str, Any]], config: LCLConfig
-) -> tuple[Tensor, Tensor]:
-    """
-    Fits the classifier to texts and, if they [`names.say_something`], the `names` of their classes. The first fit of a
-    model settles that for the later ones and for the batches; `config` stores it. `fit` maps names to its data.
-    """
-    done = config.start or ()
-    if "head_start" in done:
-        return fit(names if "names_as_texts" in done else [])
-    made = fit(names)
-    if not names:
-        return made
-    if say_something(*made, len(names)):
-        config.start = [*done, "names_as_texts"]
-        return made
-    logger.warning_once(
-        "Class names are left out: to this encoder, they are not close to the texts of their classes. If they are "
-        "abbreviations or codes, names in words would make a better classifier."
-    )
-    return fit([])
 
 
 def texts_to_fit(dataset: Any, names: list[dict[str, Any]], seed: int = 0) -> Any:

@@ -352,12 +352,13 @@ def test_class_weights_count_where_the_classifier_is_fitted(make_trainer, bert, 
 
 @pytest.mark.parametrize("names_count", [True, False])
 def test_names_count_where_the_classifier_is_fitted(make_trainer, encoder_folder, splits, names_count):
-    names = {0: "furious slammed", 1: "sigh late", 2: "party cake", 3: "medal medal medal"}
-    model = LCLForSequenceClassification.from_encoder(encoder_folder, id2label=names, weighting="none")
+    model = LCLForSequenceClassification.from_encoder(
+        encoder_folder, id2label={0: "party", 1: "sigh", 2: "medal", 3: "furious"}, weighting="none"
+    )
     one_class = splits["train"].filter(lambda row: row["labels"] < 3)  # the fourth class has only its name
     trainer = make_trainer(model=model, objective="scl", names_as_texts=names_count, train=one_class)
     trainer.fit_classifier()
-    batch = tokenizer_batch(trainer.processing_class, [names[3]])
+    batch = tokenizer_batch(trainer.processing_class, ["furious"])
     with torch.no_grad():
         assert (trainer.model.eval()(**batch).logits.argmax().item() == 3) == names_count
 

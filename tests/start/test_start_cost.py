@@ -88,7 +88,8 @@ def test_the_teacher_reads_each_text_once_and_says_the_same(bert, tokenizer, spl
 
 def test_it_is_announced_before_it_runs(make_trainer, bert, caplog):
     model = LCLForSequenceClassification.from_native(bert)
-    make_trainer(model, objective="lcl", distill_mean=True, head_start=True, max_steps=4).train()
+    settings = {"objective": "lcl", "distill_mean": True, "head_start": True, "names_as_texts": False}
+    make_trainer(model, max_steps=4, **settings).train()
     told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
     assert len(told) == 1
     assert told[0].startswith("Before the first step: mean into first token, about ")

@@ -41,14 +41,14 @@ class WarmNames(ContrastiveTrainer):
 
 
 class OtherNames(ContrastiveTrainer):
-    """Classes have other names, which are taken whatever they say."""
+    """Classes have other names, which are in the batches whatever they say."""
 
     words: Sequence[str]
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         with (
             patch("hf_lcl.training.names.words_of_names", lambda id2label: dict(zip(id2label, self.words))),
-            patch("hf_lcl.training.start.say_something", return_value=True),
+            patch("hf_lcl.training.start.say_more", return_value=True),
         ):
             return super().train(*args, **kwargs)
 

@@ -71,7 +71,7 @@ TRIALS = {
     # One change to the default.
     "names in batches, not compared": anchored("NamesNotCompared"),
     "names in batches, temperature 0.3": anchored("WarmNames"),
-    # Names that say nothing (four classes), taken nonetheless, and what remains if they are left out.
+    # Names that say nothing (four classes), in the batches nonetheless.
     "letters as names": anchored("LetterNames"),
     "unrelated nouns as names": anchored("NounNames"),
     "without names, stops when learned": changed(names_as_texts=False, stop_when_learned=True),
