@@ -41,15 +41,12 @@ class WarmNames(ContrastiveTrainer):
 
 
 class OtherNames(ContrastiveTrainer):
-    """Classes have other names, which are in the batches whatever they say."""
+    """Classes have other names."""
 
     words: Sequence[str]
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        with (
-            patch("hf_lcl.training.names.words_of_names", lambda id2label: dict(zip(id2label, self.words))),
-            patch("hf_lcl.training.start.say_more", return_value=True),
-        ):
+        with patch("hf_lcl.training.names.words_of_names", lambda id2label: dict(zip(id2label, self.words))):
             return super().train(*args, **kwargs)
 
 

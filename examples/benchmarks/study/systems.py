@@ -71,7 +71,7 @@ def ours(
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
     names_in_training: bool | list[str] = False,
-    names_in_batches: bool = False,
+    names_in_batches: bool | str = False,
     **training: Any,
 ) -> System:
     """
@@ -86,8 +86,8 @@ def ours(
         share_of_epochs (`float`, *optional*, defaults to 1.0): share of the cell's epochs to train for.
         names_in_training (`bool` or `list[str]`, *optional*, defaults to `False`): whether the class names are
             training texts, or sentences around them.
-        names_in_batches (`bool`, *optional*, defaults to `False`): whether every batch holds the names of its classes,
-            as in the library.
+        names_in_batches (`bool` or `"if they say more"`, *optional*, defaults to `False`): whether every batch holds
+            the names of its classes, whatever they say, or as in the library.
         **training: fields of `ContrastiveTrainingArguments`, in place of their defaults.
     """
     inherited = {each.name for each in fields(TrainingArguments)}
@@ -121,7 +121,7 @@ def train_ours(
     keeps_tokens: bool = False,
     share_of_epochs: float = 1.0,
     names_in_training: bool | list[str] = False,
-    names_in_batches: bool = False,
+    names_in_batches: bool | str = False,
 ) -> tuple[ContrastiveTrainer, DatasetDict]:
     """Trains a `ContrastiveTrainer`, and returns it with all tokenised texts."""
     if names_in_training:
@@ -139,10 +139,11 @@ def train_ours(
         processing_class=tokenizer,
     )
     watch(task, trainer, tokens)
-    with (
-        nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0),
-        nullcontext() if names_in_batches else patch("hf_lcl.trainer.learns_names", return_value=False),
-    ):
+    names = {
+        False: patch("hf_lcl.trainer.learns_names", return_value=False),
+        True: patch("hf_lcl.training.start.say_more", return_value=True),
+    }.get(names_in_batches, nullcontext())
+    with names, nullcontext() if keeps_tokens else patch("hf_lcl.start.mean_distillation.OTHER_TOKENS_WEIGHT", 0.0):
         trainer.train()
     return trainer, tokens
 
@@ -221,9 +222,10 @@ def named(names_in_training: bool | list[str] = True, **training: Any) -> System
     return ours(names_in_training=names_in_training, **training)
 
 
-def anchored(ingredient: str | None = None) -> System:
-    """The default: every batch holds the names of its classes."""
-    return ours(ingredient=ingredient, names_in_batches=True, objective="lcl", stop_when_learned=True, **START)
+def anchored(ingredient: str | None = None, names_in_batches: bool | str = True) -> System:
+    """`lcl-learned`, and every batch holds the names of its classes."""
+    training = START | {"objective": "lcl", "stop_when_learned": True}
+    return ours(ingredient=ingredient, names_in_batches=names_in_batches, **training)
 
 
 SYSTEMS = {
@@ -238,8 +240,10 @@ SYSTEMS = {
     "lcl-learned": ours(objective="lcl", stop_when_learned=True, **START),
     # The class names are training texts, too, and not only texts of the start.
     "lcl-names": named(),
-    # The library's default.
+    # Every batch holds the names of its classes.
     "lcl-anchors": anchored(),
+    # The library's default: where they say more than the texts, which is so on all cells but those of intents.
+    "lcl-default": anchored(names_in_batches="if they say more"),
     # A tenth of the epochs, for users who would wait only a tenth as long as for SetFit.
     "lcl-tenth": ours(objective="lcl", share_of_epochs=0.1, **START),
     # The objective without the start, with the head and the learning rate of `trainer-ce`.
