@@ -17,10 +17,11 @@ from ..data.labels import label_column
 from ..data.views import IS_NAME
 
 
-# With all-MiniLM-L6-v2, names of emotions, topics and grades have 1.3 to 6.0, and gain accuracy; names of intents have
-# 1.0 to 1.1, and do not; letters, numbers and unrelated nouns, for four classes or more, have -1.8 to 1.2, and cost 3
-# to 12 points.
-CLOSENESS = 1.2
+# With all-MiniLM-L6-v2, names of emotions, topics and grades have 1.2 to 6.0, and gain accuracy. Those of intents have
+# 1.0 to 1.1, and change it by -1.1 to 1.6 points, 0.1 in the mean of six draws, at a third more time. Letters, numbers
+# and unrelated nouns have less, but for 2 of 276 with four classes or more (examples/results/class_names.md), and cost
+# 3 to 12 points.
+CLOSENESS = 1.15
 MAX_TOKENS = 64  # of a name: the texts of a batch are padded to its longest row
 
 
@@ -55,9 +56,16 @@ def names_as_texts(
 
 def say_more(features: Tensor, labels: Tensor, num_names: int) -> bool:
     """
-    Whether class names say more of the texts of their classes than these say of one another: whether they are
-    `CLOSENESS` times as close to them, in the mean over the classes. How close is the mean cosine with the texts of
-    the class, less that with all others. Letters, numbers, codes and words of an unknown language are not close.
+    Whether class names say more of the texts of their classes than these say of one another: whether their
+    [`closeness`] is at least `CLOSENESS`. Letters, numbers, codes and words of an unknown language do not.
+    """
+    return closeness(features, labels, num_names) >= CLOSENESS
+
+
+def closeness(features: Tensor, labels: Tensor, num_names: int) -> float:
+    """
+    How many times as close names are to the texts of their classes as these are to one another, in the mean over the
+    classes. How close is the mean cosine with the texts of the class, less that with all others.
 
     Args:
         features (`torch.Tensor` of shape `(texts + num_names, features)`): of texts, then of names.
@@ -70,8 +78,8 @@ def say_more(features: Tensor, labels: Tensor, num_names: int) -> bool:
     own, rest = belongs.T @ texts, (1 - belongs).T @ texts
     of_names = (names * own).sum(dim=1) / sizes - (names * rest).sum(dim=1) / others
     of_texts = (own.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)) - (own * rest).sum(dim=1) / (sizes * others)
-    # A class with too few texts has nan.
-    return bool(of_names.nanmean() > CLOSENESS * of_texts.nanmean().nan_to_num().clamp(min=0))
+    # A class with too few texts has nan. Texts may be no closer to those of their class than to others.
+    return (of_names.nanmean() / of_texts.nanmean().nan_to_num().clamp(min=1e-6)).item()
 
 
 def _directions(features: Tensor) -> Tensor:
