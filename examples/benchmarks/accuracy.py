@@ -15,11 +15,12 @@ changes one thing about `lcl` at a time; each runs only if `--systems` names it.
 
 The same rule holds for all systems: settings are fixed beforehand, no system sees validation or test texts, and the
 last epoch is tested. All that fine-tune use the cell's epochs, batch size and learning rate. Exceptions: our systems
-with a start take 1e-4 everywhere, `lcl-tenth` a tenth of the epochs; `ce-learned`, `lcl-learned`, `lcl-names` and
-`lcl-anchors` may stop early; sentence-transformers has its own learning rate, and SetFit its own settings. The penalty
-of a logistic regression is chosen by cross-validation on the training texts. Only `trainer-ce-tuned` uses validation
-texts, to choose its learning rate. Our systems use the class names as texts of their start; systems whose names end in
-`-names` use them as further training texts, and the others do not. To choose a setting, use `--tested_on validation`.
+with a start take 1e-4 everywhere, `lcl-tenth` a tenth of the epochs; `ce-learned`, `lcl-learned`, `lcl-names`,
+`lcl-anchors` and `lcl-default` may stop early; sentence-transformers has its own learning rate, and SetFit its own
+settings. The penalty of a logistic regression is chosen by cross-validation on the training texts. Only
+`trainer-ce-tuned` uses validation texts, to choose its learning rate. Our systems use the class names as texts of
+their start; systems whose names end in `-names` use them as further training texts, and the others do not. To choose a
+setting, use `--tested_on validation`.
 
 A finished run is one line of the results; a rerun skips it. Several processes may share one file: each run is done by
 one of them, in a fresh child process, so that its peak memory can be measured. Needs Linux.

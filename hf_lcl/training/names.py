@@ -114,16 +114,16 @@ class BatchesWithNames(Subset):
     def __init__(self, dataset: Any, names: list[dict[str, Any]]):
         super().__init__(dataset, range(len(dataset)))
         self._column = label_column(list(names[0]))
-        self._names = {name[self._column]: name | {IS_NAME: True} for name in names}
+        self.names = {name[self._column]: name | {IS_NAME: True} for name in names}
 
     def leave_names_out(self) -> None:
         """From now on, batches hold the rows alone."""
-        self._names = {}
+        self.names = {}
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         rows = super().__getitems__(indices)
-        if not self._names:
+        if not self.names:
             return rows
         present = {int(row[self._column]) for row in rows}
-        names = [self._names[label] for label in sorted(present & self._names.keys())]
+        names = [self.names[label] for label in sorted(present & self.names.keys())]
         return [row | {IS_NAME: False} for row in rows] + names

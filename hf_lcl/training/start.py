@@ -81,7 +81,7 @@ class Start(TrainerCallback):
         model: LCLForSequenceClassification,
     ) -> None:
         """Settles whether batches hold the names of their classes, by the data of the fit, in which they come last."""
-        if say_more(features, labels, len(labels) - min(len(dataset), MAX_TEXTS)):
+        if say_more(features, labels, len(dataset.names)):
             model.config.start = [*(model.config.start or ()), "names_as_texts"]
             return
         dataset.leave_names_out()

@@ -1,6 +1,5 @@
 """Class names are texts of every batch that a new classifier is trained on."""
 
-import logging
 from collections import Counter
 from copy import deepcopy
 
@@ -154,7 +153,6 @@ class TestTrainer:
         wrong = dict(zip(FITTING, [*FITTING.values()][::-1]))
         checkpoints = {"save_strategy": "steps", "save_steps": 1}
         trainer = make_named(wrong, max_steps=1, **checkpoints)
-        logging.Logger.warning_once.cache_clear()  # once per process, and other tests may have had it
         trainer.train()
         assert trainer.model.config.start == ["head_start"]
         assert "Batches are without class names" in caplog.text
@@ -168,7 +166,7 @@ class TestTrainer:
         resumed = make_named(FITTING, max_steps=2, folder="resumed")
         resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-1"))
         assert resumed.model.config.start == ["head_start", "names_as_texts"]
-        assert [*resumed.state.log_history[0]].count("loss_names") == 1
+        assert "loss_names" in resumed.state.log_history[0]
         assert resumed.state.log_history[1]["loss_names"] > 0
 
     @pytest.mark.parametrize(
