@@ -32,7 +32,7 @@ from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
 from .training.names import BatchesWithNames, names_as_texts
-from .training.preparing import check_model, prepare_model, prepare_objective, warn_of_untrained
+from .training.preparing import align_model, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
@@ -102,6 +102,7 @@ class ContrastiveTrainer(ExportingTrainer):
     # The loss is the mean over a batch; the Trainer divides it by the number of accumulation steps.
     loss_is_scaled_for_ga = False
     _signature_columns: Any  # the Trainer's annotation is incomplete
+    objective: Any  # of a trial
 
     def __init__(
         self,
@@ -167,7 +168,7 @@ class ContrastiveTrainer(ExportingTrainer):
     def _look_at_training_set(self, dataset: Any) -> None:
         data = TrainingSet(dataset, self._raw.names)
         if self.model is not None:  # the Trainer deletes the model after a trial
-            check_model(self.unwrapped, self.args, data)
+            align_model(self.unwrapped, self.args, data)
         self._data = data
 
     @property
@@ -248,6 +249,7 @@ class ContrastiveTrainer(ExportingTrainer):
                 self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT_SHARE)
             except ValueError as error:  # the last layer is frozen or not linear: the trained classifier is kept
                 logger.warning(f"The classifier is not fitted at the end. {error}")
+            self.objective = None  # so that a search evaluates once more: what the trial ends with
         return output
 
     def _look_again(self) -> None:
@@ -344,8 +346,8 @@ class ContrastiveTrainer(ExportingTrainer):
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As in `transformers.Trainer`; the texts may have any form that the constructor takes."""
-        is_name = isinstance(eval_dataset, str) and isinstance(self.eval_dataset, dict)
-        data = eval_dataset if is_name else self._raw(eval_dataset, "evaluation", self.unwrapped)
+        names_set = isinstance(eval_dataset, str) and isinstance(self.eval_dataset, dict)
+        data = eval_dataset if names_set else self._raw(eval_dataset, "evaluation", self.unwrapped)
         return super().evaluate(data, *args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
@@ -395,7 +397,8 @@ class ContrastiveTrainer(ExportingTrainer):
         >>> best = trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
-        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels
+        several = self._data.labels is not None and self._data.labels.ndim == 2
+        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels, several
         space, compute, direction = prepare_search(*known, hp_space, compute_objective, direction, backend)
         return super().hyperparameter_search(space, compute, n_trials, direction, backend, *args, **kwargs)
 
@@ -408,6 +411,7 @@ class ContrastiveTrainer(ExportingTrainer):
         if trial is not None:
             # The Trainer applies a trial's arguments after building the model: too late for its weighting network.
             self._hp_search_setup(trial)
+            self.args.check()
             set_seed(self.args.seed)
         model: Any = super().call_model_init(trial)
         model = prepare_model(model, self.args, self._data, self._raw.tokenizer, self._peft_config)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,8 +161,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
             check_choice("torch_compile_backend", self.torch_compile_backend, backends)
         if Path(self.output_dir).is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha={self.alpha} must lie in [0, 1]: it is the share of cross-entropy in the loss.")
+        if not (isinstance(self.alpha, Real) and 0 <= self.alpha <= 1):
+            raise ValueError(
+                f"alpha={self.alpha!r} must be a number from 0 to 1: it is the share of cross-entropy in the loss."
+            )
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")
         if mini is not None and not 0 < mini <= batch:

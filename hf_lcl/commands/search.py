@@ -60,8 +60,7 @@ def main(argv: list[str]) -> None:
     with few_lines(data_args.is_brief):
         splits, names, tokenizer = read_data(model_args, data_args, training_args)
         given |= choose_settings(training_args, splits, names, model_args.load_config(), given)
-        if not training_args.head_refit:
-            training_args.eval_strategy = IntervalStrategy.EPOCH
+        training_args.eval_strategy = IntervalStrategy.EPOCH
         save_strategy, training_args.save_strategy = training_args.save_strategy, SaveStrategy.NO
         trainer = make_trainer(model_args, training_args, splits, names, tokenizer, for_trials=True)
         data_args.fold_temperature = folds_temperature(trainer, data_args)

@@ -7,6 +7,7 @@ the device and read at once, before the loss is computed. A compiled function do
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ def check_inputs(inputs: dict[str, Tensor | None], temperature: float | Tensor, 
 
 def check_temperature(temperature: float) -> None:
     """Raises a `ValueError` for a temperature that fp32 cannot divide by."""
-    if not SMALLEST_TEMPERATURE <= temperature < math.inf:
+    if not (isinstance(temperature, Real) and SMALLEST_TEMPERATURE <= temperature < math.inf):
         raise ValueError(_about_temperature(temperature))
 
 
@@ -177,6 +178,6 @@ def _same_labels(labels: Tensor, candidate_labels: Tensor, positions: Tensor) ->
 
 def _about_temperature(temperature: float) -> str:
     return (
-        f"temperature={temperature} must be positive, finite and at least {SMALLEST_TEMPERATURE:.2g}; 0.05 to 0.5 is "
-        "usual for cosines."
+        f"temperature={temperature!r} must be a positive, finite number of at least {SMALLEST_TEMPERATURE:.2g}; 0.05 "
+        "to 0.5 is usual for cosines."
     )

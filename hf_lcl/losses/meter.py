@@ -23,16 +23,17 @@ class PartMeter:
         self, parts: dict[str, Part], scale: float = 1.0, gather_rows: Callable | None = None, rows: int = 1
     ) -> None:
         """
-        Adds the parts of one batch of `rows` texts, with their weights multiplied by `scale`. Names must not change
-        between two resets. `gather_rows` gathers a tensor with one row per text from all processes, without the
-        duplicates that pad the last batch.
+        Adds the parts of one batch, with their weights multiplied by `scale`; losses have the weight `rows`. Names
+        must not change between two resets. `gather_rows` gathers a tensor with one row for each of `rows` texts from
+        all processes, without the duplicates that pad the last batch.
         """
         self._names = list(parts)
         values = torch.stack([part.value.float() for part in parts.values()])
-        weights = torch.stack([torch.as_tensor(part.weight).to(values) for part in parts.values()])
+        counts = [rows if part.weight is None else part.weight for part in parts.values()]
+        weights = torch.stack([count if torch.is_tensor(count) else values.new_full((), count) for count in counts])
         totals = torch.stack([values * weights, weights]) * scale
         if gather_rows is not None:
-            totals = gather_rows(totals.expand(rows, -1, -1).contiguous()).sum(dim=0)
+            totals = gather_rows((totals / max(rows, 1)).expand(rows, -1, -1).contiguous()).sum(dim=0)
         self._totals = totals if self._totals is None else self._totals + totals
 
     def averages(self, reduce: Callable[[Tensor], Tensor] = lambda totals: totals) -> dict[str, float]:

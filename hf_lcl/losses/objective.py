@@ -19,10 +19,13 @@ NAMES_TEMPERATURE = 0.1
 
 
 class Part(NamedTuple):
-    """A number to log: a detached scalar, and its weight in a mean over batches."""
+    """
+    A number to log: a detached scalar, and of how many texts or pairs it is the mean. `None` for a loss, since those
+    of training batches count alike.
+    """
 
     value: Tensor
-    weight: Tensor | float = 1.0
+    weight: Tensor | float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,10 +184,10 @@ class Objective:
                 total = self.class_weights.to(labels.device, exact)[candidates.batch_labels].sum()
             # `batch_size` counts all views of a text, but only the first enters the cross-entropy.
             total = total / (candidates.processes * views)
-        texts = slice(len(labels) // views)
+        first_views = slice(len(labels) // views)
         return cross_entropy(
-            logits[texts],
-            labels[texts],
+            logits[first_views],
+            labels[first_views],
             class_weights=self.class_weights,
             label_smoothing=self.label_smoothing,
             total=total,
@@ -265,7 +268,7 @@ def batch_statistics(
     return {
         "valid_anchors": Part((positives > 0).float().sum() / max(texts, 1), texts),
         "positives_per_anchor": Part(num_positives / max(texts, 1), texts),
-        "candidates_per_anchor": Part(unit.new_tensor(len(others) - 1), texts),
+        "candidates_per_anchor": Part(unit.new_full((), len(others) - 1), texts),
         "positive_similarity": Part(positive_sum / num_positives.clamp(min=1), num_positives),
         "negative_similarity": Part(negative_sum / num_negatives.clamp(min=1), num_negatives),
     }

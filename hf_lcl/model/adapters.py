@@ -5,7 +5,7 @@ import re
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -16,9 +16,8 @@ from transformers.utils import cached_file
 from .probing import probe_logits
 
 
-if TYPE_CHECKING:
-    from peft import PeftConfig, PeftModel
-
+# The types of `peft` are `Any` here: transformers asks for each library that the code of a checkpoint imports, even
+# for its annotations alone.
 
 # Names of tensors in a checkpoint: a pattern for those that `peft` adds, and how to undo its renaming of others.
 ADAPTER_NAMES = r"\.(default|original_module)(\.|$)"
@@ -56,7 +55,7 @@ def head_modules(native: PreTrainedModel) -> list[str]:
     return names + [name for name, _ in native.base_model.named_children() if name == "pooler"]
 
 
-def adapter_settings(native: PreTrainedModel, peft_config: "PeftConfig") -> dict[str, Any]:
+def adapter_settings(native: PreTrainedModel, peft_config: Any) -> dict[str, Any]:
     """
     An adapter's configuration as stored in [`LCLConfig`]: JSON types only, with the head among the trained modules.
 
@@ -102,7 +101,7 @@ def _adapter_problem(native: PreTrainedModel, settings: dict[str, Any]) -> str |
     return None
 
 
-def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> "PeftModel":
+def insert_adapter(native: PreTrainedModel, settings: dict[str, Any]) -> Any:
     """
     Adds an adapter to the layers of a classifier in place, without changing its class, and freezes everything else but
     its head. Returns the `PeftModel`, which saves and merges the adapter.
@@ -123,12 +122,12 @@ def without_sharing(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor.clone() if re.search(ADAPTER_NAMES, key) else tensor for key, tensor in state_dict.items()}
 
 
-def merged_copy(adapted: "PeftModel") -> PreTrainedModel:
+def merged_copy(adapted: Any) -> PreTrainedModel:
     """A classifier with the adapter merged into its weights, as a copy; `adapted` is not changed."""
     return _merge(copy.deepcopy(adapted))
 
 
-def base_copy(adapted: "PeftModel") -> PreTrainedModel:
+def base_copy(adapted: Any) -> PreTrainedModel:
     """A copy of the classifier that the adapter is loaded into: the encoder's own weights, and a new head."""
     base: Any = copy.deepcopy(adapted)
     for module in _trained_whole(base).values():
@@ -136,18 +135,17 @@ def base_copy(adapted: "PeftModel") -> PreTrainedModel:
     return _unwrap(base, "original_module").unload()
 
 
-def _merge(adapted: "PeftModel") -> PreTrainedModel:
+def _merge(adapted: Any) -> PreTrainedModel:
     return _unwrap(adapted, "modules_to_save.default").merge_and_unload()
 
 
-def _unwrap(adapted: "PeftModel", inner: str) -> "PeftModel":
+def _unwrap(adapted: Any, inner: str) -> Any:
     """Unwraps trained modules of several layers (a pooler); peft itself unwraps single layers only."""
     for name, module in _trained_whole(adapted).items():
         adapted.set_submodule(name, module.get_submodule(inner))
     return adapted
 
 
-def _trained_whole(adapted: "PeftModel") -> dict[str, Any]:
-    from peft.utils import ModulesToSaveWrapper
-
-    return {name: module for name, module in adapted.named_modules() if isinstance(module, ModulesToSaveWrapper)}
+def _trained_whole(adapted: Any) -> dict[str, Any]:
+    wrapper = _import_peft().utils.ModulesToSaveWrapper
+    return {name: module for name, module in adapted.named_modules() if isinstance(module, wrapper)}

@@ -32,8 +32,8 @@ class LCLConfig(PreTrainedConfig):
         adapter (`dict`, *optional*): settings of the `peft` adapter inside the classifier; set by
             [`~LCLForSequenceClassification.attach_adapter`].
         start (`list[str]`, *optional*): what was done to the weights before the first training step
-            (`"distill_mean"`, `"head_start"`), and `"names_as_texts"` if batches hold the names of their classes; set
-            by [`ContrastiveTrainer`], which does it once.
+            (`"distill_mean"`, `"head_start"`), and `"names_in_batches"` if batches hold the names of their classes;
+            set by [`ContrastiveTrainer`], which does it once.
         **kwargs: as in `PreTrainedConfig`. `num_labels`, `id2label`, `label2id` and `problem_type` are passed on to
             `text_config`, so that both always agree.
 

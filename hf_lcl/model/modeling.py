@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -27,10 +27,6 @@ from .loading import StartingPoint, check_classifier, find_tokenizer, hub_argume
 from .outputs import LCLOutput
 from .pooling import default_pooling, pool, pooled_tokens
 from .weighting import build_weighting_network, weighting_logits
-
-
-if TYPE_CHECKING:
-    from peft import PeftConfig, PeftModel
 
 
 class LCLForSequenceClassification(PreTrainedModel):
@@ -200,7 +196,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         for config in (self.config, self.native.config):
             config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
 
-    def attach_adapter(self, peft_config: "PeftConfig") -> None:
+    def attach_adapter(self, peft_config: Any) -> None:
         """
         Freezes the encoder and adds a `peft` adapter; the classifier and the weighting network stay trainable.
 
@@ -221,7 +217,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         self._adapted = tuple(insert_adapter(one, settings) for one in networks if isinstance(one, PreTrainedModel))
 
     @property
-    def adapted_classifier(self) -> "PeftModel | None":
+    def adapted_classifier(self) -> Any:
         """The `PeftModel` of the classifier, which saves only the adapter; `None` without an adapter."""
         return self._adapted[0] if self._adapted else None
 

@@ -60,7 +60,7 @@ def pooled_tokens(config: LCLConfig, hidden_states: Tensor, inputs: dict[str, An
         # The architectures find the last token in the same way, also if they pad with the end-of-text token.
         mask = ids != pad_token_id
     if config.pooling == "mean" and config.special_token_ids and ids is not None:
-        ignored = torch.isin(ids, torch.tensor(config.special_token_ids, device=ids.device))
+        ignored = torch.isin(ids, torch.tensor(config.special_token_ids).to(ids.device, non_blocking=True))
     mask = token_mask(hidden_states, mask, ignored)
     if text_config.model_type in SHIFTED_TYPES:  # full rows stay full
         return torch.nn.functional.pad(mask[:, :-1], (1, 0), value=True)

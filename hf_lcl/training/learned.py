@@ -29,8 +29,9 @@ FILE = "weights_mean.safetensors"
 CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
 EPOCHS_FACTOR = 1.5
 HEAD_KEPT_SHARE = 0.5  # weight of the trained last layer in its mean with one that is fitted to the final encoder
-# Samples of the weights, but at least one in each epoch; their running mean is kept in host memory, not on the device.
-MAX_SAMPLES = 200
+# At least so many samples of the weights (all, of fewer steps), and one in each epoch. Their running mean is kept in
+# host memory, not on the device.
+MIN_SAMPLES = 200
 
 
 class StopWhenLearned(TrainerCallback):
@@ -63,7 +64,7 @@ class StopWhenLearned(TrainerCallback):
         self._begin()
         if state.global_step == 0:
             self._is_on = stops_when_learned(args, kwargs["model"], kwargs["train_dataloader"].dataset)
-        elif self.checkpoint is not None:
+        elif self.checkpoint is not None and args.stop_when_learned is not False:
             self._load(Path(self.checkpoint) / FILE)
 
     def observe(self, cross_entropies: Sequence[float]) -> None:
@@ -74,13 +75,13 @@ class StopWhenLearned(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Adds the weights to their running mean."""
         of_epoch = state.max_steps // max(1, state.num_train_epochs)
-        if not self._is_on or state.global_step % max(1, min(of_epoch, state.max_steps // MAX_SAMPLES)):
+        if not self._is_on or state.global_step % max(1, min(of_epoch, state.max_steps // MIN_SAMPLES)):
             return
         if self._last_epoch is not None and (state.epoch or 0) > self._last_epoch:
             control.should_training_stop = True  # a finished training that is resumed takes one more step
             return
         self._samples += 1
-        for name, parameter in learning(kwargs["model"]):
+        for name, parameter in trainable_parameters(kwargs["model"]):
             sample = parameter.detach().to("cpu", torch.float32)
             if name in self._mean:
                 self._mean[name].lerp_(sample, 2 / (self._samples + 1))
@@ -111,7 +112,7 @@ class StopWhenLearned(TrainerCallback):
         if self._is_on and self._last_epoch is not None:
             self.has_ended = True
             with torch.no_grad():
-                for name, parameter in learning(kwargs["model"]):
+                for name, parameter in trainable_parameters(kwargs["model"]):
                     parameter.copy_(self._mean[name])
 
     def save(self, folder: str | Path) -> None:
@@ -129,8 +130,8 @@ class StopWhenLearned(TrainerCallback):
             self._last_epoch, self._losses = state["last_epoch"], state["losses"]
 
 
-def learning(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """The parameters that training changes, by name."""
+def trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that are not frozen, by name."""
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
@@ -49,7 +50,8 @@ def names_as_texts(
     own: Any = deepcopy(tokenizer)  # a call changes the settings that are saved with it
     encode = partial(own, truncation=True, max_length=min(MAX_TOKENS, own.model_max_length))
     rows = [{**encode(name), column: labels[label].tolist()} for label, name in words_of_names(id2label).items()]
-    if rows and first.keys() & inputs - rows[0].keys() - {*LABEL_NAMES}:
+    lacking = set(inputs) - rows[0].keys() - {*LABEL_NAMES} if rows else set()
+    if lacking & first.keys():
         return []
     return [{key: value for key, value in row.items() if key in first} for row in rows]
 
@@ -78,7 +80,8 @@ def closeness(features: Tensor, labels: Tensor, num_names: int) -> float:
     own, rest = belongs.T @ texts, (1 - belongs).T @ texts
     of_names = (names * own).sum(dim=1) / sizes - (names * rest).sum(dim=1) / others
     of_texts = (own.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)) - (own * rest).sum(dim=1) / (sizes * others)
-    # A class with too few texts has nan. Texts may be no closer to those of their class than to others.
+    of_texts = of_texts.where(sizes > 1, torch.nan)  # rounding would make one text as close to itself as it likes
+    # A class without texts has nan, too. Texts may be no closer to those of their class than to others.
     return (of_names.nanmean() / of_texts.nanmean().nan_to_num().clamp(min=1e-6)).item()
 
 

@@ -41,7 +41,7 @@ def prepare_model(
         ValueError: if model, objective, labels and tokenizer do not fit together.
     """
     wrapped = _wrap(model, args, data)
-    check_model(wrapped, args, data)
+    align_model(wrapped, args, data)
     _warn_of_equal_views(wrapped, args)
     if tokenizer is not None:
         _fit_tokenizer(wrapped, tokenizer)
@@ -76,8 +76,11 @@ def _wrap(
     return LCLForSequenceClassification.from_encoder(model, weighting=weighting, **classes)
 
 
-def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
-    """Raises a `ValueError` if model, objective and training set do not fit together; sets the model's class names."""
+def align_model(model: LCLForSequenceClassification, args: ContrastiveTrainingArguments, data: TrainingSet) -> None:
+    """
+    Gives a model the class names and the `problem_type` of its training set; raises a `ValueError` if model, objective
+    and training set do not fit together.
+    """
     check_stream(data.dataset, args)
     config, known = model.config, class_names(model.config)
     if args.objective == "lcl" and config.weighting == "none":
@@ -90,8 +93,18 @@ def check_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
     if data.labels is not None and data.labels.ndim == 2:
         config.problem_type = config.text_config.problem_type = SEVERAL
     check_fit(data.labels, config, "train_dataset")
+    if args.stop_when_learned and (config.has_several_labels or config.weighting == "classifier"):
+        raise ValueError(
+            "stop_when_learned=True asks when one label per text is learned, by the classifier and by a weighting "
+            f"network of its own; the model has problem_type={config.problem_type!r}, "
+            f"weighting={config.weighting!r}: leave it out."
+        )
     if isinstance(args.class_weights, list) and len(args.class_weights) != len(known):
-        raise ValueError(f"class_weights has {len(args.class_weights)} numbers for {len(known)} classes.")
+        order = ", ".join(known[:4]) + ", ..." * (len(known) > 4)
+        raise ValueError(
+            f"class_weights has {len(args.class_weights)} numbers for {len(known)} classes: give one for each, in the "
+            f"order {order}."
+        )
     if data.labels is None or data.names is None:
         return
     if len(data.names) != len(known):
@@ -165,6 +178,6 @@ def prepare_objective(args: ContrastiveTrainingArguments, config: LCLConfig, dat
         normalize=args.normalize_embeddings,
         detach_weights=args.detach_weights,
         weighting_is_trained=config.weighting != "classifier",
-        class_weights=None if weights is None else torch.tensor(weights, device=args.device),
+        class_weights=None if weights is None else torch.tensor(weights).to(args.device, non_blocking=True),
         label_smoothing=args.label_smoothing_factor,
     )

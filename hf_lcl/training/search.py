@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import EvalPrediction
-from transformers.trainer_utils import HPSearchBackend, IntervalStrategy
+from transformers.trainer_utils import HPSearchBackend
 
 from ..support.extras import load_extra
 from ..training_args import ContrastiveTrainingArguments
@@ -58,6 +58,7 @@ def prepare_search(
     eval_dataset: Any,
     compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None,
     num_labels: int,
+    has_several_labels: bool,
     space: Space | None,
     compute_objective: Compute | None,
     direction: str | list[str] | None,
@@ -69,18 +70,12 @@ def prepare_search(
 
     Raises:
         ImportError: if optuna is not installed.
-        ValueError: without an `eval_dataset`, for `head_refit=True` with evaluations before the classifier is fitted,
-            or for a `direction` that is wrong for the default metric.
+        ValueError: without an `eval_dataset`, or for a `direction` that is wrong for the default metric.
     """
     if backend == HPSearchBackend.OPTUNA:
         load_extra("optuna", extra="search")
     if eval_dataset is None:
         raise ValueError("A search compares trials on validation texts: pass eval_dataset.")
-    if args.head_refit and args.eval_strategy != IntervalStrategy.NO:
-        raise ValueError(
-            "head_refit=True fits the classifier when training ends, but "
-            f"eval_strategy={IntervalStrategy(args.eval_strategy).value!r} judges it before: set eval_strategy='no'."
-        )
     for field in fields(args):
         # The Trainer casts a trial's value to the type of the current one: with an int, such as 10, 0.07 would be 0.
         if field.type is float and getattr(args, field.name) is not None:
@@ -89,7 +84,7 @@ def prepare_search(
     if compute_objective is not None:
         return space, compute_objective, direction or "minimize"
     sets = list(eval_dataset) if isinstance(eval_dataset, dict) else []
-    metric, best = validation_metric(args, compute_metrics, num_labels, sets)
+    metric, best = validation_metric(args, compute_metrics, num_labels, sets, has_several_labels)
     if direction not in (None, best):
         raise ValueError(f"direction={direction!r} is wrong for {metric}, which a search has to {best}.")
     return space, itemgetter(metric), best
@@ -100,6 +95,7 @@ def validation_metric(
     compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None,
     num_labels: int,
     evaluation_sets: Sequence[str] = (),
+    has_several_labels: bool = False,
 ) -> tuple[str, str]:
     """
     The metric that trials are compared by, and its direction, such as `("eval_macro_f1", "maximize")`. The metric is
@@ -115,7 +111,8 @@ def validation_metric(
     chosen = (args.metric_for_best_model or "loss").removeprefix("eval_")
     metric = "loss_ce"
     if compute_metrics is not None:
-        perfect = EvalPrediction(np.eye(num_labels, dtype=np.float32), np.arange(num_labels))
+        logits = np.eye(num_labels, dtype=np.float32)
+        perfect = EvalPrediction(logits, logits if has_several_labels else np.arange(num_labels))
         names = {name.removeprefix("eval_") for name in compute_metrics(perfect)}
         metric = next((name for name in ("macro_f1", "accuracy") if name in names), metric)
     of_set = max((name for name in evaluation_sets if chosen.startswith(f"{name}_")), key=len, default=None)

@@ -22,6 +22,7 @@ from .names import BatchesWithNames, say_more
 logger = logging.get_logger(__name__)
 
 MAX_TEXTS = 20_000  # a logistic regression learns little from more
+NAMES_IN_BATCHES = "names_in_batches"  # in `LCLConfig.start`, beside the parts that are done
 TITLES = {"distill_mean": "mean into first token", "head_start": "classifier fitted"}
 
 
@@ -70,6 +71,8 @@ class Start(TrainerCallback):
                     made = self._do(name, title, args, model)
                 if made is not None and isinstance(dataset, BatchesWithNames):
                     self._look_at_names(*made, dataset, state, model)
+        if isinstance(dataset, BatchesWithNames) and NAMES_IN_BATCHES not in (model.config.start or ()):
+            dataset.leave_names_out()
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     def _look_at_names(
@@ -82,10 +85,8 @@ class Start(TrainerCallback):
     ) -> None:
         """Settles whether batches hold the names of their classes, by the data of the fit, in which they come last."""
         if say_more(features, labels, len(dataset.names)):
-            model.config.start = [*(model.config.start or ()), "names_as_texts"]
-            return
-        dataset.leave_names_out()
-        if state.is_world_process_zero:
+            model.config.start = [*(model.config.start or ()), NAMES_IN_BATCHES]
+        elif state.is_world_process_zero:
             logger.warning(
                 "Batches are without class names: to this encoder, they say no more of their texts than these say of "
                 "one another."
@@ -181,7 +182,7 @@ def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassi
     if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
         return False
     done = model.config.start or ()
-    return "names_as_texts" in done if "head_start" in done else fits_head(args, model, dataset)
+    return NAMES_IN_BATCHES in done if "head_start" in done else fits_head(args, model, dataset)
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:

@@ -7,7 +7,7 @@ from hf_lcl.losses.meter import PartMeter
 from hf_lcl.losses.objective import Part
 
 
-def part(value: float, weight: float = 1.0) -> Part:
+def part(value: float, weight: float | None = None) -> Part:
     return Part(torch.tensor(value), weight)
 
 
@@ -29,5 +29,8 @@ def test_rows_of_other_processes_count_and_those_that_pad_the_last_batch_do_not(
     other = torch.tensor([[9.0], [1.0]])  # loss and weight of a text in another process
     meter.add({"loss": part(3.0)}, rows=4, gather_rows=lambda rows: torch.cat([rows[:2], other.expand(1, 2, 1)]))
     assert meter.averages() == pytest.approx({"loss": (3 + 3 + 9) / 3})
+    for share, pairs, rows in ((1.0, 8, 8), (0.0, 2, 2)):  # the means of 8 texts, and of 2
+        meter.add({"valid": part(share, pairs), "loss": part(share)}, rows=rows, gather_rows=lambda rows: rows)
+    assert meter.averages() == pytest.approx({"valid": 0.8, "loss": 0.8})
     meter.add({"loss": part(3.0, 2)})
     assert meter.averages(reduce=lambda totals: totals + 4 * other) == pytest.approx({"loss": (2 * 3 + 4 * 9) / 6})

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from transformers import (
     DistilBertConfig,
     DistilBertModel,
 )
+from transformers.dynamic_module_utils import get_imports
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.model import modeling
@@ -152,7 +154,7 @@ class TestSaving:
         model.save_pretrained(tmp_path)
         torch.save(dict(batch), tmp_path / "batch.pt")
         script = """
-import sys; sys.modules["hf_lcl"] = None
+import sys; sys.modules["hf_lcl"] = sys.modules["peft"] = None
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 outputs = []
@@ -180,6 +182,11 @@ torch.save(outputs, sys.argv[1] + "/outputs.pt")
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level != 1 else []
                 names += [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
                 assert not any(re.fullmatch(r"hf_lcl(\.\w+)*", name) for name in names), (name, names)
+
+    def test_the_code_that_travels_asks_for_no_library_but_these(self, model, tmp_path):
+        model.save_pretrained(tmp_path)
+        asked = {name for path in tmp_path.glob("*.py") for name in get_imports(path)}
+        assert asked - sys.stdlib_module_names <= {"torch", "transformers", "safetensors"}
 
     def test_an_exported_classifier_can_be_wrapped_again(self, model, batch, tmp_path):
         model.to_sequence_classifier().save_pretrained(tmp_path)

@@ -257,6 +257,7 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert told[0].startswith("Before the first step: classifier fitted, about ")
     assert len(told) == 2
     assert told[1].startswith("head_start is left out. The logits of EuroBertFor")
+    assert not any("loss_names" in line for line in trainer.state.log_history)
 
 
 def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, TrainerCallback, TrainerControl, TrainerState
 
 from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
-from hf_lcl.training.learned import FILE, MAX_SAMPLES, StopWhenLearned, are_learned
+from hf_lcl.training.learned import FILE, MIN_SAMPLES, StopWhenLearned, are_learned
 
 
 FAST = {"learning_rate": 4e-3, "per_device_train_batch_size": 16, "logging_strategy": "epoch", "warmup_steps": 0}
@@ -74,8 +74,8 @@ def test_it_ends_half_as_late_again_with_a_mean_in_which_later_weights_count_mor
 
 @pytest.mark.slow
 def test_of_long_trainings_the_mean_takes_so_many_samples(learner, monkeypatch):
-    monkeypatch.setattr("hf_lcl.training.learned.MAX_SAMPLES", 50)
-    assert MAX_SAMPLES > 50
+    monkeypatch.setattr("hf_lcl.training.learned.MIN_SAMPLES", 50)
+    assert MIN_SAMPLES > 50
     steps = EachStep()
     trainer = learner(num_train_epochs=30, callbacks=[steps])
     trainer.train()
@@ -167,8 +167,11 @@ def test_a_training_goes_on_from_the_middle_of_an_epoch_to_the_last_bit(learner)
             assert torch.equal(tensor, resumed.model.state_dict()[name]), (step, name)
 
 
-@pytest.mark.parametrize(("before", "is_learned"), [([5.0, 5.0], False), ([0.01, 0.1], True)])
-def test_the_part_of_an_epoch_before_a_checkpoint_counts(bert, tmp_path, before, is_learned):
+@pytest.mark.parametrize(
+    ("before", "asked", "is_learned"),
+    [([5.0, 5.0], True, False), ([0.01, 0.1], True, True), ([0.01, 0.1], None, True), ([0.01, 0.1], False, False)],
+)
+def test_the_part_of_an_epoch_before_a_checkpoint_counts(bert, tmp_path, before, asked, is_learned):
     model = LCLForSequenceClassification.from_native(bert, weighting="head")
     args = ContrastiveTrainingArguments(str(tmp_path / "out"), stop_when_learned=True, use_cpu=True)
     state, control = TrainerState(max_steps=8, num_train_epochs=4), TrainerControl()
@@ -179,7 +182,7 @@ def test_the_part_of_an_epoch_before_a_checkpoint_counts(bert, tmp_path, before,
     state.global_step, state.epoch = 1, 0.5
     stopped.on_step_end(args, state, control, model=model)
     stopped.save(tmp_path)
-    resumed.checkpoint = str(tmp_path)
+    resumed.checkpoint, args.stop_when_learned = str(tmp_path), asked
     resumed.on_train_begin(args, state, control, model=model, train_dataloader=texts)
     resumed.observe([0.0, 0.0])
     state.global_step, state.epoch = 2, 1.0
@@ -232,6 +235,15 @@ def test_a_frozen_encoder_stays_as_it_is(learner):
 def test_what_cannot_be_had_is_refused(make_trainer, settings, told):
     with pytest.raises(ValueError, match=told):
         make_trainer(stop_when_learned=True, **settings)
+
+
+def test_a_model_that_cannot_tell_what_is_learned_is_refused(make_trainer, bert):
+    told = "stop_when_learned=True asks when one label per text .* problem_type='multi_label_classification', weighting='head'"
+    with pytest.raises(ValueError, match=told):
+        make_trainer(objective="lcl", stop_when_learned=True, several=True)
+    model = LCLForSequenceClassification.from_native(bert, weighting="classifier")
+    with pytest.raises(ValueError, match=r"weighting network of its own; .* weighting='classifier': leave it out"):
+        make_trainer(model=model, objective="lcl", stop_when_learned=True)
 
 
 @pytest.mark.parametrize(

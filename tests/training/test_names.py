@@ -129,6 +129,14 @@ class TestWhetherNamesSayMore:
         features, labels, _ = self.data([0, 1, 2, 3])
         assert say_more(torch.cat([features[:30], features[40:]]), torch.cat([labels[:30], labels[40:]]), 4)
 
+    def test_a_class_with_a_single_text_does_not_decide(self):
+        for seed in range(20):
+            noise = torch.rand(44, 16, generator=torch.Generator().manual_seed(seed))
+            for of_names, expected in (([0, 1, 2, 3], True), ([9, 9, 9, 9], False)):
+                features, labels, _ = self.data(of_names)
+                single = torch.tensor([0, *range(10, 44)])
+                assert say_more((features + noise / 5)[single], labels[single], 4) == expected, seed
+
     def test_with_one_text_of_each_class_they_are_closer_to_it_than_to_others(self):
         features, labels, _ = self.data([0, 1, 2, 3])
         single = torch.tensor([0, 10, 20, 30, 40, 41, 42, 43])
@@ -165,7 +173,7 @@ class TestTrainer:
         make_named(FITTING, max_steps=1, save_strategy="steps", save_steps=1).train()
         resumed = make_named(FITTING, max_steps=2, folder="resumed")
         resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-1"))
-        assert resumed.model.config.start == ["head_start", "names_as_texts"]
+        assert resumed.model.config.start == ["head_start", "names_in_batches"]
         assert "loss_names" in resumed.state.log_history[0]
         assert resumed.state.log_history[1]["loss_names"] > 0
 

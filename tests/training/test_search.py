@@ -11,6 +11,7 @@ import torch
 from paper_space import paper_grid, paper_space
 from search_report import heat_map_values
 from shared_study import SharedStudy
+from sklearn.metrics import f1_score
 from transformers import EvalPrediction, set_seed
 
 from hf_lcl import (
@@ -72,6 +73,17 @@ def accuracy_alone(prediction: EvalPrediction) -> dict[str, float]:
 def test_what_trials_are_compared_by(tmp_path, compute_metrics, settings, expected):
     args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, **settings)
     assert validation_metric(args, compute_metrics, num_labels=4) == expected
+
+
+def several_accuracies(prediction: EvalPrediction) -> dict[str, float]:
+    """As a user may write it."""
+    return {"macro_f1": f1_score(prediction.label_ids, prediction.predictions > 0, average="macro")}
+
+
+def test_a_metric_of_several_labels_sees_rows_of_them(tmp_path):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True)
+    expected = ("eval_macro_f1", "maximize")
+    assert validation_metric(args, several_accuracies, num_labels=4, has_several_labels=True) == expected
 
 
 SETS = ("short", "short_texts", "long")
@@ -226,16 +238,37 @@ def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_sear
     ("settings", "arguments", "message"),
     [
         ({}, {"direction": "minimize"}, "direction='minimize'.*eval_macro_f1.*maximize"),
-        (
-            {"objective": "scl", "head_refit": True, "eval_strategy": "epoch"},
-            {},
-            "head_refit=True.*eval_strategy='no'",
-        ),
+        ({}, {"hp_space": lambda trial: {"alpha": 1.5}}, r"alpha=1.5 must be a number from 0 to 1"),
     ],
 )
 def test_searches_that_would_mislead_are_refused(make_searcher, settings, arguments, message):
     with pytest.raises(ValueError, match=message):
         make_searcher(**settings).hyperparameter_search(**arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [{}, {"head_refit": True, "stop_when_learned": False}], ids=["learned", "refit"])
+def test_a_trial_is_judged_by_the_classifier_that_it_ends_with(make_searcher, encoder_folder, end):
+    trainer = make_searcher(
+        model_init=lambda: LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4),
+        compute_metrics=None,
+        max_steps=-1,
+        num_train_epochs=12,
+        learning_rate=4e-3,
+        warmup_steps=0,
+        eval_strategy="epoch",
+        **end,
+    )
+    trials, weights = [], []
+
+    def remember(metrics):
+        trials.append(metrics["eval_loss_ce"])
+        weights.append(trainer.model.native.classifier.weight.detach().clone())
+        return trials[-1]
+
+    best = trainer.hyperparameter_search(lambda trial: {}, remember, n_trials=1)
+    assert best.objective == trials[-1] != trials[-2]
+    assert not torch.equal(weights[-1], weights[-2])
 
 
 def test_a_search_needs_validation_texts_and_optuna(make_searcher, monkeypatch):

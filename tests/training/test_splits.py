@@ -174,8 +174,12 @@ class TestArgumentsThatChangeAfterTheConstructor:
             ("num_views", 0, "num_views=0 must be at least 1"),
             ("objective", "mse", "objective='mse' is unknown"),
             ("objective", "lcl", "needs a weighting network"),
-            ("class_weights", [1.0, 2.0], "class_weights has 2 numbers for 4 classes"),
-            ("temperature", 0.0, "temperature=0.0 must be positive"),
+            (
+                "class_weights",
+                [1.0, 2.0],
+                "class_weights has 2 numbers for 4 classes: give one for each, in the order ",
+            ),
+            ("temperature", 0.0, "temperature=0.0 must be a positive, finite number"),
         ],
     )
     def test_what_cannot_be_done_is_refused(self, make_trainer, name, value, message):

@@ -45,6 +45,6 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # autograd's own must not change
         dist.all_reduce(gradient)
         return gradient.split(ctx.sizes)[dist.get_rank()], None
