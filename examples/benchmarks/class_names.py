@@ -7,7 +7,7 @@ Which names of classes say more than their texts? Compares the closeness of the 
         --results class_names.jsonl
 
 The embeddings are those of the frozen encoder, so that a draw takes seconds. Test sets are not used. A finished draw
-is one line of the results; a rerun skips it. The table is printed, and written beside the results.
+is one line of the results; a rerun skips it. The table shows all draws of the results.
 """
 
 import string
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="draws")):
         progress.set_postfix_str(f"{run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-    page = markdown([run for run in ledger.runs() if run["settings"] in planned])
+    page = markdown(ledger.runs())
     settings.results.with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)
 
@@ -111,15 +111,16 @@ def embedded(task: Task, texts: list[str], labels: list[int]) -> np.ndarray:
 def markdown(runs: list[dict[str, Any]]) -> str:
     """The page with the table."""
     lines = ["# Which names of classes say more than their texts?", "", _ABOUT.format(threshold=CLOSENESS), ""]
-    lines += ["| training texts | classes | own names | letters | numbers | nouns | of all these, above |"]
-    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    lines += ["| encoder | training texts | classes | own names | letters | numbers | nouns | of all these, above |"]
+    lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
     for run in runs:
         found = run["closeness"]
         others = [value for kind in ("letters", "numbers", "nouns") for value in found[kind]]
         above = f"{sum(value >= CLOSENESS for value in others)} of {len(others)}"
         shown = [span(found[kind]) for kind in ("own", "letters", "numbers", "nouns")]
         at = run["settings"]
-        lines.append(f"| {at['cell']}, seed {at['seed']} | {run['classes']} | {' | '.join(shown)} | {above} |")
+        row = [at["encoder"], f"{at['cell']}, seed {at['seed']}", str(run["classes"]), *shown, above]
+        lines.append(f"| {' | '.join(row)} |")
     last = runs[-1]
     return "\n".join([*lines, "", f"{last['machine']['device']}; {listed(last['versions'])}.", ""])
 

@@ -98,15 +98,15 @@ def main(argv: list[str] | None = None) -> None:
 def settings_of(settings: Settings, dataset: str, objective: str, seed: int) -> dict[str, Any]:
     """The settings that identify a training."""
     names = ("max_train_samples", "num_train_epochs", "learning_rate", "batch_size", "max_seq_length", "bf16")
-    end = {"stop_when_learned": True} if objective == "lcl" else {}  # LCL as by default
+    default = {"stop_when_learned": True, "names_in_batches": "if they say more"} if objective == "lcl" else {}
     return {
         "data": dataset,
         "objective": objective,
         "seed": seed,
         "encoder": settings.encoder_name,
         **{name: getattr(settings, name) for name in names},
-        # Cross-entropy gets the same start as LCL has by default.
-        "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True, **end).options,
+        # LCL as by default; cross-entropy gets the same start.
+        "options": ours(objective=objective, distill_mean=True, head_start=True, keeps_tokens=True, **default).options,
     }
 
 

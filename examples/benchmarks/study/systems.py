@@ -222,9 +222,9 @@ def named(names_in_training: bool | list[str] = True, **training: Any) -> System
     return ours(names_in_training=names_in_training, **training)
 
 
-def anchored(ingredient: str | None = None, names_in_batches: bool | str = True) -> System:
+def anchored(ingredient: str | None = None, names_in_batches: bool | str = True, **training: Any) -> System:
     """`lcl-learned`, and every batch holds the names of its classes."""
-    training = START | {"objective": "lcl", "stop_when_learned": True}
+    training = START | {"objective": "lcl", "stop_when_learned": True} | training
     return ours(ingredient=ingredient, names_in_batches=names_in_batches, **training)
 
 

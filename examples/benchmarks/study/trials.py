@@ -71,6 +71,8 @@ TRIALS = {
     # One change to the default.
     "names in batches, not compared": anchored("NamesNotCompared"),
     "names in batches, temperature 0.3": anchored("WarmNames"),
+    # The learning rate that `train FILE` uses for an encoder of width 768.
+    "default, learning rate 3e-5": anchored(names_in_batches="if they say more", learning_rate=3e-5),
     # Names that say nothing (four classes), in the batches nonetheless.
     "letters as names": anchored("LetterNames"),
     "unrelated nouns as names": anchored("NounNames"),
