@@ -237,10 +237,13 @@ def test_what_cannot_be_had_is_refused(make_trainer, settings, told):
         make_trainer(stop_when_learned=True, **settings)
 
 
-def test_a_model_that_cannot_tell_what_is_learned_is_refused(make_trainer, bert):
-    told = "stop_when_learned=True asks when one label per text .* problem_type='multi_label_classification', weighting='head'"
+def test_several_labels_are_refused(make_trainer):
+    told = "asks when one label per text .* problem_type='multi_label_classification', weighting='head': leave it out"
     with pytest.raises(ValueError, match=told):
         make_trainer(objective="lcl", stop_when_learned=True, several=True)
+
+
+def test_a_model_whose_classifier_is_its_weighting_network_is_refused(make_trainer, bert):
     model = LCLForSequenceClassification.from_native(bert, weighting="classifier")
     with pytest.raises(ValueError, match=r"weighting network of its own; .* weighting='classifier': leave it out"):
         make_trainer(model=model, objective="lcl", stop_when_learned=True)
