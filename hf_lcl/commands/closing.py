@@ -145,7 +145,7 @@ def summary_lines(
     return [
         *lines,
         f"{'missed    ' if several else 'confused  '} {confused or 'nothing'}",
-        f"misread    {folder / PREDICTIONS}, the most confident errors first",
+        f"errors     {folder / PREDICTIONS}, the most confident errors first",
         f"report     {page}" if page.is_file() else 'report     none: pip install "hf_lcl[plots]"',
         *closing_lines(folder),
     ]

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from transformers.utils import logging
 
 from ..evaluation.intervals import share_interval
+from ..losses.objective import NAMES_TEMPERATURE
 from ..model.configuration import SEVERAL
 from ..support.files import read_json, write_whole
 from .card_facts import CardFacts, with_report
@@ -69,6 +70,7 @@ def render_card(facts: CardFacts) -> ModelCard:
         objective=facts.objective and OBJECTIVE_NAMES[facts.objective],
         splits=list(dict.fromkeys([*facts.splits, *facts.fingerprints])),
         trust=", trust_remote_code=True" if facts.remote_code else "",
+        names_temperature=NAMES_TEMPERATURE,
     )
     return sealed(ModelCard(text))
 
@@ -221,8 +223,8 @@ def _share_of(part: float, texts: float) -> str:
 
 
 def _half_width(texts: int) -> str:
-    """Half the width of the interval of an accuracy of 0.8 on `texts` texts."""
-    low, high = share_interval(round(0.8 * texts), texts)
+    """Half the width of the interval of an accuracy on `texts` texts, which is widest at one half."""
+    low, high = share_interval(round(texts / 2), texts)
     return f"{(high - low) / 2:.3f}"
 
 

@@ -142,7 +142,7 @@ def test_each_choice_is_said_with_the_flag_that_overrides_it(tickets, encoder_fo
     assert accuracy.startswith("accuracy   ")
     assert "on 16 texts (95 % interval" in accuracy
     assert [line.split()[0] for line in (confused, misread, report, model, following)] == [
-        *("confused", "misread", "report", "model", "next")
+        *("confused", "errors", "report", "model", "next")
     ]
 
 

@@ -176,6 +176,7 @@ def test_the_formula_is_the_one_that_was_trained_with():
     ("setting", "sentence"),
     [
         ("distill_mean", "Before the first step, the encoder's first token was trained"),
+        ("names_in_batches", "Every batch also held the names of its classes: the cross-entropy of each text over"),
         ("head_start", "Before the first step, the classifier was fitted"),
         ("head_refit", "After the last step, the classifier was fitted"),
     ],
