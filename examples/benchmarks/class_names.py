@@ -7,7 +7,8 @@ Which names of classes say more than their texts? Compares the closeness of the 
         --results class_names.jsonl
 
 The embeddings are those of the frozen encoder, so that a draw takes seconds. Test sets are not used. A finished draw
-is one line of the results; a rerun skips it. The table shows all draws of the results.
+is one line of the results; a rerun skips it. The table shows the
+draws of all encoders.
 """
 
 import string
@@ -70,7 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="draws")):
         progress.set_postfix_str(f"{run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-    page = markdown(ledger.runs())
+    shown = [(run["cell"], run["seed"]) for run in planned]
+    page = markdown([run for run in ledger.runs() if (run["settings"]["cell"], run["settings"]["seed"]) in shown])
     settings.results.with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)
 
