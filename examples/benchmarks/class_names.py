@@ -7,8 +7,7 @@ Which names of classes say more than their texts? Compares the closeness of the 
         --results class_names.jsonl
 
 The embeddings are those of the frozen encoder, so that a draw takes seconds. Test sets are not used. A finished draw
-is one line of the results; a rerun skips it. The table shows the
-draws of all encoders.
+is one line of the results; a rerun skips it. The table shows these draws for all encoders of the results.
 """
 
 import string
@@ -71,8 +70,10 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="draws")):
         progress.set_postfix_str(f"{run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-    shown = [(run["cell"], run["seed"]) for run in planned]
-    page = markdown([run for run in ledger.runs() if (run["settings"]["cell"], run["settings"]["seed"]) in shown])
+    wanted = [run | {"encoder": None} for run in planned]
+    found = [run for run in ledger.runs() if run["settings"] | {"encoder": None} in wanted]
+    found.sort(key=lambda run: (run["settings"]["encoder"], wanted.index(run["settings"] | {"encoder": None})))
+    page = markdown(found)
     settings.results.with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)
 

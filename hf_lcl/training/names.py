@@ -20,8 +20,9 @@ from ..data.views import IS_NAME
 
 # With all-MiniLM-L6-v2, names of emotions, topics and grades have 1.2 to 6.0, and gain accuracy. Those of intents have
 # 1.0 to 1.1, and change it by -1.1 to 1.6 points, 0.1 in the mean of six draws, at a third more time. Letters, numbers
-# and unrelated nouns have less, but for 2 of 276 with four classes or more (examples/results/class_names.md), and cost
-# 4 to 12 points.
+# and unrelated nouns have less, but for 2 of 276 with four classes or more, and cost 4 to 12 points. The threshold was
+# set with this encoder; with all-mpnet-base-v2 it lies between intents and emotions, too, but grades and some topics
+# are below it (examples/results/class_names.md).
 CLOSENESS = 1.15
 MAX_TOKENS = 64  # of a name: the texts of a batch are padded to its longest row
 

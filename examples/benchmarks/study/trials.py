@@ -73,6 +73,7 @@ TRIALS = {
     "names in batches, temperature 0.3": anchored("WarmNames"),
     # The learning rate that `train FILE` uses for an encoder of width 768.
     "default, learning rate 3e-5": anchored(names_in_batches="if they say more", learning_rate=3e-5),
+    "names in batches, learning rate 3e-5": anchored(learning_rate=3e-5),
     # Names that say nothing (four classes), in the batches nonetheless.
     "letters as names": anchored("LetterNames"),
     "unrelated nouns as names": anchored("NounNames"),
