@@ -74,7 +74,7 @@ def main() -> None:
         )
 
     print(f"\n{format_table(rows)}")
-    print("One seed and 240 test texts: differences below 4 points are noise.\n")
+    print("One seed and 240 test texts: an accuracy is known within 6 points.\n")
     print(f"Pictures and figures: {RUNS / 'lcl' / 'report' / 'index.html'}")
     print(f"{RUNS / 'lcl'} is an ordinary classifier; transformers.pipeline reads it without hf_lcl:\n")
     classify = pipeline("text-classification", model=str(RUNS / "lcl"))

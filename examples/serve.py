@@ -1,5 +1,6 @@
 """
 A classifier as a web service, with transformers and FastAPI only: a list of texts in, a list of labels and scores out.
+Needs fastapi and uvicorn, which come with the extra `web`.
 
     python examples/serve.py out 8000
     curl -X POST localhost:8000/predict -H "Content-Type: application/json" -d '["I got the job!", "Late again."]'

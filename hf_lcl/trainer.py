@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.data.data_collator import DataCollator
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import BestRun, EvalLoopOutput, HPSearchBackend, TrainOutput
 from transformers.utils import logging
 
@@ -27,6 +28,7 @@ from .model.classes import class_names
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head
+from .start.unsupported import UnsupportedModelError
 from .support.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
@@ -210,6 +212,12 @@ class ContrastiveTrainer(ExportingTrainer):
         sampler = prepare_sampler(self.args, self._data, self._train_batch_size, with_names=with_names)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
+        # Predictions have the order of the rows. With `train_sampling_strategy="group_by_length"`, the Trainer would
+        # shuffle these, too.
+        sampler = super()._get_eval_sampler(eval_dataset)
+        return SequentialSampler(eval_dataset) if isinstance(sampler, LengthGroupedSampler) else sampler
+
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         # All data sets pass through here: those of `predict` and `evaluate` in any form, and those of training: a
         # stream, which takes no sampler, or rows. There is no public method to replace the data set of a dataloader.
@@ -247,7 +255,7 @@ class ContrastiveTrainer(ExportingTrainer):
         if self.args.head_refit or self._learned.has_ended:
             try:
                 self.fit_classifier(keep=0.0 if self.args.head_refit else HEAD_KEPT_SHARE)
-            except ValueError as error:  # the last layer is frozen or not linear: the trained classifier is kept
+            except UnsupportedModelError as error:  # the trained classifier is kept
                 logger.warning(f"The classifier is not fitted at the end. {error}")
             self.objective = None  # so that a search evaluates once more: what the trial ends with
         return output

@@ -1,5 +1,6 @@
 """Every setting of a training run: those of transformers, and those of the contrastive objective."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -159,11 +160,16 @@ class ContrastiveTrainingArguments(TrainingArguments):
         if self.torch_compile_backend not in (None, "inductor"):
             backends = tuple(torch.compiler.list_backends(exclude_tags=None))
             check_choice("torch_compile_backend", self.torch_compile_backend, backends)
+        if int(os.environ.get("WORLD_SIZE", 1)) > self.world_size:
+            raise ValueError(
+                f"There are {os.environ['WORLD_SIZE']} processes, but no device for each, so that all of them would "
+                "train alone: set use_cpu=True."
+            )
         if Path(self.output_dir).is_file():
             raise ValueError(f"output_dir={self.output_dir!r} is a file: name a folder.")
         if not (isinstance(self.alpha, Real) and 0 <= self.alpha <= 1):
             raise ValueError(
-                f"alpha={self.alpha!r} must be a number from 0 to 1: it is the share of cross-entropy in the loss."
+                f"alpha={self.alpha!r} must be a number in [0, 1]: it is the share of cross-entropy in the loss."
             )
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")

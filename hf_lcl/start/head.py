@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from .last_layer import linear_calls
+from .unsupported import UnsupportedModelError
 
 
 # Root mean square of the activation's inputs. At this value, smooth activations are linear.
@@ -43,14 +44,14 @@ class ClassifierHead(NamedTuple):
 def find_head(model: LCLForSequenceClassification, inputs: dict[str, Tensor]) -> ClassifierHead:
     """
     Finds the layers that make the logits, whatever their names, by one forward pass of a wrapper in evaluation mode.
-    Raises a `ValueError` if the logits are not the output of a linear layer.
+    Raises an `UnsupportedModelError` if the logits are not the output of a linear layer.
     """
     layers = [module for module in model.native.modules() if isinstance(module, nn.Linear)]
     calls, logits = linear_calls(layers, partial(_logits, model, inputs))
     while calls and calls[-1].layer.out_features != logits.shape[1]:
         calls.pop()
     if not calls or not torch.allclose(calls[-1].of_texts(logits)[1], logits, atol=1e-4):
-        raise ValueError(
+        raise UnsupportedModelError(
             f"The logits of {type(model.native).__name__} do not come out of a linear layer, so that it cannot be "
             "fitted by itself: train it with the encoder."
         )
@@ -153,7 +154,8 @@ def fit_head(
         the labels.
 
     Raises:
-        ValueError: if the logits are not the output of a linear layer, it is frozen, or there are no texts.
+        UnsupportedModelError: if the logits are not the output of a linear layer, or it is frozen.
+        ValueError: if there are no texts.
     """
     was_training = model.training
     model.eval()
@@ -166,7 +168,7 @@ def fit_head(
             if head is None:
                 head = find_head(model, inputs)
                 if _is_frozen(head.output):
-                    raise ValueError("The last layer of the classifier is frozen (requires_grad=False).")
+                    raise UnsupportedModelError("The last layer of the classifier is frozen (requires_grad=False).")
                 before = _copy(head.dense)
                 if not keep:
                     linearize(model, head, inputs, gather)

@@ -12,6 +12,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import pool, token_mask
+from .unsupported import UnsupportedModelError
 
 
 # Number of texts after which the first token classifies as well as the mean does. Small data sets are repeated, but
@@ -56,7 +57,7 @@ def distill_mean(
     Frozen parameters are not changed. If the training is interrupted, all parameters are restored.
 
     Raises:
-        ValueError: if all parameters that the encoder's output depends on are frozen.
+        UnsupportedModelError: if all parameters that the encoder's output depends on are frozen.
     """
     student = model.native.base_model
     teacher = _Teacher(student)
@@ -73,7 +74,9 @@ def distill_mean(
             target[:, 0] = pool(target, mask, "mean")
             distances = _distances(student(**inputs).last_hidden_state.float(), target)
             if not distances.requires_grad:
-                raise ValueError("There is nothing to teach: all that the encoder's output depends on is frozen.")
+                raise UnsupportedModelError(
+                    "There is nothing to teach: all that the encoder's output depends on is frozen."
+                )
             others = mask[:, 1:]
             of_others = (distances[:, 1:] * others).sum(dim=1) / others.sum(dim=1).clamp(min=1)
             loss = (distances[:, 0] + OTHER_TOKENS_WEIGHT * of_others).mean()

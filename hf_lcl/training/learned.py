@@ -66,6 +66,8 @@ class StopWhenLearned(TrainerCallback):
             self._is_on = stops_when_learned(args, kwargs["model"], kwargs["train_dataloader"].dataset)
         elif self.checkpoint is not None and args.stop_when_learned is not False:
             self._load(Path(self.checkpoint) / FILE)
+            if self._losses and (state.epoch or 0.5) % 1 == 0:  # written after the last step of an epoch, not its end
+                self.on_epoch_end(args, state, control, **kwargs)
 
     def observe(self, cross_entropies: Sequence[float]) -> None:
         """Records the cross-entropies of a batch: of the classifier and, if it is trained, the weighting network."""
@@ -97,12 +99,12 @@ class StopWhenLearned(TrainerCallback):
         self._losses = []
         if self._last_epoch is None and means and are_learned(means, len(class_names(kwargs["model"].config))):
             self._last_epoch = math.ceil(EPOCHS_FACTOR * epoch)
-            if state.is_world_process_zero and self._last_epoch < args.num_train_epochs:
+            if state.is_world_process_zero:
                 with tqdm.external_write_mode():  # not into the progress bar
                     logger.warning(
                         f"The training texts are learned after epoch {epoch}: training ends after epoch "
-                        f"{self._last_epoch}, with the mean of the weights. For all {state.num_train_epochs} epochs "
-                        "and the last weights, set stop_when_learned=False."
+                        f"{min(self._last_epoch, state.num_train_epochs)}, with the mean of the weights. For all "
+                        f"{state.num_train_epochs} epochs and the last weights, set stop_when_learned=False."
                     )
         if self._last_epoch is not None and epoch >= self._last_epoch:
             control.should_training_stop = True

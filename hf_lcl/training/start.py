@@ -15,6 +15,7 @@ from ..model.loading import StartingPoint
 from ..model.modeling import LCLForSequenceClassification
 from ..model.pooling import default_pooling
 from ..start.mean_distillation import num_distillation_batches
+from ..start.unsupported import UnsupportedModelError
 from ..training_args import ContrastiveTrainingArguments
 from .names import BatchesWithNames, say_more
 
@@ -97,7 +98,7 @@ class Start(TrainerCallback):
     ) -> Any:
         try:
             made = self._parts[name](title)
-        except ValueError as error:  # a classifier that does not end in a linear layer, such as EuroBERT's
+        except UnsupportedModelError as error:  # by a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")

@@ -45,7 +45,7 @@ def test_a_csv_becomes_all_that_the_script_names(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-3000:]
     commands = [shlex.split(line) for line in (tmp_path / "commands").read_text().splitlines()]
-    assert [name for name, *_ in commands] == ["train", "predict", "evaluate", "export", "demo"]
+    assert [name for name, *_ in commands] == ["train", "predict", "export", "demo"]
     for words in commands:  # each in a separate process, as the script would run them
         run_copy(["-m", "hf_lcl", *words], tmp_path / "printed", tmp_path)
     out = tmp_path / "tickets_classifier"

@@ -14,7 +14,7 @@ from tiny_architectures import tiny_config, tiny_wrapper
 from torch.nn.functional import cosine_similarity
 from transformers import AutoModel, AutoModelForSequenceClassification, TrainerCallback
 
-from hf_lcl import ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
 from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
@@ -258,6 +258,14 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert len(told) == 2
     assert told[1].startswith("head_start is left out. The logits of EuroBertFor")
     assert not any("loss_names" in line for line in trainer.state.log_history)
+
+
+def test_other_errors_are_not_taken_for_a_classifier_that_cannot_be_fitted(encoder_folder, splits, tmp_path):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, report_to=[])
+    trainer = ContrastiveTrainer(str(encoder_folder), args, train_dataset=splits["train"])  # nothing that pads
+    with pytest.raises(ValueError, match="expected sequence of length"):
+        trainer.train()
+    assert trainer.model.config.start is None
 
 
 def test_where_it_was_asked_for_it_is_an_error(weights_at_first_step, without_linear_end):

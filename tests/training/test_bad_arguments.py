@@ -1,5 +1,10 @@
 """Unusable input is refused early, with messages that say what to do."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 import torch
 from transformers import TrainingArguments
@@ -15,9 +20,9 @@ from hf_lcl.support.removed import REMOVED_ARGUMENTS
     [
         ({"objective": "mse"}, "objective='mse' is unknown: use one of 'ce', 'scl', 'lcl'"),
         ({"sampler": "sorted"}, "sampler='sorted' is unknown: use one of 'auto', 'balanced', 'random'"),
-        ({"alpha": 1.5}, "alpha=1.5 must be a number from 0 to 1"),
-        ({"alpha": -0.1}, "alpha=-0.1 must be a number from 0 to 1"),
-        ({"alpha": "0.5"}, "alpha='0.5' must be a number from 0 to 1"),
+        ({"alpha": 1.5}, r"alpha=1.5 must be a number in \[0, 1\]"),
+        ({"alpha": -0.1}, r"alpha=-0.1 must be a number in \[0, 1\]"),
+        ({"alpha": "0.5"}, r"alpha='0.5' must be a number in \[0, 1\]"),
         ({"temperature": 0.0}, "temperature=0.0 must be a positive, finite number"),
         ({"temperature": -1.0}, "temperature=-1.0 must be a positive, finite number"),
         ({"temperature": float("nan")}, "temperature=nan must be a positive, finite number"),
@@ -45,6 +50,20 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ValueError, match="is a file: name a folder"):
         ContrastiveTrainingArguments(str(tmp_path / "out"))
+
+
+@pytest.mark.slow
+def test_processes_that_would_train_alone(tmp_path):
+    script = "import sys; from hf_lcl import ContrastiveTrainingArguments; ContrastiveTrainingArguments(sys.argv[1])"
+    (tmp_path / "script.py").write_text(script)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    ended = subprocess.run(
+        [*torchrun, str(tmp_path / "script.py"), str(tmp_path / "out")],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert re.search("ValueError: There are 2 processes, but no device for each.* set use_cpu=True", ended.stderr)
 
 
 def test_plain_training_arguments(bert, tmp_path):

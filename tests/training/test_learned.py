@@ -117,8 +117,9 @@ def test_half_of_the_last_layer_is_fitted_to_the_mean_of_the_encoder(learner, sp
     assert trainer.evaluate()["eval_accuracy"] > 0.9
 
 
-def test_the_end_is_told_and_exported(learner, caplog):
-    trainer = learner(num_train_epochs=30)
+@pytest.mark.parametrize("length", [{"num_train_epochs": 30}, {"max_steps": 120}], ids=str)
+def test_the_end_is_told_and_exported(learner, caplog, length):
+    trainer = learner(**length)
     trainer.train()
     assert "The training texts are learned after epoch " in caplog.text
     trainer.save_model()
@@ -153,12 +154,13 @@ def test_it_is_on_after_a_head_start(learner, settings, is_on, tmp_path):
 
 @pytest.mark.slow
 def test_a_training_goes_on_from_the_middle_of_an_epoch_to_the_last_bit(learner):
-    settings = {"num_train_epochs": 30, "save_strategy": "steps", "save_steps": 7}
+    settings = {"num_train_epochs": 30, "save_strategy": "steps", "save_steps": 2}
     whole = learner(folder="whole", **settings)
     whole.train()
     places = sorted(int(path.name.partition("-")[2]) for path in Path(whole.args.output_dir).glob("checkpoint-*"))
     assert whole.state.global_step < whole.state.max_steps
-    for step in (places[0], places[len(places) // 2], places[-1]):
+    assert whole.state.max_steps // 30 == 4  # steps of an epoch: every other checkpoint is written at its end
+    for step in (places[0], *places[-5:]):
         resumed = learner(folder=f"resumed-{step}", **settings)
         resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-{step}")
         one_more = step == whole.state.global_step  # the training had ended; the step changes nothing

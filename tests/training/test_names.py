@@ -181,16 +181,25 @@ class TestTrainer:
         "change",
         [
             lambda rows: rows.rename_column("labels", "label"),
-            lambda rows: rows.map(lambda row: {f"view_{name}": row[name] for name in ("input_ids", "attention_mask")}),
             lambda rows: rows.remove_columns("token_type_ids").to_list(),
             lambda rows: rows.map(lambda row: {"position_ids": list(range(len(row["input_ids"])))}),
         ],
-        ids=["label", "view", "list", "positions"],
+        ids=["label", "list", "positions"],
     )
-    def test_any_columns_may_stand_beside_them(self, make_trainer, splits, change):
-        rows = change(splits["train"].select(range(9)))  # so few that names and texts share a batch
-        views = {"num_views": 2, "view": "column"} if "view_input_ids" in rows[0] else {}
-        make_trainer(train=rows, objective="scl", head_start=True, max_steps=2, **views).train()
+    def test_any_columns_may_stand_beside_them(self, make_named, splits, change):
+        names = dict(enumerate(splits["train"].features["labels"].names))
+        rows = change(splits["train"].select(range(9)))  # so few that names and texts share a batch of the fit
+        trainer = make_named(names, train=rows, max_steps=2)
+        assert next(iter(trainer.get_train_dataloader()))[IS_NAME].any()
+        trainer.train()
+
+    def test_second_views_have_no_part_in_the_fit_nor_names_in_their_batches(self, make_trainer, splits):
+        rows = splits["train"].select(range(9))  # so few that names and texts share a batch of the fit
+        rows = rows.map(lambda row: {f"view_{name}": row[name] for name in ("input_ids", "attention_mask")})
+        trainer = make_trainer(train=rows, objective="scl", head_start=True, max_steps=1, num_views=2, view="column")
+        trainer.train()
+        assert trainer.model.config.start == ["head_start"]
+        assert "loss_names" not in trainer.state.log_history[0]
 
     def test_columns_that_are_kept_and_that_names_lack_keep_names_out(self, make_trainer, splits):
         rows = splits["train"].add_column("place", range(len(splits["train"])))

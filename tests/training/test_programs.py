@@ -1,6 +1,7 @@
 """What programs do with a Trainer beside calling it: other data, collators, dataloaders and losses of their own."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ class TestFormsOfData:
         args = ContrastiveTrainingArguments(
             str(tmp_path), use_cpu=True, max_steps=2, remove_unused_columns=False, objective="scl", report_to=[]
         )
-        ContrastiveTrainer(bert, args, train_dataset=rows, processing_class=tokenizer).train()
+        trainer = ContrastiveTrainer(bert, args, train_dataset=rows, processing_class=tokenizer)
+        assert math.isfinite(trainer.train().training_loss)
 
     def test_embeddings_of_tokens(self, bert, tmp_path):
         rng, size = np.random.default_rng(0), bert.config.hidden_size
@@ -112,7 +114,9 @@ class TestOwnParts:
             rows = rows.cast_column("input_ids", List(Value("int64"), length=24))
         args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True, report_to=[], **STARTED)
         collator = {} if is_fixed else {"data_collator": default_data_collator}
-        ContrastiveTrainer(bert, args, train_dataset=rows, processing_class=tokenizer, **collator).train()
+        trainer = ContrastiveTrainer(bert, args, train_dataset=rows, processing_class=tokenizer, **collator)
+        assert {batch["input_ids"].shape[1] for batch in trainer.get_train_dataloader()} == {24}
+        assert math.isfinite(trainer.train().training_loss)
 
     def test_a_loss(self, make_trainer, bert):
         class Plain(ContrastiveTrainer):
@@ -213,7 +217,8 @@ class TestSeveralLabels:
     def test_of_any_type(self, make_trainer, several_splits, kind):
         rows = several_splits["train"].map(lambda row: {"labels": [kind(value) for value in row["labels"]]})
         few = rows.cast_column("labels", List(Value({bool: "bool", int: "int64", float: "float32"}[kind])))
-        make_trainer(train=few, several=True, objective="scl", max_steps=1).train()
+        trainer = make_trainer(train=few, several=True, objective="scl", max_steps=1)
+        assert math.isfinite(trainer.train().training_loss)
 
     def test_in_raw_texts_are_not_taken_for_names(self, start, tmp_path):
         rows = [{"text": f"my cake {row}", "label": [row % 2, 1 - row % 2]} for row in range(8)]

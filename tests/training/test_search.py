@@ -238,7 +238,7 @@ def test_trials_are_pruned_by_the_metric_at_the_same_share_of_training(make_sear
     ("settings", "arguments", "message"),
     [
         ({}, {"direction": "minimize"}, "direction='minimize'.*eval_macro_f1.*maximize"),
-        ({}, {"hp_space": lambda trial: {"alpha": 1.5}}, r"alpha=1.5 must be a number from 0 to 1"),
+        ({}, {"hp_space": lambda trial: {"alpha": 1.5}}, r"alpha=1.5 must be a number in \[0, 1\]"),
     ],
 )
 def test_searches_that_would_mislead_are_refused(make_searcher, settings, arguments, message):

@@ -85,8 +85,11 @@ class TestEvaluationSets:
     def test_a_stream_and_no_set_at_all_are_fine(self, make_trainer, splits, bert):
         trainer = make_trainer(objective="lcl")
         trainer.eval_dataset = splits["validation"].to_iterable_dataset()
+        assert 0 <= trainer.evaluate()["eval_accuracy"] <= 1
         trainer.eval_dataset = None
-        assert trainer.eval_dataset is None
+        trainer.args.max_steps = 1
+        trainer.train()
+        assert trainer.state.global_step == 1
 
     def test_a_model_without_names_asks_for_none(self, bert_config, splits):
         check_evaluation_set(splits["validation"], bert_config, None)
@@ -187,6 +190,16 @@ class TestArgumentsThatChangeAfterTheConstructor:
         setattr(trainer.args, name, value)
         with pytest.raises(ValueError, match=message):
             trainer.train()
+
+
+def test_predictions_have_the_order_of_the_rows_however_batches_are_made(make_trainer, splits):
+    lengths = list(map(len, splits["test"]["input_ids"]))
+    assert lengths != sorted(lengths)
+    trainer = make_trainer(objective="scl", max_steps=1, sampler="random", train_sampling_strategy="group_by_length")
+    trainer.train()
+    assert trainer.predict(splits["test"]).label_ids.tolist() == splits["test"]["labels"][:]
+    alone = [trainer.predict(splits["test"].select([row])).predictions[0] for row in range(5)]
+    np.testing.assert_allclose(trainer.predict(splits["test"]).predictions[:5], alone, atol=1e-5)
 
 
 def test_columns_that_have_the_name_of_an_argument_do_not_act(make_trainer, splits):

@@ -1,5 +1,7 @@
 """Out-of-fold class probabilities, by a classifier that was not trained on the text."""
 
+import warnings
+
 import numpy as np
 
 from ...start.head import INVERSE_PENALTY
@@ -40,7 +42,9 @@ def out_of_fold(
         # Scaled as for the head start, so that the same regularisation strength applies.
         scale = np.sqrt(np.square(features - mean).sum(axis=1).mean()).clip(min=1e-12)
         regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=300, tol=1e-3)
-        regression.fit((features - mean) / scale, labels[fitted])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # there may be many small ones
+            regression.fit((features - mean) / scale, labels[fitted])
         for start in range(0, len(held_out), BLOCK):
             part = held_out[start : start + BLOCK]
             seen = (embeddings[rows[part]].astype(np.float32) - mean) / scale
