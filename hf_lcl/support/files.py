@@ -188,7 +188,10 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
         for name in CONFIGURATIONS if names.intersection(CONFIGURATIONS) else ():
             (folder / name).unlink(missing_ok=True)
         for path in new:
-            os.replace(path, folder / path.name)
+            place = folder / path.name
+            if place.is_dir():  # such as additional chat templates: only an empty folder can be replaced
+                place.rename(Path(scratch) / f".old-{path.name}")
+            os.replace(path, place)
         weights = {
             path.name for path in folder.iterdir() if path.name == ADAPTER_WEIGHTS or WEIGHTS.fullmatch(path.name)
         }

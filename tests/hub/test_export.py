@@ -1,12 +1,13 @@
 """Saving writes a complete classifier, or changes nothing."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
 from hf_lcl import LCLForSequenceClassification
 from hf_lcl.hub import save_adapter, save_sequence_classifier
@@ -63,6 +64,16 @@ def test_saving_leaves_the_mode_of_every_module(bert, tmp_path):
 def test_whatever_its_precision(bert, tmp_path, dtype):
     save_sequence_classifier(LCLForSequenceClassification.from_native(bert.to(dtype)), tmp_path)
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path).dtype == dtype
+
+
+def test_a_tokenizer_with_two_chat_templates_is_saved_again_over_itself(bert, tokenizer, tmp_path):
+    model, tokenizer = LCLForSequenceClassification.from_native(bert), copy.deepcopy(tokenizer)
+    for hint in ("first", "second"):
+        tokenizer.chat_template = {"default": "{{ messages }}", "tool_use": f"{{{{ tools }}}} {hint}"}
+        save_sequence_classifier(model, tmp_path, tokenizer=tokenizer)
+    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == tokenizer.chat_template
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path).num_labels == 4
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_an_adapter_with_another_head_is_not_written(bert, tmp_path, monkeypatch):
