@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from jinja2 import Environment, StrictUndefined, Template
 from transformers.utils import logging
 
@@ -20,7 +18,7 @@ from ..model.configuration import SEVERAL
 from ..support.files import read_json, write_whole
 from .card_facts import CardFacts, with_report
 from .card_merging import GENERATED, merged, only_parts, parse_card, sealed
-from .contents import CARD
+from .contents import CARD, hub_id
 
 
 TEMPLATE = Path(__file__).with_name("card.md")
@@ -59,7 +57,7 @@ def render_card(facts: CardFacts) -> ModelCard:
     'text-classification'
     ```
     """
-    base_model, dataset = _hub_id(facts.base_model), _hub_id(facts.dataset)
+    base_model, dataset = hub_id(facts.base_model), hub_id(facts.dataset)
     data = _metadata(facts, base_model, dataset)
     text = _template().render(
         card_data=Raw(data.to_yaml()),
@@ -176,15 +174,6 @@ def _metadata(facts: CardFacts, base_model: str | None, dataset: str | None) -> 
     if base_model:
         data["base_model_relation"] = "adapter" if facts.adapter else "finetune"
     return data
-
-
-def _hub_id(name: str | None) -> str | None:
-    """`name` if it is a valid Hub id, else `None`: paths are private."""
-    try:
-        validate_repo_id(name or "")
-    except HFValidationError:
-        return None
-    return name
 
 
 class Raw(str):

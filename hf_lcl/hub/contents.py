@@ -2,9 +2,13 @@
 
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from transformers.dynamic_module_utils import get_relative_import_files
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 from transformers.utils import logging
 
@@ -65,10 +69,8 @@ def published_files(folder: str | Path) -> Files:
     if bool(weights) == bool(adapter):
         found = "both a classifier and an adapter" if weights else "neither a classifier nor an adapter"
         raise ValueError(f"{folder} holds {found}: publish a folder with one of them.")
-    # The `auto_map` of an architecture with its own code names the files of this folder that hold the code.
-    has_code = any("--" not in reference for reference in config.get("auto_map", {}).values())
-    code = {name for name in names if has_code and name.endswith(".py")}
     others = names & {"config.json", CARD, *_tokenizer_files(folder)}
+    code = set().union(*(_code_files(folder, name) for name in others & {"config.json", TOKENIZER_CONFIG}))
     card = read_text(folder / CARD) if CARD in names else ""
     pictures = {name for name in PICTURE.findall(card) if (folder / name).is_file()}
     return {name: _inside(folder, folder / name) for name in sorted(weights | adapter | code | others | pictures)}
@@ -94,13 +96,27 @@ def training_state_files(checkpoint: str | Path) -> Files:
 
 
 def without_folders(settings: Any) -> Any:
-    """The settings without the local folders that models were loaded from, which are private."""
+    """The settings without the folders that models were loaded from, here or elsewhere, which are private."""
     if not isinstance(settings, dict):
         return settings
     return {
-        name: None if name.endswith("name_or_path") and value and Path(value).exists() else without_folders(value)
+        name: None if name.endswith("name_or_path") and _is_folder(value) else without_folders(value)
         for name, value in settings.items()
     }
+
+
+def hub_id(name: str | None) -> str | None:
+    """`name` if it is a valid Hub id, else `None`: paths are private."""
+    try:
+        validate_repo_id(name or "")
+    except HFValidationError:
+        return None
+    return name
+
+
+def _is_folder(name: str | None) -> bool:
+    """Whether a model was loaded from a folder, here or elsewhere."""
+    return bool(name and (hub_id(name) is None or Path(name).exists()))
 
 
 def is_weights(name: str) -> bool:
@@ -136,6 +152,20 @@ def _inside(folder: Path, path: Path) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{path} is a link out of the folder, to {path.resolve()}: put the file itself there.")
     return path
+
+
+def _code_files(folder: Path, name: str) -> set[str]:
+    """
+    The names of the files with the code of an architecture or tokenizer of its own: those that the `auto_map` of the
+    JSON file `name` refers to, and those that they import.
+    """
+    references = chain.from_iterable(
+        reference if isinstance(reference, list) else [reference]  # a tokenizer has a slow and a fast class
+        for reference in read_json(folder / name).get("auto_map", {}).values()
+    )
+    modules = {folder / f"{one.partition('.')[0]}.py" for one in references if one} & {*folder.glob("*.py")}
+    imported = {Path(path) for module in modules for path in get_relative_import_files(module)}
+    return {path.name for path in modules | imported}
 
 
 def _tokenizer_files(folder: Path) -> set[str]:

@@ -435,6 +435,29 @@ class TestFolder:
             push_folder(saved, REPO)
         assert hub.requests == []
 
+    def test_no_file_tells_a_folder_of_another_machine(self, hub, saved):
+        path = saved / "checkpoint-8" / "config.json"
+        settings = json.loads(path.read_text())
+        settings["_name_or_path"] = settings["text_config"]["_name_or_path"] = "/home/alice/clients/acme/encoder"
+        path.write_text(json.dumps(settings))
+        push_folder(saved, REPO, include_training_state=True)
+        sent = json.loads(hub.files(REPO)["training_state/config.json"])
+        assert (sent["_name_or_path"], sent["text_config"]["_name_or_path"]) == (None, None)
+
+    def test_of_code_there_are_the_modules_of_the_auto_map_and_what_they_import(self, hub, plain):
+        for name, own in (
+            ("config.json", {"AutoConfig": "settings_own.Own", "AutoModel": "anna/other--modeling_other.Other"}),
+            ("tokenizer_config.json", {"AutoTokenizer": ["tokens_own.Own", None]}),
+        ):
+            settings = json.loads((plain / name).read_text())
+            (plain / name).write_text(json.dumps(settings | {"auto_map": own}))
+        (plain / "settings_own.py").write_text("from .layers_own import Layer\n")
+        for name in ("layers_own", "tokens_own", "my_private_notes", "modeling_other"):
+            (plain / f"{name}.py").write_text("")
+        push_folder(plain, REPO)
+        code = {name for name in published(hub) if name.endswith(".py")}
+        assert code == {"settings_own.py", "layers_own.py", "tokens_own.py"}
+
     def test_a_training_state_without_a_checkpoint(self, hub, make_trainer):
         trainer = make_trainer()
         trainer.save_model()
