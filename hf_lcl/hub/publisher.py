@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -99,9 +99,10 @@ class Publisher:
 
     def publish_later(self, push: Push) -> Future:
         """
-        Publishes in the background, after earlier pushes. An error is logged at once, because the caller may never
-        read the future.
+        Publishes in the background, after earlier pushes, with the token of now: `args` holds none while a checkpoint
+        is saved. An error is logged at once, because the caller may never read the future.
         """
+        push = replace(push, token=push.token or self.args.hub_token)
 
         def publish_and_log() -> CommitInfo:
             try:

@@ -273,6 +273,21 @@ class TestWhileTraining:
         assert hub.files(REPO, first.result().oid)["model.safetensors"] == old
         assert hub.files(REPO)["model.safetensors"] != old
 
+    def test_a_push_that_waits_keeps_its_token_while_a_checkpoint_is_saved(self, hub, make_trainer, monkeypatch):
+        monkeypatch.delenv("HF_TOKEN")
+        trainer = make_trainer(hub_model_id=REPO, hub_token=WRITE_TOKEN)
+        free = threading.Event()
+        trainer.publisher.queue.run_as_future(free.wait, 20)
+        waiting = trainer.push_to_hub(blocking=False)
+
+        def save(*_, **__):  # in the middle of saving a checkpoint, the queue goes on
+            free.set()
+            waiting.result(20)
+
+        monkeypatch.setattr(trainer, "_save", save)
+        trainer.save_model(str(Path(trainer.args.output_dir) / "checkpoint-1"), _internal_call=True)
+        assert hub.commits(REPO) == ["End of training"]
+
     def test_saving_publishes_too(self, hub, make_trainer):
         trainer = make_trainer(push_to_hub=True, hub_strategy="end", hub_model_id=REPO)
         trainer.save_model()
