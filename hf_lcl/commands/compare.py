@@ -153,16 +153,8 @@ def _arguments_of_run(argv: list[str], folder: Path, system: str, seed: int) -> 
 def _settings(model_args: ModelArguments, system: str, args: ContrastiveTrainingArguments) -> dict[str, Any]:
     """The settings that identify a run, except its data."""
     best = {name: getattr(args, name) for name in ("eval_strategy", "eval_steps") if args.load_best_model_at_end}
-    return {
-        "objective": system,
-        "model": {
-            "name": model_args.model_name_or_path,
-            "revision": model_args.model_revision,
-            "pooling": model_args.pooling,
-            "weighting": model_args.weighting if args.objective == "lcl" else "none",
-        },
-        "training": training_settings(args) | best,
-    }
+    model = model_args.identity(args.objective)
+    return {"objective": system, "model": model, "training": training_settings(args) | best}
 
 
 def _run(

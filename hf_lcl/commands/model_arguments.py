@@ -86,6 +86,15 @@ class ModelArguments:
         found = ModelCard.load(card, ignore_metadata_errors=True).data.get("license") if card.is_file() else None
         return {"finetuned_from": ENCODER if name == default_encoder() else name, "base_license": found}
 
+    def identity(self, objective: str) -> dict[str, Any]:
+        """What the untrained model of an objective is made of."""
+        return {
+            "name": self.model_name_or_path,
+            "revision": self.model_revision,
+            "pooling": self.pooling,
+            "weighting": self.weighting if objective == "lcl" else "none",
+        }
+
     @property
     def hub_arguments(self) -> dict[str, Any]:
         """Arguments of `from_pretrained` for models and tokenizers."""
