@@ -1,5 +1,6 @@
 """The model flags of `run_classification.py`, with the names that they have in transformers' own script."""
 
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
@@ -7,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, try_to_load_from_cache
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig, PreTrainedConfig
 
-from ..hub.contents import CARD
+from ..hub.card_merging import parse_card
+from ..hub.contents import CARD, read_text
 from ..model.configuration import POOLINGS, WEIGHTINGS
 from ..model.loading import transformer_folder
 from ..model.modeling import LCLForSequenceClassification
@@ -78,12 +80,14 @@ class ModelArguments:
         )
 
     def card_facts(self) -> dict[str, Any]:
-        """The id of the encoder, and its licence by the card in its folder or in the Hub cache, if there is one."""
-        name, card = str(self.encoder), Path(str(self.encoder)) / CARD
+        """The id of the encoder, and its licence if a card in its folder or in the Hub cache can be read."""
+        name, card, found = str(self.encoder), Path(str(self.encoder)) / CARD, None
         if not card.parent.is_dir():
             cached = try_to_load_from_cache(name, CARD, cache_dir=self.cache_dir, revision=self.model_revision)
             card = Path(cached) if isinstance(cached, str) else card
-        found = ModelCard.load(card, ignore_metadata_errors=True).data.get("license") if card.is_file() else None
+        if card.is_file():
+            with suppress(ValueError):
+                found = parse_card(read_text(card)).data.get("license")
         return {"finetuned_from": ENCODER if name == default_encoder() else name, "base_license": found}
 
     def identity(self, objective: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a model card reports about the flags of a training."""
 
+import pytest
 from datasets import DatasetDict
 
 from hf_lcl.commands.arguments import DataArguments
@@ -14,6 +15,14 @@ def test_the_encoder_in_a_folder_tells_its_licence(tmp_path):
     assert facts == {"finetuned_from": str(tmp_path), "base_license": None}
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# An encoder\n")
     assert ModelArguments(str(tmp_path)).card_facts()["base_license"] == "mit"
+
+
+@pytest.mark.parametrize(
+    "card", [b"---\nlicense: [mit\n---\n", b"---\n- mit\n---\n", "---\nlicense: mit\n---\nWörter".encode("cp1252")]
+)
+def test_a_card_that_cannot_be_read_tells_no_licence(tmp_path, card):
+    (tmp_path / "README.md").write_bytes(card)
+    assert ModelArguments(str(tmp_path)).card_facts()["base_license"] is None
 
 
 def test_an_encoder_that_is_not_here_is_not_asked_for(tmp_path):
