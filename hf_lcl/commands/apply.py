@@ -1,11 +1,11 @@
 """`python -m hf_lcl apply`: writes a corrected copy of a labelled file."""
 
-import json
 from itertools import chain
 from pathlib import Path
 
 from ..data.corrections import CHANGE, apply_corrections, read_corrections
 from ..data.reading import Reader, named_columns
+from ..serving.parts import write_records
 from ..support.files import check_output, open_whole, write_csv
 from .columns import set_columns
 from .exits import wrong_usage
@@ -53,6 +53,6 @@ def main(argv: list[str]) -> None:
         write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))
     else:
         with open_whole(flags.output) as file:
-            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            write_records(file, kind.removeprefix("."), rows, columns)
     told = ", ".join(f"{counts[what]:,} {what}" for what in ("changed", "dropped", "added"))
     print(f"{flags.output}: {len(rows):,} rows; {told}")

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from math import isnan
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,14 +31,25 @@ def write_records(
         if kind == "csv":
             write(_readable(record.get(name)) for name in columns)
         else:
-            missing = {name: None for name, value in record.items() if isinstance(value, float) and isnan(value)}
-            row = {**record, **missing}  # JSON has no NaN
-            file.write(json.dumps(row, ensure_ascii=False, default=lambda value: str(_readable(value))) + "\n")
+            file.write(json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=_as_string) + "\n")
 
 
 def _readable(value: Any) -> Any:
     """Bytes decoded to text; other values unchanged."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _as_string(value: Any) -> str:
+    return str(_readable(value))
+
+
+def _finite(value: Any) -> Any:
+    """A value, with `None` for the numbers that JSON lacks (NaN and infinity), in lists and objects, too."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 class PartedTable:

@@ -77,6 +77,13 @@ def test_dates_in_lists_and_numbers_that_are_none(tmp_path, kind):
         assert json.loads(line, parse_constant=pytest.fail) == {"when": ["2026-01-02"], "score": None}
 
 
+def test_json_lines_have_null_for_numbers_that_json_lacks(tmp_path):
+    row = {"a": math.inf, "b": [1.5, math.nan, {"c": -math.inf}], "d": {"e": (math.nan, "NaN")}}
+    line = written(tmp_path / "out.jsonl", [*"abd"], [row]).read_text()
+    expected = {"a": None, "b": [1.5, None, {"c": None}], "d": {"e": [None, "NaN"]}}
+    assert json.loads(line, parse_constant=pytest.fail) == expected
+
+
 def test_parts_of_the_same_plan_are_kept_and_others_are_not(tmp_path):
     path = tmp_path / "out.csv"
     table = PartedTable(path, COLUMNS)
