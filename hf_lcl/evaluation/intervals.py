@@ -64,8 +64,10 @@ def several_labels_intervals(logits: np.ndarray, references: np.ndarray) -> dict
 def _average_precision(drawn: np.ndarray, scores: np.ndarray, is_true: np.ndarray) -> np.ndarray:
     """The average precision of one label in each resample; NaN if no text of the resample has it."""
     order = np.argsort(-scores, kind="stable")
+    # Texts of equal score are found together.
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     times = drawn[:, order]
-    hits = times * is_true[order]
-    precision = hits.cumsum(axis=1) / times.cumsum(axis=1).clip(min=1)
+    hits = (times * is_true[order]).cumsum(axis=1)[:, ends]
+    precision = hits / times.cumsum(axis=1)[:, ends].clip(min=1)
     with np.errstate(invalid="ignore"):
-        return (hits * precision).sum(axis=1) / hits.sum(axis=1)
+        return (np.diff(hits, prepend=0, axis=1) * precision).sum(axis=1) / hits[:, -1]

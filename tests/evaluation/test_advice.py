@@ -68,11 +68,12 @@ def test_each_kind_of_error_has_its_advice():
     assert of_counts([[40, 1, 0], [0, 40, 0], [0, 1, 40]])[0].startswith("Nothing stands out")
 
 
-def test_intervals_of_several_labels_are_those_of_scikit_learn_on_texts_drawn_anew(monkeypatch):
+@pytest.mark.parametrize("decimals", [8, 0, -1], ids=["no_ties", "ties", "all_equal"])
+def test_intervals_of_several_labels_are_those_of_scikit_learn_on_texts_drawn_anew(monkeypatch, decimals):
     monkeypatch.setattr(intervals, "DRAWS_OF_TEXTS", 20)
     rng = np.random.default_rng(1)
     references = (rng.random((40, 3)) < 0.4).astype(int)
-    logits = rng.normal(size=(40, 3)) + references
+    logits = (rng.normal(size=(40, 3)) + references).round(decimals)
     draws = np.random.default_rng(0).multinomial(40, np.full(40, 1 / 40), size=20)
     naive = [
         classification_metrics(EvalPrediction(logits[rows], references[rows]))
