@@ -3,6 +3,10 @@
 import sys
 from pathlib import Path
 
+from huggingface_hub import SpaceCard, SpaceCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
 from ..data.corrections import label_of
 from ..evaluation.audit.writing import COLUMNS
 from ..evaluation.demo_page import build_page
@@ -12,7 +16,7 @@ from ..support.files import read_csv, write_whole
 from .closing import PREDICTIONS
 from .columns import set_columns
 from .exits import UsageError, wrong_usage
-from .model_flags import add_data_flags, model_parser, parse_model_flags
+from .model_flags import add_data_flags, model_folder, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -38,17 +42,6 @@ def answer(text):
 
 
 gr.Interface(answer, gr.Textbox(label="Text", lines=3), gr.Label(label="Likeliest classes"), title={title!r}).launch()
-"""
-SPACE_CARD = """\
----
-title: {title}
-sdk: gradio
-app_file: app.py
-models:
-- {repo_id}
----
-
-Runs [{repo_id}](https://huggingface.co/{repo_id}).
 """
 
 
@@ -112,9 +105,19 @@ def write_space(folder: Path, model: str) -> None:
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: name another folder for --space.")
-    if Path(model).is_dir():
-        model = f"USER/{Path(model).resolve().name}"
+    repo_id = f"USER/{model_folder(model).resolve().name}" if Path(model).is_dir() else model
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UsageError(
+            f"{model} is no id on the Hub, and no folder with a name for it ({error}): name the model as in `hf-lcl "
+            f"demo USER/my-model --space {folder}`."
+        ) from error
+    if repo_id != model:
         print(f"Replace USER in {folder}/app.py and {folder}/README.md by your name on the Hub.", file=sys.stderr)
-    for name, content in ("app.py", SPACE_APP), ("README.md", SPACE_CARD):
-        write_whole(folder / name, content.format(repo_id=model, title=model.partition("/")[2]))
+    title = repo_id.rpartition("/")[2]
+    metadata = SpaceCardData(title=title, sdk="gradio", app_file="app.py", models=[repo_id])
+    text = f"Runs [{repo_id}](https://huggingface.co/{repo_id}).\n"
+    write_whole(folder / "README.md", str(SpaceCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")))
+    write_whole(folder / "app.py", SPACE_APP.format(repo_id=repo_id, title=title))
     write_whole(folder / "requirements.txt", "gradio\ntorch\ntransformers\n")

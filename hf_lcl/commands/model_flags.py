@@ -81,6 +81,14 @@ def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespac
     return parse_flags(parser, argv)
 
 
+def model_folder(name: str) -> Path:
+    """The folder of a model; raises a `UsageError` if it holds none."""
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder} holds no model (config.json): name a folder that does.")
+    return folder
+
+
 def remembered(folder: Path, names: set[str]) -> dict[str, Any]:
     """The settings with these names that `train` wrote into a folder; empty if there are none."""
     settings = read_settings(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from huggingface_hub import SpaceCard
 
 from hf_lcl.__main__ import main
 from hf_lcl.commands.demo import misread, undecided, write_space
@@ -101,6 +102,25 @@ def test_a_space_holds_no_training_text(tmp_path):
     assert sorted(path.name for path in (tmp_path / "space").iterdir()) == ["README.md", "app.py", "requirements.txt"]
     with pytest.raises(ValueError, match="is not empty: name another folder"):
         write_space(tmp_path / "space", "me/my-classifier")
+
+
+@pytest.mark.parametrize(("model", "title"), [("me/my-classifier", "my-classifier"), ("on", "on"), (None, "plain")])
+def test_the_metadata_of_a_space_name_the_model(plain, tmp_path, model, title):
+    write_space(tmp_path / "space", model or str(plain))
+    data = SpaceCard.load(tmp_path / "space" / "README.md").data.to_dict()
+    assert data == {"title": title, "sdk": "gradio", "app_file": "app.py", "models": [model or "USER/plain"]}
+
+
+def test_a_space_of_no_model_is_not_written(plain, tmp_path, fails, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain.rename(tmp_path / "my: 'model'")
+    for model in ("../nope", "my: 'model'"):
+        told = fails(["demo", model, "--space", "space"])
+        assert f"{model} is no id on the Hub, and no folder with a name for it (Repo id must use alphanumeric" in told
+        assert told.endswith("name the model as in `hf-lcl demo USER/my-model --space space`.")
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no model (config.json)" in fails(["demo", "empty", "--space", "space"])
+    assert not (tmp_path / "space").exists()
 
 
 @pytest.mark.slow
