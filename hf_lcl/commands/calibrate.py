@@ -8,7 +8,7 @@ from ..hub.export import save_sequence_classifier
 from ..hub.out_of_scope import add_out_of_scope, check_folder, check_out_of_scope, describe, remove_out_of_scope
 from ..model.classes import OUT_OF_SCOPE, class_names
 from .data import labelled_texts
-from .exits import UsageError
+from .exits import UsageError, wrong_usage
 from .model_flags import add_data_flags, model_parser, parse_model_flags
 
 
@@ -35,7 +35,8 @@ def main(argv: list[str]) -> None:
     folder = Path(flags.model)
     if data_args.out_of_scope is None:
         raise UsageError("There is nothing to do: give --out_of_scope keep=0.95, recall=0.9, f1 or none.")
-    check_folder(folder)
+    with wrong_usage():
+        check_folder(folder)
     model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code)
     was_there = remove_out_of_scope(model)
     if data_args.rule is None:

@@ -55,6 +55,8 @@ def main(argv: list[str]) -> None:
     add("--port", type=int, default=7860, help="port of the page on 127.0.0.1")
     add("--space", type=Path, metavar="DIR", help="write a Space for the Hub into this folder, and serve nothing")
     flags, data_args = parse_model_flags(parser, argv)
+    if not 0 < flags.port < 2**16:
+        raise UsageError(f"--port {flags.port} is no port: use 7860, or another number from 1 to 65535.")
     if flags.space is not None:
         write_space(flags.space, flags.model)
         print(flags.space)

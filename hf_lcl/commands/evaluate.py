@@ -15,6 +15,7 @@ from ..model.classes import class_names
 from ..support.files import refuse_overwriting, write_json
 from ..support.tables import format_table
 from .data import labelled_texts
+from .exits import wrong_usage
 from .model_flags import add_labelled_data, model_parser, parse_model_flags
 
 
@@ -36,7 +37,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output_file", type=Path, help="a JSON file for all of it")
     flags, data_args = parse_model_flags(parser, argv)
     model_files = [path for pattern in MODEL_FILES for path in Path(flags.model).glob(pattern)]
-    refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])
+    with wrong_usage():
+        refuse_overwriting(flags.output_file, [data_args.test_file, *model_files])
     options = {"trust_remote_code": flags.trust_remote_code, "revision": flags.revision}
     model, tokenizer = load_finished(flags.model, may_have_several_labels=True, **options)
     test, names = labelled_texts(data_args, model, tokenizer)["test"], class_names(model.config)

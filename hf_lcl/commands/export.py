@@ -14,6 +14,7 @@ from ..serving.gate import Checked, attempts, check
 from ..serving.graph import CHECKED_BATCHES, export_graph, torch_logits
 from ..serving.onnx_classifier import OnnxClassifier
 from ..support.files import GRAPH, staged
+from .arguments import DataArguments
 from .data import labelled_texts
 from .exits import wrong_usage
 from .model_flags import (
@@ -24,7 +25,7 @@ from .model_flags import (
     parse_model_flags,
     remembered,
 )
-from .parsing import SETTINGS
+from .parsing import SETTINGS, refuse
 
 
 DESCRIPTION = """\
@@ -70,14 +71,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--max_drop", type=float, default=0.5, help="points of accuracy that int8 may lose on them")
     add_data_flags(parser, "the labels of --check_file", *HOW_LABELS_ARE_READ)
     flags, data_args = parse_model_flags(parser, argv)
-    _check(flags)
+    _check(flags, data_args)
     folder, source = flags.output_folder, Path(flags.model)
     model, tokenizer = load_finished(source, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     if not tokenizer.is_fast:
         raise ValueError(f"{source} has a {type(tokenizer).__name__}, which has no tokenizer.json: use a fast one.")
     model.float().cpu().eval()
     native = model.to_sequence_classifier().eval()
-    data_args.test_file = flags.check_file
     test = None if flags.check_file is None else labelled_texts(data_args, model, tokenizer)["test"]
 
     with staged(folder) as scratch:
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
 
 
 @wrong_usage()
-def _check(flags: Namespace) -> None:
+def _check(flags: Namespace, data_args: DataArguments) -> None:
     folder, source = flags.output_folder, Path(flags.model)
     if flags.format != "onnx":
         raise ValueError(
@@ -128,6 +128,8 @@ def _check(flags: Namespace) -> None:
         raise ValueError("--int8 needs --check_file FILE: labelled texts, such as those of the test.")
     if not 0 <= flags.max_drop <= 100:
         raise ValueError(f"--max_drop {flags.max_drop:g} must be points of accuracy, from 0 to 100: use 0.5.")
+    data_args.test_file = flags.check_file
+    refuse(data_args.problems())
 
 
 def _quantise(scratch: Path, tried: Iterable[tuple[list[str], Checked]], flags: Namespace) -> str:

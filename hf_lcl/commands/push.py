@@ -1,6 +1,7 @@
 """`python -m hf_lcl push`: publishes a finished classifier on the Hub."""
 
 from ..hub import push_folder
+from .model_flags import model_folder
 from .parsing import command_parser, parse_strictly
 
 
@@ -24,4 +25,6 @@ def main(argv: list[str]) -> None:
         action="store_true",
         help="publish the last checkpoint's model, weighting network included, in the folder training_state too",
     )
-    print(push_folder(**vars(parse_strictly(parser, argv))).repo_url)
+    flags = parse_strictly(parser, argv)
+    model_folder(flags.output_dir)
+    print(push_folder(**vars(flags)).repo_url)

@@ -1,7 +1,5 @@
 """`python -m hf_lcl report`: one page about a finished classifier."""
 
-from pathlib import Path
-
 from ..evaluation.calibration import folded_temperature
 from ..evaluation.finished import load_finished
 from ..evaluation.summary import read_summary
@@ -9,7 +7,7 @@ from ..evaluation.thresholds import REMARK, fold_into_folder, fold_line
 from ..hub.card import refresh_card
 from .data import labelled_texts
 from .exits import UsageError
-from .model_flags import add_labelled_data, model_parser, parse_model_flags
+from .model_flags import add_labelled_data, model_folder, model_parser, parse_model_flags
 
 
 DESCRIPTION = """\
@@ -33,9 +31,7 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"--fold_temperature and --fold_thresholds exclude one another: with the latter, {REMARK}.")
     from ..evaluation.report import write_report  # needs matplotlib, which is an extra
 
-    folder = Path(flags.model)
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"{folder} holds no model (config.json): name a folder that does.")
+    folder = model_folder(flags.model)
     model, tokenizer = load_finished(folder, trust_remote_code=flags.trust_remote_code, may_have_several_labels=True)
     splits = labelled_texts(data_args, model, tokenizer)
     if flags.fold_thresholds is not None:

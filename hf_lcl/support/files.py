@@ -108,7 +108,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | os.PathLike | None]) -> None:
-    """Raises a `ValueError` if `output` is one of the input files, even under another path or through a link."""
+    """Raises a `ValueError` if `output` is a folder, or an input file, even under another path or through a link."""
+    if output is not None and os.path.isdir(output):
+        raise ValueError(f"The output {output} is a folder: name a file in it.")
     for source in inputs:
         both = [path for path in (output, source) if path is not None and os.path.exists(path)]
         if len(both) == 2 and os.path.samefile(*both):
@@ -123,11 +125,9 @@ def file_kind(path: Path) -> str:
 def check_output(output: Path, inputs: Iterable[str | os.PathLike | None], *kinds: str) -> str:
     """The extension of an output file. Raises a `ValueError` if it is not in `kinds` (".csv"), or for an input."""
     kind, allowed = output.suffix.lower(), kinds or (".csv",)
-    if output.is_dir():
-        raise ValueError(f"The output {output} is a folder: name a file in it.")
+    refuse_overwriting(output, inputs)
     if kind not in allowed:
         raise ValueError(f"The output {output} has an unknown extension: use {' or '.join(allowed)}.")
-    refuse_overwriting(output, inputs)
     return kind
 
 

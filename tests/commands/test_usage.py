@@ -98,6 +98,12 @@ def test_columns_that_cannot_be_told(refused, tmp_path):
         (["calibrate", "out"], "give --out_of_scope keep=0.95"),
         (["export", "nowhere", "graph"], "nowhere is no folder"),
         (["report", "nowhere", "--test_file", str(TEXTS)], "nowhere holds no model"),
+        (["calibrate", "nowhere", "--out_of_scope", "none"], "nowhere holds no model"),
+        (["push", "nowhere", "me/my-classifier"], "nowhere holds no model"),
+        (["export", str(TEXTS.parent), "graph", "--check_file", "none.csv"], "file none.csv does not exist"),
+        (["evaluate", "out", "--output_file", str(TEXTS.parent)], "is a folder: name a file in it"),
+        (["evaluate", "out", "--test_file", str(TEXTS), "--output_file", str(TEXTS)], "is the file that is read"),
+        (["demo", "out", "--port", "99999999"], "--port 99999999 is no port: use 7860"),
     ],
 )
 def test_other_commands(refused, argv, words):

@@ -249,6 +249,8 @@ def test_no_class_takes_more_than_twice_its_share_unless_others_lack():
     points = np.eye(40, dtype=np.float16)
     chosen, _ = choose_next(logits, points, words(40), 8)
     assert sum(row < 30 for row in chosen) == 4
+    everything, _ = choose_next(logits, points, words(40), 10**15)  # no room is taken for what is not there
+    assert len(everything) == 40
     few, _ = choose_next(logits, points, words(40), 36)
     assert len(few) == 36
     assert sum(row < 30 for row in few) == 26

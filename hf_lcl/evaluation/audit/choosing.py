@@ -31,7 +31,7 @@ def choose_next(
     best, order = found.argmax(axis=1), np.argsort(first - second, kind="stable")
     cap, of_class, counts = ceil(2 * number / found.shape[1]), Counter[int](), Counter[str]()
     known, chosen, waiting = set(known), list[int](), list[int]()
-    vectors = np.empty((number, embeddings.shape[1]), dtype=np.float32)
+    vectors = np.empty((min(number, len(texts)), embeddings.shape[1]), dtype=np.float32)
     fresh = [row for row in order if same_words(texts[row]) not in known]
     counts["known"] = len(order) - len(fresh)
     for candidates, is_capped in ((fresh, True), (waiting, False)):
