@@ -44,6 +44,12 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("name", ["x" * 250, "語" * 80, "😀" * 62], ids=["1_byte", "3_bytes", "4_bytes"])
+def test_a_file_may_have_the_longest_name(tmp_path, name):
+    write_whole(tmp_path / name, "a")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_permissions_are_those_of_other_files(tmp_path):
     before = os.umask(0o027)
     try:

@@ -1,8 +1,10 @@
 """A table written in parts, by one process or several: the next run reuses the finished parts of a killed one."""
 
 import gzip
+import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.cells import as_text
-from ..support.files import csv_writer, file_kind, locked, open_whole, read_json, write_json
+from ..support.files import NAME_LENGTH, csv_writer, file_kind, locked, open_whole, read_json, write_json
 
 
 KINDS = ("csv", "jsonl", "parquet")
@@ -100,8 +102,9 @@ class PartedTable:
 
 
 def parts_folder(path: Path) -> Path:
-    """The folder with the parts of a file until it is complete."""
-    return path.with_name(f".{path.name[:200]}.parts")
+    """The folder with the parts of a file until it is complete, another one for each name."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    return path.with_name(f".{path.name[:NAME_LENGTH]}.{digest}.parts")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.
 GRAPH = "model.onnx"
 ADAPTER = ADAPTER_CONFIG, ADAPTER_WEIGHTS = ("adapter_config.json", "adapter_model.safetensors")
 CONFIGURATIONS = (ADAPTER_CONFIG, "config.json")  # without one of these nothing is loaded
+NAME_LENGTH = 40  # characters of a name in that of its temporary file, which may have 255 bytes, 4 per character
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # with their full-width forms
 
 
@@ -40,7 +41,7 @@ def open_whole(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
                 yield file
             return
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name[:200]}.{secrets.token_hex(6)}.part")
+        beside = place.with_name(f".{place.name[:NAME_LENGTH]}.{secrets.token_hex(6)}.part")
         try:
             with open(beside, mode.replace("w", "x"), **options) as file:
                 yield file

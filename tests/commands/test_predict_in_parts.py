@@ -13,6 +13,7 @@ import pytest
 from launching import run_copies, start_copy
 
 from hf_lcl.__main__ import main
+from hf_lcl.serving.parts import PartedTable, parts_folder
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -66,13 +67,11 @@ def test_what_was_finished_is_not_predicted_again(plain, texts, tmp_path, monkey
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     command = ["predict", str(plain), str(texts), "--output_file"]
     main([*command, str(whole)])
-    parts = tmp_path / ".out.jsonl.parts"
+    parts = parts_folder(out)
     rows = whole.read_text().splitlines(keepends=True)
 
     class Stopped(KeyboardInterrupt):
         pass
-
-    from hf_lcl.serving.parts import PartedTable
 
     write = PartedTable.write
 
@@ -100,7 +99,8 @@ def test_what_was_finished_is_not_predicted_again(plain, texts, tmp_path, monkey
 def test_after_a_kill_the_same_command_goes_on(plain, make_texts, tmp_path, monkeypatch):
     monkeypatch.setattr("hf_lcl.commands.predict.ROWS_AT_ONCE", 20)
     make_texts(500, 5).to_json(tmp_path / "new.jsonl")
-    out, parts = tmp_path / "out.jsonl", tmp_path / ".out.jsonl.parts"
+    out = tmp_path / "out.jsonl"
+    parts = parts_folder(out)
     command = [str(plain), str(tmp_path / "new.jsonl"), "--output_file", str(out)]
     (tmp_path / "few_at_once.py").write_text(
         "import sys; from hf_lcl.commands import predict; predict.ROWS_AT_ONCE = 20; predict.main(sys.argv[1:])"
@@ -136,4 +136,4 @@ def test_several_processes_write_what_one_writes(plain, texts, tmp_path, process
             other[name] for name in ("line", "text", "label", "predicted_label")
         ]
         assert float(mine["probability"]) == pytest.approx(float(other["probability"]), abs=2e-6)
-    assert not (tmp_path / ".out.csv.parts").exists()
+    assert not parts_folder(tmp_path / "out.csv").exists()

@@ -84,6 +84,14 @@ def test_json_lines_have_null_for_numbers_that_json_lacks(tmp_path):
     assert json.loads(line, parse_constant=pytest.fail) == expected
 
 
+def test_long_names_of_letters_of_several_bytes_have_parts_and_no_two_share_them(tmp_path):
+    paths = [tmp_path / f"{'語' * 80}.csv", tmp_path / f"{'x' * 240}.csv", tmp_path / f"{'x' * 240}.jsonl"]
+    for path in paths:
+        assert len(written(path, COLUMNS, ROWS).read_text().splitlines()) >= len(ROWS)
+        path.unlink()
+    assert len({parts_folder(path) for path in paths}) == 3
+
+
 def test_parts_of_the_same_plan_are_kept_and_others_are_not(tmp_path):
     path = tmp_path / "out.csv"
     table = PartedTable(path, COLUMNS)
@@ -112,7 +120,7 @@ def test_a_merge_that_ends_early_leaves_what_was_there_and_all_parts(tmp_path):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_text() == "as before"
-    assert {file.name for file in tmp_path.iterdir()} == {"out.csv", ".out.csv.parts"}
+    assert {file.name for file in tmp_path.iterdir()} == {"out.csv", parts_folder(path).name}
     with planned(path, {}):
         table.merge(2)
     assert len(path.read_text().splitlines()) == 41
