@@ -16,8 +16,8 @@ from .parsing import command_parser
 DESCRIPTION = """\
 Writes a corrected copy of a labelled file from decisions about its rows. The old file is never overwritten.
 
-  python -m hf_lcl apply audit.csv train.csv --output train_2.csv
-  python -m hf_lcl apply corrections.csv train.csv --output train_2.csv
+  python -m hf_lcl apply audit.csv train.csv --output_file train_2.csv
+  python -m hf_lcl apply corrections.csv train.csv --output_file train_2.csv
 
 The decisions are the list of `audit` with its column `decision` filled in (keep, change to the class in the column
 `suggested`, drop), or the corrections.csv of `demo`. Texts in corrections.csv that the file lacks are added."""
@@ -28,12 +28,12 @@ def main(argv: list[str]) -> None:
     add = parser.add_argument
     add("corrections", type=Path, help="corrections.csv, or audit.csv with decisions")
     add("train_file", metavar="FILE", help="the labelled file to correct")
-    add("--output", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
+    add("--output_file", type=Path, required=True, help="the new file: csv or jsonl, in UTF-8")
     add("--corrections_encoding", default="utf-8", help="encoding of the corrections; cp1252 for old spreadsheets")
     add_data_flags(parser, "how the texts are read", *HOW_ROWS_ARE_READ)
     flags, data_args = parse_flags(parser, argv)
     with wrong_usage():
-        kind = check_output(flags.output, [flags.train_file, flags.corrections], ".csv", ".jsonl")
+        kind = check_output(flags.output_file, [flags.train_file, flags.corrections], ".csv", ".jsonl")
         if flags.corrections.resolve() == Path(flags.train_file).resolve():
             raise ValueError(f"{flags.train_file} stands twice: name the corrections first, then the labelled file.")
         columns = data_args.reader.columns(flags.train_file)
@@ -50,9 +50,9 @@ def main(argv: list[str]) -> None:
     rows, counts = apply_corrections(texts, corrections, text_columns[0], data_args.label_column)
     if kind == ".csv":
         columns = [*dict.fromkeys(chain(columns, *rows))]  # the header of a JSON file is that of its first rows
-        write_csv(flags.output, columns, ([row.get(name) for name in columns] for row in rows))
+        write_csv(flags.output_file, columns, ([row.get(name) for name in columns] for row in rows))
     else:
-        with open_whole(flags.output) as file:
+        with open_whole(flags.output_file) as file:
             write_records(file, kind.removeprefix("."), rows, columns)
     told = ", ".join(f"{counts[what]:,} {what}" for what in ("changed", "dropped", "added"))
-    print(f"{flags.output}: {len(rows):,} rows; {told}")
+    print(f"{flags.output_file}: {len(rows):,} rows; {told}")

@@ -33,7 +33,7 @@ finds texts that repeat another (duplicate), equal texts with different labels (
 
 Fill in the column `decision` (keep, change, drop); change sets the label to the column `suggested`. Then:
 
-  python -m hf_lcl apply audit.csv train.csv --output train_2.csv
+  python -m hf_lcl apply audit.csv train.csv --output_file train_2.csv
 
 The texts are embedded once, and each label is compared with the out-of-fold prediction of a logistic regression. The
 model is an encoder or a finished classifier. One trained on the same file has learned its errors, and finds fewer."""
@@ -82,7 +82,8 @@ def main(argv: list[str]) -> None:
     else:
         print('page        none: pip install "hf_lcl[plots]"')
     new = Path(flags.train_file).name.partition(".")[0] + "_2.csv"
-    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output", new, *given_flags(vars(flags))]
+    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output_file", new]
+    command += given_flags(vars(flags))
     print(f"next        fill in its column decision (keep, change, drop); {shlex.join(command)}")
 
 

@@ -52,7 +52,7 @@ def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encode
     assert "text column: Body" in told
     number = int(re.search(r"labels      (\d+) of 61 look wrong", told)[1])
     assert 3 <= number <= 5
-    assert f"hf-lcl apply {out} {tickets} --output tickets_2.csv" in told
+    assert f"hf-lcl apply {out} {tickets} --output_file tickets_2.csv" in told
     rows = read(out)
     assert list(rows[0])[:7] == ["line", "text", "label", "suggested", "margin", "probability", "flag"]
     assert len(rows) == 61
@@ -71,7 +71,7 @@ def test_planted_errors_stand_first_are_decided_on_and_corrected(tickets, encode
         writer.writeheader()
         writer.writerows(rows)
     new = tmp_path / "tickets_2.csv"
-    main(["apply", str(out), str(tickets), "--output", str(new)])
+    main(["apply", str(out), str(tickets), "--output_file", str(new)])
     assert capsys.readouterr().out == f"{new}: 60 rows; 4 changed, 1 dropped, 0 added\n"
     assert tickets.read_bytes() == before
     found = read(new)
@@ -136,8 +136,8 @@ def test_the_source_is_never_written_over(tickets, encoder_folder, tmp_path, fai
     before = tickets.read_bytes()
     (tmp_path / "corrections.csv").write_text("text,label\na,glad\n")
     corrections = str(tmp_path / "corrections.csv")
-    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output", str(tickets)])
-    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output", corrections])
+    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output_file", str(tickets)])
+    assert "writing would destroy it" in fails(["apply", corrections, str(tickets), "--output_file", corrections])
     flags = ["--model", str(encoder_folder), "--output_file", str(tickets)]
     assert "writing would destroy it" in fails(["audit", str(tickets), *flags])
     assert tickets.read_bytes() == before
@@ -180,14 +180,14 @@ FILES = {
         ("audit good.csv --batch_size 0", 2, "--batch_size 0 must be at least 1."),
         ("audit good.csv --model nowhere/to/be", 1, "No model can be loaded from nowhere/to/be"),
         ("audit", 2, "the following arguments are required: FILE."),
-        ("apply header.csv good.csv --output new.csv", 1, "The file header.csv has no rows."),
-        ("apply other.csv good.csv --output new.csv", 1, "The file other.csv has no text column 'text'"),
-        ("apply list.csv good.csv --output new.csv", 1, "list.csv, line 2: the decision 'perhaps' is none of keep"),
-        ("apply good.csv list.csv --output new.csv", 2, "list.csv is a list that `audit` wrote: name it first"),
-        ("apply good.csv ./good.csv --output new.csv", 2, "good.csv stands twice: name the corrections first"),
-        ("apply list.csv good.csv --output good.csv", 2, "good.csv is the file that is read (good.csv)"),
-        ("apply list.csv good.csv --output new.xlsx", 2, "new.xlsx has an unknown extension: use .csv or .jsonl."),
-        ("apply list.csv good.csv", 2, "the following arguments are required: --output."),
+        ("apply header.csv good.csv --output_file new.csv", 1, "The file header.csv has no rows."),
+        ("apply other.csv good.csv --output_file new.csv", 1, "The file other.csv has no text column 'text'"),
+        ("apply list.csv good.csv --output_file new.csv", 1, "list.csv, line 2: the decision 'perhaps' is none of"),
+        ("apply good.csv list.csv --output_file new.csv", 2, "list.csv is a list that `audit` wrote: name it first"),
+        ("apply good.csv ./good.csv --output_file new.csv", 2, "good.csv stands twice: name the corrections first"),
+        ("apply list.csv good.csv --output_file good.csv", 2, "good.csv is the file that is read (good.csv)"),
+        ("apply list.csv good.csv --output_file new.xlsx", 2, "new.xlsx has an unknown extension: use .csv or .json"),
+        ("apply list.csv good.csv", 2, "the following arguments are required: --output_file."),
         ("next out good.csv --n 0", 2, "--n 0 leaves no text: use 1 or more."),
         ("next out good.csv --output_file good.csv", 2, "good.csv is the file that is read (good.csv)"),
         ("next out good.csv --output_file next.txt", 2, "next.txt has an unknown extension: use .csv."),
@@ -253,9 +253,9 @@ def test_fields_that_begin_late_and_truth_values_are_kept(tmp_path):
     path, decisions, new = tmp_path / "t.jsonl", tmp_path / "corrections.csv", tmp_path / "n.csv"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     decisions.write_text("text,label,decision\nmy cake 3,false,change\nmy cake 4,true,change\n")
-    main(["apply", str(decisions), str(path), "--output", str(new)])
+    main(["apply", str(decisions), str(path), "--output_file", str(new)])
     assert (len(read(new)), read(new)[1100]["comment"], read(new)[3]["label"]) == (1200, "late", "false")
-    main(["apply", str(decisions), str(path), "--output", str(tmp_path / "n.jsonl")])
+    main(["apply", str(decisions), str(path), "--output_file", str(tmp_path / "n.jsonl")])
     labels = [json.loads(line)["label"] for line in (tmp_path / "n.jsonl").read_text().splitlines()]
     assert labels[:6] == [True, False, True, "false", True, False]  # that of row 4 was right
     assert class_ids(list(DataArguments().reader.rows(path, ["text"])), "label")[0] == ["false", "true"]
