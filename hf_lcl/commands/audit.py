@@ -1,6 +1,5 @@
 """`python -m hf_lcl audit`: lists the rows of a labelled file to check."""
 
-import shlex
 from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from ..data.several_labels import written_list
 from ..evaluation.audit.embedding import Embedder
 from ..evaluation.audit.findings import SAME_TEXT_COSINE, look_at
 from ..evaluation.audit.writing import Audit
+from ..support.command_line import command_line
 from ..support.files import check_output, refuse_overwriting
 from .arguments import DataArguments
 from .automatic import few_lines
@@ -82,9 +82,8 @@ def main(argv: list[str]) -> None:
     else:
         print('page        none: pip install "hf_lcl[plots]"')
     new = Path(flags.train_file).name.partition(".")[0] + "_2.csv"
-    command = ["hf-lcl", "apply", str(flags.output_file), flags.train_file, "--output_file", new]
-    command += given_flags(vars(flags))
-    print(f"next        fill in its column decision (keep, change, drop); {shlex.join(command)}")
+    words = ["apply", flags.output_file, flags.train_file, "--output_file", new, *given_flags(vars(flags))]
+    print(f"next        fill in its column decision (keep, change, drop); {command_line(*words)}")
 
 
 def embedder(flags: Namespace, model: str) -> Embedder:

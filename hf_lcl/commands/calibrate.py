@@ -7,6 +7,7 @@ from ..hub.card import refresh_card
 from ..hub.export import save_sequence_classifier
 from ..hub.out_of_scope import add_out_of_scope, check_folder, check_out_of_scope, describe, remove_out_of_scope
 from ..model.classes import OUT_OF_SCOPE, class_names
+from ..support.command_line import command_line
 from .data import labelled_texts
 from .exits import UsageError, wrong_usage
 from .model_flags import add_data_flags, model_parser, parse_model_flags
@@ -55,4 +56,4 @@ def main(argv: list[str]) -> None:
         folder, model, tokenizer, data_args.rule, validation, foreign, batch_size=flags.batch_size
     )
     print(describe(facts))
-    print(f"To measure it: python -m hf_lcl report {folder} --test_file FILE")
+    print(f"To measure it: {command_line('report', folder, '--test_file', 'FILE')}")

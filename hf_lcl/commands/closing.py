@@ -1,6 +1,5 @@
 """The output of a training command: the loss in the progress bar, the predictions and the closing lines."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..evaluation.decisions import decided, label_text, probabilities
 from ..evaluation.intervals import share_interval
 from ..evaluation.summary import FOLDER
 from ..evaluation.thresholds import F1_NAMES, REMARK
+from ..support.command_line import command_line
 from ..support.files import write_csv
 from ..trainer import ContrastiveTrainer
 from ..training.start import MAX_TEXTS, Start
@@ -56,10 +56,10 @@ def label_check(trainer: ContrastiveTrainer, data_args: DataArguments) -> list[s
             return
         if found := count_suspects(features[:total].numpy(), labels[:total].numpy()):
             values, encoder = vars(data_args), trainer.model.config.name_or_path
-            command = ["hf-lcl", "audit", str(data_args.train_file)]
-            command += given_flags(values | {"label_column_name": data_args.label_column})
-            command += ["--model", encoder] if encoder and encoder != default_encoder() else []
-            lines.append(f"labels     about {found:,} of {total:,} look wrong: {shlex.join(command)}")
+            flags = given_flags(values | {"label_column_name": data_args.label_column})
+            flags += ["--model", encoder] if encoder and encoder != default_encoder() else []
+            command = command_line("audit", str(data_args.train_file), *flags)
+            lines.append(f"labels     about {found:,} of {total:,} look wrong: {command}")
 
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, Start):
@@ -100,7 +100,7 @@ def closing_lines(folder: Path) -> list[str]:
     """Where the classifier is, and the command that predicts."""
     return [
         f"model      {folder}, an ordinary classifier of transformers",
-        f"next       hf-lcl predict {shlex.quote(str(folder))} FILE --output_file labelled.csv",
+        f"next       {command_line('predict', folder, 'FILE', '--output_file', 'labelled.csv')}",
     ]
 
 

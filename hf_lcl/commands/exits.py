@@ -112,7 +112,7 @@ def own_command() -> str:
     """The command line of this process, as typed, with Hub tokens replaced by `...`."""
     program, *arguments = sys.argv
     is_ours = Path(program).name in ("__main__.py", "hf-lcl")
-    shown = ["python", *(["-m", "hf_lcl"] if is_ours else [program])]
+    shown = ["hf-lcl"] if is_ours else ["python", program]
     for before, argument in zip([program, *arguments], arguments):
         is_token = before.startswith("--") and before.endswith("token")
         shown.append("..." if is_token else re.sub(r"(?<=token=).+", "...", argument))

@@ -1,6 +1,5 @@
 """What every training command does with its trainer: train, evaluate, write the results, publish."""
 
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from ..evaluation.summary import FOLDER
 from ..hub.publisher import Push
 from ..model.classes import OUT_OF_SCOPE, class_names
 from ..support.checkpoints import mark_of, newest_checkpoint, read_state
+from ..support.command_line import command_line
 from ..support.files import locked, open_whole, read_json, write_csv, write_json
 from ..support.tables import format_table
 from ..trainer import ContrastiveTrainer
@@ -142,7 +142,7 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
     if is_finished and checkpoint is not None and mark_of(read_state(checkpoint)) == run:
         return f"The classifier in {folder} is finished; for what was left out, without training: {resume}"
     if is_finished:
-        measure = f"python -m hf_lcl evaluate {shlex.quote(folder)} --test_file FILE"
+        measure = command_line("evaluate", folder, "--test_file", "FILE")
         return f"The classifier in {folder} is finished; to measure it: {measure}"
     if checkpoint is not None and not run and trainer.args.resume_from_checkpoint not in (None, "", "false", "False"):
         return f"Nothing was trained yet; to go on: {own_command()}"

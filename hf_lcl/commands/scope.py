@@ -24,7 +24,7 @@ def check_scope(trainer: ContrastiveTrainer, splits: DatasetDict, data_args: Dat
         return
     if not trainer.args.do_train:
         raise ValueError(
-            "out_of_scope changes the classifier that is trained: give --do_train, or use python -m hf_lcl calibrate."
+            "out_of_scope changes the classifier that is trained: give --do_train, or use hf-lcl calibrate."
         )
     if "validation" not in splits:
         raise ValueError("out_of_scope is chosen on validation texts: give --validation_file or --validation_split.")

@@ -11,6 +11,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..data.fingerprint import fingerprint
 from ..hub.run_facts import training_settings
+from ..support.command_line import command_line
 from ..support.extras import load_extra
 from ..support.fields import option
 from ..training_args import ContrastiveTrainingArguments
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> None:
     write_settings((model_args, data_args, training_args), given | best.hyperparameters.keys() | {"fold_temperature"})
     print(f"best       {best.objective:.4f} on the validation texts, trial {best.run_id}")
     print(f"settings   {', '.join(f'{name} {value:.3g}' for name, value in best.hyperparameters.items())}")
-    print(f"next       hf-lcl train {folder / 'best' / SETTINGS}")
+    print(f"next       {command_line('train', folder / 'best' / SETTINGS)}")
 
 
 def study_name(

@@ -64,7 +64,7 @@ def _load_model(name: str | Path, options: dict[str, Any]) -> LCLForSequenceClas
     if report["missing_keys"]:
         raise ValueError(
             f"it has no weights for {', '.join(sorted(report['missing_keys']))}, and would answer at random. Train "
-            "it first: python -m hf_lcl train --help."
+            "it first: hf-lcl train --help."
         )
     return LCLForSequenceClassification.from_native(native, weighting="none").to(PartialState().device)
 

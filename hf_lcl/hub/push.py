@@ -1,6 +1,5 @@
 """Publishing a folder, or a model in memory: the standard classifier, its tokenizer and its card."""
 
-import shlex
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from ..model.classes import class_names
 from ..model.modeling import LCLForSequenceClassification
 from ..support.checkpoints import checkpoint_of
+from ..support.command_line import command_line
 from .card import CardFacts, render_card
 from .card_merging import only_parts
 from .contents import CARD, Files, published_files, training_state_files
@@ -82,10 +82,9 @@ def retry_hint(
     include_training_state: bool = False,
 ) -> str:
     """Where the model is, and the command that tries again: the last part of a [`PushError`] about a folder."""
-    command = ["python", "-m", "hf_lcl", "push", str(folder), repo_id]
-    command += ["--private"] * bool(private) + ["--include_training_state"] * include_training_state
-    command += ["--revision", revision] if revision else []
-    return f"The model is in {folder}; to try again: {shlex.join(command)}"
+    flags = ["--private"] * bool(private) + ["--include_training_state"] * include_training_state
+    flags += ["--revision", revision] if revision else []
+    return f"The model is in {folder}; to try again: {command_line('push', folder, repo_id, *flags)}"
 
 
 def push_model(

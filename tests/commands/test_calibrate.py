@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_validation_texts_keep_a_class_and_the_rest_is_as_it_was(plain, calibrat
     config = json.loads((plain / "config.json").read_text())
     assert "out_of_scope" not in config
     assert list(config["id2label"].values()) == NAMES
+
+
+def test_the_last_line_is_a_command_that_a_shell_reads(plain, files, tmp_path, capsys):
+    folder = str(plain.rename(tmp_path / "my model"))
+    main(["calibrate", folder, "--validation_file", files["validation"], "--out_of_scope=keep=0.75"])
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("To measure it: ")
+    assert shlex.split(command) == ["hf-lcl", "report", folder, "--test_file", "FILE"]
 
 
 def test_out_of_scope_texts_are_found_and_may_stand_among_the_labelled_ones(plain, calibrate, files, oos, tmp_path):
@@ -244,7 +252,7 @@ def test_training_does_not_begin_where_the_class_cannot_be_had(training_flags, f
     assert "needs 34 validation texts or more, and there are 24" in refused("--do_train", "--out_of_scope=keep=0.97")
     message = refused("--do_train", "--out_of_scope=keep=0.9", without=("--validation_file",))
     assert "give --validation_file or --validation_split" in message
-    assert "give --do_train, or use python -m hf_lcl calibrate" in refused("--do_eval", "--out_of_scope=keep=0.9")
+    assert "give --do_train, or use hf-lcl calibrate" in refused("--do_eval", "--out_of_scope=keep=0.9")
     rows = Path(files["train"]).read_text()
     (tmp_path / "several.jsonl").write_text(re.sub(r'"label":\s*("\w+")', r'"label": [\1, "loud"]', rows))
     several = [f"--{split}_file={tmp_path / 'several.jsonl'}" for split in ("train", "validation")]

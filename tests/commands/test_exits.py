@@ -92,6 +92,6 @@ def test_the_own_command_shows_no_token(monkeypatch):
     monkeypatch.setattr(
         sys, "argv", ["/x/hf_lcl/__main__.py", "train", "--hub_token", "hf_a", "--token=hf_b", "--a", "b c"]
     )
-    assert exits.own_command() == "python -m hf_lcl train --hub_token ... --token=... --a 'b c'"
+    assert exits.own_command() == "hf-lcl train --hub_token ... --token=... --a 'b c'"
     monkeypatch.setattr(sys, "argv", ["examples/run_classification.py", "a.yaml"])
     assert exits.own_command() == "python examples/run_classification.py a.yaml"

@@ -125,9 +125,7 @@ def test_a_stop_before_a_resumed_run_begins_is_no_new_beginning(make_trainer, mo
     first = ["hf-lcl", "train", "--resume_from_checkpoint", "out/checkpoint-1"]
     monkeypatch.setattr(sys, "argv", first)
     trainer = make_trainer(save_strategy="steps", save_steps=1, max_steps=3, resume_from_checkpoint="last")
-    assert (
-        _what_is_kept(trainer, False) == f"Nothing was trained yet; to go on: python -m hf_lcl {shlex.join(first[1:])}"
-    )
+    assert _what_is_kept(trainer, False) == f"Nothing was trained yet; to go on: {shlex.join(first)}"
     trainer.train(resume_from_checkpoint="last")
     assert "checkpoint-3 is whole (of 3 steps)" in _what_is_kept(trainer, False)
     assert _what_is_kept(trainer, False).endswith("out/checkpoint-1 --resume_from_checkpoint last")
@@ -146,7 +144,7 @@ def test_a_stopped_training_says_what_is_whole_and_its_command_goes_on(training_
     line = running.communicate(timeout=60)[1].decode().splitlines()[-1]
     assert running.returncode == 143
     assert line.startswith(f"stopped: {tmp_path / 'out' / 'checkpoint-'}")
-    assert "is whole (of 100000 steps); to go on: python -m hf_lcl train" in line
+    assert "is whole (of 100000 steps); to go on: hf-lcl train" in line
     assert line.endswith("--resume_from_checkpoint last")
     assert "hf_secret" not in line
     reached = int(line.partition("checkpoint-")[2].split()[0])

@@ -20,7 +20,7 @@ optuna = pytest.importorskip("optuna")
 
 @pytest.mark.slow
 def test_from_a_file_to_settings_that_train_takes(start, tmp_path, capsys):
-    out = tmp_path / "search"
+    out = tmp_path / "my search"
     command = [
         *("search", start["train_file"], "--model_name_or_path", start["model_name_or_path"], "--n_trials", "1"),
         *("--num_train_epochs", "1", "--use_cpu", "true", "--disable_tqdm", "true", "--output_dir", str(out)),
@@ -32,7 +32,7 @@ def test_from_a_file_to_settings_that_train_takes(start, tmp_path, capsys):
     assert len(values) == 2
     told = capsys.readouterr()
     assert f"best       {max(values):.4f} on the validation texts" in told.out
-    assert told.out.endswith(f"next       hf-lcl train {out}/best/settings.yaml\n")
+    assert told.out.endswith(f"next       hf-lcl train '{out}/best/settings.yaml'\n")
     assert not list(out.glob("run-*"))  # no models of trials
     settings = yaml.safe_load((out / "best" / "settings.yaml").read_text())
     assert 5e-6 <= settings["learning_rate"] <= 5e-4

@@ -87,7 +87,7 @@ def test_a_long_fault_leaves_the_command(hub, saved, name):
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith(f"Publishing to {REPO} failed: ")
-    assert line.endswith(f"The model is in {saved}; to try again: python -m hf_lcl push {saved} {REPO}")
+    assert line.endswith(f"The model is in {saved}; to try again: hf-lcl push {saved} {REPO}")
 
     hub.faults.clear()
     push_folder(saved, REPO)
@@ -100,7 +100,7 @@ def test_a_long_fault_leaves_the_command(hub, saved, name):
 def test_the_model_is_on_disk_whatever_the_hub_does(hub, trainer, name, logits):
     hub.faults.append(replace(LONG[name][0]))
     folder = trainer.args.output_dir
-    with pytest.raises(PushError, match=f"to try again: python -m hf_lcl push {folder} {REPO}$"):
+    with pytest.raises(PushError, match=f"to try again: hf-lcl push {folder} {REPO}$"):
         trainer.push_to_hub()
     assert torch.equal(logits(AutoModelForSequenceClassification.from_pretrained(folder)), logits(trainer.model))
     assert (Path(folder) / "README.md").exists()
@@ -223,7 +223,7 @@ class TestTraining:
         trainer = self.run(make_trainer)
         failed = [line for line in lines() if "failed: the Hub answered 500" in line]
         assert len(failed) == 1
-        assert failed[0].endswith(f"python -m hf_lcl push {trainer.args.output_dir} {REPO}")
+        assert failed[0].endswith(f"hf-lcl push {trainer.args.output_dir} {REPO}")
         assert hub.commits(REPO) == ["Training in progress, step 2", "Training in progress, step 3"]
 
     def test_the_last_one_that_fails_can_be_pushed_by_the_command(self, hub, make_trainer, lines, logits, tmp_path):

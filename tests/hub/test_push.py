@@ -574,8 +574,9 @@ class TestTheCommand:
         assert capsys.readouterr().out.strip().endswith(REPO)
 
     def test_the_line_that_tries_again_is_a_command_that_does(self, hub, saved):
+        saved = saved.rename(saved.with_name("my model"))
         command = retry_hint(saved, REPO, revision="beta", include_training_state=True)
-        main(shlex.split(command.split("python -m hf_lcl ")[1]))
+        main(shlex.split(command.split("hf-lcl ")[1]))
         assert published(hub, revision="beta") > PUBLISHED
 
     def test_a_folder_without_a_classifier_ends_in_one_line(self, hub, tmp_path):

@@ -39,7 +39,7 @@ def test_a_commit_that_fails_is_made_once(hub, saved, action):
 
 def test_a_wrong_token_for_the_storage_is_told_in_one_line(hub, saved):
     hub.faults.append(Fault("GET", "/xet-write-token/", 403, times=100))
-    with pytest.raises(PushError, match=r"python -m hf_lcl push") as caught:
+    with pytest.raises(PushError, match=r"hf-lcl push") as caught:
         push_folder(saved, REPO)
     assert "\n" not in str(caught.value)
     assert hub.commits(REPO) == []
