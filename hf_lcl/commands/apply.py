@@ -41,11 +41,11 @@ def main(argv: list[str]) -> None:
             raise ValueError(
                 f"{flags.train_file} is a list that `audit` wrote: name it first, then the labelled file."
             )
-    decided = Reader(encoding=flags.corrections_encoding).rows(flags.corrections, ["text"], columns=[])
+    decided = Reader(encoding=flags.corrections_encoding).rows(flags.corrections, ["text"])
     corrections = read_corrections(flags.corrections, decided)
     set_columns(data_args, flags.train_file, has_labels=any(one.decision == CHANGE for one in corrections))
     text_columns = named_columns(data_args.text_column_names, columns)
-    read = data_args.reader.rows(flags.train_file, text_columns, columns=[])
+    read = data_args.reader.rows(flags.train_file, text_columns)
     texts = ((row, data_args.text_of(row)) for row in read)
     rows, counts = apply_corrections(texts, corrections, text_columns[0], data_args.label_column)
     if kind == ".csv":

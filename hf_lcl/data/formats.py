@@ -1,7 +1,7 @@
 """Reads text files and parquet to rows with line numbers; a broken row does not hide the others."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, takewhile
 from typing import Any, BinaryIO, NamedTuple
 
@@ -33,6 +33,11 @@ class Table(NamedTuple):
     classes: dict[str, Any] | None = None  # features with class names, of class ids or lists of them (parquet)
     shape: str = ""  # description of a JSON file whose first object may hold the rows in a field
     delimiter: str = ""  # of a csv or tsv file
+    select: Callable[[Sequence[str]], Iterator[Row]] | None = None  # rows with some of the columns (parquet)
+
+    def rows_with(self, columns: Sequence[str] | None) -> Iterator[Row]:
+        """The rows with these columns, by default all. Only parquet files are spared the reading of the others."""
+        return self.rows if columns is None or self.select is None else self.select(columns)
 
 
 class UnreadableError(ValueError):
@@ -130,8 +135,8 @@ def _csv_records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, li
         number += len(taken)
 
 
-def parquet_table(file: BinaryIO, columns: Sequence[str] | None = None) -> Table:
-    """The rows of a parquet file, with only these `columns` if given."""
+def parquet_table(file: BinaryIO) -> Table:
+    """The rows of a parquet file."""
     content = pq.ParquetFile(file)
     schema = content.schema_arrow
     features = Features.from_arrow_schema(schema) if b"huggingface" in (schema.metadata or {}) else {}
@@ -141,9 +146,9 @@ def parquet_table(file: BinaryIO, columns: Sequence[str] | None = None) -> Table
     def named(name: str, value: Any) -> Any:
         return [named(name, one) for one in value] if isinstance(value, list) else names[name].get(value, value)
 
-    def rows() -> Iterator[Row]:
+    def rows(columns: Sequence[str] | None = None) -> Iterator[Row]:
         batches = content.iter_batches(PARQUET_ROWS, columns=columns)
         for number, values in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1):
             yield Row(number, values | {name: named(name, values[name]) for name in names.keys() & values.keys()})
 
-    return Table(schema.names, rows(), {name: features[name] for name in names})
+    return Table(schema.names, rows(), {name: features[name] for name in names}, select=rows)

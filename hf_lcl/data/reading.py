@@ -86,14 +86,14 @@ class Reader:
                 after the last row of a file, or at the first bad row of the standard input.
         """
         found, told, good = Counter[str](), list[str](), 0
-        with self.opened(source, split, stream_kind, columns) as (title, table):
+        with self.opened(source, split, stream_kind) as (title, table):
             if text_columns is None or isinstance(text_columns, str):
                 text_columns = named_columns(text_columns, table.columns)
             missing = [name for name in text_columns if name not in table.columns]
             if missing and table.columns:
                 remedy = f"It {table.shape}." if table.shape else "Name it with text_column_names."
                 raise ValueError(lacks(title, "text column", missing[0], table.columns, remedy))
-            for row in table.rows:
+            for row in table.rows_with(None if columns is None else [*text_columns, *columns]):
                 row = self._checked(row, text_columns, columns, label_column)
                 if row.fault is None:
                     good += 1
@@ -145,13 +145,9 @@ class Reader:
 
     @contextmanager
     def opened(
-        self,
-        source: str | PathLike,
-        split: str | None = None,
-        stream_kind: str = "txt",
-        columns: Sequence[str] | None = None,
+        self, source: str | PathLike, split: str | None = None, stream_kind: str = "txt"
     ) -> Iterator[tuple[str, Table]]:
-        """The name of a file in messages, and its rows while it is open; of parquet files, only `columns` if given."""
+        """The name of a file in messages, and its rows while it is open."""
         path = Path(source)
         name = "The standard input" if source == "-" else f"The file {path}"
         title = f"The {split} file {path}" if split and source != "-" else name
@@ -162,7 +158,7 @@ class Reader:
                 if source != "-":
                     binary = stack.enter_context((gzip.open if is_zipped else open)(path, "rb"))
                 is_text = kind != "parquet"
-                table = self._parsed(binary, kind, name, stack) if is_text else parquet_table(binary, columns)
+                table = self._parsed(binary, kind, name, stack) if is_text else parquet_table(binary)
                 if twice := {name for name in table.columns if name and table.columns.count(name) > 1}:
                     raise UnreadableError(f" has two columns of the name {listed(sorted(twice))}: rename one")
                 yield title, table

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from scipy.special import softmax
 
 from hf_lcl.__main__ import main
@@ -259,6 +260,30 @@ def test_fields_that_begin_late_and_truth_values_are_kept(tmp_path):
     labels = [json.loads(line)["label"] for line in (tmp_path / "n.jsonl").read_text().splitlines()]
     assert labels[:6] == [True, False, True, "false", True, False]  # that of row 4 was right
     assert class_ids(list(DataArguments().reader.rows(path, ["text"])), "label")[0] == ["false", "true"]
+
+
+def test_a_parquet_file_is_audited_and_corrected(encoder_folder, tmp_path, capsys):
+    path, decisions, new = (str(tmp_path / name) for name in ("t.parquet", "corrections.csv", "new.csv"))
+    rows = [{"id": row, "text": f"my cake {row}", "label": "glad" if row % 2 else "angry"} for row in range(6)]
+    Dataset.from_list(rows).to_parquet(path)
+    main(["audit", path, "--model", str(encoder_folder), "--output_file", str(tmp_path / "audit.csv")])
+    assert {row["text"] for row in read(tmp_path / "audit.csv")} == {row["text"] for row in rows}
+    Path(decisions).write_text("text,label\nmy cake 3,angry\n")
+    main(["apply", decisions, path, "--output", new])
+    assert capsys.readouterr().out.endswith("new.csv: 6 rows; 1 changed, 0 dropped, 0 added\n")
+    rows[3]["label"] = "angry"
+    assert read(Path(new)) == [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+def test_an_undecodable_cell_is_told_before_it_is_written(tmp_path, fails):
+    for name, content in ("t.csv", "text,label,place\na,glad,caf\u00e9\n"), ("c.csv", "text,label\na,\u00e9gal\n"):
+        (tmp_path / name).write_text(content, encoding="cp1252")
+    good = tmp_path / "good.csv"
+    good.write_text("text,label\na,glad\n")
+    for files, words in ((good, "t.csv"), "in column 'place'"), (("c.csv", good), "in column 'label'"):
+        told = fails(["apply", *(str(tmp_path / file) for file in files), "--output", str(tmp_path / "new.csv")])
+        assert "line 2 holds the byte 0xE9" in told
+        assert words in told
 
 
 def test_several_labels_are_not_judged(encoder_folder, tmp_path, fails, capsys):

@@ -51,6 +51,8 @@ def test_rows_come_back_as_they_were_written(name, tmp_path):
     else:
         dataset.to_parquet(path)
     assert load_splits({"train": path})["train"].to_list() == ROWS
+    for columns in (None, [], ["label"]):
+        assert [row.texts for row in Reader().rows(path, columns=columns)] == [(row["text"],) for row in ROWS]
 
 
 def test_a_json_file_may_hold_one_list(write):
