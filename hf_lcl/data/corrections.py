@@ -1,13 +1,14 @@
 """Decisions of people on rows of a labelled file, and how they are applied to it."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..support.files import write_csv
 from .cells import as_text
 from .formats import Row
+from .reading import Reader
 
 
 KEEP, CHANGE, DROP = DECISIONS = ("keep", "change", "drop")
@@ -32,18 +33,28 @@ def label_of(row: Row, label_column: str) -> str:
 def append_correction(path: Path, text: str, label: str, decision: str = CHANGE, line: str = "") -> int:
     """
     Appends a row to a csv file of corrections, which is created if needed, and returns its number of rows. Raises a
-    `ValueError` for any decision but `change` if the file is an older one without a column `decision`.
+    `ValueError` if the file cannot be read, and for any decision but `change` if it is an older one without a column
+    `decision`.
     """
-    with path.open("a+", encoding="utf-8", newline="") as file:
-        file.seek(0)
-        rows = list(csv.reader(file))
-        if rows and "decision" not in rows[0] and decision != CHANGE:
-            raise ValueError(f"{path} has no column 'decision': name another file by --corrections.")
-        writer = csv.DictWriter(file, rows[0] if rows else COLUMNS, extrasaction="ignore")
-        if not rows:
-            writer.writeheader()
-        writer.writerow(dict(zip(COLUMNS, (text.strip(), label, decision, line))))
-        return len(rows) or 1
+    columns, rows = written_corrections(path)
+    needed = COLUMNS[:2] if decision == CHANGE else COLUMNS[:3]
+    if missing := [name for name in needed if name not in columns]:
+        raise ValueError(f"{path} has no column {missing[0]!r}: name another file by --corrections.")
+    rows.append(dict(zip(COLUMNS, (text.strip(), label, decision, line))))
+    write_csv(path, columns, ([row.get(name) for name in columns] for row in rows))
+    return len(rows)
+
+
+def written_corrections(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """
+    Columns and rows of a csv file of corrections, which a person may have edited; those of a new one if there is no
+    such file. Raises a `ValueError` if it cannot be read.
+    """
+    if not path.is_file():
+        return [*COLUMNS], []
+    with Reader().opened(path) as (_, table):
+        columns, is_empty = table.columns, next(table.rows, None) is None
+    return columns, [] if is_empty else [row.values for row in Reader().rows(path, ["text"])]
 
 
 def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:

@@ -32,6 +32,44 @@ def test_corrections_are_rows_that_train_reads(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("edited", "encoding"),
+    [
+        ("text,label\na;b,glad", "utf-8"),  # without a last line end
+        ('text;label\n"a;b";glad\n', "utf-8-sig"),  # as spreadsheets write it
+        ("label,text\r\nglad,a;b\r\n", "utf-8"),
+    ],
+)
+def test_a_file_that_a_person_edited_takes_further_corrections(tmp_path, edited, encoding):
+    path = tmp_path / "corrections.csv"
+    path.write_text(edited, encoding=encoding, newline="")
+    assert append_correction(path, "caf\u00e9, b", "angry") == 2
+    assert [one[:3] for one in corrections(path)] == [("a;b", "glad", "change"), ("caf\u00e9, b", "angry", "change")]
+
+
+def test_a_file_without_rows_takes_a_correction(tmp_path):
+    path = tmp_path / "corrections.csv"
+    path.write_text("text,label,decision,line\n")
+    assert append_correction(path, "a", "glad") == 1
+    assert [one[:3] for one in corrections(path)] == [("a", "glad", "change")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,label\ncaf\u00e9,glad\n", "line 2 holds the byte 0xE9"),
+        ("text,label\na,glad,b\n", "line 2 has 3 cells"),
+        ("text,klass\na,glad\n", "has no column 'label': name another file by --corrections"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_left_as_it_was(tmp_path, content, message):
+    path = tmp_path / "corrections.csv"
+    path.write_text(content, encoding="cp1252")
+    with pytest.raises(ValueError, match=message):
+        append_correction(path, "b", "angry")
+    assert path.read_text(encoding="cp1252") == content
+
+
 def test_an_older_file_takes_changes_alone(tmp_path):
     path = tmp_path / "corrections.csv"
     path.write_text("text,label\na,glad\n")
