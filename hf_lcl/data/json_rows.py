@@ -4,7 +4,7 @@ import io
 import json
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -48,7 +48,7 @@ def json_table(lines: Iterator[str], field: str | None = None) -> Table:
         if field is not None:
             rows = _items(text, _start_of_field(text, field))
         elif first.startswith("["):
-            rows = _items(text, text.index("["))
+            rows = _whole_list(text)
         elif isinstance(root := _decoded(text), dict):
             raise UnreadableError(" " + _shape(root))
         else:
@@ -90,11 +90,19 @@ def _object_row(number: int, value: Any) -> Row:
     return Row(number, {}, fault=("no object", detail))
 
 
-def _items(text: str, start: int) -> Iterator[Row]:
-    """The elements of the list that opens at `start`, each with the line on which it begins."""
+def _whole_list(text: str) -> Iterator[Row]:
+    """The elements of a list behind which nothing stands."""
+    end = yield from _items(text, text.index("["))
+    if end < len(text):
+        line, found = text.count("\n", 0, end) + 1, reprlib.repr(text[end:].partition("\n")[0])
+        raise UnreadableError(f", line {line} has {found} behind the end of the list: write all rows into one list")
+
+
+def _items(text: str, start: int) -> Generator[Row, None, int]:
+    """The elements of the list that opens at `start`, each with its first line. Returns where the list has ended."""
     line, counted, position = 1, 0, _after_space(text, start + 1)
-    mark = text[position : position + 1]
-    while mark != "]":
+    is_open = text[position : position + 1] != "]"
+    while is_open:
         line, counted = line + text.count("\n", counted, position), position
         try:
             value, position = _DECODER.raw_decode(text, position)
@@ -105,7 +113,9 @@ def _items(text: str, start: int) -> Iterator[Row]:
                 raise json.JSONDecodeError("Expecting ',' delimiter or the end of the list", text, position)
         except (ValueError, RecursionError) as error:
             raise UnreadableError(f", line {getattr(error, 'lineno', line)} {_words(error)}") from error
-        position = _after_space(text, position + 1)
+        is_open = mark == ","
+        position = _after_space(text, position + 1) if is_open else position
+    return _after_space(text, position + 1)
 
 
 def _after_space(text: str, position: int) -> int:

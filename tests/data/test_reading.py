@@ -447,6 +447,20 @@ def test_a_list_may_come_after_a_blank_line_and_knows_its_lines(write):
     assert read(path, return_lines=True)["__line__"] == [3, 7, 11]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (json.dumps(ROWS, indent=2) + "\n" + json.dumps(ROWS), 'line 15 has \'[{"text": "S'),  # joined by `cat`
+        (f"[{GOOD_LINES[0]}]\n[{GOOD_LINES[1]}]", 'line 2 has \'[{"text"'),
+        (f"[{GOOD_LINES[0]}]  oops\n", "line 1 has 'oops' behind the end of the list: write all rows into one list"),
+        ("[]\n\n[]", "line 3 has '[]'"),
+    ],
+)
+def test_what_stands_behind_a_list_is_not_lost(content, words, write):
+    with pytest.raises(ValueError, match=re.escape(f"a.json, {words}")):
+        read(write("a.json", content))
+
+
 def test_rows_in_a_field_are_read(write):
     content = {"version": 1.0, "x": {"data": []}, "data": ROWS, "more": [1]}
     for indent in (None, 1):
