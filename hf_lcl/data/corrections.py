@@ -27,7 +27,7 @@ class Correction(NamedTuple):
 
 def label_of(row: Row, label_column: str) -> str:
     """The label of a row, spelled as in training."""
-    return (as_text(row.values.get(label_column)) or "").strip()
+    return as_text(row.values.get(label_column)) or ""
 
 
 def append_correction(path: Path, text: str, label: str, decision: str = CHANGE, line: str = "") -> int:

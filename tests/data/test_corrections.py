@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from hf_lcl.data.corrections import append_correction, apply_corrections, read_corrections
+from hf_lcl import encode_labels, load_splits
+from hf_lcl.data.corrections import append_correction, apply_corrections, label_of, read_corrections
 from hf_lcl.data.formats import Row
 from hf_lcl.data.reading import Reader
 
@@ -104,6 +105,22 @@ def test_a_list_changes_to_what_is_suggested_and_leaves_what_is_undecided(tmp_pa
     found, counts = apply_corrections(rows(("a", "x"), ("b", "x"), ("c", "x")), corrections(path), "text", "label")
     assert [row["label"] for row in found] == ["y", "x"]
     assert counts == {"changed": 1, "dropped": 1, "added": 0}
+
+
+def test_spaces_around_a_label_make_another_class_as_in_training_and_are_corrected(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\na,sad\nb,sad \nc,glad\n")
+    labelled = list(Reader().rows(path))
+    assert (
+        {label_of(row, "label") for row in labelled}
+        == {*encode_labels(load_splits(path))[1]}
+        == {"sad", "sad ", "glad"}
+    )
+    append_correction(tmp_path / "corrections.csv", "b", "sad")
+    texts = ((row, row.texts[0]) for row in labelled)
+    found, counts = apply_corrections(texts, corrections(tmp_path / "corrections.csv"), "text", "label")
+    assert [row["label"] for row in found] == ["sad", "sad", "glad"]
+    assert counts["changed"] == 1
 
 
 @pytest.mark.parametrize(
