@@ -7,12 +7,13 @@ from huggingface_hub import SpaceCard, SpaceCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..data.corrections import label_of
+from ..data.corrections import label_of, written_corrections
+from ..data.reading import Reader
 from ..evaluation.audit.writing import COLUMNS
-from ..evaluation.demo_page import build_page
+from ..evaluation.demo_page import MISREAD, build_page
 from ..evaluation.explorer import Explorer
 from ..evaluation.finished import load_finished
-from ..support.files import read_csv, write_whole
+from ..support.files import check_output, write_whole
 from .closing import PREDICTIONS
 from .columns import set_columns
 from .exits import UsageError, wrong_usage
@@ -61,10 +62,12 @@ def main(argv: list[str]) -> None:
         write_space(flags.space, flags.model)
         print(flags.space)
         return
+    with wrong_usage():
+        check_output(flags.corrections, [])
+        if flags.train_file is not None:
+            set_columns(data_args, flags.train_file)
     rows = []
     if flags.train_file is not None:
-        with wrong_usage():
-            set_columns(data_args, flags.train_file)
         text, label = data_args.text_column_names, data_args.label_column
         rows = list(data_args.reader.rows(flags.train_file, text, columns=[label], label_column=label))
     suspects = [] if flags.audit_file is None else undecided(flags.audit_file, flags.corrections)
@@ -82,22 +85,29 @@ def main(argv: list[str]) -> None:
 
 
 def misread(folder: Path) -> list[dict[str, str]]:
-    """The rows of `predictions.csv` whose prediction is wrong; none where there is no such file."""
-    return [row for row in read_csv(folder / PREDICTIONS) if row["truth"] != row["prediction"]]
+    """The rows of the `predictions.csv` of `train` whose prediction is wrong; none where there is no such file."""
+    path = folder / PREDICTIONS
+    if not path.is_file() or not {*MISREAD} <= {*Reader().columns(path)}:  # that of `predict` has no truth
+        return []
+    rows = (row.values for row in Reader().rows(path, ["text"]))
+    return [row for row in rows if row["truth"] != row["prediction"]]
 
 
 def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
-    The flagged rows of a list of `audit` that are not in the corrections yet. Raises a `ValueError` if the file does
-    not exist or is not such a list.
+    The flagged rows of a list of `audit` without a decision, neither in the list nor in the corrections. Raises a
+    `ValueError` if the file does not exist or is not such a list.
     """
     if not audit.is_file():
         raise UsageError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
-    rows = read_csv(audit)
-    if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
+    columns = Reader().columns(audit)
+    if missing := [name for name in COLUMNS if name not in columns]:
         raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
-    decided = {(row.get("line"), row["text"]) for row in read_csv(corrections)}
-    return [row for row in rows if row["flag"] and (row["line"], row["text"].strip()) not in decided]
+    decided = {(row.get("line"), row["text"].strip()) for row in written_corrections(corrections)[1]}
+    flagged = (row.values for row in Reader().rows(audit, ["text"]) if row.values["flag"])
+    return [
+        row for row in flagged if not row["decision"].strip() and (row["line"], row["text"].strip()) not in decided
+    ]
 
 
 def write_space(folder: Path, model: str) -> None:

@@ -1,7 +1,8 @@
 """A local page on which people try a classifier, see why it answers as it does, and correct it (extra `web`)."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ CUTS = {
     "accuracy": "their accuracy",
 }
 EVERY_PAIR = "every pair of classes"
+WRITING = "corrections"  # events that write the file of corrections wait for one another
 
 
 def build_page(
@@ -40,10 +42,8 @@ def build_page(
     gr = load_extra("gradio", extra="web")
 
     def ask(text: str) -> tuple:
-        try:
+        with _shown_errors(gr):
             answer = explorer.ask(text or "")
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         best, *others = answer.classes
         verdict = f"**{best}**" if answer.is_sure else f"Not sure: **{best}** or **{others[0]}**"
         verdict += f"  \n{answer.remark}" if answer.remark else ""
@@ -54,7 +54,8 @@ def build_page(
     def correct(text: str, label: str | None) -> str:
         if not (text or "").strip() or label is None:
             raise gr.Error("Type a text and choose its class first.", print_exception=False)
-        return f"Saved. {append_correction(corrections, text, label)} texts stand in {corrections}."
+        with _shown_errors(gr):
+            return f"Saved. {append_correction(corrections, text, label)} texts stand in {corrections}."
 
     def of_pair(pair: str) -> list[list[str]]:
         return [[row[name] for name in MISREAD] for row in misread if pair in (EVERY_PAIR, _pair(row))]
@@ -85,7 +86,7 @@ def build_page(
             with gr.Tab("Labels to check"):
                 _add_suspects(gr, explorer.names, corrections, suspects, page)
         gr.on([button.click, text.submit], ask, text, [verdict, classes, neighbours, confused, label], api_name=False)
-        save.click(correct, [text, label], saved, api_name=False)
+        save.click(correct, [text, label], saved, api_name=False, concurrency_id=WRITING)
         chosen.change(of_pair, chosen, rows, api_name=False)
     return page
 
@@ -131,7 +132,8 @@ def _add_suspects(
         if place < len(suspects):
             row = suspects[place]
             new = label if decision == CHANGE and label else row["label"]
-            append_correction(corrections, row["text"], new, decision, row["line"])
+            with _shown_errors(gr):
+                append_correction(corrections, row["text"], new, decision, row["line"])
         return show(place + 1)
 
     place = gr.State(0)
@@ -142,9 +144,19 @@ def _add_suspects(
     with gr.Row():
         for decision in DECISIONS:
             button = gr.Button(f"{decision.capitalize()} ({decision[0]})", elem_id=decision)
-            button.click(partial(decide, decision), [place, label], [place, said, text, near, label], api_name=False)
+            shown = [place, said, text, near, label]
+            button.click(partial(decide, decision), [place, label], shown, api_name=False, concurrency_id=WRITING)
     page.load(show, place, [place, said, text, near, label], api_name=None)
     page.load(None, js=KEYS)
+
+
+@contextmanager
+def _shown_errors(gr: Any) -> Iterator[None]:
+    """The page shows the message of a `ValueError` in its block."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _pair(row: dict[str, str]) -> str:

@@ -100,14 +100,6 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Ite
             write(row)
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file that hf_lcl wrote; an empty list if there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def refuse_overwriting(output: str | os.PathLike | None, inputs: Iterable[str | os.PathLike | None]) -> None:
     """Raises a `ValueError` if `output` is a folder, or an input file, even under another path or through a link."""
     if output is not None and os.path.isdir(output):

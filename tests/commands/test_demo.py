@@ -79,6 +79,54 @@ def test_the_misread_texts_are_those_of_the_predictions(tmp_path):
     assert [row["text"] for row in misread(tmp_path)] == ["a"]
 
 
+def test_a_file_that_predict_wrote_holds_no_misread_texts(plain, tmp_path):
+    (tmp_path / "new.csv").write_text("text\nmy cake\n")
+    main(["predict", str(plain), str(tmp_path / "new.csv"), "--output_file", str(plain / "predictions.csv")])
+    assert misread(plain) == []
+
+
+def test_a_row_that_is_decided_on_is_not_shown_again(tmp_path):
+    """In the list itself or in the corrections, both as a spreadsheet saves them."""
+    audit, corrections = tmp_path / "audit.csv", tmp_path / "corrections.csv"
+    rows = [
+        dict.fromkeys(COLUMNS, "") | {"line": str(line), "text": "caf\u00e9", "flag": "label?"} for line in (2, 3, 4)
+    ]
+    rows[0]["decision"] = "Keep"
+    for path, header, table in (
+        (audit, COLUMNS, [row.values() for row in rows]),
+        (corrections, ["text", "label", "decision", "line"], [["caf\u00e9", "x", "keep", "3"]]),
+    ):
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            csv.writer(file, delimiter=";").writerows([header, *table])
+    assert undecided(audit, corrections) == [rows[2]]
+
+
+def test_an_undecodable_list_is_named(tmp_path):
+    audit = tmp_path / "audit.csv"
+    audit.write_text(f"{','.join(COLUMNS)}\n2,caf\u00e9{',' * (len(COLUMNS) - 2)}\n", encoding="cp1252")
+    with pytest.raises(ValueError, match=r"audit\.csv, line 2 holds the byte 0xE9"):
+        undecided(audit, tmp_path / "corrections.csv")
+
+
+def test_a_correction_that_cannot_be_written_is_told_on_the_page(explorer, tmp_path):
+    gradio = pytest.importorskip("gradio")
+    corrections = tmp_path / "corrections.csv"
+    corrections.write_text("text,klass\na,glad\n")
+    suspect = dict.fromkeys(COLUMNS, "x")
+    page = build_page(explorer, "feelings", corrections, [], [suspect])
+    writing = [event for event in page.fns.values() if event.concurrency_id == "corrections"]
+    assert len(writing) == 4
+    for event in writing:
+        with pytest.raises(gradio.Error, match="has no column"):
+            event.fn(*(("a", "glad") if event.name == "correct" else (0, "glad")))
+
+
+def test_the_file_of_corrections_is_a_csv(plain, fails):
+    assert "corrections.txt has an unknown extension: use .csv" in fails(
+        ["demo", str(plain), "--corrections", "corrections.txt"]
+    )
+
+
 def test_the_column_of_labels_is_found_or_asked_for(plain, tmp_path, monkeypatch, fails):
     shown = []
     page = SimpleNamespace(launch=lambda **_: None)
