@@ -54,12 +54,14 @@ def set_columns(data_args: DataArguments, path: str, *, has_labels: bool = True)
     """
     Sets the text column of a file in the arguments and, with `has_labels`, the label column. Unless given, they are
     `text` or `sentence` and `label` or `labels`, else those that [`find_columns`] finds. Returns its reasons and the
-    number of rows.
+    number of rows. Raises a `ValueError` as [`find_columns`] does, and for a file without rows.
     """
     with data_args.reader.opened(path) as (source, table):
         names = table.columns
         first = [row.values for row in islice(table.rows, ROWS)]
         num_rows = len(first) + sum(1 for _ in table.rows)
+    if not num_rows:
+        raise ValueError(f"{source} has no rows.")
     given = data_args.label_columns[0] if data_args.label_columns else data_args.label_column_name
     text = data_args.text_column_names or next((name for name in ("text", "sentence") if name in names), None)
     label = given or next((name for name in ("label", "labels") if name in names), None)

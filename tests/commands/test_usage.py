@@ -81,6 +81,12 @@ def test_columns_that_cannot_be_told(refused, tmp_path):
     assert "has no column that looks like texts" in refused("train", str(tmp_path / "numbers.csv"))
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "text,label\n"), ("b.csv", "a,b\n"), ("c.json", "[]")])
+def test_a_file_without_rows(refused, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert refused("train", str(tmp_path / name)) == f"The file {tmp_path / name} has no rows."
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
