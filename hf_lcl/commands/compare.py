@@ -83,7 +83,7 @@ class CompareArguments:
 
 
 def main(argv: list[str]) -> None:
-    argv = naming_file(argv)
+    argv = naming_file(argv, (CompareArguments, *ARGUMENTS))
     compare_args, model_args, data_args, training_args = _parse(argv, WITHOUT_VIEWS)
     given = given_names(argv)
     if training_args.world_size > 1:

@@ -75,7 +75,7 @@ def parse_arguments(
         action.option_strings = [name for name in action.option_strings if "-" not in name[2:]]
     argv = sys.argv[1:] if argv is None else argv
     with wrong_usage():
-        settings = _settings(argv)
+        settings = read_settings(Path(argv[0])) if argv and is_settings_file(argv[0], dataclasses) else {}
     problems = [f"The settings file {argv[0]}: {_no_flag(name, flags)}" for name in settings if name not in flags]
     faults = {name: fault for name, value in settings.items() if (fault := _json_fault(value))}
     problems += [f"--{name} {fault}" for name, fault in faults.items()]
@@ -182,7 +182,9 @@ def _json_fault(value: Any) -> str:
 def given_names(argv: list[str]) -> set[str]:
     """The names of the flags on a command line, and those in the settings file that it begins with."""
     flags = {name.removeprefix("--").split("=")[0].replace("-", "_") for name in argv if name.startswith("--")}
-    return flags | {name.removeprefix("no_") for name in flags} | _settings(argv).keys()
+    has_settings = argv and not argv[0].startswith("-") and Path(argv[0]).suffix in SETTINGS_FILES
+    settings = read_settings(Path(argv[0])) if has_settings else {}
+    return flags | {name.removeprefix("no_") for name in flags} | settings.keys()
 
 
 class _Loader(yaml.SafeLoader):
@@ -192,8 +194,11 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
-def is_settings_file(name: str) -> bool:
-    """Whether a command line begins with the name of a file of settings, rather than of texts or a flag."""
+def is_settings_file(name: str, dataclasses: Iterable[Any]) -> bool:
+    """
+    Whether a command line begins with the name of a file of settings, rather than of texts or a flag. A JSON object
+    holds settings if it has a field of the `dataclasses`, and no list of rows.
+    """
     path = Path(name)
     if name.startswith("-") or path.suffix not in SETTINGS_FILES:
         return False
@@ -205,13 +210,14 @@ def is_settings_file(name: str) -> bool:
         content = json.loads(text)
     except ValueError:
         return not first.startswith("{") or bool(_json_fault(first))  # not JSON lines
-    return isinstance(content, dict) and not any(
-        isinstance(value, list) and any(isinstance(row, dict) for row in value) for value in content.values()
+    known = {item.name for kind in dataclasses for item in fields(kind)}
+    return (
+        isinstance(content, dict)
+        and not known.isdisjoint(content)
+        and not any(
+            isinstance(value, list) and any(isinstance(row, dict) for row in value) for value in content.values()
+        )
     )
-
-
-def _settings(argv: list[str]) -> dict[str, Any]:
-    return read_settings(Path(argv[0])) if argv and is_settings_file(argv[0]) else {}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -54,10 +54,9 @@ class SearchArguments:
 
 
 def main(argv: list[str]) -> None:
-    argv = naming_file(argv)
-    *arguments, search_args = parse_arguments(
-        (*ARGUMENTS, SearchArguments), argv, usage=USAGE, description=DESCRIPTION
-    )
+    dataclasses = (*ARGUMENTS, SearchArguments)
+    argv = naming_file(argv, dataclasses)
+    *arguments, search_args = parse_arguments(dataclasses, argv, usage=USAGE, description=DESCRIPTION)
     model_args, data_args, training_args = arguments
     given = given_names(argv)
     with wrong_usage():

@@ -1,6 +1,8 @@
 """`python -m hf_lcl train`: fine-tunes an ordinary classifier on files."""
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -48,7 +50,7 @@ examples/run_classification.py is this command as a short script, to copy and to
 
 
 def main(argv: list[str]) -> None:
-    argv = naming_file(argv)
+    argv = naming_file(argv, ARGUMENTS)
     arguments = model_args, data_args, training_args = parse_arguments(
         ARGUMENTS, argv, usage=USAGE, description=DESCRIPTION
     )
@@ -71,9 +73,9 @@ def main(argv: list[str]) -> None:
         run_job(trainer, splits, data_args, when_trained=keep_settings)
 
 
-def naming_file(argv: list[str]) -> list[str]:
-    """Inserts `--train_file` before a file of texts that is first on the command line."""
-    is_file = argv and not argv[0].startswith("-") and not is_settings_file(argv[0])
+def naming_file(argv: list[str], arguments: Iterable[Any]) -> list[str]:
+    """Inserts `--train_file` before a file of texts that is first on the command line of these dataclasses."""
+    is_file = argv and not argv[0].startswith("-") and not is_settings_file(argv[0], arguments)
     return ["--train_file", *argv] if is_file else argv
 
 

@@ -81,6 +81,22 @@ def test_columns_that_cannot_be_told(refused, tmp_path):
     assert "has no column that looks like texts" in refused("train", str(tmp_path / "numbers.csv"))
 
 
+@pytest.mark.parametrize("command", ["train", "search", "compare"])
+@pytest.mark.parametrize(
+    "content", ['{"text": {"0": "my cake"}, "label": {"0": "glad"}}', '{"text": ["a"], "label": ["x"]}']
+)
+def test_a_json_file_of_columns_is_told_how_rows_are_written(refused, tmp_path, command, content):
+    (tmp_path / "t.json").write_text(content)
+    told = refused(command, str(tmp_path / "t.json"))
+    assert told.startswith(f"The train file {tmp_path / 't.json'} is one object of 'text'")
+    assert "orient='records', lines=True" in told
+
+
+def test_a_json_file_of_a_single_row_is_no_file_of_settings(refused, tmp_path):
+    (tmp_path / "t.json").write_text('{"text": "my cake", "label": "glad"}')
+    assert "t.json has a single class, 'glad'" in refused("train", str(tmp_path / "t.json"), status=1)
+
+
 @pytest.mark.parametrize(("name", "content"), [("a.csv", "text,label\n"), ("b.csv", "a,b\n"), ("c.json", "[]")])
 def test_a_file_without_rows(refused, tmp_path, name, content):
     (tmp_path / name).write_text(content)
