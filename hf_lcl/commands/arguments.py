@@ -158,6 +158,10 @@ class DataArguments(CheckedArguments):
         facts = {"dataset_tags": self.dataset_name, "dataset_revision": _revision(splits), "data_notes": left_out}
         return facts | self.encoder_facts | {"license": self.license, "widget_texts": self.widget_texts}
 
+    def columns_of_texts(self, kind: str) -> str | None:
+        """The text columns of a file of this kind. A txt file has a single one, whatever the other files have."""
+        return None if kind == "txt" and not self.sentence_pair else self.text_column_names
+
     def text_of(self, row: Row) -> str:
         """The text of a row. Several text columns are joined."""
         return self.text_column_delimiter.join(row.texts)

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     if data_args.train_file is not None:
         trained = data_args.reader.rows(data_args.train_file, column, columns=[])
         known = {same_words(data_args.text_of(row)) for row in trained}
-    columns_of_pool = None if file_kind(Path(flags.pool)) == "txt" else column  # whose columns have fixed names
+    columns_of_pool = data_args.columns_of_texts(file_kind(Path(flags.pool)))
     rows = list(data_args.reader.rows(flags.pool, columns_of_pool, columns=[]))
     text_columns = named_columns(column, data_args.reader.columns(flags.pool))
     texts = [data_args.text_of(row) for row in rows]

@@ -25,7 +25,6 @@ from ..support.version import __version__
 from .arguments import DataArguments
 from .exits import UsageError, telling_what_is_kept, wrong_usage
 from .model_flags import model_parser, parse_model_flags
-from .parsing import given_names
 
 
 logger = logging.get_logger(__name__)
@@ -50,9 +49,6 @@ ROWS_AT_ONCE = 4096  # rows read, sorted by length, predicted and written togeth
 
 def main(argv: list[str]) -> None:
     flags, data_args = parse_model_flags(_parser(), argv)
-    kind = flags.input_format if "-" in flags.files else file_kind(Path(flags.files[0]))
-    if kind == "txt" and "text_column_names" not in given_names(argv):
-        data_args.text_column_names = None  # a txt file lacks the columns of training
     _check(flags, data_args)
     with started_processes() as processes:
         if processes.count > 1 and (flags.output_file is None or "-" in flags.files):
@@ -109,7 +105,8 @@ def _check(flags: Namespace, data_args: DataArguments) -> None:
 def _read(flags: Namespace, data_args: DataArguments) -> Iterator[tuple[str, Row]]:
     """The rows of all files, one after the other."""
     for file in flags.files:
-        for row in data_args.reader.rows(file, data_args.text_column_names, stream_kind=flags.input_format):
+        columns = data_args.columns_of_texts(flags.input_format if file == "-" else file_kind(Path(file)))
+        for row in data_args.reader.rows(file, columns, stream_kind=flags.input_format):
             yield file, row
 
 

@@ -80,6 +80,28 @@ def test_csv_in_and_out(plain, reader, tmp_path):
     assert [float(second[f"p({name})"]) for name in NAMES] == pytest.approx(reader("a rage"), abs=1e-5)
 
 
+@pytest.mark.parametrize("names", [["b.csv", "t.txt"], ["t.txt", "b.csv"]])
+def test_the_columns_of_texts_are_those_of_each_file(plain, reader, tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    (plain / "settings.yaml").write_text("text_column_names: body\n")
+    (tmp_path / "b.csv").write_text("text,body\nx,my cake\n")
+    (tmp_path / "t.txt").write_text("the rage\n")
+    main(["predict", str(plain), *names, "--all_probabilities", "--output_file", "out.jsonl"])
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert [row["file"] for row in rows] == names
+    for row in rows:
+        text = {"b.csv": "my cake", "t.txt": "the rage"}[row["file"]]
+        assert list(row["probabilities"].values()) == pytest.approx(reader(text), abs=1e-5)
+
+
+def test_a_txt_file_holds_no_pairs(plain, tmp_path, fails):
+    (tmp_path / "t.txt").write_text("the rage\n")
+    (plain / "settings.yaml").write_text("text_column_names: a,b\nsentence_pair: true\n")
+    assert "t.txt has no text column 'a'; its columns are 'text'." in fails(
+        ["predict", str(plain), str(tmp_path / "t.txt")]
+    )
+
+
 def test_two_columns_may_be_a_pair(plain, tokenizer, bert, tmp_path):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"a": "my cake", "b": "the rage"}\n')
