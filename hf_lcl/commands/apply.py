@@ -41,8 +41,8 @@ def main(argv: list[str]) -> None:
             raise ValueError(
                 f"{flags.train_file} is a list that `audit` wrote: name it first, then the labelled file."
             )
-    decided = Reader(encoding=flags.corrections_encoding).rows(flags.corrections, ["text"])
-    corrections = read_corrections(flags.corrections, decided)
+    reader = Reader(flags.corrections_encoding, remedy="corrections_encoding='cp1252' may read it")
+    corrections = read_corrections(flags.corrections, reader.rows(flags.corrections, ["text"]))
     set_columns(data_args, flags.train_file, has_labels=any(one.decision == CHANGE for one in corrections))
     text_columns = named_columns(data_args.text_column_names, columns)
     read = data_args.reader.rows(flags.train_file, text_columns)

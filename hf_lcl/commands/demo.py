@@ -7,8 +7,7 @@ from huggingface_hub import SpaceCard, SpaceCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..data.corrections import label_of, written_corrections
-from ..data.reading import Reader
+from ..data.corrections import READER, label_of, written_corrections
 from ..evaluation.audit.writing import COLUMNS
 from ..evaluation.demo_page import MISREAD, build_page
 from ..evaluation.explorer import Explorer
@@ -87,9 +86,9 @@ def main(argv: list[str]) -> None:
 def misread(folder: Path) -> list[dict[str, str]]:
     """The rows of the `predictions.csv` of `train` whose prediction is wrong; none where there is no such file."""
     path = folder / PREDICTIONS
-    if not path.is_file() or not {*MISREAD} <= {*Reader().columns(path)}:  # that of `predict` has no truth
+    if not path.is_file() or not {*MISREAD} <= {*READER.columns(path)}:  # that of `predict` has no truth
         return []
-    rows = (row.values for row in Reader().rows(path, ["text"]))
+    rows = (row.values for row in READER.rows(path, ["text"]))
     return [row for row in rows if row["truth"] != row["prediction"]]
 
 
@@ -100,11 +99,11 @@ def undecided(audit: Path, corrections: Path) -> list[dict[str, str]]:
     """
     if not audit.is_file():
         raise UsageError(f"--audit_file {audit} does not exist: `hf-lcl audit FILE --output_file {audit}` writes it.")
-    columns = Reader().columns(audit)
+    columns = READER.columns(audit)
     if missing := [name for name in COLUMNS if name not in columns]:
         raise ValueError(f"{audit} has no column {missing[0]!r}: it is no list that `hf-lcl audit` wrote.")
     decided = {(row.get("line"), row["text"].strip()) for row in written_corrections(corrections)[1]}
-    flagged = (row.values for row in Reader().rows(audit, ["text"]) if row.values["flag"])
+    flagged = (row.values for row in READER.rows(audit, ["text"]) if row.values["flag"])
     return [
         row for row in flagged if not row["decision"].strip() and (row["line"], row["text"].strip()) not in decided
     ]

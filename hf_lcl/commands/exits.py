@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -20,6 +21,8 @@ from typing import NoReturn
 TRACEBACK_VARIABLE = "HF_LCL_TRACEBACK"
 EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, ImportError)
 MAKE_ROOM = "Make room or raise the limit (quota, ulimit -f), or name another folder."
+# The flags of the command that is running, as `parsing` knows them.
+FLAGS = ContextVar[frozenset[str]]("FLAGS", default=frozenset())
 NAME_ANOTHER = "Name another folder. Caches lie in $HF_HOME, which may be any folder that can be written."
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), MAKE_ROOM)
 REMEDIES |= dict.fromkeys((errno.EROFS, errno.EACCES), NAME_ANOTHER)
@@ -47,8 +50,9 @@ def one_line_errors() -> Iterator[None]:
     """
     Ends the process with one line on the standard error: exit status 1 for a runtime error, 2 for an invalid command
     line (nothing was done), 130 after Ctrl-C, 143 after SIGTERM, 141 if the pipe of the standard output is closed.
-    Characters that the terminal cannot show are escaped.
+    Settings are called by their flags. Characters that the terminal cannot show are escaped.
     """
+    FLAGS.set(frozenset())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -85,7 +89,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _message(error: Exception) -> str:
-    message = " ".join(str(error).split())
+    message = with_flags(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename or 'The output'}: {error.strerror}. {REMEDIES[error.errno]}"
     if isinstance(error, EXPECTED):
@@ -97,6 +101,21 @@ def _message(error: Exception) -> str:
         f"{type(error).__name__}: {message} ({Path(place.filename).name}, line {place.lineno}). If the input is as it "
         f"should be, this is a fault of hf_lcl: {TRACEBACK_VARIABLE}=1 shows where."
     )
+
+
+def with_flags(message: str) -> str:
+    """
+    Rewrites the settings in a message as flags of the command: `alpha=2.0` as `--alpha 2.0`, and `max_steps` as
+    `--max_steps`. Paths and what stands in quotes are not touched, nor `out_of_scope` alone, which is a class.
+    """
+    names = "|".join(sorted(FLAGS.get(), key=len, reverse=True)) or "(?!)"
+
+    def flag(found: re.Match[str]) -> str:
+        name, is_given = found[1], found[2] is not None
+        may_be_a_word = "_" not in name or name == "out_of_scope"
+        return name if may_be_a_word and not is_given else f"--{name}{' ' * is_given}"
+
+    return re.sub(rf"(?<![\w./'\"`-])({names})(?:(=)(?=\S)|(?![\w=/'\"`-]|\.\w))", flag, message)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from transformers import HfArgumentParser
 
 from ..support.likely import did_you_mean
 from ..support.removed import REMOVED_ARGUMENTS
-from .exits import UsageError, wrong_usage
+from .exits import FLAGS, UsageError, wrong_usage
 
 
 SETTINGS_FILES = (".json", ".yaml", ".yml")
@@ -87,7 +87,7 @@ def parse_arguments(
         try:
             parts.append(kind(**{item.name: values[item.name] for item in fields(kind) if item.init}))
         except (ValueError, TypeError) as error:
-            problems.append(_with_flags(str(error), flags))
+            problems.append(str(error))
         else:
             problems += parts[-1].problems() if isinstance(parts[-1], CheckedArguments) else []
     refuse(problems)
@@ -117,6 +117,7 @@ def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> N
     def end(message: str) -> NoReturn:
         raise UsageError(" ".join([*problems, f"{message}."]))
 
+    FLAGS.set(frozenset(action.dest for action in parser._actions if action.option_strings))
     parser.exit_on_error, parser.error = False, end  # type: ignore[method-assign]  # the default prints the usage
     argv = list(argv)
     for word, following in zip(tuple(argv), [*argv[1:], ""]):
@@ -162,11 +163,6 @@ def _no_flag(name: str, flags: Iterable[str]) -> str:
     if name in REMOVED_ARGUMENTS:
         return f"{name} was removed: {REMOVED_ARGUMENTS[name]}."
     return f"--{name} is no flag of this command. {did_you_mean(name, flags, '--')}See --help."
-
-
-def _with_flags(message: str, flags: Iterable[str]) -> str:
-    """Rewrites the fields in a message as flags: `--alpha 2.0` instead of `alpha=2.0`."""
-    return re.sub(rf"(?<![\w.-])({'|'.join(flags)})=(?=\S)", r"--\1 ", message)
 
 
 def _json_fault(value: Any) -> str:

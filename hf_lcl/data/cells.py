@@ -1,5 +1,6 @@
 """The value of a cell of a file, as text."""
 
+import codecs
 import json
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -35,8 +36,11 @@ def is_empty(value: str | list[str | None] | None) -> bool:
     return not value or (isinstance(value, str) and not value.strip())
 
 
-def undecodable(value: str | list[str | None] | None, encoding: str) -> str | None:
-    """A description of what cannot be decoded in a cell or a column name; `None` if all can."""
+def undecodable(value: str | list[str | None] | None, encoding: str, remedy: str) -> str | None:
+    """
+    A description of what cannot be decoded in a cell or a column name, with the `remedy` for what is no UTF-8; `None`
+    if all can.
+    """
     for part in value if isinstance(value, list) else [value]:
         try:
             if part is not None and not part.isascii():
@@ -44,7 +48,8 @@ def undecodable(value: str | list[str | None] | None, encoding: str) -> str | No
         except UnicodeEncodeError as error:
             code = ord(error.object[error.start])
             if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that it cannot decode
-                return f"the byte 0x{code - 0xDC00:02X}, which is no {encoding} (encoding='cp1252' may read it),"
+                told = f" ({remedy})" if codecs.lookup(encoding).name == "utf-8" else ""
+                return f"the byte 0x{code - 0xDC00:02X}, which is no {encoding}{told},"
             return f"half of a character (\\u{code:04x})"
     return None
 

@@ -12,6 +12,7 @@ from .reading import Reader
 
 
 KEEP, CHANGE, DROP = DECISIONS = ("keep", "change", "drop")
+READER = Reader(remedy="save it as UTF-8")  # of what the commands wrote and a spreadsheet may have saved
 COLUMNS = ("text", "label", "decision", "line")  # of a file of corrections
 
 
@@ -52,9 +53,9 @@ def written_corrections(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """
     if not path.is_file():
         return [*COLUMNS], []
-    with Reader().opened(path) as (_, table):
+    with READER.opened(path) as (_, table):
         columns, is_empty = table.columns, next(table.rows, None) is None
-    return columns, [] if is_empty else [row.values for row in Reader().rows(path, ["text"])]
+    return columns, [] if is_empty else [row.values for row in READER.rows(path, ["text"])]
 
 
 def read_corrections(path: Path, rows: Iterable[Row]) -> list[Correction]:

@@ -48,6 +48,7 @@ class Reader:
     delimiter: str | None = None  # of csv and tsv; default: the one of , ; tab | that gives the header most cells
     json_field: str | None = None  # field of a JSON object that holds the list of rows
     skip_bad_rows: bool = False  # whether unusable rows are skipped and counted, instead of raising an error
+    remedy: str = "encoding='cp1252' may read it"  # in messages about bytes that are no UTF-8
 
     def __post_init__(self) -> None:
         try:
@@ -125,9 +126,12 @@ class Reader:
                 return row._replace(fault=("no label", nested))
             if is_empty(value) and (kind == "text" or (name == label_column and value != [])):
                 return row._replace(fault=(f"no {kind}", f"holds no {kind} in column {name!r}"))
-            if what := undecodable(value, self.encoding) or undecodable(name, self.encoding):
+            if what := self._undecodable(value) or self._undecodable(name):
                 return row._replace(fault=("not decodable", f"holds {what} in column {name!r}"))
         return row._replace(texts=tuple(str(cells[name]) for name in texts))
+
+    def _undecodable(self, value: str | list[str | None] | None) -> str | None:
+        return undecodable(value, self.encoding, self.remedy)
 
     def _tell(self, title: str, good: int, counts: Counter[str], told: list[str]) -> None:
         bad = counts.total()
@@ -194,7 +198,7 @@ class Reader:
         usual = "\t" if kind == "tsv" else ","
         table = csv_table(lines, self.delimiter, usual)
         for column in table.columns:
-            if fault := undecodable(column, self.encoding):
+            if fault := self._undecodable(column):
                 raise UnreadableError(f", the names of the columns: {column!r} holds {fault.rstrip(',')}")
         if self.delimiter is None and len(table.columns) > 1 and table.delimiter != usual:
             logger.warning_once(f"{name} is read with {table.delimiter!r} between its cells (delimiter).")

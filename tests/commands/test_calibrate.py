@@ -156,7 +156,7 @@ def test_what_cannot_have_the_class_is_left_alone(plain, files, bert, tmp_path, 
         rule="keep=0.97"
     )
     assert "'keep=95' is no rule: use keep=0.95, recall=0.9, f1 or none" in refused(rule="keep=95")
-    assert "out_of_scope=f1 needs texts of no class: give --oos_file" in refused(rule="f1")
+    assert "--out_of_scope f1 needs texts of no class: give --oos_file" in refused(rule="f1")
     assert "has no class out_of_scope that calibrate gave it" in refused(rule="none")
     assert "not trained on: give --validation_file" in fails(["calibrate", str(plain), "--out_of_scope=keep=0.9"])
     assert "nothing to do: give --out_of_scope" in fails(["calibrate", str(plain)])

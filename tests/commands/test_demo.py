@@ -104,7 +104,7 @@ def test_a_row_that_is_decided_on_is_not_shown_again(tmp_path):
 def test_an_undecodable_list_is_named(tmp_path):
     audit = tmp_path / "audit.csv"
     audit.write_text(f"{','.join(COLUMNS)}\n2,caf\u00e9{',' * (len(COLUMNS) - 2)}\n", encoding="cp1252")
-    with pytest.raises(ValueError, match=r"audit\.csv, line 2 holds the byte 0xE9"):
+    with pytest.raises(ValueError, match=r"audit\.csv, line 2 holds the byte 0xE9, .* \(save it as UTF-8\)"):
         undecided(audit, tmp_path / "corrections.csv")
 
 

@@ -44,10 +44,10 @@ def test_without_labels_of_test_texts_the_validation_texts_are_reported_on(train
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--metric_for_best_model=f2"], "metric_for_best_model='f2' is not measured: use one of loss, loss_ce"),
+        (["--metric_for_best_model=f2"], "--metric_for_best_model 'f2' is not measured: use one of loss, loss_ce"),
         (["--report_to=clearml"], "--report_to clearml is not installed: pip install clearml"),
         (["--report_to=nonsense"], "--report_to nonsense is unknown: use none, or one of"),
-        (["--resume_from_checkpoint=nowhere"], "resume_from_checkpoint='nowhere' is no whole checkpoint"),
+        (["--resume_from_checkpoint=nowhere"], "--resume_from_checkpoint 'nowhere' is no whole checkpoint"),
     ],
 )
 def test_what_would_fail_later_is_found_before_training(training_flags, fails, flags, message, tmp_path):

@@ -152,7 +152,7 @@ def test_a_broken_row_is_told_before_anything_is_predicted(plain, tmp_path, fail
     assert (
         f"{source}: 2 of 4 rows cannot be used: line 2 is not valid JSON: Expecting value; line 3 holds no" in message
     )
-    assert message.endswith("skip_bad_rows leaves such rows out.")
+    assert message.endswith(" --skip_bad_rows leaves such rows out.")
     assert not list(tmp_path.glob("out*"))
 
 

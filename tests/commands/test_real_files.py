@@ -83,7 +83,7 @@ def test_foreign_columns_do_not_act_by_their_name(train, tmp_path):
         ({"train": csv() + '"hello,glad\nbye,sad\n'}, [], ["train.csv, line 18 opens a quote that is never closed"]),
         ({"train": csv(head="text,label,text", line="{text},{label},x")}, [], ["two columns of the name 'text'"]),
         ({"train": csv().encode() + "café,glad\n".encode("cp1252")}, [], ["line 18 holds the byte 0xE9", "'cp1252'"]),
-        ({"train": csv().encode("utf-16")}, [], ["is UTF-16 text", "encoding='utf-16'"]),
+        ({"train": csv().encode("utf-16")}, [], ["is UTF-16 text", "--encoding 'utf-16'"]),
         ({"train": "text,label\n"}, [], ["train.csv has no rows"]),
         ({"train": csv()}, ["--text_column_names=label"], ["'label' cannot be both text and label"]),
         ({"train": csv()}, ["--delimiter=ab"], ["--delimiter 'ab'"]),
@@ -97,7 +97,7 @@ def test_foreign_columns_do_not_act_by_their_name(train, tmp_path):
         (
             {"train_json": json.dumps({"data": [{"text": "a", "label": "b"}]})},
             [],
-            ["json_field='data' reads the rows"],
+            ["--json_field 'data' reads the rows"],
         ),
     ],
 )

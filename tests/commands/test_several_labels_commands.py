@@ -306,7 +306,7 @@ def test_wrong_lists_are_named(start, tmp_path, fails, content, more, words):
 @pytest.mark.parametrize(
     ("content", "more", "words"),
     [
-        ([{"text": "a", "labels": ["x"]}], ["--label_delimiter=|"], [" holds lists", "leave label_delimiter"]),
+        ([{"text": "a", "labels": ["x"]}], ["--label_delimiter=|"], [" holds lists", "leave --label_delimiter"]),
         (
             [{"text": "a", "labels": []}, {"text": "b", "labels": [0.5, 0.2]}],
             [],
@@ -349,7 +349,7 @@ def test_test_files_of_another_shape_are_told_how_they_are_read(trained, tmp_pat
     joined.append({"text": "none of them", "labels": ""})
     file = write_csv(tmp_path / "joined.csv", joined)
     message = fails(["evaluate", str(trained), "--test_file", file])
-    assert 'is no list of labels: where several labels stand in one cell, write label_delimiter="|"' in message
+    assert 'is no list of labels: where several labels stand in one cell, write --label_delimiter "|"' in message
     cells = [{"text": row["text"], **{name: int(name in row["labels"]) for name in NAMES[1:]}} for row in rows(20)]
     file = write_csv(tmp_path / "columns.csv", cells)
     message = fails(["evaluate", str(trained), "--test_file", file, "--label_columns", *NAMES[1:]])

@@ -37,7 +37,7 @@ def test_all_that_is_wrong_is_told_together(refused, start):
         "--learnig_rate is no flag of this command. Did you mean --learning_rate? See --help.",
         "--alpha 2.0 must lie in [0, 1]",
         "--num_train_epochs: invalid float value: 'many'.",
-        "queue_size was removed: use a larger per_device_train_batch_size",
+        "queue_size was removed: use a larger --per_device_train_batch_size",
         "--max_seq_length 0 leaves no text",
         "--lr_scheduler_kwargs {bad is no JSON",
     ):
@@ -130,6 +130,28 @@ def test_a_file_without_rows(refused, tmp_path, name, content):
 )
 def test_other_commands(refused, argv, words):
     assert words in refused(*argv)
+
+
+MESSAGES = {
+    "apply c.csv t.csv --output n.csv": "(--corrections_encoding 'cp1252' may read it), in column 'text'.",
+    "audit c.csv": "(--encoding 'cp1252' may read it), in column 'text'. --skip_bad_rows leaves such rows out.",
+    "predict out c.csv --text_column_names t": "its columns are 'text', 'label'. Name it with --text_column_names.",
+    "predict out rows.json": ": --json_field 'data' reads the rows of that field.",
+    "train t.csv": "to hold out a validation split of 10%: give a validation file, or --validation_split 0.3.",
+    "train t.csv --validation_split 0.7": "must be above 0 and at most 0.5: write --validation_split 0.1.",
+    "train t.csv --label_columns a b --label_delimiter |": "--label_columns and --label_delimiter are two ways",
+    "train runs/seed=1/t.csv": "The train file runs/seed=1/t.csv does not exist.",
+    "audit t.csv --text_column_names text,text": "--text_column_names 'text,text' names a column twice",
+}
+
+
+@pytest.mark.parametrize("command", MESSAGES)
+def test_settings_are_called_by_their_flags(fails, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("text,label\na,x\nb,y\n")
+    Path("c.csv").write_text("text,label\ncaf\u00e9,x\n", encoding="cp1252")
+    Path("rows.json").write_text('{"data": [{"text": "a", "label": "x"}], "version": "1"}')
+    assert MESSAGES[command] in fails(command.split())
 
 
 def test_what_fails_at_work_has_another_status(refused, start, tmp_path):

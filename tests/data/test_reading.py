@@ -522,6 +522,8 @@ def test_a_byte_that_is_no_utf8_is_named_and_another_encoding_reads_it(write):
         ValueError, match=r"line 3 holds the byte 0xE9, which is no utf-8 \(encoding='cp1252' may read it\)"
     ):
         read(path)
+    with pytest.raises(ValueError, match="line 3 holds the byte 0xE9, which is no ascii, in column 'text'"):
+        read(path, encoding="ascii")
     assert read(path, encoding="cp1252")["text"] == ["a", "caf\u00e9 \u20ac"]
     assert read(path, skip_bad_rows=True)["text"] == ["a"]
     assert read(path, columns=["label"])["label"] == ["x", "x"]
