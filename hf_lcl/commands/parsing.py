@@ -12,10 +12,11 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -77,12 +78,13 @@ def parse_arguments(
     with wrong_usage():
         settings = read_settings(Path(argv[0])) if argv and is_settings_file(argv[0], dataclasses) else {}
     problems = [f"The settings file {argv[0]}: {_no_flag(name, flags)}" for name in settings if name not in flags]
-    faults = {name: fault for name, value in settings.items() if (fault := _json_fault(value))}
+    in_json = _fields_of_dicts(dataclasses)
+    faults = {name: fault for name in settings.keys() & in_json if (fault := _json_fault(settings[name]))}
     problems += [f"--{name} {fault}" for name, fault in faults.items()]
     for name in settings.keys() & flags.keys():
         flags[name].required = False
     parser.set_defaults(**{name: value for name, value in settings.items() if name not in faults})
-    values, parts = vars(parse_all(parser, argv[1:] if settings else argv, problems)), list[Any]()
+    values, parts = vars(parse_all(parser, argv[1:] if settings else argv, problems, in_json)), list[Any]()
     for kind in dataclasses:
         try:
             parts.append(kind(**{item.name: values[item.name] for item in fields(kind) if item.init}))
@@ -108,10 +110,13 @@ def refuse(problems: Iterable[str]) -> None:
         raise UsageError(" ".join(told))
 
 
-def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> Namespace:
+def parse_all(
+    parser: ArgumentParser, argv: list[str], problems: list[str], in_json: Collection[str] = ()
+) -> Namespace:
     """
     Parses a command line without its unknown flags and those with invalid values, and appends a sentence about each of
-    these to `problems`. Raises a `UsageError` with all of them if a required argument is missing.
+    these to `problems`. The values of the flags `in_json` may be JSON objects. Raises a `UsageError` with all problems
+    if a required argument is missing.
     """
 
     def end(message: str) -> NoReturn:
@@ -122,7 +127,8 @@ def parse_all(parser: ArgumentParser, argv: list[str], problems: list[str]) -> N
     argv = list(argv)
     for word, following in zip(tuple(argv), [*argv[1:], ""]):
         name, is_joined, value = word.partition("=")
-        if name.startswith("--") and (fault := _json_fault(value if is_joined else following)):
+        is_in_json = name.removeprefix("--").replace("-", "_") in in_json
+        if is_in_json and (fault := _json_fault(value if is_joined else following)):
             problems.append(f"{name} {fault}")
             _leave_out(argv, [name])
     while True:
@@ -163,6 +169,12 @@ def _no_flag(name: str, flags: Iterable[str]) -> str:
     if name in REMOVED_ARGUMENTS:
         return f"{name} was removed: {REMOVED_ARGUMENTS[name]}."
     return f"--{name} is no flag of this command. {did_you_mean(name, flags, '--')}See --help."
+
+
+def _fields_of_dicts(dataclasses: Iterable[Any]) -> set[str]:
+    """The fields that take a dict, which a command line writes as JSON."""
+    kinds = chain.from_iterable(get_type_hints(kind).items() for kind in dataclasses)
+    return {name for name, kind in kinds if dict in [get_origin(one) or one for one in get_args(kind) or [kind]]}
 
 
 def _json_fault(value: Any) -> str:

@@ -1,10 +1,13 @@
 """Errors in a command line are reported in one line, before any work, with exit status 2."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from hf_lcl.__main__ import main
+from hf_lcl.commands.parsing import parse_arguments
+from hf_lcl.commands.train import ARGUMENTS
 
 
 TEXTS = Path(__file__).parents[2] / "examples" / "data" / "feelings_test.jsonl"
@@ -66,6 +69,7 @@ def test_files_and_columns_are_looked_at_before_any_work(refused, start):
         (["--label_names", "foo"], "--label_names ['foo'] would hide the labels: leave it out"),
         (["--torch_compile_backend", "nope"], "--torch_compile_backend 'nope' is unknown: use one of 'aot_eager', "),
         (["--lr_scheduler_kwargs", "{bad"], "write it like '{\"num_cycles\": 2}'."),
+        (["--gradient-checkpointing-kwargs={bad"], "--gradient-checkpointing-kwargs {bad is no JSON"),
         (["--num_train", "3"], "--num_train is no flag of this command."),
         (["stray"], "stray stands alone: put the name of a flag before it."),
         (["--report_to", "nowhere"], "--report_to nowhere is unknown"),
@@ -74,6 +78,23 @@ def test_files_and_columns_are_looked_at_before_any_work(refused, start):
 )
 def test_values_that_would_fail_later(refused, start, tmp_path, flags, words):
     assert words in refused("train", f"--train_file={start['train_file']}", f"--output_dir={tmp_path / 'out'}", *flags)
+
+
+@pytest.mark.parametrize("is_in_settings", [False, True])
+def test_a_brace_begins_an_object_only_where_one_may_stand(start, tmp_path, is_in_settings):
+    values = {"output_dir": str(tmp_path), "widget_texts": ["{name}, hello"], "text_column_names": "{body}"}
+    (tmp_path / "s.json").write_text(json.dumps(values | {"lr_scheduler_kwargs": '{"num_cycles": 2}'}))
+    argv = [
+        word
+        for name, value in values.items()
+        for word in (f"--{name}", *([value] if isinstance(value, str) else value))
+    ]
+    argv = [str(tmp_path / "s.json")] if is_in_settings else [*argv, "--lr_scheduler_kwargs", '{"num_cycles": 2}']
+    _, data_args, training_args = parse_arguments(
+        ARGUMENTS, [*argv, "--model_name_or_path", start["model_name_or_path"]]
+    )
+    assert (data_args.widget_texts, data_args.text_column_names) == (["{name}, hello"], "{body}")
+    assert training_args.lr_scheduler_kwargs == {"num_cycles": 2}
 
 
 def test_columns_that_cannot_be_told(refused, tmp_path):
