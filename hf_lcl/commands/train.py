@@ -35,8 +35,9 @@ trains and tests. Flags override each choice. With --do_train, --do_eval or --do
       --train_file train.jsonl --validation_file validation.jsonl --test_file test.jsonl \\
       --do_train --do_eval --do_predict --output_dir out
 
-Files are csv, json, jsonl or parquet, with a column `text` and a column `label`. The same flags may be in a YAML or
-JSON file, one per line (`do_train: true`): give its name first; later flags override it.
+Files are csv, tsv, json, jsonl, txt (.gz may follow) or parquet. Where nothing is chosen, their columns are `text` and
+`label`, or those named by flags. The same flags may be in a YAML or JSON file, one per line (`do_train: true`): give
+its name first; later flags override it.
 
 The other flags that matter most are:
   --objective                    lcl, scl or ce: with a contrastive loss, or with cross-entropy alone

@@ -1,5 +1,6 @@
 """The list of commands, and their help texts."""
 
+import re
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 import hf_lcl
 from hf_lcl.__main__ import COMMANDS, main
+from hf_lcl.data.reading import KINDS
 
 
 def test_without_a_command_the_commands_are_listed(capsys):
@@ -42,6 +44,13 @@ def test_help_is_a_screen_and_help_all_lists_every_flag(name, capsys):
     assert "--help_all lists every flag" in printed[0]
     assert all(f"--{flag} " in printed[1] for flag in ("warmup_steps", "text_column_names", "gather_across_devices"))
     assert "--max-seq-length" not in printed[1]
+
+
+def test_the_help_of_train_names_every_kind_of_file(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    kinds = re.search(r"Files are (.*) or parquet\.", capsys.readouterr().out)[1]
+    assert {*KINDS} - {"ndjson"} == {*kinds.partition(" (")[0].split(", ")}
 
 
 @pytest.mark.parametrize(
