@@ -34,7 +34,7 @@ from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
 from .training.names import BatchesWithNames, names_as_texts
-from .training.preparing import align_model, prepare_model, prepare_objective, warn_of_untrained
+from .training.preparing import align_model, check_arguments, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
@@ -121,16 +121,7 @@ class ContrastiveTrainer(ExportingTrainer):
         **kwargs: Any,
     ):
         args = ContrastiveTrainingArguments("tmp_trainer") if args is None else args
-        if not isinstance(args, ContrastiveTrainingArguments):
-            raise TypeError(
-                f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, with the same fields."
-            )
-        if kwargs.get("compute_loss_func") is not None:
-            raise ValueError("compute_loss_func would replace the objective: leave it out.")
-        if args.mini_batch_size is not None and args.n_gpu > 1:
-            raise ValueError("mini_batch_size needs a process for each GPU: start the program with torchrun.")
-        if peft_config is not None and (args.fsdp or args.deepspeed):
-            raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
+        check_arguments(args, peft_config, **kwargs)
         self._raw = RawRows(model, processing_class, text_column, label_column)
         train_dataset = self._raw(train_dataset, "train")
         self._data = TrainingSet(train_dataset, self._raw.names)

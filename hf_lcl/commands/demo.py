@@ -49,7 +49,12 @@ def main(argv: list[str]) -> None:
     parser = model_parser("demo", DESCRIPTION)
     add_data_flags(parser, "the training texts, of which the closest are shown", "train_file", "label_column_name")
     add = parser.add_argument_group("the page").add_argument
-    add("--corrections", type=Path, default=Path("corrections.csv"), help="where corrected texts are appended")
+    add(
+        "--corrections",
+        type=Path,
+        default=Path("corrections.csv"),
+        help="csv file to which corrected texts are appended",
+    )
     listed = "the list that `audit` wrote: its flagged rows are shown one by one, to decide on"
     add("--audit_file", type=Path, help=listed)
     add("--port", type=int, default=7860, help="port of the page on 127.0.0.1")

@@ -25,6 +25,26 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 
+def check_arguments(
+    args: Any, peft_config: "PeftConfig | None" = None, compute_loss_func: Any = None, **others: Any
+) -> None:
+    """
+    Checks arguments of a trainer that cannot be combined.
+
+    Raises:
+        TypeError: if `args` are no [`ContrastiveTrainingArguments`].
+        ValueError: for a loss function, gradient caching with `DataParallel`, or an adapter in a sharded model.
+    """
+    if not isinstance(args, ContrastiveTrainingArguments):
+        raise TypeError(f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, with the same fields.")
+    if compute_loss_func is not None:
+        raise ValueError("compute_loss_func would replace the objective: leave it out.")
+    if args.mini_batch_size is not None and args.n_gpu > 1:
+        raise ValueError("mini_batch_size needs a process for each GPU: start the program with torchrun.")
+    if peft_config is not None and (args.fsdp or args.deepspeed):
+        raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
+
+
 def prepare_model(
     model: PreTrainedModel | str | PathLike,
     args: ContrastiveTrainingArguments,

@@ -87,8 +87,8 @@ def test_a_search_may_run_out_of_time(search, flags, capsys):
     [
         ({"space": "narrow"}, ["--space 'narrow'", "'paper'", "'wide'"]),
         ({"n_trials": "0"}, ["n_trials"]),
-        ({"space": "paper", "objective": "ce"}, ["space='paper'", "'scl'"]),
-        ({"study_db": "train_file"}, ["study_db=", "no SQLite file"]),
+        ({"space": "paper", "objective": "ce"}, ["--space 'paper'", "'scl'"]),
+        ({"study_db": "train_file"}, ["--study_db ", "no SQLite file"]),
         ({"validation_file": None}, ["No validation split", "--validation_file"]),
         ({"train_file": "none.jsonl"}, ["none.jsonl", "does not exist"]),
     ],

@@ -167,7 +167,7 @@ def test_the_documented_commands(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--kind=cnn"], "error: kind='cnn' is unknown: use one of 'rnn', 'gru', 'lstm'."),
+        (["--kind=cnn"], "error: --kind 'cnn' is unknown: use one of 'rnn', 'gru', 'lstm'."),
         (["--kind=gru", "--train_file=none.jsonl"], "error: The train file none.jsonl does not exist."),
         (
             ["--kind=gru", "--text_column_names=title"],
