@@ -269,7 +269,7 @@ def test_a_parquet_file_is_audited_and_corrected(encoder_folder, tmp_path, capsy
     main(["audit", path, "--model", str(encoder_folder), "--output_file", str(tmp_path / "audit.csv")])
     assert {row["text"] for row in read(tmp_path / "audit.csv")} == {row["text"] for row in rows}
     Path(decisions).write_text("text,label\nmy cake 3,angry\n")
-    main(["apply", decisions, path, "--output", new])
+    main(["apply", decisions, path, "--output_file", new])
     assert capsys.readouterr().out.endswith("new.csv: 6 rows; 1 changed, 0 dropped, 0 added\n")
     rows[3]["label"] = "angry"
     assert read(Path(new)) == [{name: str(value) for name, value in row.items()} for row in rows]
@@ -281,7 +281,7 @@ def test_an_undecodable_cell_is_told_before_it_is_written(tmp_path, fails):
     good = tmp_path / "good.csv"
     good.write_text("text,label\na,glad\n")
     for files, words in ((good, "t.csv"), "in column 'place'"), (("c.csv", good), "in column 'label'"):
-        told = fails(["apply", *(str(tmp_path / file) for file in files), "--output", str(tmp_path / "new.csv")])
+        told = fails(["apply", *(str(tmp_path / file) for file in files), "--output_file", str(tmp_path / "new.csv")])
         assert "line 2 holds the byte 0xE9" in told
         assert words in told
 

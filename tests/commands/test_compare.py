@@ -110,7 +110,7 @@ def test_with_a_file_first_what_no_flag_sets_is_chosen_as_by_train(
     [
         (["--objectives", "ce", "mse"], "--objectives 'mse' is unknown: use one of"),
         (["--seeds", "1", "1"], "--seeds [1, 1] holds one twice"),
-        (["--alpha", "2"], "--alpha 2.0 must lie in [0, 1]"),
+        (["--alpha", "2"], "--alpha 2.0 must be a number in [0, 1]"),
     ],
 )
 def test_bad_input_ends_in_one_line_before_anything_is_read(training_flags, fails, others, message):

@@ -38,7 +38,7 @@ def test_all_that_is_wrong_is_told_together(refused, start):
     )
     for words in (
         "--learnig_rate is no flag of this command. Did you mean --learning_rate? See --help.",
-        "--alpha 2.0 must lie in [0, 1]",
+        "--alpha 2.0 must be a number in [0, 1]",
         "--num_train_epochs: invalid float value: 'many'.",
         "queue_size was removed: use a larger --per_device_train_batch_size",
         "--max_seq_length 0 leaves no text",
@@ -54,7 +54,7 @@ def test_files_and_columns_are_looked_at_before_any_work(refused, start):
         *("--text_column_names", "txt", "--label_column_name", "Lable"),
     )
     for words in (
-        "--alpha 2.0 must lie in",
+        "--alpha 2.0 must be a number in",
         f"The train file {start['train_file']} has no text column 'txt'; its columns are 'text', 'label'. Did you",
         "has no label column 'Lable'; its columns are 'text', 'label'. Did you mean label? Name it with --label_col",
         "The test file nowhere.csv does not exist.",
@@ -154,7 +154,7 @@ def test_other_commands(refused, argv, words):
 
 
 MESSAGES = {
-    "apply c.csv t.csv --output n.csv": "(--corrections_encoding 'cp1252' may read it), in column 'text'.",
+    "apply c.csv t.csv --output_file n.csv": "(--corrections_encoding 'cp1252' may read it), in column 'text'.",
     "audit c.csv": "(--encoding 'cp1252' may read it), in column 'text'. --skip_bad_rows leaves such rows out.",
     "predict out c.csv --text_column_names t": "its columns are 'text', 'label'. Name it with --text_column_names.",
     "predict out rows.json": ": --json_field 'data' reads the rows of that field.",
