@@ -15,6 +15,7 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoModel, AutoModelForSequenceClassification, TrainerCallback
 
 from hf_lcl import ContrastiveTrainer, ContrastiveTrainingArguments, LCLForSequenceClassification
+from hf_lcl.data.views import IS_NAME
 from hf_lcl.model.pooling import pool
 from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
@@ -257,7 +258,13 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert told[0].startswith("Before the first step: classifier fitted, about ")
     assert len(told) == 2
     assert told[1].startswith("head_start is left out. The logits of EuroBertFor")
-    assert not any("loss_names" in line for line in trainer.state.log_history)
+
+
+def test_names_that_no_fit_has_judged_stay_out_of_the_batches(make_trainer, without_linear_end):
+    trainer = make_trainer(model=without_linear_end, objective="lcl", max_steps=1)
+    assert IS_NAME in next(iter(trainer.get_train_dataloader()))
+    trainer.train()
+    assert "loss_names" not in trainer.state.log_history[0]
 
 
 def test_other_errors_are_not_taken_for_a_classifier_that_cannot_be_fitted(encoder_folder, splits, tmp_path):
