@@ -1,8 +1,10 @@
 """An optuna study in a SQLite file, which several processes can share and which survives killed processes."""
 
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,10 +197,12 @@ class SharedStudy:
         with self.lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
             self.optuna.storages.fail_stale_trials(self.study)
+            # optuna does not detect a trial that was killed before its first heartbeat, and has no call that tells.
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE_SECONDS)) as file:
+                alive = {trial_id for (trial_id,) in file.execute("SELECT trial_id FROM trial_heartbeats")}
             for trial in self.trials():
-                # optuna does not detect a trial that was killed before its first heartbeat; it has no values yet.
-                begun = trial.state.name == "RUNNING" and not trial.params
-                if begun and datetime.now() - trial.datetime_start > self._grace:
+                is_silent = trial.state.name == "RUNNING" and trial._trial_id not in alive
+                if is_silent and datetime.now() - trial.datetime_start > self._grace:
                     self.study.tell(trial.number, state=failed)
             present = {trial.user_attrs["place"]: trial for trial in self.trials()}
             for place, given in enumerate(self._planned):

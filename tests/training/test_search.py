@@ -333,9 +333,12 @@ def test_a_trial_that_failed_waits_again_with_its_values(tmp_path):
     assert again.study.ask().suggest_float("x", 0, 1) == value
 
 
-def test_a_trial_that_died_before_its_first_sign_of_life_waits_again(tmp_path):
+@pytest.mark.parametrize("has_values", [False, True])
+def test_a_trial_that_died_before_its_first_sign_of_life_waits_again(tmp_path, has_values):
     study = shared(tmp_path / "a.db", [{"x": 1}])
-    study.study.ask()
+    trial = study.study.ask()
+    if has_values:
+        trial.suggest_float("x", 0, 1)
     assert [state for state, _ in states(shared(tmp_path / "a.db", [{"x": 1}]))] == ["RUNNING"]
     time.sleep(1.1)
     again = shared(tmp_path / "a.db", [{"x": 1}], grace_seconds=1)
