@@ -72,6 +72,7 @@ def main(argv: list[str]) -> None:
 
         trainer = make_trainer(model_args, training_args, splits, names, tokenizer)
         run_job(trainer, splits, data_args, when_trained=keep_settings)
+    trainer.accelerator.end_training()  # or a process may abort as it exits while others still write
 
 
 def naming_file(argv: list[str], arguments: Iterable[Any]) -> list[str]:
