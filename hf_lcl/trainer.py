@@ -396,8 +396,7 @@ class ContrastiveTrainer(ExportingTrainer):
         >>> best = trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
-        several = self._data.labels is not None and self._data.labels.ndim == 2
-        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels, several
+        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels, self._data.has_several_labels
         space, compute, direction = prepare_search(*known, hp_space, compute_objective, direction, backend)
         return super().hyperparameter_search(space, compute, n_trials, direction, backend, *args, **kwargs)
 

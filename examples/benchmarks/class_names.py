@@ -70,10 +70,11 @@ def main(argv: list[str] | None = None) -> None:
     for run in (progress := tqdm([run for run in planned if run not in ledger], desc="draws")):
         progress.set_postfix_str(f"{run['cell']}, seed {run['seed']}")
         ledger.add(run, result(settings, run))
-    wanted = [run | {"encoder": None} for run in planned]
-    found = [run for run in ledger.runs() if run["settings"] | {"encoder": None} in wanted]
-    found.sort(key=lambda run: (run["settings"]["encoder"], wanted.index(run["settings"] | {"encoder": None})))
-    page = markdown(found)
+    # The same draws for all encoders, one encoder after the other.
+    runs = sorted(ledger.runs(), key=lambda run: run["settings"]["encoder"])
+    encoders = dict.fromkeys(run["settings"]["encoder"] for run in runs)
+    wanted = [draw | {"encoder": encoder} for encoder in encoders for draw in planned]
+    page = markdown([run for draw in wanted for run in runs if run["settings"] == draw])
     settings.results.with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..support.files import check_has_model
 from .arguments import DataArguments
 from .exits import UsageError, wrong_usage
 from .parsing import SETTINGS, command_parser, given_names, parse_strictly, read_settings, refuse
@@ -84,8 +85,8 @@ def parse_model_flags(parser: ArgumentParser, argv: list[str]) -> tuple[Namespac
 def model_folder(name: str) -> Path:
     """The folder of a model; raises a `UsageError` if it holds none."""
     folder = Path(name)
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"{folder} holds no model (config.json): name a folder that does.")
+    with wrong_usage():
+        check_has_model(folder)
     return folder
 
 

@@ -14,7 +14,7 @@ from ..model.classes import OUT_OF_SCOPE, class_names, fitted_class
 from ..model.configuration import SEVERAL
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
-from ..support.files import read_json
+from ..support.files import check_has_model, read_json
 from .card import refresh_card
 from .export import save_sequence_classifier
 
@@ -38,8 +38,7 @@ def check_folder(folder: Path) -> None:
     """Raises a `ValueError` if a folder holds no classifier, only an adapter, or a training model."""
     if (folder / "adapter_config.json").is_file():
         raise ValueError(f"{folder} holds an adapter, not a whole classifier: train with merge_adapter=True.")
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+    check_has_model(folder)
     if read_json(folder / "config.json").get("model_type") == "lcl":
         raise ValueError(f"{folder} holds a training model: name the folder that trainer.save_model() wrote.")
 

@@ -61,6 +61,12 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def check_has_model(folder: Path) -> None:
+    """Raises a `ValueError` for a folder without the configuration of a model."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds no model (config.json): name a folder that does.")
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON file; raises a `ValueError` that names it if it is cut short or not JSON."""
     try:

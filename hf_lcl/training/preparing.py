@@ -110,7 +110,7 @@ def align_model(model: LCLForSequenceClassification, args: ContrastiveTrainingAr
         )
     if config.problem_type == "regression":
         raise ValueError("The model's problem_type is 'regression': a classifier is needed.")
-    if data.labels is not None and data.labels.ndim == 2:
+    if data.has_several_labels:
         config.problem_type = config.text_config.problem_type = SEVERAL
     check_fit(data.labels, config, "train_dataset")
     if args.stop_when_learned and (config.has_several_labels or config.weighting == "classifier"):

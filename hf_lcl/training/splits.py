@@ -37,6 +37,11 @@ class TrainingSet:
             )
 
     @property
+    def has_several_labels(self) -> bool:
+        """Whether the labels are rows of 0 and 1, as far as they are known."""
+        return self.labels is not None and self.labels.ndim == 2
+
+    @property
     def class_names(self) -> list[str]:
         """The class names by id, as far as they are known, else placeholders; empty for a stream."""
         number = 0 if self.labels is None else self.labels.shape[1] if self.labels.ndim == 2 else self.classes[-1] + 1
