@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from .losses.meter import PartMeter
 from .model.classes import class_names
 from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
-from .start import distill_mean, fit_head
+from .start import distill_mean, fit_head, mean_embeddings
 from .start.unsupported import UnsupportedModelError
 from .support.checkpoints import RunMark, check_checkpoint, resume_point
 from .training.batching import order_stream, passes, prepare_sampler
@@ -38,7 +38,7 @@ from .training.preparing import align_model, check_arguments, prepare_model, pre
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
 from .training.splits import TrainingSet, check_evaluation_set
-from .training.start import Start, distillation_batches, learns_names, texts_to_fit
+from .training.start import MAX_COMPARED, MAX_TEXTS, Start, distillation_batches, learns_names, texts_and_names
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
 
@@ -141,7 +141,7 @@ class ContrastiveTrainer(ExportingTrainer):
             # The objective applies label smoothing, not the Trainer.
             warnings.filterwarnings("ignore", "Label smoothing is not compatible")
             super().__init__(model, args, data_collator, train_dataset, eval_dataset, tokenizer, **kwargs)
-        start = Start(self.distill_mean, self.fit_classifier)
+        start = Start(self.embed_texts, self.distill_mean, self.fit_classifier)
         self._learned = StopWhenLearned()
         for callback in (RunMark(), SamplerEpochCallback(), start, self._learned, CollapseMonitor()):
             self.add_callback(callback)
@@ -266,6 +266,15 @@ class ContrastiveTrainer(ExportingTrainer):
             if self.optimizer is not None:
                 warn_of_untrained(self.unwrapped, self.optimizer)
 
+    def embed_texts(self, description: str = "embeddings") -> tuple[Tensor, Tensor]:
+        """
+        Embeds up to 2,000 training texts, then the name of each class with `names_as_texts`; returns their
+        [`start.mean_embeddings`] and labels.
+        """
+        gather = self.accelerator.gather_for_metrics
+        batches = self._read_once(MAX_COMPARED)
+        return mean_embeddings(self.unwrapped, batches, gather=gather, description=description)
+
     def distill_mean(self, description: str = "mean into first token") -> None:
         """Trains the encoder's first token, without labels, to match the mean; see [`start.distill_mean`]."""
         batch_size = self._train_batch_size * self.accelerator.num_processes
@@ -281,13 +290,15 @@ class ContrastiveTrainer(ExportingTrainer):
         With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
         classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        texts = texts_to_fit(self.train_dataset, self._names_as_texts(self.train_dataset), self.args.seed)
-        # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
-        batches = map(texts_alone, self.get_test_dataloader(texts))
         weights = self._data.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
         options: Any = {"class_weights": weights, "gather": gather, "description": description}
-        return fit_head(self.unwrapped, batches, keep=keep, **options)
+        return fit_head(self.unwrapped, self._read_once(MAX_TEXTS), keep=keep, **options)
+
+    def _read_once(self, most: int) -> Iterator[dict[str, Tensor]]:
+        texts = texts_and_names(self.train_dataset, self._names_as_texts(self.train_dataset), self.args.seed, most)
+        # Not an evaluation dataloader: with persistent workers, the Trainer would cache it for the next evaluation.
+        return map(texts_alone, self.get_test_dataloader(texts))
 
     # Steps
 

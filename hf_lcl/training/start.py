@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, Subset
 from transformers import TrainerCallback, TrainerState
@@ -23,6 +24,7 @@ from .names import BatchesWithNames, say_more
 logger = logging.get_logger(__name__)
 
 MAX_TEXTS = 20_000  # a logistic regression learns little from more
+MAX_COMPARED = 2_000  # with class names: their mean changes little with more
 NAMES_IN_BATCHES = "names_in_batches"  # in `LCLConfig.start`, beside the parts that are done
 TITLES = {"distill_mean": "mean into first token", "head_start": "classifier fitted"}
 
@@ -32,16 +34,23 @@ class Start(TrainerCallback):
     Runs [`start.distill_mean`] and [`start.fit_head`] before the first step of a model that was never trained.
 
     Completed parts are stored in the model's configuration (`LCLConfig.start`), and so in checkpoints: a resumed run,
-    a second training or another trainer does not repeat them. After the fit, batches keep the names of their classes,
-    which is noted there, too, only if these [`names.say_more`].
+    a second training or another trainer does not repeat them. Before the first part, the encoder embeds texts and
+    class names: batches, those of the distillation too, hold names only if these [`names.say_more`]. This is noted
+    there, too.
 
-    `distill_mean` and `fit_head` are called with the title of their progress bar, the only thing that `train FILE`
-    shows of them. `fit_head` returns the features and labels that the classifier was fitted to, which are passed to
-    `listener`, if it is set.
+    All three functions are called with the title of their progress bar, the only thing that `train FILE` shows of
+    them. `embed` returns embeddings and labels of texts, then of names. `fit_head` returns the features and labels that
+    the classifier was fitted to, which are passed to `listener`, if it is set.
     """
 
-    def __init__(self, distill_mean: Callable[[str], None], fit_head: Callable[[str], Any]):
-        self._parts = {"distill_mean": distill_mean, "head_start": fit_head}
+    def __init__(
+        self,
+        embed: Callable[[str], tuple[Tensor, Tensor]],
+        distill_mean: Callable[[str], None],
+        fit_head: Callable[[str], tuple[Tensor, Tensor]],
+    ):
+        self._embed = embed
+        self._parts: dict[str, Callable[[str], Any]] = {"distill_mean": distill_mean, "head_start": fit_head}
         self.listener: Callable[[Tensor, Tensor], None] | None = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
@@ -66,28 +75,23 @@ class Start(TrainerCallback):
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
-                made: tuple[Tensor, Tensor] | None = None
+                if isinstance(dataset, BatchesWithNames) and model.config.start is None:
+                    self._look_at_names(dataset, state, model)
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
-                    made = self._do(name, title, args, model)
-                if made is not None and isinstance(dataset, BatchesWithNames):
-                    self._look_at_names(*made, dataset, state, model)
-        if isinstance(dataset, BatchesWithNames) and NAMES_IN_BATCHES not in (model.config.start or ()):
+                    self._do(name, title, args, model)
+        if isinstance(dataset, BatchesWithNames) and not learns_names(args, model, dataset):
             dataset.leave_names_out()
         model.starting_point = StartingPoint()  # from here on its weights are trained ones
 
     def _look_at_names(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        dataset: BatchesWithNames,
-        state: TrainerState,
-        model: LCLForSequenceClassification,
+        self, dataset: BatchesWithNames, state: TrainerState, model: LCLForSequenceClassification
     ) -> None:
-        """Settles whether batches hold the names of their classes, by the data of the fit, in which they come last."""
-        if say_more(features, labels, len(dataset.names)):
-            model.config.start = [*(model.config.start or ()), NAMES_IN_BATCHES]
-        elif state.is_world_process_zero:
+        """Settles whether batches hold the names of their classes."""
+        with torch.random.fork_rng(devices=[]):  # so that without names, training is as if there were none
+            embeddings, labels = self._embed("class names and texts compared")
+        model.config.start = [NAMES_IN_BATCHES] if say_more(embeddings, labels, len(dataset.names)) else []
+        if not model.config.start and state.is_world_process_zero:
             logger.warning(
                 "Batches are without class names: to this encoder, they say no more of their texts than these say of "
                 "one another."
@@ -95,18 +99,17 @@ class Start(TrainerCallback):
 
     def _do(
         self, name: str, title: str, args: ContrastiveTrainingArguments, model: LCLForSequenceClassification
-    ) -> Any:
+    ) -> None:
         try:
             made = self._parts[name](title)
         except UnsupportedModelError as error:  # by a classifier without a linear end, such as EuroBERT's
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
-            return None
+            return
         model.config.start = [*(model.config.start or ()), name]
         if made is not None and self.listener is not None:
             self.listener(*made)
-        return made
 
 
 def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, batch_size: int, max_steps: int) -> int:
@@ -178,12 +181,12 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
 def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
     Whether batches hold the names of their classes: with one label per text, if a new classifier is fitted before the
-    first step and these names then [`names.say_more`]. Not with second views from a column, which names do not have.
+    first step and these names [`names.say_more`]. Not with second views from a column, which names do not have.
     """
     if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
         return False
-    done = model.config.start or ()
-    return NAMES_IN_BATCHES in done if "head_start" in done else fits_head(args, model, dataset)
+    done = model.config.start  # `None` before names are compared
+    return fits_head(args, model, dataset) if done is None else NAMES_IN_BATCHES in done
 
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
@@ -192,12 +195,12 @@ def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool
     return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
 
 
-def texts_to_fit(dataset: Any, names: list[dict[str, Any]], seed: int = 0) -> Any:
+def texts_and_names(dataset: Any, names: list[dict[str, Any]], seed: int = 0, most: int = MAX_TEXTS) -> Any:
     """
-    The texts that a classifier is fitted to: at most `MAX_TEXTS` rows of the tokenised training set, drawn with `seed`
-    and sorted by length, and its [`names.names_as_texts`].
+    At most so many rows of the tokenised training set, drawn with `seed` and sorted by length, then its
+    [`names.names_as_texts`].
     """
-    rows = np.random.default_rng(seed).permutation(len(dataset))[:MAX_TEXTS]
+    rows = np.random.default_rng(seed).permutation(len(dataset))[:most]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]
     if not names:
         return Subset(dataset, by_length.tolist())

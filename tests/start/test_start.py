@@ -21,7 +21,11 @@ from hf_lcl.start import distill_mean, fit_head, mean_distillation
 from hf_lcl.start.head import INVERSE_PENALTY
 from hf_lcl.start.mean_distillation import MAX_PASSES
 from hf_lcl.training.names import names_as_texts
-from hf_lcl.training.start import Start, distills_mean, texts_to_fit
+from hf_lcl.training.start import Start, distills_mean, texts_and_names
+
+
+# Names with words that only the texts of their classes hold.
+SAYING = ("furious shouting rage", "sigh queue late", "party cake laughing", "medal won applause")
 
 
 class AtFirstStep(TrainerCallback):
@@ -260,11 +264,40 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
     assert told[1].startswith("head_start is left out. The logits of EuroBertFor")
 
 
-def test_names_that_no_fit_has_judged_stay_out_of_the_batches(make_trainer, without_linear_end):
+@pytest.mark.parametrize("say_more", [True, False])
+def test_names_are_compared_with_texts_also_where_no_classifier_can_be_fitted(make_trainer, without_linear_end, say_more):
+    names = list(SAYING) if say_more else list(SAYING)[::-1]
+    without_linear_end.set_class_names(names)
     trainer = make_trainer(model=without_linear_end, objective="lcl", max_steps=1)
     assert IS_NAME in next(iter(trainer.get_train_dataloader()))
     trainer.train()
-    assert "loss_names" not in trainer.state.log_history[0]
+    assert ("loss_names" in trainer.state.log_history[0]) == say_more
+
+
+class TestNamesInTheDistillation:
+    """The first token is trained on names only if these say more than the texts."""
+
+    @pytest.fixture
+    def encoder_at_first_step(self, make_trainer, as_sentence_transformer):
+        """The encoder's weights at the beginning of the first step."""
+
+        def run(names, **settings):
+            model = LCLForSequenceClassification.from_encoder(
+                as_sentence_transformer({"pooling_mode": "mean"}), id2label=dict(enumerate(names))
+            )
+            seen = AtFirstStep()
+            make_trainer(model=model, objective="lcl", max_steps=1, callbacks=[seen], **settings).train()
+            return {name: tensor for name, tensor in seen.weights.items() if "encoder" in name}
+
+        return run
+
+    def test_without_them_it_is_as_if_there_were_none(self, encoder_at_first_step):
+        wrong = encoder_at_first_step(SAYING[::-1])
+        assert changed(wrong, encoder_at_first_step(SAYING[::-1], names_as_texts=False)) == set()
+
+    def test_with_them_it_is_not(self, encoder_at_first_step):
+        fitting = encoder_at_first_step(SAYING)
+        assert changed(fitting, encoder_at_first_step(SAYING, names_as_texts=False)) == {"encoder"}
 
 
 def test_other_errors_are_not_taken_for_a_classifier_that_cannot_be_fitted(encoder_folder, splits, tmp_path):
@@ -341,7 +374,7 @@ def test_of_a_large_training_set_a_part_is_read(tokenizer):
     number = 20_010
     tokens = [[5 + row // 1000] * (1 + row % 3) for row in range(number)]
     rows = Dataset.from_dict({"input_ids": tokens, "labels": [0] * number, "row": range(number)})
-    texts = texts_to_fit(rows, names_as_texts(rows, {0: "glad", 1: "sad"}, tokenizer))
+    texts = texts_and_names(rows, names_as_texts(rows, {0: "glad", 1: "sad"}, tokenizer))
     assert len(texts) == 20_000 + 2
     drawn = [row["input_ids"] for row in texts[:20_000]]
     assert max(drawn[:2000])[0] - min(drawn[:2000])[0] > 10  # from everywhere

@@ -173,7 +173,7 @@ class TestTrainer:
         make_named(FITTING, max_steps=1, save_strategy="steps", save_steps=1).train()
         resumed = make_named(FITTING, max_steps=2, folder="resumed")
         resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-1"))
-        assert resumed.model.config.start == ["head_start", "names_in_batches"]
+        assert resumed.model.config.start == ["names_in_batches", "head_start"]
         assert "loss_names" in resumed.state.log_history[0]
         assert resumed.state.log_history[1]["loss_names"] > 0
 
