@@ -60,7 +60,8 @@ def names_as_texts(
 def say_more(features: Tensor, labels: Tensor, num_names: int) -> bool:
     """
     Whether class names say more of the texts of their classes than these say of one another: whether their
-    [`closeness`] is at least `CLOSENESS`. Letters, numbers, codes and words of an unknown language do not.
+    [`closeness`], by the embeddings of an encoder that is not trained yet, is at least `CLOSENESS`. Letters, numbers,
+    codes and words of an unknown language do not.
     """
     return closeness(features, labels, num_names) >= CLOSENESS
 

@@ -39,8 +39,8 @@ class Start(TrainerCallback):
     there, too.
 
     All three functions are called with the title of their progress bar, the only thing that `train FILE` shows of
-    them. `embed` returns embeddings and labels of texts, then of names. `fit_head` returns the features and labels that
-    the classifier was fitted to, which are passed to `listener`, if it is set.
+    them. `embed` returns embeddings and labels of texts, then of names. `fit_head` returns the features and labels of
+    its fit, which are passed to `listener`, if it is set.
     """
 
     def __init__(

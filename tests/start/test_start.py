@@ -265,7 +265,9 @@ def test_a_classifier_that_cannot_be_fitted_is_trained_from_random_weights_and_t
 
 
 @pytest.mark.parametrize("say_more", [True, False])
-def test_names_are_compared_with_texts_also_where_no_classifier_can_be_fitted(make_trainer, without_linear_end, say_more):
+def test_names_are_compared_with_texts_also_where_no_classifier_can_be_fitted(
+    make_trainer, without_linear_end, say_more
+):
     names = list(SAYING) if say_more else list(SAYING)[::-1]
     without_linear_end.set_class_names(names)
     trainer = make_trainer(model=without_linear_end, objective="lcl", max_steps=1)
