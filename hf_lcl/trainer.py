@@ -1,6 +1,5 @@
 """The Trainer with a contrastive objective: what differs from `transformers.Trainer`, and nothing else."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from transformers.data.data_collator import DataCollator
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import BestRun, EvalLoopOutput, HPSearchBackend, TrainOutput
@@ -17,7 +16,7 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
-from .data.views import IS_NAME, input_columns, texts_alone
+from .data.views import IS_NAME, input_columns, native_inputs, texts_alone
 from .evaluation.metrics import classification_metrics
 from .hub.card import CardFacts
 from .hub.exporting_trainer import ExportingTrainer
@@ -29,15 +28,15 @@ from .model.modeling import LCLForSequenceClassification
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head, mean_embeddings
 from .start.unsupported import UnsupportedModelError
-from .support.checkpoints import RunMark, check_checkpoint, resume_point
+from .support.checkpoints import RunMark, resumed_from
 from .training.batching import order_stream, passes, prepare_sampler
 from .training.collapse import CollapseMonitor
+from .training.data_sets import DataSets
 from .training.learned import HEAD_KEPT_SHARE, StopWhenLearned
-from .training.names import BatchesWithNames, names_as_texts
-from .training.preparing import align_model, check_arguments, prepare_model, prepare_objective, warn_of_untrained
+from .training.names import BatchesWithNames, names_of_model
+from .training.preparing import check_arguments, prepare_model, prepare_objective, warn_of_untrained
 from .training.raw_rows import RawRows
 from .training.search import prepare_search, pruning
-from .training.splits import TrainingSet, check_evaluation_set
 from .training.start import MAX_COMPARED, MAX_TEXTS, Start, distillation_batches, learns_names, texts_and_names
 from .training.step import Step
 from .training_args import ContrastiveTrainingArguments
@@ -61,10 +60,6 @@ class ContrastiveTrainer(ExportingTrainer):
     batches are without class names, logs them with its prefix. The contrastive parts depend on the composition of the
     batches: select models by accuracy, F1 or `loss_ce`.
 
-    The classifier, its tokenizer and its card are pushed, never a checkpoint. `hub_strategy` sets when: with
-    `save_model()` and `push_to_hub()` (`"end"`); with each checkpoint, which is skipped while an earlier push runs if
-    `hub_always_push=False` (`"every_save"`, `"checkpoint"`); or with every checkpoint (`"all_checkpoints"`).
-
     Args:
         model ([`LCLForSequenceClassification`], `PreTrainedModel` or `str`): the model, a plain sequence classifier,
             or the name of an encoder. The last two are wrapped, with a weighting head for `objective="lcl"`; a name
@@ -74,7 +69,7 @@ class ContrastiveTrainer(ExportingTrainer):
         train_dataset, eval_dataset: tokenised rows with `labels` (class ids), or a stream of them (with `max_steps`),
             balanced by a buffer; see [`data.balance_stream`]. Or texts with labels in any form, which are tokenised
             here: see [`training.raw_rows.RawRows`]. `predict` and `evaluate` take all of these, and plain strings.
-            Rows of 0 and 1 as `labels` make the model one for several labels per text.
+            Lists of labels (in tokenised rows, rows of 0 and 1) make the model one for several labels per text.
         processing_class (`PreTrainedTokenizerBase`, *optional*): pads batches and is saved beside the model; for texts
             it defaults to the encoder's.
         text_column, label_column (`str`, *optional*): columns of raw texts; default to `"text"` and `"label"`.
@@ -122,25 +117,22 @@ class ContrastiveTrainer(ExportingTrainer):
     ):
         args = ContrastiveTrainingArguments("tmp_trainer") if args is None else args
         check_arguments(args, peft_config, **kwargs)
-        self._raw = RawRows(model, processing_class, text_column, label_column)
-        train_dataset = self._raw(train_dataset, "train")
-        self._data = TrainingSet(train_dataset, self._raw.names)
-        eval_dataset = self._raw(eval_dataset, "evaluation", names=self._data.class_names)
-        tokenizer = self._raw.tokenizer
-        if self._raw.found_some:
+        self._data = DataSets(RawRows(model, processing_class, text_column, label_column), train_dataset, eval_dataset)
+        data, raw = self._data.training, self._data.raw
+        if raw.found_some:
             kwargs.setdefault("compute_metrics", classification_metrics)
         self._peft_config = peft_config
         self._step, self._eval_parts = Step(args), PartMeter()
         self.publisher = Publisher(args)
         self._past_optimizer: torch.optim.Optimizer | None = None  # the one that an earlier training created
         if model is not None:
-            model = prepare_model(model, args, self._data, tokenizer, peft_config)
-        if data_collator is None and tokenizer is not None:
-            data_collator = ContrastiveDataCollator(tokenizer)
+            model = prepare_model(model, args, data, raw.tokenizer, peft_config)
+        if data_collator is None and raw.tokenizer is not None:
+            data_collator = ContrastiveDataCollator(raw.tokenizer)
         with warnings.catch_warnings():
             # The objective applies label smoothing, not the Trainer.
             warnings.filterwarnings("ignore", "Label smoothing is not compatible")
-            super().__init__(model, args, data_collator, train_dataset, eval_dataset, tokenizer, **kwargs)
+            super().__init__(model, args, data_collator, data.dataset, self._data.evaluation, raw.tokenizer, **kwargs)
         start = Start(self.embed_texts, self.distill_mean, self.fit_classifier)
         self._learned = StopWhenLearned()
         for callback in (RunMark(), SamplerEpochCallback(), start, self._learned, CollapseMonitor()):
@@ -151,56 +143,36 @@ class ContrastiveTrainer(ExportingTrainer):
     @property
     def train_dataset(self) -> Any:
         """The training set; it may be replaced between two trainings."""
-        return self._data.dataset
+        return self._data.training.dataset
 
     @train_dataset.setter
     def train_dataset(self, dataset: Any) -> None:
-        if dataset is not self._data.dataset:
-            self._look_at_training_set(self._raw(dataset, "train", self.unwrapped))
-
-    def _look_at_training_set(self, dataset: Any) -> None:
-        data = TrainingSet(dataset, self._raw.names)
-        if self.model is not None:  # the Trainer deletes the model after a trial
-            align_model(self.unwrapped, self.args, data)
-        self._data = data
+        if dataset is not self.train_dataset:
+            self._data.set_training(dataset, self.unwrapped, self.args)
 
     @property
     def eval_dataset(self) -> Any:
         """The evaluation set, or several by name."""
-        return self._eval_dataset
+        return self._data.evaluation
 
     @eval_dataset.setter
     def eval_dataset(self, dataset: Any) -> None:
-        if self.model is not None:
-            dataset = self._raw(dataset, "evaluation", self.unwrapped)
-            check_evaluation_set(dataset, self.unwrapped.config, self._data.names)
-        self._eval_dataset = dataset
+        self._data.set_evaluation(dataset, self.unwrapped)
 
     def _set_signature_columns_if_needed(self) -> None:
         # The wrapper passes on all inputs of the architecture: their columns must be kept (token_type_ids, ...).
         self._signature_columns = None  # resets those of an earlier training, perhaps with other views
         super()._set_signature_columns_if_needed()
-        taken = [*self._signature_columns, *self._inputs]
+        taken = [*self._signature_columns, *native_inputs(self.unwrapped.native)]
         self._signature_columns = [*input_columns(taken, self.processing_class, self.args.view), IS_NAME]
 
-    @property
-    def _inputs(self) -> list[str]:
-        return [*inspect.signature(self.unwrapped.native.forward).parameters]
-
     def _names_as_texts(self, dataset: Any) -> list[dict[str, Any]]:
-        if not self.args.names_as_texts or not isinstance(self.data_collator, DataCollatorWithPadding):
-            return []  # another collator may need rows of one length
-        names = dict(enumerate(class_names(self.unwrapped.config)))
-        if self.args.remove_unused_columns:
-            inputs = input_columns(self._inputs, self.processing_class, view="dropout")  # names have no second view
-        else:
-            inputs = list(dataset[0])
-        return names_as_texts(dataset, names, self.processing_class, inputs)
+        return names_of_model(self.unwrapped, dataset, self.args, self.processing_class, self.data_collator)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         # A sampler is the public way to fix the composition of batches that are then sharded over processes.
         with_names = isinstance(train_dataset, BatchesWithNames)
-        sampler = prepare_sampler(self.args, self._data, self._train_batch_size, with_names=with_names)
+        sampler = prepare_sampler(self.args, self._data.training, self._train_batch_size, with_names=with_names)
         return super()._get_train_sampler(train_dataset) if sampler is None else sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler | None:
@@ -212,7 +184,7 @@ class ContrastiveTrainer(ExportingTrainer):
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         # All data sets pass through here: those of `predict` and `evaluate` in any form, and those of training: a
         # stream, which takes no sampler, or rows. There is no public method to replace the data set of a dataloader.
-        dataset = self._raw(dataset, model=self.unwrapped)
+        dataset = self._data.raw(dataset, model=self.unwrapped)
         if kwargs.get("is_training") and isinstance(dataset, IterableDataset):
             dataset = order_stream(dataset, self.args, self._train_batch_size, self._num_labels)
         elif kwargs.get("is_training") and learns_names(self.args, self.unwrapped, dataset):
@@ -231,16 +203,11 @@ class ContrastiveTrainer(ExportingTrainer):
             ValueError: for a folder that is not a complete checkpoint of such a run.
         """
         self._look_again()
-        resume_from_checkpoint = resume_point(resume_from_checkpoint, self.args.output_dir)
-        if resume_from_checkpoint is not None:
-            saved = check_checkpoint(resume_from_checkpoint, self.unwrapped.config, self.args.objective)
-            # The Trainer loads only weights; the configuration stores what was done before the first step.
-            self.unwrapped.config.start = saved.get("start")
-        self._learned.checkpoint = resume_from_checkpoint
+        self._learned.checkpoint = checkpoint = resumed_from(resume_from_checkpoint, self.unwrapped, self.args)
         is_made = self.optimizer is None
         try:
             with pruning(self.hp_search_backend):
-                output = super().train(resume_from_checkpoint, *args, **kwargs)
+                output = super().train(checkpoint, *args, **kwargs)
         finally:
             self._past_optimizer = self.optimizer if is_made else None
         if self.args.head_refit or self._learned.has_ended:
@@ -254,17 +221,16 @@ class ContrastiveTrainer(ExportingTrainer):
     def _look_again(self) -> None:
         """Checks what may have changed since the constructor: arguments, rows, and the optimizer."""
         args = self.args
-        args.check()
+        check_arguments(args, self._peft_config)
         self._step, self.publisher.args = Step(args), args
         if not args.auto_find_batch_size:  # keeps the size that it has found
             self._train_batch_size = args.train_batch_size
-        self._look_at_training_set(self.train_dataset)
+        self._data.set_training(self.train_dataset, self.unwrapped, args)
         if self.optimizer is self._past_optimizer:
             self.optimizer = None  # or the Trainer would reuse the learning rate and parameters of that training
-        if self.model is not None:
-            self.eval_dataset = self._eval_dataset
-            if self.optimizer is not None:
-                warn_of_untrained(self.unwrapped, self.optimizer)
+        self.eval_dataset = self.eval_dataset
+        if self.model is not None and self.optimizer is not None:
+            warn_of_untrained(self.unwrapped, self.optimizer)
 
     def embed_texts(self, description: str = "embeddings") -> tuple[Tensor, Tensor]:
         """
@@ -290,7 +256,7 @@ class ContrastiveTrainer(ExportingTrainer):
         With `names_as_texts`, the name of each class is added to its texts. `keep` is the weight of the present
         classifier in its mean with the fitted one. See [`start.fit_head`].
         """
-        weights = self._data.class_weights(self.args, self._num_labels)
+        weights = self._data.training.class_weights(self.args, self._num_labels)
         gather = self.accelerator.gather_for_metrics
         options: Any = {"class_weights": weights, "gather": gather, "description": description}
         return fit_head(self.unwrapped, self._read_once(MAX_TEXTS), keep=keep, **options)
@@ -304,7 +270,7 @@ class ContrastiveTrainer(ExportingTrainer):
 
     def make_objective(self) -> Objective:
         """The objective of training and evaluation, from the current arguments; override it to use another."""
-        return prepare_objective(self.args, self.unwrapped.config, self._data)
+        return prepare_objective(self.args, self.unwrapped.config, self._data.training)
 
     def training_step(self, model: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """
@@ -357,7 +323,7 @@ class ContrastiveTrainer(ExportingTrainer):
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As in `transformers.Trainer`; the texts may have any form that the constructor takes."""
         names_set = isinstance(eval_dataset, str) and isinstance(self.eval_dataset, dict)
-        data = eval_dataset if names_set else self._raw(eval_dataset, "evaluation", self.unwrapped)
+        data = eval_dataset if names_set else self._data.raw(eval_dataset, "evaluation", self.unwrapped)
         return super().evaluate(data, *args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
@@ -407,7 +373,8 @@ class ContrastiveTrainer(ExportingTrainer):
         >>> best = trainer.hyperparameter_search(n_trials=10).hyperparameters  # {"temperature": ..., ...}
         ```
         """
-        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels, self._data.has_several_labels
+        several = self._data.training.has_several_labels
+        known = self.args, self.eval_dataset, self.compute_metrics, self._num_labels, several
         space, compute, direction = prepare_search(*known, hp_space, compute_objective, direction, backend)
         return super().hyperparameter_search(space, compute, n_trials, direction, backend, *args, **kwargs)
 
@@ -420,10 +387,10 @@ class ContrastiveTrainer(ExportingTrainer):
         if trial is not None:
             # The Trainer applies a trial's arguments after building the model: too late for its weighting network.
             self._hp_search_setup(trial)
-            self.args.check()
+            check_arguments(self.args, self._peft_config)
             set_seed(self.args.seed)
         model: Any = super().call_model_init(trial)
-        model = prepare_model(model, self.args, self._data, self._raw.tokenizer, self._peft_config)
+        model = prepare_model(model, self.args, self._data.training, self._data.raw.tokenizer, self._peft_config)
         if trial is not None:
             set_seed(self.args.seed)  # the same random state as with a model passed to the constructor
         return model

@@ -23,6 +23,7 @@ else:
     ClassWeights = list[str] | None  # what the command line reads
 
 SAMPLERS = ("auto", "balanced", "random")
+LOSSES = ("loss_ce", "loss_weighting", "loss_contrastive")  # parts that an evaluation measures: less is better
 
 
 @dataclass
@@ -63,8 +64,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
         head_refit (`bool`, *optional*, defaults to `False`): whether the classifier is fitted in the same way after
             the last step. Earlier evaluations and checkpoints are without it.
         names_as_texts (`bool`, *optional*, defaults to `True`): whether the names of the classes are further texts,
-            where a classifier is fitted before the first step: of this fit and, if names [`training.names.say_more`]
-            than its texts, of every batch, whose texts are compared with them. See
+            where a classifier is fitted before the first step: of this fit and, with a contrastive objective and if
+            names [`training.names.say_more`] than its texts, of every batch, whose texts are compared with them. See
             [`losses.objective.cross_entropy_of_names`].
 
         > The batches
@@ -136,7 +137,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
+        is_set = self.greater_is_better is not None
         super().__post_init__()
+        if not is_set and (self.metric_for_best_model or "").endswith(LOSSES):
+            self.greater_is_better = False  # transformers takes only names that end in "loss" for losses
         self.check()
 
     def check(self) -> None:
@@ -146,7 +150,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
         check_choice("view", self.view, VIEWS)
         check_temperature(self.temperature)
         self.class_weights = _parse_class_weights(self.class_weights)
-        mini, views, batch = self.mini_batch_size, f"num_views={self.num_views}", self.per_device_train_batch_size
+        mini, views = self.mini_batch_size, f"num_views={self.num_views}"
         for name in ("num_views", "samples_per_class", "mini_batch_size", "gradient_accumulation_steps"):
             if not isinstance(getattr(self, name), Integral | None):
                 raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number.")
@@ -173,8 +177,8 @@ class ContrastiveTrainingArguments(TrainingArguments):
             )
         if self.samples_per_class < 2:
             raise ValueError(f"samples_per_class={self.samples_per_class} leaves anchors without positives: use >= 2.")
-        if mini is not None and not 0 < mini <= batch:
-            raise ValueError(f"mini_batch_size={mini} must lie between 1 and per_device_train_batch_size={batch}.")
+        if mini is not None and mini < 1:
+            raise ValueError(f"mini_batch_size={mini} must be at least 1.")
         if self.num_views < 1:
             raise ValueError(f"{views} must be at least 1: use 2 for pairs.")
         if self.view == "column" and self.num_views != 2:

@@ -23,6 +23,10 @@ class ExportingTrainer(Trainer):
     """
     `transformers.Trainer` for an [`LCLForSequenceClassification`] whose folder and repository on the Hub hold the
     classifier inside it. Checkpoints hold the whole wrapper.
+
+    The classifier, its tokenizer and its card are pushed, never a checkpoint. `hub_strategy` sets when: with
+    `save_model()` and `push_to_hub()` (`"end"`); with each checkpoint, which is skipped while an earlier push runs if
+    `hub_always_push=False` (`"every_save"`, `"checkpoint"`); or with every checkpoint (`"all_checkpoints"`).
     """
 
     args: ContrastiveTrainingArguments

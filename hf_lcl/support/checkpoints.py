@@ -128,6 +128,17 @@ def resume_point(resume: bool | str | None, output_dir: str | Path) -> str | Non
     raise ValueError(f"resume_from_checkpoint={resume!r} {fault}: use {use}, or `last`.")
 
 
+def resumed_from(resume: bool | str | None, model: Any, args: Any) -> str | None:
+    """
+    The [`resume_point`] of a run, if [`check_checkpoint`] finds that `model` can be resumed from it. The Trainer loads
+    only weights: what was done before the first step is copied into the configuration of `model`.
+    """
+    checkpoint = resume_point(resume, args.output_dir)
+    if checkpoint is not None:
+        model.config.start = check_checkpoint(checkpoint, model.config, args.objective).get("start")
+    return checkpoint
+
+
 def check_checkpoint(checkpoint: str | Path, config: PreTrainedConfig, objective: str) -> dict[str, Any]:
     """
     The configuration in a checkpoint; empty if it holds only FSDP or DeepSpeed shards, which their library checks.

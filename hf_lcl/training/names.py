@@ -11,11 +11,14 @@ from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Subset
-from transformers import PreTrainedTokenizerBase
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.cells import LABEL_NAMES
 from ..data.labels import label_column
-from ..data.views import IS_NAME
+from ..data.views import IS_NAME, input_columns, native_inputs
+from ..model.classes import class_names
+from ..model.modeling import LCLForSequenceClassification
+from ..training_args import ContrastiveTrainingArguments
 
 
 # With all-MiniLM-L6-v2, names of emotions, topics and grades have 1.2 to 6.0, and gain accuracy. Those of intents have
@@ -57,11 +60,28 @@ def names_as_texts(
     return [{key: value for key, value in row.items() if key in first} for row in rows]
 
 
+def names_of_model(
+    model: LCLForSequenceClassification,
+    dataset: Any,
+    args: ContrastiveTrainingArguments,
+    tokenizer: PreTrainedTokenizerBase | None,
+    collator: Any,
+) -> list[dict[str, Any]]:
+    """The [`names_as_texts`] of a model for its training set; none without `args.names_as_texts`."""
+    if not args.names_as_texts or not isinstance(collator, DataCollatorWithPadding):
+        return []  # another collator may need rows of one length
+    inputs = list(dataset[0])
+    if args.remove_unused_columns:
+        inputs = input_columns(native_inputs(model.native), tokenizer, view="dropout")  # names have no second view
+    return names_as_texts(dataset, dict(enumerate(class_names(model.config))), tokenizer, inputs)
+
+
 def say_more(features: Tensor, labels: Tensor, num_names: int) -> bool:
     """
     Whether class names say more of the texts of their classes than these say of one another: whether their
     [`closeness`], by the embeddings of an encoder that is not trained yet, is at least `CLOSENESS`. Letters, numbers,
-    codes and words of an unknown language do not.
+    codes and words of an unknown language do not. If texts are no closer to their own class than to others, or each
+    class has a single text, names pass that are closer to their own class at all, as half of all unrelated ones are.
     """
     return closeness(features, labels, num_names) >= CLOSENESS
 

@@ -33,13 +33,18 @@ def check_arguments(
 
     Raises:
         TypeError: if `args` are no [`ContrastiveTrainingArguments`].
-        ValueError: for a loss function, gradient caching with `DataParallel`, or an adapter in a sharded model.
+        ValueError: for a loss function, mini-batches that are larger than the batch or with `DataParallel`, or an
+            adapter in a sharded model.
     """
     if not isinstance(args, ContrastiveTrainingArguments):
         raise TypeError(f"args is a {type(args).__name__}: use ContrastiveTrainingArguments, with the same fields.")
+    args.check()  # they may have changed since they were made
     if compute_loss_func is not None:
         raise ValueError("compute_loss_func would replace the objective: leave it out.")
-    if args.mini_batch_size is not None and args.n_gpu > 1:
+    mini, batch = args.mini_batch_size, args.per_device_train_batch_size
+    if mini is not None and mini > batch:
+        raise ValueError(f"mini_batch_size={mini} must be at most per_device_train_batch_size={batch}.")
+    if mini is not None and args.n_gpu > 1:
         raise ValueError("mini_batch_size needs a process for each GPU: start the program with torchrun.")
     if peft_config is not None and (args.fsdp or args.deepspeed):
         raise ValueError("peft_config under FSDP or DeepSpeed is not supported yet: leave one of them out.")
@@ -86,7 +91,7 @@ def _wrap(
     if data.names is not None:
         classes = {"id2label": dict(enumerate(data.names))}
     elif data.labels is not None:
-        classes = {"num_labels": data.labels.shape[1] if data.labels.ndim == 2 else 1 + int(data.classes[-1])}
+        classes = {"num_labels": len(data.class_names)}
     else:
         raise ValueError(
             f"model={str(model)!r} takes its classes from the training set, but train_dataset is missing or a stream "

@@ -122,6 +122,5 @@ def validation_metric(
             f"number: name it, such as metric_for_best_model='{evaluation_sets[0]}_{metric}'."
         )
     if chosen != "loss":  # load_best_model_at_end also sets "loss"
-        falls = chosen.removeprefix(f"{of_set}_").startswith("loss") or args.greater_is_better is False
-        return f"eval_{chosen}", "minimize" if falls else "maximize"
+        return f"eval_{chosen}", "minimize" if args.greater_is_better is False else "maximize"
     return f"eval_{metric}", "minimize" if metric == "loss_ce" else "maximize"

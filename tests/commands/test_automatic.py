@@ -173,6 +173,14 @@ def test_any_flag_is_repeated_by_the_settings(tickets, encoder_folder, tmp_path)
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_mini_batches_are_compared_with_the_batch_that_is_chosen(tickets, encoder_folder, tmp_path, fails):
+    flags = ["--model_name_or_path", str(encoder_folder), "--output_dir", str(tmp_path / "out"), "--use_cpu", "true"]
+    main(["train", str(tickets), *flags, "--max_steps", "1", "--mini_batch_size", "12"])
+    assert "mini_batch_size: 12" in (tmp_path / "out" / "settings.yaml").read_text()
+    told = fails(["train", str(tickets), *flags[:2], "--output_dir", str(tmp_path / "2"), "--mini_batch_size", "999"])
+    assert "--mini_batch_size 999 must be at most --per_device_train_batch_size 16" in told
+
+
 def test_given_files_are_not_replaced(files, encoder_folder, tmp_path):
     flags = ["--model_name_or_path", str(encoder_folder), "--max_steps", "1", "--use_cpu", "true"]
     main(["train", *[f"--{name}_file={path}" for name, path in files.items()], *flags, f"--output_dir={tmp_path}/o"])

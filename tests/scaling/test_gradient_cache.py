@@ -209,7 +209,7 @@ class TestTrainer:
         resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
         assert all(torch.equal(mine, its) for mine, its in zip(resumed.model.parameters(), expected, strict=True))
 
-    @pytest.mark.parametrize("size", [0, -1, 17])
-    def test_a_mini_batch_is_a_part_of_the_batch(self, make_trainer, size):
-        with pytest.raises(ValueError, match=f"mini_batch_size={size} must lie between 1 and .*=16"):
+    @pytest.mark.parametrize(("size", "allowed"), [(0, "least 1"), (-1, "least 1"), (17, "most .*=16")])
+    def test_a_mini_batch_is_a_part_of_the_batch(self, make_trainer, size, allowed):
+        with pytest.raises(ValueError, match=f"mini_batch_size={size} must be at {allowed}"):
             make_trainer(mini_batch_size=size)

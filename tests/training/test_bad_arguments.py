@@ -158,6 +158,21 @@ def test_the_wrapper_of_a_regression_model(make_trainer, bert_config):
         make_trainer(LCLForSequenceClassification.from_native(BertForSequenceClassification(bert_config)))
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_better"),
+    [
+        ({"metric_for_best_model": "loss_ce"}, False),
+        ({"metric_for_best_model": "eval_short_loss_weighting"}, False),
+        ({"metric_for_best_model": "loss_contrastive", "greater_is_better": True}, True),
+        ({"metric_for_best_model": "accuracy"}, True),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_less_of_a_loss_the_better(settings, is_better):
+    assert ContrastiveTrainingArguments("out", **settings).greater_is_better is is_better
+
+
 @pytest.mark.parametrize("name", sorted(REMOVED_ARGUMENTS))
 def test_an_argument_that_was_removed_says_what_to_write_instead(name):
     with pytest.raises(TypeError, match=f"^{name} was removed: "):

@@ -125,12 +125,12 @@ class TestAnotherTrainingSet:
 
     def test_class_weights_are_those_of_its_labels(self, make_trainer, splits):
         trainer = make_trainer(objective="ce", class_weights="balanced", per_device_eval_batch_size=64)
-        assert trainer._data.balanced_weights(4) == [1.0] * 4
+        assert trainer._data.training.balanced_weights(4) == [1.0] * 4
         unequal = [row for row, label in enumerate(splits["train"]["labels"]) if label < 3 or row % 2]
         trainer.train_dataset = splits["train"].select(unequal)
         labels = trainer.train_dataset["labels"][:]
         expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
-        assert trainer._data.balanced_weights(4) == pytest.approx(expected.tolist())
+        assert trainer._data.training.balanced_weights(4) == pytest.approx(expected.tolist())
 
     def test_what_cannot_be_trained_on_is_refused_when_it_is_set(self, make_trainer, splits):
         trainer = make_trainer(objective="lcl")
@@ -173,7 +173,7 @@ class TestArgumentsThatChangeAfterTheConstructor:
     @pytest.mark.parametrize(
         ("name", "value", "message"),
         [
-            ("mini_batch_size", 999, "mini_batch_size=999 must lie between 1"),
+            ("mini_batch_size", 999, "mini_batch_size=999 must be at most per_device_train_batch_size=16"),
             ("num_views", 0, "num_views=0 must be at least 1"),
             ("objective", "mse", "objective='mse' is unknown"),
             ("objective", "lcl", "needs a weighting network"),

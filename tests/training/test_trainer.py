@@ -227,7 +227,7 @@ def test_balanced_class_weights_are_inverse_to_the_frequency(make_trainer, split
         row for row, label in enumerate(labels) if label == 3
     ][:4]
     trainer = make_trainer(objective="ce", class_weights="balanced", train=splits["train"].select(kept))
-    assert trainer._data.balanced_weights(4) == pytest.approx([52 / 64, 52 / 64, 52 / 64, 52 / 16])
+    assert trainer._data.training.balanced_weights(4) == pytest.approx([52 / 64, 52 / 64, 52 / 64, 52 / 16])
 
 
 def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
@@ -239,7 +239,6 @@ def test_early_stopping_and_the_best_model(make_trainer, tmp_path):
         save_strategy="epoch",
         load_best_model_at_end=True,
         metric_for_best_model="loss_ce",
-        greater_is_better=False,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=0.5)],
     )
     trainer.train()
