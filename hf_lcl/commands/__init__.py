@@ -10,7 +10,7 @@ COMMANDS = {
     "next": "choose the texts of a pool to label next",
     "report": "a page with the metrics and plots of a finished classifier",
     "calibrate": "add a class out_of_scope to a finished classifier, and calibrate its probabilities",
-    "compare": "cross-entropy, SCL and LCL with the same budget and several seeds: a table and a paired test",
+    "compare": "cross-entropy, SCL and LCL with as many epochs at most, and several seeds: a table and a paired test",
     "search": "search for the settings that are best on validation texts",
     "demo": "a local page to try a finished classifier, and to correct it",
     "export": "a finished classifier as an ONNX graph, checked against PyTorch",

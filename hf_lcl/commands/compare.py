@@ -1,4 +1,4 @@
-"""`python -m hf_lcl compare`: compares the objectives on one data set, with the same budget."""
+"""`python -m hf_lcl compare`: compares the objectives on one data set, with as many epochs at most."""
 
 from dataclasses import dataclass, field
 from functools import partial

@@ -80,7 +80,7 @@ def run_job(
         locked(args.output_dir) if trainer.is_world_process_zero() else nullcontext(),
         telling_what_is_kept(lambda: _what_is_kept(trainer, is_finished)),
     ):
-        lines = label_check(trainer, data_args) if is_brief and data_args.audit else []
+        lines = label_check(trainer, data_args) if data_args.is_automatic and data_args.audit else []
         if args.do_train:
             metrics = trainer.train(resume_from_checkpoint=args.resume_from_checkpoint).metrics
             trainer.save_model()
@@ -155,9 +155,10 @@ def _what_is_kept(trainer: ContrastiveTrainer, is_finished: bool) -> str:
 def check_best_metric(trainer: ContrastiveTrainer) -> None:
     """Raises a `UsageError` if `metric_for_best_model` is not a metric of the evaluation."""
     args, number = trainer.args, len(class_names(trainer.model.config))
-    known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl"), "runtime"]
+    known = ["loss", "loss_ce", *["loss_weighting"] * (args.objective == "lcl")]
     if args.is_contrastive:
-        known += ["loss_contrastive", "valid_anchors", "positive_similarity", "negative_similarity"]
+        known += ["loss_contrastive", "valid_anchors", "positives_per_anchor", "candidates_per_anchor"]
+        known += ["positive_similarity", "negative_similarity"]
     if trainer.compute_metrics is not None:  # its keys, given one right prediction per class
         right = np.eye(number) if trainer.model.config.has_several_labels else np.arange(number)
         measured = trainer.compute_metrics(EvalPrediction(np.eye(number, dtype=np.float32), right))

@@ -11,7 +11,7 @@ from .formats import Row
 from .reading import Reader
 
 
-KEEP, CHANGE, DROP = DECISIONS = ("keep", "change", "drop")
+_, CHANGE, DROP = DECISIONS = ("keep", "change", "drop")
 READER = Reader(remedy="save it as UTF-8")  # of what the commands wrote and a spreadsheet may have saved
 COLUMNS = ("text", "label", "decision", "line")  # of a file of corrections
 

@@ -11,10 +11,10 @@ from ..evaluation.calibration import fit_temperature
 from ..evaluation.inference import run_model
 from ..evaluation.scope import Rule
 from ..model.classes import OUT_OF_SCOPE, class_names, fitted_class
-from ..model.configuration import SEVERAL
+from ..model.configuration import SEVERAL, LCLConfig
 from ..model.modeling import LCLForSequenceClassification
 from ..start.last_layer import add_class, layer_with_bias, remove_last_class, scale_logits
-from ..support.files import check_has_model, read_json
+from ..support.files import ADAPTER_CONFIG, check_has_model, read_json
 from .card import refresh_card
 from .export import save_sequence_classifier
 
@@ -36,10 +36,10 @@ def check_out_of_scope(classifier: PreTrainedModel) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raises a `ValueError` if a folder holds no classifier, only an adapter, or a training model."""
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER_CONFIG).is_file():
         raise ValueError(f"{folder} holds an adapter, not a whole classifier: train with merge_adapter=True.")
     check_has_model(folder)
-    if read_json(folder / "config.json").get("model_type") == "lcl":
+    if read_json(folder / "config.json").get("model_type") == LCLConfig.model_type:
         raise ValueError(f"{folder} holds a training model: name the folder that trainer.save_model() wrote.")
 
 

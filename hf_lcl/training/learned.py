@@ -29,8 +29,8 @@ FILE = "weights_mean.safetensors"
 CLASSIFIER_SHARE, WEIGHTING_SHARE = 0.05, 0.6
 EPOCHS_FACTOR = 1.5
 HEAD_KEPT_SHARE = 0.5  # weight of the trained last layer in its mean with one that is fitted to the final encoder
-# At least so many samples of the weights (all, of fewer steps), and one in each epoch. Their running mean is kept in
-# host memory, not on the device.
+# The weights are sampled at least this many times in a training (at each step, if it has fewer), and at least once in
+# each epoch. Their running mean is kept in host memory.
 MIN_SAMPLES = 200
 
 

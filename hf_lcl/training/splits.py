@@ -44,8 +44,9 @@ class TrainingSet:
     @property
     def class_names(self) -> list[str]:
         """The class names by id, as far as they are known, else placeholders; empty for a stream."""
-        number = 0 if self.labels is None else self.labels.shape[1] if self.labels.ndim == 2 else self.classes[-1] + 1
-        return self.names or placeholders(number)
+        if self.labels is None:
+            return self.names or []
+        return self.names or placeholders(self.labels.shape[1] if self.has_several_labels else self.classes[-1] + 1)
 
     def class_weights(self, args: ContrastiveTrainingArguments, num_labels: int) -> list[float] | None:
         """The class weights that the arguments set, one number per class, if any."""

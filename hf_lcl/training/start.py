@@ -180,10 +180,12 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
 
 def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
     """
-    Whether batches hold the names of their classes: with one label per text, if a new classifier is fitted before the
-    first step and these names [`names.say_more`]. Not with second views from a column, which names do not have.
+    Whether batches hold the names of their classes: with a contrastive loss and one label per text, if a new
+    classifier is fitted before the first step and these names [`names.say_more`]. Not with second views from a column,
+    which names do not have.
     """
-    if model.config.has_several_labels or (args.num_views > 1 and args.view == "column"):
+    has_own_views = args.num_views > 1 and args.view == "column"
+    if _is_plain(args) or model.config.has_several_labels or has_own_views:
         return False
     done = model.config.start  # `None` before names are compared
     return fits_head(args, model, dataset) if done is None else NAMES_IN_BATCHES in done
@@ -191,14 +193,16 @@ def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassi
 
 def _starts_by_default(args: ContrastiveTrainingArguments, dataset: Any) -> bool:
     # Plain cross-entropy has to equal training with transformers, step for step.
-    is_plain = not args.is_contrastive or args.alpha == 1
-    return not (is_plain or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
+    return not (_is_plain(args) or args.fsdp or args.deepspeed or isinstance(dataset, IterableDataset))
+
+
+def _is_plain(args: ContrastiveTrainingArguments) -> bool:
+    return not args.is_contrastive or args.alpha == 1
 
 
 def texts_and_names(dataset: Any, names: list[dict[str, Any]], seed: int = 0, most: int = MAX_TEXTS) -> Any:
     """
-    At most so many rows of the tokenised training set, drawn with `seed` and sorted by length, then its
-    [`names.names_as_texts`].
+    At most `most` rows of the tokenised training set, drawn with `seed` and sorted by length, then those of `names`.
     """
     rows = np.random.default_rng(seed).permutation(len(dataset))[:most]
     by_length = rows[np.argsort(token_counts(dataset)[rows], kind="stable")]

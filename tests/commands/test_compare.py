@@ -38,7 +38,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
     baseline = json.loads((out / "ce-seed0" / "report" / "summary.json").read_text())["metrics"]["accuracy"]
     assert "| metric | this model | cross-entropy | cross-entropy after the same start |" in card
     assert f" | {baseline:.4f} (" in card
-    assert "same budget" not in (out / "ce-seed0" / "README.md").read_text(encoding="utf-8")
+    assert "after the same start" not in (out / "ce-seed0" / "README.md").read_text(encoding="utf-8")
     page = (out / "lcl-seed0" / "report" / "index.html").read_text(encoding="utf-8")
     assert re.search(rf"after the same start</th>\n<td>{runs[1]['metrics']['accuracy']:.1%}</td>", page)
     # ce-start starts like lcl: with a fitted classifier; the tiny encoder was not trained with mean pooling.
@@ -66,7 +66,7 @@ def test_every_objective_and_seed_is_run_once_and_a_rerun_adds(flags, files, tmp
 
     # A new report keeps the baseline.
     main(["report", str(out / "lcl-seed0"), "--test_file", files["test"]])
-    assert "same budget" in (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
+    assert "after the same start it begins" in (out / "lcl-seed0" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -243,6 +243,8 @@ class TestTrainer:
             {"objective": "scl", "head_start": False},
             {"objective": "scl", "head_start": True, "names_as_texts": False},
             {"objective": "scl", "head_start": True, "num_views": 2, "view": "column"},
+            {"objective": "ce", "head_start": True},
+            {"objective": "lcl", "head_start": True, "alpha": 1.0},
         ],
         ids=str,
     )
@@ -264,9 +266,6 @@ class TestTrainer:
         batch = next(iter(trainer.get_train_dataloader()))
         classes = batch["labels"][~batch[IS_NAME]].unique().tolist()
         assert batch["labels"][batch[IS_NAME]].tolist() == classes
-
-    def test_cross_entropy_after_the_start_learns_from_them(self, make_trainer, read):
-        assert read(make_trainer(objective="ce", head_start=True))
 
     def test_a_finished_classifier_learns_from_its_texts_alone(self, make_trainer, read, tmp_path):
         first = make_trainer(objective="scl", max_steps=1)
