@@ -45,9 +45,10 @@ def hold_out(
             raise ValueError(f"{name}_split={share} must be above 0 and at most 0.5: write {name}_split=0.1.")
         taken = _draw(labels[left], keys[left], round(share * num_texts), rng)
         if not taken.any():
+            larger = f", or {name}_split=0.3" if share < 0.3 else ""
             raise ValueError(
-                f"{len(train)} rows are too few to hold out a {name} split of {share:.0%}: give a {name} file, or "
-                f"{name}_split=0.3."
+                f"{len(train)} rows are too few to hold out a {name} split of {share:.0%}, to which a class with a "
+                f"single text gives none: add texts, or give a {name} file{larger}."
             )
         parts[name] = train.select(left[taken])
         left = left[~taken]

@@ -1,11 +1,13 @@
 """Loads any checkpoint (bare encoder, pretraining head, fine-tuned classifier) as a sequence classifier."""
 
 import json
+import os
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -43,7 +45,7 @@ CANNOT_BE_WRAPPED = {
 class StartingPoint:
     """What is known of the weights that training starts from."""
 
-    has_new_head: bool = False  # whether the classifier has random weights, so that fitting it loses nothing
+    has_new_head: bool | None = None  # whether the classifier has random weights, if known
     pools_mean: bool | None = False  # whether sentence-transformers trained the encoder with mean pooling, if known
 
 
@@ -132,7 +134,8 @@ def load_classifier(
 ) -> tuple[PreTrainedModel, StartingPoint]:
     """
     Loads a sequence classifier from the Hub or a folder, with the `labels` of [`label_arguments`], and logs whether
-    its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`.
+    its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`; `dtype` defaults to float32,
+    since steps of training are lost in the rounding of float16 and bfloat16 weights.
 
     A head for the same number of classes is kept. Each class gets the row of the checkpoint's class of the same name,
     if there is one; the remaining rows keep their order.
@@ -142,6 +145,8 @@ def load_classifier(
             do not fit its configuration.
     """
     where = hub_arguments(kwargs)
+    if "torch_dtype" not in kwargs:  # the former name
+        kwargs.setdefault("dtype", torch.float32)
     is_mean = pools_mean(name, **where)
     name = transformer_folder(name)
     try:
@@ -179,5 +184,6 @@ def load_classifier(
         raise ValueError(f"No model can be loaded from {name}: {reason}") from error
     if absent == 0:
         reorder_classes(native, class_order(names_before, class_names(config)))
-    logger.warning(head_line(name, report, names_before, class_names(config)))
+    if os.environ.get("RANK", "0") == "0":  # said once, not by each process
+        logger.warning(head_line(name, report, names_before, class_names(config)))
     return native, StartingPoint(has_new_head=absent > 0, pools_mean=is_mean)

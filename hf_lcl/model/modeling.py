@@ -143,7 +143,8 @@ class LCLForSequenceClassification(PreTrainedModel):
             label2id (`dict[str, int]`, *optional*): the inverse of `id2label`; derived from it by default.
             pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
             weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
-            **kwargs: as in `AutoModelForSequenceClassification.from_pretrained` (`revision`, `dtype`, ...).
+            **kwargs: as in `AutoModelForSequenceClassification.from_pretrained` (`revision`, ...); `dtype` defaults to
+                float32, whatever the weights are stored in.
 
         Raises:
             ValueError: if the labels disagree, there is no model under that name, or its weights do not fit its

@@ -27,7 +27,7 @@ def prepare_sampler(
     """
     # With one text per class, any order is balanced, and the second view or the name of its class is its positive.
     has_positives = args.num_views > 1 or with_names
-    if data.labels is None or (has_positives and data.counts.max() < 2) or not _is_balanced(args, batch_size):
+    if data.labels is None or (has_positives and data.counts.max() < 2) or not is_balanced(args, batch_size):
         return None
     return LabelBalancedSampler(
         rarest_labels(data.labels),
@@ -43,7 +43,7 @@ def order_stream(
     stream: IterableDataset, args: ContrastiveTrainingArguments, batch_size: int, num_labels: int
 ) -> IterableDataset:
     """Orders a stream into balanced batches, since a stream takes no sampler; see [`balance_stream`]."""
-    if isinstance(stream, BalancedStream) or not _is_balanced(args, batch_size):
+    if isinstance(stream, BalancedStream) or not is_balanced(args, batch_size):
         return stream
     # Endless: to resume, the Trainer skips batches, in a finite stream only within its first pass.
     return balance_stream(
@@ -63,7 +63,7 @@ def _samples_per_class(args: ContrastiveTrainingArguments, batch_size: int) -> i
     return min(args.samples_per_class, batch_size // 2) if is_smaller else args.samples_per_class
 
 
-def _is_balanced(args: ContrastiveTrainingArguments, batch_size: int) -> bool:
+def is_balanced(args: ContrastiveTrainingArguments, batch_size: int) -> bool:
     """Whether batches hold several texts per class: on request, or by default if they are large enough."""
     if args.sampler == "random" or _samples_per_class(args, batch_size) < 2:
         return False
@@ -110,7 +110,7 @@ def check_stream(dataset: Any, args: ContrastiveTrainingArguments) -> None:
                 f"train_dataset is ordered for batches of {dataset.batch_size}, but a batch has "
                 f"{args.train_batch_size} texts: write balance_stream(..., batch_size={args.train_batch_size})."
             )
-    elif _is_balanced(args, args.train_batch_size):
+    elif is_balanced(args, args.train_batch_size):
         for name in ("eval_strategy", "save_strategy", "logging_strategy"):
             if getattr(args, name) == "epoch":
                 raise ValueError(

@@ -80,9 +80,15 @@ class Start(TrainerCallback):
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
                     self._do(name, title, args, model)
+            elif is_unstarted(args, model, dataset) and state.is_world_process_zero:
+                logger.warning(
+                    "Nothing is done before the first step, since a model in memory may be trained already. If its "
+                    "classifier is new, pass the name of the encoder in its place, or set head_start=True (and "
+                    "distill_mean=True for an encoder of sentence-transformers)."
+                )
         if isinstance(dataset, BatchesWithNames) and not learns_names(args, model, dataset):
             dataset.leave_names_out()
-        model.starting_point = StartingPoint()  # from here on its weights are trained ones
+        model.starting_point = StartingPoint(has_new_head=False)  # from here on its weights are trained ones
 
     def _look_at_names(
         self, dataset: BatchesWithNames, state: TrainerState, model: LCLForSequenceClassification
@@ -175,7 +181,13 @@ def fits_head(args: ContrastiveTrainingArguments, model: LCLForSequenceClassific
     """Whether the classifier is fitted before the first step."""
     if args.head_start is not None:
         return args.head_start and "head_start" not in (model.config.start or ())
-    return _starts_by_default(args, dataset) and model.starting_point.has_new_head
+    return _starts_by_default(args, dataset) and bool(model.starting_point.has_new_head)
+
+
+def is_unstarted(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:
+    """Whether a model would have the start by default, were it known that its classifier is new."""
+    is_unknown = model.starting_point.has_new_head is None and model.config.start is None
+    return args.head_start is None and is_unknown and _starts_by_default(args, dataset)
 
 
 def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassification, dataset: Any) -> bool:

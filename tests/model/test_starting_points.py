@@ -320,3 +320,16 @@ def test_where_on_the_hub_it_is_reaches_every_request(tmp_path, encoder_folder):
     assert isinstance(model.to_sequence_classifier(), BertForSequenceClassification)
     with pytest.raises(ValueError, match="someone/encoder"):
         LCLForSequenceClassification.from_encoder("someone/encoder", num_labels=3, **arguments | {"revision": "v3"})
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, torch.float32), ({"dtype": "auto"}, torch.float16)], ids=str)
+def test_weights_are_trained_in_float32_whatever_they_are_stored_in(bert, encoder_folder, options, expected):
+    bert.bert.half().save_pretrained(encoder_folder)
+    model = LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4, **options)
+    assert {parameter.dtype for parameter in model.native.parameters()} == {expected}
+
+
+def test_of_several_processes_one_says_what_starts_anew(encoder_folder, said, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    LCLForSequenceClassification.from_encoder(encoder_folder, num_labels=4)
+    assert said() == []

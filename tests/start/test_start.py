@@ -276,6 +276,20 @@ def test_names_are_compared_with_texts_also_where_no_classifier_can_be_fitted(
     assert ("loss_names" in trainer.state.log_history[0]) == say_more
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_told"),
+    [({"objective": "lcl"}, True), ({"objective": "scl", "head_start": False}, False), ({"objective": "ce"}, False)],
+    ids=str,
+)
+def test_a_model_in_memory_may_be_trained_already_and_this_is_said_once(make_trainer, bert, caplog, settings, is_told):
+    trainer = make_trainer(bert, max_steps=1, **settings)
+    trainer.train()
+    trainer.train()
+    told = [record.getMessage() for record in caplog.records if record.name == "hf_lcl.training.start"]
+    assert len(told) == is_told
+    assert all("pass the name of the encoder in its place, or set head_start=True" in line for line in told)
+
+
 class TestNamesInTheDistillation:
     """The first token is trained on names only if these say more than the texts."""
 

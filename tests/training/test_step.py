@@ -106,8 +106,11 @@ def test_another_process_whose_loss_is_not_finite_stops_this_one_too(model, batc
         step.finish(model)
 
 
-def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog):
-    step = make_step()
+@pytest.mark.parametrize(
+    ("sampler", "remedy"),
+    [("random", "Use sampler='balanced', or"), ("balanced", "Classes with a single text have none")],
+)
+def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog, sampler, remedy):
     inputs, labels = batch
     has, lone = rows_of(labels), []
     for row in range(12):
@@ -115,9 +118,11 @@ def test_a_batch_without_positives_is_named_once(model, batch, make_step, caplog
             lone.append(row)
     assert len(lone) > 1
     texts = {name: tensor[lone] for name, tensor in inputs.items()}
+    step = make_step(sampler=sampler, per_device_train_batch_size=len(lone))
     for _ in range(2):
         step.loss(model, texts, labels[lone], config=model.config, objective=Objective("scl"))
         step.finish(model, batch_size=len(lone))
     told = [record.getMessage() for record in caplog.records if "has a positive" in record.getMessage()]
     assert len(told) == 1
     assert all(f"LABEL_{label}: 1" in told[0] for label in has[lone].any(dim=0).nonzero().flatten())
+    assert remedy in told[0]
