@@ -48,6 +48,7 @@ from study.cost import cost_table
 from study.curve import Curve
 from study.plot import plot, plot_curves
 from study.rivals import RIVALS
+from study.runs import add_known_defaults
 from study.systems import SYSTEMS
 from study.table import markdown, repetitions
 from study.trajectory import scores
@@ -213,6 +214,7 @@ def write_tables(settings: Settings, ledger: Ledger) -> None:
                 repeated.append((seeds[seed], run))
             if seed not in seeds or likeness(run) >= likeness(seeds[seed]):
                 seeds[seed] = run
+    add_known_defaults(runs)
     page, picture = (cost_table, plot_curves) if settings.curves else (markdown, plot)
     table = page(runs, settings.cells, settings.systems) + repetitions(repeated)
     settings.results.with_suffix(".md").write_text(table, encoding="utf-8")

@@ -15,7 +15,7 @@ from study.cells import CELLS, Task, few_of_each, load_cell
 from study.cost import seconds_to
 from study.regret import holm, regret_tables
 from study.rivals import RIVALS
-from study.runs import correct
+from study.runs import add_known_defaults, correct
 from study.starts import cross_validated
 from study.systems import SYSTEMS, TRAINERS, ours
 from study.table import markdown
@@ -43,6 +43,23 @@ def flags(tmp_path, data_dir, encoder_folder) -> list[str]:
 
 def lines(tmp_path) -> list[dict]:
     return [json.loads(line) for line in (tmp_path / "accuracy.jsonl").read_text().splitlines()]
+
+
+def test_the_default_is_one_of_two_systems_by_whether_its_batches_hold_names():
+    cells = ["emoint, 8 each", "banking77, 5 each", "tweeteval, 16 each"]
+    runs = {
+        (cell, system): {2: f"{system} 2", 3: f"{system} 3"}
+        for cell in cells
+        for system in ("lcl-anchors", "lcl-learned")
+    }
+    runs |= {("emoint, 8 each", "lcl-default"): {2: "its own"}, ("sst5", "lcl-learned"): {0: "lcl-learned 0"}}
+    add_known_defaults(runs)
+    assert [runs.get((cell, "lcl-default")) for cell in (*cells, "sst5")] == [
+        {2: "its own", 3: "lcl-anchors 3"},
+        {2: "lcl-learned 2", 3: "lcl-learned 3"},
+        {2: "lcl-anchors 2", 3: "lcl-learned 3"},
+        None,
+    ]
 
 
 def finished(*bits: int) -> dict:

@@ -14,7 +14,7 @@ from .runs import Runs, correct
 SETS = (
     ("trainer-ce", "ce", "scl", "lcl-tenth", "logistic-regression", "lcl"),
     ("trainer-ce", "ce", "lcl", "lcl-learned", "logistic-regression", "lcl-names"),
-    ("trainer-ce", "ce", "lcl", "lcl-learned", "logistic-regression", "lcl-names", "lcl-anchors"),
+    ("trainer-ce", "ce", "lcl", "lcl-learned", "logistic-regression", "lcl-names", "lcl-default"),
 )
 RESAMPLES = 2000
 ABOUT = (

@@ -15,7 +15,7 @@ from .runs import Runs, correct
 
 
 # Systems that gains are relative to.
-REFERENCES = ("trainer-ce", "ce", "lcl", "lcl-learned", "lcl-names", "lcl-anchors")
+REFERENCES = ("trainer-ce", "ce", "lcl", "lcl-learned", "lcl-names", "lcl-anchors", "lcl-default")
 FROZEN = "logistic-regression"  # on the frozen encoder
 MIB = 2**20
 
