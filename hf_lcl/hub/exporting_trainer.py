@@ -39,8 +39,8 @@ class ExportingTrainer(Trainer):
 
     @property
     def unwrapped(self) -> LCLForSequenceClassification:
-        """The model without what accelerate or `torch.compile` put around it."""
-        if isinstance(self.model, LCLForSequenceClassification):  # the usual case; unwrapping is slow
+        """The model without what accelerate or `torch.compile` put around it; `None` after a trial of a search."""
+        if self.model is None or isinstance(self.model, LCLForSequenceClassification):  # else unwrapping is slow
             return self.model
         return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
 
