@@ -47,8 +47,8 @@ def hold_out(
         if not taken.any():
             larger = f", or {name}_split=0.3" if share < 0.3 else ""
             raise ValueError(
-                f"{len(train)} rows are too few to hold out a {name} split of {share:.0%}, to which a class with a "
-                f"single text gives none: add texts, or give a {name} file{larger}."
+                f"{len(train)} rows are too few to hold out a {name} split of {share:.0%} (a class with a single "
+                f"text gives none): add texts, or give a {name} file{larger}."
             )
         parts[name] = train.select(left[taken])
         left = left[~taken]

@@ -129,13 +129,21 @@ def check_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
         )
 
 
+def _sets_dtype(config: PreTrainedConfig, options: dict[str, Any]) -> bool:
+    """Whether options of `from_pretrained` set a dtype (formerly `torch_dtype`), or need one of their own."""
+    is_quantised = "quantization_config" in options or hasattr(config, "quantization_config")
+    is_flash = str(options.get("attn_implementation")).startswith("flash_attention")
+    return is_quantised or is_flash or not {"dtype", "torch_dtype"}.isdisjoint(options)
+
+
 def load_classifier(
     name: str | PathLike, labels: dict[str, Any], *, config: PreTrainedConfig | None = None, **kwargs: Any
 ) -> tuple[PreTrainedModel, StartingPoint]:
     """
     Loads a sequence classifier from the Hub or a folder, with the `labels` of [`label_arguments`], and logs whether
     its head is the checkpoint's or a new one. `kwargs` are those of `from_pretrained`; `dtype` defaults to float32,
-    since steps of training are lost in the rounding of float16 and bfloat16 weights.
+    since steps of training are lost in the rounding of float16 and bfloat16 weights, but not for quantised weights and
+    flash attention, which need others.
 
     A head for the same number of classes is kept. Each class gets the row of the checkpoint's class of the same name,
     if there is one; the remaining rows keep their order.
@@ -145,14 +153,14 @@ def load_classifier(
             do not fit its configuration.
     """
     where = hub_arguments(kwargs)
-    if "torch_dtype" not in kwargs:  # the former name
-        kwargs.setdefault("dtype", torch.float32)
     is_mean = pools_mean(name, **where)
     name = transformer_folder(name)
     try:
         if config is None:
             config = AutoConfig.from_pretrained(name, **where)
         check_architecture(config.model_type)
+        if not _sets_dtype(config, kwargs):
+            kwargs["dtype"] = torch.float32
         if config.model_type == "lcl":
             raise ValueError(
                 "it is a checkpoint of a training run. Go on with it by resume_from_checkpoint, or start from the "

@@ -144,7 +144,7 @@ class LCLForSequenceClassification(PreTrainedModel):
             pooling (`str`, *optional*): see [`LCLConfig`]; defaults to what the architecture's own classifier uses.
             weighting (`str`, *optional*, defaults to `"head"`): see [`LCLConfig`].
             **kwargs: as in `AutoModelForSequenceClassification.from_pretrained` (`revision`, ...); `dtype` defaults to
-                float32, whatever the weights are stored in.
+                float32, whatever the weights are stored in, except with quantised weights or flash attention.
 
         Raises:
             ValueError: if the labels disagree, there is no model under that name, or its weights do not fit its

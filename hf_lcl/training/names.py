@@ -81,7 +81,7 @@ def say_more(features: Tensor, labels: Tensor, num_names: int) -> bool:
     Whether class names say more of the texts of their classes than these say of one another: whether their
     [`closeness`], by the embeddings of an encoder that is not trained yet, is at least `CLOSENESS`. Letters, numbers,
     codes and words of an unknown language do not. Where texts are no closer to their own class than to others, half of
-    all unrelated names pass; where each class has one text, all do, as its only positives.
+    all unrelated names pass; where each class with a name has one text, all do, as its only positives.
     """
     return closeness(features, labels, num_names) >= CLOSENESS
 
@@ -97,7 +97,7 @@ def closeness(features: Tensor, labels: Tensor, num_names: int) -> float:
         num_names (`int`): number of names.
 
     Returns:
-        `float`: infinite if each class has one text, since then these cannot be compared with one another.
+        `float`: infinite if each class with a name has at most one text, which cannot be compared with another.
     """
     texts, names = (_directions(part) for part in (features[:-num_names], features[-num_names:]))
     belongs = (labels[:-num_names].unsqueeze(1) == labels[-num_names:]).float()  # (texts, names)
@@ -106,7 +106,7 @@ def closeness(features: Tensor, labels: Tensor, num_names: int) -> float:
     of_names = (names * own).sum(dim=1) / sizes - (names * rest).sum(dim=1) / others
     of_texts = (own.square().sum(dim=1) - sizes) / (sizes * (sizes - 1)) - (own * rest).sum(dim=1) / (sizes * others)
     of_texts = of_texts.where(sizes > 1, torch.nan)  # rounding would make one text as close to itself as it likes
-    if of_texts.isnan().all():
+    if not (sizes > 1).any():
         return torch.inf
     # A class without texts has nan, too. Texts may be no closer to those of their class than to others.
     return (of_names.nanmean() / of_texts.nanmean().clamp(min=1e-6)).item()

@@ -70,12 +70,15 @@ class Start(TrainerCallback):
                 )
             if parts:
                 batch_size = (state.train_batch_size or args.train_batch_size) * args.world_size
-                shares = start_shares(args, parts, len(dataset), batch_size, state.max_steps)
+                compares = isinstance(dataset, BatchesWithNames) and model.config.start is None
+                shares = start_shares(
+                    args, parts, len(dataset), batch_size, state.max_steps, compared=MAX_COMPARED * compares
+                )
                 if state.is_world_process_zero:
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)
                     logger.warning(f"Before the first step: {', '.join(told)}. Left out by {without}.")
-                if isinstance(dataset, BatchesWithNames) and model.config.start is None:
+                if compares:
                     self._look_at_names(dataset, state, model)
                 for place, (name, share) in enumerate(shares.items(), 1):
                     title = f"start {place}/{len(parts)}, {share:.0%} of the whole: {TITLES[name]}"
@@ -84,7 +87,7 @@ class Start(TrainerCallback):
                 logger.warning(
                     "Nothing is done before the first step, since a model in memory may be trained already. If its "
                     "classifier is new, pass the name of the encoder in its place, or set head_start=True (and "
-                    "distill_mean=True for an encoder of sentence-transformers)."
+                    "distill_mean=True for an encoder of sentence-transformers); if it is trained, head_start=False."
                 )
         if isinstance(dataset, BatchesWithNames) and not learns_names(args, model, dataset):
             dataset.leave_names_out()
@@ -112,6 +115,8 @@ class Start(TrainerCallback):
             if getattr(args, name):
                 raise
             logger.warning(f"{name} is left out. {error}")
+            if name == "head_start" and model.config.start:
+                model.config.start = [part for part in model.config.start if part != NAMES_IN_BATCHES]
             return
         model.config.start = [*(model.config.start or ()), name]
         if made is not None and self.listener is not None:
@@ -132,12 +137,23 @@ def distillation_batches(args: ContrastiveTrainingArguments, num_texts: int, bat
 
 
 def start_shares(
-    args: ContrastiveTrainingArguments, parts: Sequence[str], num_texts: int, batch_size: int, max_steps: int
+    args: ContrastiveTrainingArguments,
+    parts: Sequence[str],
+    num_texts: int,
+    batch_size: int,
+    max_steps: int,
+    compared: int = 0,
 ) -> dict[str, float]:
-    """The share of the total training time that each part takes, estimated in forward passes per text."""
+    """
+    The share of the total training time that each part takes, estimated in forward passes per text; the texts that are
+    `compared` with class names count with the fit.
+    """
     read = batch_size * distillation_batches(args, num_texts, batch_size, max_steps)
     # A backward pass takes twice the time of a forward pass.
-    costs = {"distill_mean": 3 * read + min(read, num_texts), "head_start": min(num_texts, MAX_TEXTS)}
+    costs = {
+        "distill_mean": 3 * read + min(read, num_texts),
+        "head_start": min(num_texts, MAX_TEXTS) + min(num_texts, compared),
+    }
     costs = {name: costs[name] for name in parts}
     training = 3 * max_steps * args.gradient_accumulation_steps * batch_size * args.num_views
     return {name: cost / (training + sum(costs.values())) for name, cost in costs.items()}
@@ -199,7 +215,7 @@ def learns_names(args: ContrastiveTrainingArguments, model: LCLForSequenceClassi
     has_own_views = args.num_views > 1 and args.view == "column"
     if _is_plain(args) or model.config.has_several_labels or has_own_views:
         return False
-    done = model.config.start  # `None` before names are compared
+    done = model.config.start  # `None` before the first part of the start, the only time when names are compared
     return fits_head(args, model, dataset) if done is None else NAMES_IN_BATCHES in done
 
 

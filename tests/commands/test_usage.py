@@ -158,7 +158,7 @@ MESSAGES = {
     "audit c.csv": "(--encoding 'cp1252' may read it), in column 'text'. --skip_bad_rows leaves such rows out.",
     "predict out c.csv --text_column_names t": "its columns are 'text', 'label'. Name it with --text_column_names.",
     "predict out rows.json": ": --json_field 'data' reads the rows of that field.",
-    "train t.csv": "gives none: add texts, or give a validation file, or --validation_split 0.3.",
+    "train t.csv": "gives none): add texts, or give a validation file, or --validation_split 0.3.",
     "train t.csv --validation_split 0.7": "must be above 0 and at most 0.5: write --validation_split 0.1.",
     "train t.csv --label_columns a b --label_delimiter |": "--label_columns and --label_delimiter are two ways",
     "train runs/seed=1/t.csv": "The train file runs/seed=1/t.csv does not exist.",

@@ -83,7 +83,7 @@ def test_columns_and_other_splits_stay():
         ([0, 1] * 20, {"test": 0.0}, "test_split=0.0 must be above 0 and at most 0.5"),
         ([0, 1] * 20, {"test": 0.6}, "test_split=0.6 must be above 0"),
         ([0, 1], {"validation": 0.1}, "2 rows are too few.* of 10%.*: add texts, .* or validation_split=0.3."),
-        ([0, 1], {"validation": 0.3}, "class with a single text gives none: add texts, or give a validation file.$"),
+        ([0, 1], {"validation": 0.3}, "text gives none.: add texts, or give a validation file.$"),
         ([0, 1] * 20, {"train": 0.1}, "The data has a train split"),
     ],
 )

@@ -45,6 +45,8 @@ def test_the_shares_of_the_whole(args_of):
     passes = 3 * 30 * number + min(30 * number, 200)
     assert shares["distill_mean"] == pytest.approx(passes / (passes + 200 + 3600))
     assert shares["head_start"] == pytest.approx(200 / (passes + 200 + 3600))
+    shares = start_shares(args_of(), ["head_start"], 200, 30, 40, compared=50)
+    assert shares["head_start"] == pytest.approx(250 / (250 + 3600))
 
 
 def test_the_teacher_reads_each_text_once_and_says_the_same(bert, tokenizer, splits, monkeypatch):

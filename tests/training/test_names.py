@@ -137,6 +137,10 @@ class TestWhetherNamesSayMore:
                 single = torch.tensor([0, *range(10, 44)])
                 assert say_more((features + noise / 5)[single], labels[single], 4) == expected, seed
 
+    def test_where_all_texts_are_of_one_class_there_is_nothing_to_compare(self):
+        features, _, _ = self.data([0, 1, 2, 3])
+        assert not say_more(features, torch.tensor([0] * 40 + [0, 1, 2, 3]), 4)
+
     @pytest.mark.parametrize("of_names", [[0, 1, 2, 3], [1, 2, 3, 0], [9, 9, 9, 9]], ids=str)
     def test_with_one_text_of_each_class_they_are_its_only_positives(self, of_names):
         features, labels, _ = self.data(of_names)

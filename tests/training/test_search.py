@@ -75,6 +75,12 @@ def test_what_trials_are_compared_by(tmp_path, compute_metrics, settings, expect
     assert validation_metric(args, compute_metrics, num_labels=4) == expected
 
 
+def test_a_loss_that_is_chosen_later_falls_too(tmp_path):
+    args = ContrastiveTrainingArguments(str(tmp_path), use_cpu=True)
+    args.metric_for_best_model = "eval_loss_ce"
+    assert validation_metric(args, classification_metrics, num_labels=4) == ("eval_loss_ce", "minimize")
+
+
 def several_accuracies(prediction: EvalPrediction) -> dict[str, float]:
     """As a user may write it."""
     return {"macro_f1": f1_score(prediction.label_ids, prediction.predictions > 0, average="macro")}

@@ -12,7 +12,7 @@ Runs = dict[tuple[str, str], dict[int, dict[str, Any]]]
 def add_known_defaults(runs: Runs) -> None:
     """
     Adds runs of `lcl-default` that need no training of their own: to the last bit, it is `lcl-anchors` where class
-    names say more than the texts, and `lcl-learned` where they do not.
+    names say more than the texts, and `lcl-learned` where they do not. Runs of `lcl-default` itself are kept.
     """
     for (cell, system), seeds in list(runs.items()):
         for seed, run in seeds.items():
