@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from .data import ContrastiveDataCollator
 from .data.sampler import SamplerEpochCallback
-from .data.views import IS_NAME, input_columns, native_inputs, texts_alone
+from .data.views import IS_NAME, input_columns, texts_alone
 from .evaluation.metrics import classification_metrics
 from .hub.card import CardFacts
 from .hub.exporting_trainer import ExportingTrainer
@@ -24,7 +24,7 @@ from .hub.publisher import Publisher
 from .losses import Objective
 from .losses.meter import PartMeter
 from .model.classes import class_names
-from .model.modeling import LCLForSequenceClassification
+from .model.modeling import LCLForSequenceClassification, native_inputs
 from .model.outputs import LCLOutput
 from .start import distill_mean, fit_head, mean_embeddings
 from .start.unsupported import UnsupportedModelError

@@ -23,7 +23,7 @@ else:
     ClassWeights = list[str] | None  # what the command line reads
 
 SAMPLERS = ("auto", "balanced", "random")
-LOSSES = ("loss_ce", "loss_weighting", "loss_contrastive")  # parts that an evaluation measures: less is better
+LOSSES = ("loss", "loss_ce", "loss_weighting", "loss_contrastive")  # what an evaluation measures of the objective
 
 
 @dataclass
@@ -139,7 +139,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         is_set = self.greater_is_better is not None
         super().__post_init__()
-        if not is_set and (self.metric_for_best_model or "").endswith(LOSSES):
+        if not is_set and is_loss(self.metric_for_best_model or ""):
             self.greater_is_better = False  # transformers takes only names that end in "loss" for losses
         self.check()
 
@@ -205,6 +205,11 @@ class ContrastiveTrainingArguments(TrainingArguments):
     def is_contrastive(self) -> bool:
         """Whether the objective has a contrastive part."""
         return self.objective != "ce"
+
+
+def is_loss(metric: str) -> bool:
+    """Whether less of a metric of an evaluation, such as `"eval_loss_ce"`, is better."""
+    return metric.endswith(LOSSES)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,10 +1,8 @@
 """Additional views of the texts of a training batch, as positives of the same text."""
 
-import inspect
-
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 
 VIEWS = ("dropout", "column")
@@ -12,11 +10,6 @@ VIEWS = ("dropout", "column")
 VIEW_PREFIX = "view_"
 # Column that says which rows of a training batch are names of classes, not texts.
 IS_NAME = "hf_lcl_is_name"
-
-
-def native_inputs(native: PreTrainedModel) -> list[str]:
-    """The names of all inputs of an architecture."""
-    return [*inspect.signature(native.forward).parameters]
 
 
 def input_columns(taken: list[str], tokenizer: PreTrainedTokenizerBase | None, view: str) -> list[str]:

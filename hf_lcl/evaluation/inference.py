@@ -1,6 +1,5 @@
 """Runs a finished classifier over texts: logits, embeddings and, where it has a weighting network, its logits."""
 
-import inspect
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.lengths import TOKENS_AT_ONCE, batches_by_length, token_counts, warn_of_cut_texts
-from ..model.modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification, native_inputs
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def run_model(
     """
     model.eval()
     known_ids = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
-    accepted = inspect.signature(model.native.forward).parameters
+    accepted = native_inputs(model.native)
     columns = [name for name in tokenizer.model_input_names if name in dataset.column_names and name in accepted]
     rows = dataset.select_columns(columns).with_format(None)
     collate = DataCollatorWithPadding(tokenizer)

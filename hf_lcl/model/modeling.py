@@ -81,7 +81,7 @@ class LCLForSequenceClassification(PreTrainedModel):
         self.config.text_config = native.config
         self.weighting_network = build_weighting_network(config.weighting, native, is_loaded)
         self.supports_gradient_checkpointing = native.supports_gradient_checkpointing
-        self._takes_use_cache = "use_cache" in inspect.signature(native.forward).parameters
+        self._takes_use_cache = "use_cache" in native_inputs(native)
         # In a tuple, since a module attribute would register every parameter a second time.
         self._adapted: tuple = ()
         self.starting_point = StartingPoint()  # unknown for a model in memory
@@ -296,6 +296,11 @@ class LCLForSequenceClassification(PreTrainedModel):
         if isinstance(self.weighting_network, PreTrainedModel):
             self.weighting_network.resize_token_embeddings(*args, **kwargs)
         return self.native.resize_token_embeddings(*args, **kwargs)
+
+
+def native_inputs(native: PreTrainedModel) -> list[str]:
+    """The names of all inputs of an architecture."""
+    return [*inspect.signature(native.forward).parameters]
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

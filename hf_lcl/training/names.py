@@ -15,9 +15,9 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..data.cells import LABEL_NAMES
 from ..data.labels import label_column
-from ..data.views import IS_NAME, input_columns, native_inputs
+from ..data.views import IS_NAME, input_columns
 from ..model.classes import class_names
-from ..model.modeling import LCLForSequenceClassification
+from ..model.modeling import LCLForSequenceClassification, native_inputs
 from ..training_args import ContrastiveTrainingArguments
 
 

@@ -12,7 +12,7 @@ from transformers import EvalPrediction
 from transformers.trainer_utils import HPSearchBackend
 
 from ..support.extras import load_extra
-from ..training_args import LOSSES, ContrastiveTrainingArguments
+from ..training_args import ContrastiveTrainingArguments, is_loss
 
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def validation_metric(
             f"number: name it, such as metric_for_best_model='{evaluation_sets[0]}_{metric}'."
         )
     if chosen != "loss":  # load_best_model_at_end also sets "loss"
-        is_loss = args.greater_is_better is None and chosen.endswith(("loss", *LOSSES))  # set after the constructor
-        return f"eval_{chosen}", "minimize" if is_loss or args.greater_is_better is False else "maximize"
+        rises = args.greater_is_better
+        if rises is None:  # the metric was set after the constructor
+            rises = not is_loss(chosen)
+        return f"eval_{chosen}", "maximize" if rises else "minimize"
     return f"eval_{metric}", "minimize" if metric == "loss_ce" else "maximize"

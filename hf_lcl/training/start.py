@@ -71,9 +71,8 @@ class Start(TrainerCallback):
             if parts:
                 batch_size = (state.train_batch_size or args.train_batch_size) * args.world_size
                 compares = isinstance(dataset, BatchesWithNames) and model.config.start is None
-                shares = start_shares(
-                    args, parts, len(dataset), batch_size, state.max_steps, compared=MAX_COMPARED * compares
-                )
+                compared = MAX_COMPARED if compares else 0
+                shares = start_shares(args, parts, len(dataset), batch_size, state.max_steps, compared)
                 if state.is_world_process_zero:
                     told = (f"{TITLES[name]}, about {share:.0%} of the whole time" for name, share in shares.items())
                     without = ", ".join(f"{name}=False" for name in parts)

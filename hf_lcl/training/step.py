@@ -127,12 +127,13 @@ class Step:
         names = class_names(config)
         ids = labels.nonzero()[:, 1] if labels.dim() == 2 else labels
         counts = ", ".join(f"{names[label]}: {n}" for label, n in Counter(ids.tolist()).most_common(8))
-        remedy = (
-            "Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size where memory is "
-        )
-        remedy += "short)."
         if is_balanced(self.args, batch_size):
             remedy = "Classes with a single text have none, and learn by cross-entropy alone: add texts."
+        else:
+            remedy = (
+                "Use sampler='balanced', or a larger per_device_train_batch_size (with mini_batch_size where memory "
+                "is short)."
+            )
         logger.warning(
             f"No anchor of the batch at step {step + 1} has a positive ({counts}): the contrastive loss is 0 for this "
             f"step. {remedy}"
